@@ -1,0 +1,51 @@
+# Everything here needs only `make` and Python 3.11 or newer; `make env` fetches the rest into .venv.
+
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+VENV := .venv
+BIN := $(VENV)/bin
+DEVICE ?= cpu
+BUILD_BOOK := $(BIN)/python tools/build_book.py --device $(DEVICE) $(if $(FORCE),--force)
+
+.DEFAULT_GOAL := help
+.PHONY: help env book notebooks test lint format lock clean
+
+help: ## show this list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-10s %s\n", $$1, $$2 }'
+
+env: ## set up .venv with the locked packages (again only when the lock changed)
+	@test -n "$(PYTHON)" || { echo "No Python 3.11 or newer found: install one, or say make PYTHON=/path/to/python3"; exit 1; }
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV) || { \
+		echo "Could not create $(VENV): on Debian and Ubuntu, install the package python3-venv."; exit 1; }
+	@cmp -s requirements.lock $(VENV)/installed.lock || { \
+		$(BIN)/python -m pip install --no-deps --require-hashes -r requirements.lock \
+		&& cp requirements.lock $(VENV)/installed.lock; }
+	@cmp -s pyproject.toml $(VENV)/installed.toml || { \
+		$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e . \
+		&& cp pyproject.toml $(VENV)/installed.toml; }
+
+book: env ## run the notebooks that changed and build the site; DEVICE=cuda, FORCE=1
+	@$(BUILD_BOOK)
+
+notebooks: env ## run the notebooks that changed and write clean outputs back to book/; DEVICE=cuda, FORCE=1
+	@$(BUILD_BOOK) --write-back
+
+test: env ## style, layers, site, unit tests and the notebooks' committed outputs
+	@$(BIN)/python tools/check.py
+
+lint: env ## style and layers only
+	@$(BIN)/python tools/check.py lint
+
+format: env ## format and mend what ruff can mend
+	@$(BIN)/python -m ruff check --fix .
+	@$(BIN)/python -m ruff format .
+
+lock: ## bring requirements.lock in line with pyproject.toml (delete it first to take the newest versions)
+	@$(PYTHON) -m venv --clear .venv-lock && .venv-lock/bin/python -m pip install --quiet uv
+	@.venv-lock/bin/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --extra book --extra test \
+		--no-header --no-emit-index-url --no-annotate --generate-hashes -o requirements.lock
+	@rm -rf .venv-lock
+	@! grep -nE '://|file:|^-|(^|[[:space:]@])/' requirements.lock || { echo "requirements.lock names a place: see above"; exit 1; }
+
+clean: ## remove what was built, but keep .venv
+	rm -rf build _build .pytest_cache .ruff_cache .import_linter_cache

@@ -1,0 +1,52 @@
+"""Question-grounded Grad-CAM: scenes, models, explanations and measurements behind the book.
+
+>>> import qgc
+>>> vqa = qgc.load("deeper-lstm/natural")
+>>> scene = qgc.scene("bathroom")
+>>> sink, towels = qgc.explain(vqa, scene, scene.questions, answer="white")
+>>> sink.top(10); sink.map(n=25); qgc.plot.overlay(sink, n=25)
+"""
+
+from __future__ import annotations
+
+import importlib
+
+__version__ = "0.1.0"
+
+# The public names and where they live; imported on first use, so that ``import qgc`` stays quick.
+_HOME = {
+    "load": "qgc.models.zoo",
+    "explain": "qgc.explain.explanation",
+    "View": "qgc.explain.explanation",
+    "Explanation": "qgc.explain.explanation",
+    "open_image": "qgc.images",
+    "QGCError": "qgc.errors",
+}
+_ROOMS = {
+    "scenes": "qgc.scenes",
+    "models": "qgc.models",
+    "measure": "qgc.measure",
+    "paper": "qgc.paper",
+    "plot": "qgc.show.plots",
+    "widgets": "qgc.show.widgets",
+}
+__all__ = ["scene", *_HOME, *_ROOMS]
+
+
+def scene(name: str):
+    """One of the paper's situations as a scene: ``qgc.scene("bathroom")``."""
+    from .scenes.situations import situation
+
+    return situation(name)
+
+
+def __getattr__(name: str):
+    if name in _HOME:
+        return getattr(importlib.import_module(_HOME[name]), name)
+    if name in _ROOMS:
+        return importlib.import_module(_ROOMS[name])
+    raise AttributeError(f"module 'qgc' has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,55 @@
+"""The engine: every n for the price of one (DESIGN.md §2).
+
+The gated weights of Eq. 1 are linear in the set S of combine neurons:
+
+    α(S) = Σ_{j∈S} g_j M_j,   g_j = Wo[a, j] u_j,   M_jk = (1/Z) Σ_ij ∂v_j/∂F^k_ij
+
+M does not depend on the answer or on n (nor, in the Deeper LSTM, on the question). One pooled
+Jacobian per image therefore gives the maps of all n by a cumulative sum in ranking order and one
+matrix product.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def pooled_jacobian(vqa, F: Tensor, q: Tensor | None = None, chunk: int = 128) -> Tensor:
+    """M (J, K) of DESIGN.md §2: the spatial mean of ∂v_j/∂F^k, for every combine neuron j.
+
+    In closed form where the model has one; otherwise by batched vector-Jacobian products, ``chunk``
+    neurons at a time. Models whose image branch sees the question also need ``q`` (1, Q).
+    """
+    if hasattr(vqa, "pooled_jacobian"):
+        return vqa.pooled_jacobian(F)
+    return pooled_jacobian_vjp(vqa, F, q, chunk)
+
+
+def pooled_jacobian_vjp(vqa, F: Tensor, q: Tensor | None = None, chunk: int = 128) -> Tensor:
+    """The fallback of :func:`pooled_jacobian`: no assumption about the model's head."""
+    if q is None:  # the image branch does not look at it, but ``branches`` wants one
+        q = vqa.encode(vqa.vocabulary.words[0])
+    F = F.detach().requires_grad_()
+    with torch.enable_grad():
+        _, v = vqa.branches(F, q.detach())
+    J = v.shape[1]
+    rows = []
+    for start in range(0, J, chunk):
+        size = min(chunk, J - start)
+        select = torch.zeros(size, 1, J, dtype=v.dtype, device=v.device)
+        select[torch.arange(size), 0, torch.arange(start, start + size)] = 1
+        (grads,) = torch.autograd.grad(v, F, select, retain_graph=True, is_grads_batched=True)
+        rows.append(grads[:, 0].mean((2, 3)))
+    return torch.cat(rows)
+
+
+def weights(g: Tensor, M: Tensor, order: Tensor) -> Tensor:
+    """α for every n, (J, K): row n − 1 is Σ over the first n neurons of ``order`` of g_j M_j (Eq. 1)."""
+    return (g[order, None] * M[order]).cumsum(0)
+
+
+def maps(alpha: Tensor, F: Tensor) -> Tensor:
+    """Σ_k α_k F^k before the ReLU of Eq. 2: (N, K) weights and (1, K, h, w) maps → (N, h, w)."""
+    _, K, h, w = F.shape
+    return (alpha @ F[0].reshape(K, h * w)).view(-1, h, w)

@@ -1,0 +1,203 @@
+"""``qgc.explain``: a question, an answer and everything that leads to their map."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from ..errors import GateError
+from ..images import open_image
+from . import engine, gates, sensitivity
+
+RANKINGS = ("sensitivity",)
+
+
+class View:
+    """What a model makes of one picture, kept for every question about it: F, and (lazily) M and v.
+
+    >>> view = qgc.View(vqa, scene)             # the picture's work, done once
+    >>> qgc.explain(vqa, view, "Is there a cat?")  # quick
+    """
+
+    @torch.no_grad()
+    def __init__(self, vqa, image):
+        self.vqa = vqa
+        self.image = open_image(image)
+        self.F: Tensor = vqa.conv(vqa.prepare(self.image))
+        self._M: Tensor | None = None
+
+    def M(self, q: Tensor) -> Tensor:
+        """The pooled Jacobian (J, K); shared by all questions where the image branch ignores them."""
+        if not hasattr(self.vqa, "pooled_jacobian"):
+            return engine.pooled_jacobian(self.vqa, self.F, q)
+        if self._M is None:
+            self._M = engine.pooled_jacobian(self.vqa, self.F)
+        return self._M
+
+
+class Explanation:
+    """One (image, question, answer) explained; made by :func:`explain`.
+
+    Attributes
+    ----------
+    question, answer : what is explained. predicted : the answer that the model would give.
+    u, v, A : (J,) question branch, image branch, combine layer. y : (answers,) scores.
+    g : (J,) ∂y_a/∂v_j = Wo[a, j] u_j, what carries the question into the map (DESIGN.md §2).
+    F : (1, K, h, w) the maps that Grad-CAM weighs.
+    scores : (J,) what the neurons are ranked by; sensitivity unless another ranking was asked for.
+    order : (J,) neurons from first to last in that ranking.
+    """
+
+    @torch.no_grad()
+    def __init__(self, view: View, question: str, answer: str | None, rank: str | Tensor, reduce: str):
+        vqa = view.vqa
+        self.vqa, self.view, self.question, self.reduce = vqa, view, question, reduce
+        self.q = vqa.encode(question)
+        u, v = vqa.branches(view.F, self.q)
+        self.u, self.v, self.A = u[0], v[0], (u * v)[0]
+        self.y = vqa.classify(u * v)[0]
+        self.probabilities = self.y.softmax(0)
+        self.predicted = vqa.answers[int(self.y.argmax())]
+        self.answer = self.predicted if answer is None else vqa.answers[vqa.answer_index(answer)]
+        self._a = vqa.answers.index(self.answer)
+        self.g = self._score_gradient(self.A) * self.u
+        if isinstance(rank, str):
+            if rank not in RANKINGS:
+                raise GateError(f"unknown ranking {rank!r}; choose one of {', '.join(RANKINGS)}, or give scores (J,)")
+            self.rank, self.scores = rank, self.sensitivity
+        else:
+            self.rank, self.scores = "given", self._given(rank)
+        self.order = gates.ranking(self.scores)
+
+    # -- the picture and the numbers --------------------------------------------------------------
+    @property
+    def image(self):
+        """The picture, as PIL image."""
+        return self.view.image
+
+    @property
+    def F(self) -> Tensor:
+        """Maps of the last convolution (1, K, h, w)."""
+        return self.view.F
+
+    @property
+    def confidence(self) -> float:
+        """The model's probability of the explained answer."""
+        return float(self.probabilities[self._a])
+
+    @cached_property
+    def sensitivity(self) -> Tensor:
+        """∂A/∂q reduced to one number per combine neuron (J,), paper §3.2."""
+        with torch.no_grad():
+            return sensitivity.sensitivity(self.vqa, self.F, self.q, self.u[None], self.v[None], self.reduce).detach()
+
+    @cached_property
+    def M(self) -> Tensor:
+        """The pooled Jacobian (J, K) of DESIGN.md §2."""
+        return self.view.M(self.q)
+
+    def top(self, k: int = 10) -> pd.DataFrame:
+        """The k highest ranked combine neurons: index and value, like the paper's Tables 1–4."""
+        first = self.order[: gates.check_n(k, len(self.order))].cpu()
+        values = self.scores.cpu()[first]
+        rank = pd.RangeIndex(1, len(first) + 1, name="rank")
+        return pd.DataFrame({"index": first.numpy(), "value": values.numpy().astype(float)}, index=rank)
+
+    # -- maps -------------------------------------------------------------------------------------
+    def map(self, n: int | None = None, *, neurons: Iterable[int] | None = None, relu: bool = True) -> Tensor:
+        """The map (h, w) with the gradient gated to the top n neurons (paper §3.3), or to ``neurons``.
+
+        ``n=None`` is all of them, the original Grad-CAM (Eq. 1–2). Not normalised.
+
+        Raises
+        ------
+        GateError
+            If n is out of range, or both n and ``neurons`` are given, or ``neurons`` is empty.
+        """
+        if neurons is None:
+            return self.maps([self.vqa.combine if n is None else n], relu=relu)[0]
+        if n is not None:
+            raise GateError("give either n or neurons, not both")
+        keep = gates.check_indices(neurons, self.vqa.combine).to(self.g.device)
+        alpha = self.g[keep] @ self.M[keep]
+        raw = engine.maps(alpha[None], self.F)[0]
+        return raw.relu() if relu else raw
+
+    def maps(self, ns: Sequence[int] | None = None, *, relu: bool = True) -> Tensor:
+        """Maps (len(ns), h, w) for several n, or for every n from 1 to J, (J, h, w), from one pass."""
+        alpha = self._alpha
+        if ns is not None:
+            rows = [gates.check_n(n, self.vqa.combine) - 1 for n in ns]
+            alpha = alpha[torch.tensor(rows, dtype=torch.long, device=alpha.device)]
+        raw = engine.maps(alpha, self.F)
+        return raw.relu() if relu else raw
+
+    @cached_property
+    def _alpha(self) -> Tensor:
+        return engine.weights(self.g, self.M, self.order)
+
+    def _score_gradient(self, A: Tensor) -> Tensor:
+        """∂y_a/∂A (J,); for a linear classifier it is the row Wo[a]."""
+        A = A.detach().requires_grad_()
+        with torch.enable_grad():
+            y = self.vqa.classify(A[None])[0, self._a]
+        return torch.autograd.grad(y, A)[0]
+
+    def _given(self, scores) -> Tensor:
+        scores = torch.as_tensor(scores, dtype=self.g.dtype, device=self.g.device)
+        if scores.shape != self.g.shape or not torch.isfinite(scores).all():
+            raise GateError(f"a ranking needs one finite score per combine neuron, shape ({len(self.g)},)")
+        return scores
+
+    def __repr__(self) -> str:
+        return (
+            f"<Explanation {self.question!r} → {self.answer!r} ({self.confidence:.0%}"
+            + ("" if self.answer == self.predicted else f"; the model says {self.predicted!r}")
+            + ")>"
+        )
+
+
+def explain(vqa, image, question, answer=None, *, rank="sensitivity", reduce: str = "l2"):
+    """Explain an answer: Grad-CAM for every n of the paper's gate (Eq. 1–2, §3.2–3.3).
+
+    Parameters
+    ----------
+    vqa : a model from :func:`qgc.load`.
+    image : a scene, PIL image, path or array; or a :class:`View`, to reuse a picture's work.
+    question : a question, or a list of them; a list gives a list and shares the image's work.
+    answer : the answer to explain (a list for a list of questions); None is the predicted one.
+    rank : ``"sensitivity"`` (the paper's ∂A/∂q) or scores (J,) of your own, highest first.
+    reduce : how ∂A/∂q becomes one number per neuron: ``"l2"``, ``"sum"`` or ``"abs-sum"``.
+
+    Raises
+    ------
+    ImageError, QuestionError, AnswerError, GateError
+        On bad input; each message says what to do.
+    """
+    view = image if isinstance(image, View) else View(vqa, image)
+    if isinstance(question, str):
+        return Explanation(view, question, answer, rank, reduce)
+    questions = list(question)
+    answers = [answer] * len(questions) if answer is None or isinstance(answer, str) else list(answer)
+    if len(answers) != len(questions):
+        raise ValueError(f"{len(questions)} questions but {len(answers)} answers; give one answer for each, or None")
+    return [Explanation(view, q, a, rank, reduce) for q, a in zip(questions, answers, strict=True)]
+
+
+def normalised(map_: Tensor | np.ndarray) -> np.ndarray:
+    """A map divided by its largest value, for display only; an empty map (all zero) stays zero.
+
+    Warns when the map is empty: nothing in it was positive, so there is nothing to show.
+    """
+    values = np.asarray(map_.cpu() if isinstance(map_, Tensor) else map_, dtype=float)
+    top = values.max(initial=0)
+    if top <= 0:
+        warnings.warn("this map is empty: no cell is positive, so nothing is shown; try another n", stacklevel=2)
+        return np.zeros_like(values)
+    return np.clip(values, 0, None) / top

@@ -1,0 +1,34 @@
+"""Grad-CAM by automatic differentiation (paper Eq. 1–2), with the gate of §3.3: the reference.
+
+Slow and plain on purpose. ``qgc.explain.engine`` gives the same maps for every n at once; a test
+holds the two together.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def gradcam(vqa, F: Tensor, q: Tensor, answer: int, keep: Tensor | None = None) -> Tensor:
+    """Paper Eq. 1–2 with the gate of §3.3: the map before ReLU, (h, w).
+
+    α_k = (1/Z) Σ_ij ∂y_a/∂F^k_ij, where in the backward pass ∂y_a/∂A_j is set to zero for every
+    combine neuron j not in ``keep`` (None keeps all: the original Grad-CAM); L = Σ_k α_k F^k.
+
+    Parameters
+    ----------
+    F : (1, K, h, w) maps; q : (1, Q); answer : index of a; keep : (n,) indices of combine neurons.
+    """
+    F = F.detach().requires_grad_()
+    with torch.enable_grad():
+        u, v = vqa.branches(F, q.detach())
+        A = u * v
+        if keep is not None:
+            gate = torch.zeros_like(A)
+            gate[:, keep] = 1
+            A.register_hook(lambda gradient: gradient * gate)
+        y = vqa.classify(A)[0, answer]
+    (dF,) = torch.autograd.grad(y, F)
+    alpha = dF.mean((2, 3))  # Eq. 1
+    return (alpha[:, :, None, None] * F.detach()).sum(1)[0]  # Eq. 2, before ReLU

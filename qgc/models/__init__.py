@@ -1,0 +1,7 @@
+"""The models: VGG-like CNN, Deeper LSTM + normalized CNN, and their weights."""
+
+from .deeper_lstm import DeeperLSTM, DeeperLSTMConfig, full_size
+from .vqa import VQA
+from .zoo import card, load, names
+
+__all__ = ["VQA", "DeeperLSTM", "DeeperLSTMConfig", "card", "full_size", "load", "names"]

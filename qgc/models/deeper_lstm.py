@@ -1,0 +1,124 @@
+"""Deeper LSTM + normalized CNN (Antol et al. 2015), the model of the paper's experiments.
+
+q = [c1, h1, c2, h2]   both LSTM layers' cell and hidden states after the last word
+u = tanh(Wq q + bq)    question branch
+v = tanh(Wi f/‖f‖ + bi)  image branch, f = fc7 of the CNN
+A = u ∘ v              the combine layer
+y = Wo A + bo          answer scores
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from .backbones import SCENES, VGG19, CNNConfig, VGGLike
+from .text import Vocabulary
+from .vqa import VQA
+
+
+@dataclass(frozen=True)
+class DeeperLSTMConfig:
+    """Sizes of a Deeper LSTM + normalized CNN; the defaults are the scene-sized version."""
+
+    words: tuple[str, ...]
+    answers: tuple[str, ...]
+    embedding: int = 64
+    hidden: int = 128
+    combine: int = 1024
+    longest: int = 26
+    cnn: CNNConfig = field(default=SCENES)
+
+    def as_dict(self) -> dict:
+        """Plain data, for the header of a weights file."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: dict) -> DeeperLSTMConfig:
+        """The inverse of :meth:`as_dict` after a round trip through JSON (lists become tuples)."""
+        cnn = dict(data["cnn"])
+        cnn["blocks"] = tuple(tuple(b) for b in cnn["blocks"])
+        cnn |= {k: tuple(cnn[k]) for k in ("mean", "std")}
+        sizes = {**data, "words": tuple(data["words"]), "answers": tuple(data["answers"])}
+        return cls(**{**sizes, "cnn": CNNConfig(**cnn)})
+
+
+def full_size(words, answers) -> DeeperLSTMConfig:
+    """The configuration of the paper: VGG-19, embedding 200, 2×512 LSTM, 1000 answers."""
+    return DeeperLSTMConfig(tuple(words), tuple(answers), embedding=200, hidden=512, cnn=VGG19)
+
+
+class DeeperLSTM(VQA):
+    """The model; see the module's docstring for the equations and DESIGN.md §4 for the recipe."""
+
+    def __init__(self, config: DeeperLSTMConfig):
+        super().__init__()
+        self.config = config
+        self.vocabulary = Vocabulary(config.words, config.longest)
+        self.answers = list(config.answers)
+        self.combine = config.combine
+        self.cnn = VGGLike(config.cnn)
+        self.embedding = nn.Embedding(len(self.vocabulary), config.embedding, padding_idx=0)
+        self.lstm = nn.LSTM(config.embedding, config.hidden, num_layers=2, batch_first=True, dropout=0.5)
+        self.question = nn.Linear(4 * config.hidden, config.combine)  # Wq, bq
+        self.image = nn.Linear(config.cnn.fc, config.combine)  # Wi, bi
+        self.output = nn.Linear(config.combine, len(self.answers))  # Wo, bo
+        self.drop = nn.Dropout(0.5)
+
+    def conv(self, x: Tensor) -> Tensor:
+        return self.cnn(x)
+
+    def embed(self, tokens: Tensor) -> Tensor:
+        """Word embeddings w = tanh(embedding) (B, T, E)."""
+        return self.embedding(tokens).tanh()
+
+    def encode_tokens(self, tokens: Tensor, lengths: Tensor) -> Tensor:
+        return self.encode_words(self.embed(tokens), lengths)
+
+    def encode_words(self, w: Tensor, lengths: Tensor) -> Tensor:
+        """q = [c1, h1, c2, h2] (B, 4·hidden) of word embeddings (B, T, E)."""
+        packed = nn.utils.rnn.pack_padded_sequence(self.drop(w), lengths.cpu(), True, enforce_sorted=False)
+        _, (h, c) = self.lstm(packed)
+        return torch.cat([c[0], h[0], c[1], h[1]], 1)
+
+    def question_branch(self, q: Tensor) -> Tensor:
+        """u = tanh(Wq q + bq), (B, J)."""
+        return self.question(self.drop(q)).tanh()
+
+    def image_branch(self, f: Tensor) -> Tensor:
+        """v = tanh(Wi f/‖f‖ + bi), (B, J), from the CNN's global feature f."""
+        return self.image(self.drop(nn.functional.normalize(f, dim=1))).tanh()
+
+    def branches(self, F: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
+        return self.question_branch(q), self.image_branch(self.cnn.feature(F))
+
+    def classify(self, A: Tensor) -> Tensor:
+        return self.output(self.drop(A))
+
+    # -- closed forms -----------------------------------------------------------------------------
+    @torch.no_grad()
+    def pooled_jacobian(self, F: Tensor) -> Tensor:
+        """M (J, K) with M_jk = (1/Z) Σ_ij ∂v_j/∂F^k_ij, in closed form (DESIGN.md §2, the engine).
+
+        The chain rule through the head, layer by layer; the sum over cells is taken inside fc6
+        (:meth:`VGGLike.pooled_fc6`), so no gradient ever has a spatial extent.
+        """
+        cnn = self.cnn
+        a6 = cnn.fc6(cnn.pool(F).flatten(1))[0]
+        a7 = cnn.fc7(a6.relu())
+        f = a7.relu()
+        norm = f.norm().clamp_min(1e-12)
+        direction = f / norm
+        v = (self.image.weight @ direction + self.image.bias).tanh()
+        J = (1 - v**2)[:, None] * self.image.weight  # ∂v/∂(f/‖f‖)
+        J = (J - (J @ direction)[:, None] * direction) / norm  # ∂v/∂f
+        J = (J * (a7 > 0)) @ cnn.fc7.weight  # ∂v/∂relu(fc6)
+        J = (J * (a6 > 0)) @ cnn.pooled_fc6()  # Σ_ij ∂v/∂F_ij
+        return J / (F.shape[2] * F.shape[3])
+
+    @torch.no_grad()
+    def sensitivity_jacobian(self, u: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        """∂A/∂q as a product: per-neuron factor v_j(1 − u_j²) (J,) and Wq (J, Q) (DESIGN.md §2)."""
+        return v * (1 - u**2), self.question.weight

@@ -1,0 +1,104 @@
+"""Words: the tokenizer, and a vocabulary that says which words it does not know."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import warnings
+from collections.abc import Iterable, Sequence
+
+import torch
+
+from ..errors import AnswerError, QuestionError
+
+PAD, UNK = 0, 1
+WORD = re.compile(r"[a-z0-9]+(?:'[a-z]+)?")
+
+
+def tokenize(question: str) -> list[str]:
+    """Lower-case words of a question: "What is the man's color?" → what is the man's color."""
+    return WORD.findall(question.lower().replace("’", "'"))
+
+
+class Vocabulary:
+    """The words a model knows; index 0 is padding, 1 is any unknown word.
+
+    Parameters
+    ----------
+    words : the known words, in index order from 2.
+    longest : number of tokens read; the rest of a longer question is dropped, with a warning.
+    """
+
+    def __init__(self, words: Sequence[str], longest: int = 26):
+        self.words = list(words)
+        self.longest = longest
+        self.index = {w: i + 2 for i, w in enumerate(self.words)}
+
+    @classmethod
+    def of(cls, questions: Iterable[str], longest: int = 26) -> Vocabulary:
+        """The vocabulary of all words in ``questions``, sorted."""
+        return cls(sorted({w for q in questions for w in tokenize(q)}), longest)
+
+    def __len__(self) -> int:
+        return len(self.words) + 2
+
+    def tokens(self, question: str) -> list[str]:
+        """The tokens that the model reads of a question.
+
+        Raises
+        ------
+        QuestionError
+            If the question is not a string or has no word.
+        """
+        if not isinstance(question, str):
+            raise QuestionError(f"a question must be text, not {type(question).__name__}")
+        tokens = tokenize(question)
+        if not tokens:
+            raise QuestionError("the question is empty; ask something, for example 'What color are the towels?'")
+        if len(tokens) > self.longest:
+            warnings.warn(
+                f"the question has {len(tokens)} words; the model reads the first {self.longest}", stacklevel=3
+            )
+        return tokens[: self.longest]
+
+    def encode(self, question: str, quiet: bool = False) -> torch.Tensor:
+        """Indices (T,) of a question's words; unknown ones become UNK, with a warning that names them.
+
+        Raises
+        ------
+        QuestionError
+            If the question is empty, or the model knows none of its words.
+        """
+        tokens = self.tokens(question)
+        unknown = [w for w in tokens if w not in self.index]
+        if len(unknown) == len(tokens):
+            raise QuestionError(f"the model knows none of the words in {question!r}; it was trained on other words")
+        if unknown and not quiet:
+            hints = []
+            for w in dict.fromkeys(unknown):
+                near = difflib.get_close_matches(w, self.words, 1)
+                hints.append(f"{w!r}" + (f" (did you mean {near[0]!r}?)" if near else ""))
+            warnings.warn(f"the model does not know {', '.join(hints)} and reads an unknown word there", stacklevel=3)
+        return torch.tensor([self.index.get(w, UNK) for w in tokens])
+
+    def batch(self, questions: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Padded indices (B, T) and lengths (B,) of many questions."""
+        rows = [self.encode(q, quiet=True) for q in questions]
+        lengths = torch.tensor([len(r) for r in rows])
+        return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=PAD), lengths
+
+
+def answer_index(answers: Sequence[str], answer: str) -> int:
+    """The index of an answer.
+
+    Raises
+    ------
+    AnswerError
+        If it is not in the vocabulary; the message offers the nearest ones.
+    """
+    wanted = str(answer).strip().lower()
+    if wanted in answers:
+        return answers.index(wanted)
+    near = difflib.get_close_matches(wanted, answers, 3, cutoff=0.5)
+    offer = f"did you mean {' or '.join(map(repr, near))}?" if near else f"it knows {', '.join(answers)}"
+    raise AnswerError(f"{answer!r} is not an answer that this model can give; {offer}")

@@ -1,0 +1,96 @@
+"""What every VQA model here is: the same short pipeline (DESIGN.md §5).
+
+x = vqa.prepare(image)                         # (1, 3, H, W) from a PIL image
+F = vqa.conv(x)                                # (1, K, h, w): the maps that Grad-CAM weighs
+u, v = vqa.branches(F, vqa.encode(question))   # (1, J) each
+y = vqa.classify(u * v)                        # (1, answers), before softmax
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from ..images import open_image
+from .text import Vocabulary, answer_index
+
+
+class VQA(nn.Module):
+    """Base of the VQA models: pictures and questions in, answer scores out.
+
+    A subclass sets ``vocabulary``, ``answers`` and ``combine`` (J, the size of the combine layer) and
+    defines :meth:`conv`, :meth:`encode_tokens`, :meth:`branches` and :meth:`classify`. It *may*
+    define :meth:`pooled_jacobian` and :meth:`sensitivity_jacobian` in closed form; without them
+    ``qgc.explain`` falls back on automatic differentiation.
+    """
+
+    name: str = ""
+    vocabulary: Vocabulary
+    answers: list[str]
+    combine: int
+    trained_on: str = ""
+
+    # -- to be defined ----------------------------------------------------------------------------
+    def conv(self, x: Tensor) -> Tensor:
+        """Maps F (B, K, h, w) of the last convolution."""
+        raise NotImplementedError
+
+    def encode_tokens(self, tokens: Tensor, lengths: Tensor) -> Tensor:
+        """Question embeddings q (B, Q) of padded word indices (B, T)."""
+        raise NotImplementedError
+
+    def branches(self, F: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
+        """Question branch u and image branch v, (B, J) each; A = u ∘ v is the combine layer."""
+        raise NotImplementedError
+
+    def classify(self, A: Tensor) -> Tensor:
+        """Answer scores y (B, answers), before softmax."""
+        raise NotImplementedError
+
+    # -- the same for all -------------------------------------------------------------------------
+    @property
+    def device(self) -> torch.device:
+        return next(self.parameters()).device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return next(self.parameters()).dtype
+
+    def prepare(self, image) -> Tensor:
+        """A picture as (1, 3, H, W): RGB, squeezed to the model's square, normalised.
+
+        ``image`` is anything that :func:`qgc.images.open_image` reads. As in the original recipe the
+        picture is squeezed, not cropped, so that a map covers all of it.
+        """
+        config = self.cnn.config
+        picture = open_image(image)
+        if picture.size != (config.side, config.side):
+            picture = picture.resize((config.side, config.side), Image.Resampling.BILINEAR)
+        pixels = torch.from_numpy(np.asarray(picture).copy()).permute(2, 0, 1)[None]
+        return self.normalise(pixels.to(self.device))
+
+    def normalise(self, pixels: Tensor) -> Tensor:
+        """Bytes (B, 3, H, W) as the CNN wants them."""
+        config = self.cnn.config
+        mean, std = (torch.tensor(m, dtype=self.dtype, device=pixels.device) for m in (config.mean, config.std))
+        return (pixels.to(self.dtype) / 255 - mean[:, None, None]) / std[:, None, None]
+
+    def encode(self, question: str) -> Tensor:
+        """The question embedding q (1, Q); unknown words are warned about by name."""
+        tokens = self.vocabulary.encode(question)[None].to(self.device)
+        return self.encode_tokens(tokens, torch.tensor([tokens.shape[1]]))
+
+    def answer_index(self, answer: str) -> int:
+        """Index of an answer; AnswerError, with the nearest ones, if the model cannot give it."""
+        return answer_index(self.answers, answer)
+
+    @torch.no_grad()
+    def ask(self, image, question: str) -> tuple[str, float]:
+        """The most probable answer and its probability."""
+        F = self.conv(self.prepare(image))
+        u, v = self.branches(F, self.encode(question))
+        p = self.classify(u * v).softmax(1)[0]
+        best = int(p.argmax())
+        return self.answers[best], float(p[best])

@@ -1,0 +1,148 @@
+"""Weights in files: written whole, checked when read, never unpickled.
+
+A model is a pair of files beside each other: ``NAME.safetensors`` (tensors, stored as float16) and
+``NAME.json`` (its card: configuration, checksum, data, seed, command, accuracy). Several models may
+share one CNN file, named by the card.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import safetensors.torch
+import torch
+
+from ..errors import WeightsError
+from .deeper_lstm import DeeperLSTM, DeeperLSTMConfig
+from .vqa import VQA
+
+SHIPPED = Path(__file__).with_name("weights")
+FAMILIES = {"deeper-lstm": (DeeperLSTM, DeeperLSTMConfig)}
+
+
+def names() -> list[str]:
+    """The shipped models, as :func:`load` takes them."""
+    return sorted(str(p.relative_to(SHIPPED).with_suffix("")) for p in SHIPPED.glob("*/*.json"))
+
+
+def sha256(path: Path) -> str:
+    """Checksum of a file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def card(name: str) -> dict:
+    """The model card of a shipped model or of a run's folder, as data.
+
+    Raises
+    ------
+    WeightsError
+        If there is no such model; the message lists those that there are.
+    """
+    path = _card_path(name)
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise WeightsError(f"the card {path} cannot be read ({error}); restore it with git, or train again") from None
+
+
+def _card_path(name: str) -> Path:
+    shipped = SHIPPED / f"{name}.json"
+    if shipped.exists():
+        return shipped
+    own = Path(name)
+    if own.is_dir() and (own / "model.json").exists():
+        return own / "model.json"
+    if own.suffix == ".json" and own.exists():
+        return own
+    raise WeightsError(f"there is no model {name!r}; shipped are {', '.join(names())}, or give a run's folder")
+
+
+def load(name: str, *, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float64) -> VQA:
+    """A trained model, in evaluation mode.
+
+    Parameters
+    ----------
+    name : one of :func:`names` (``"deeper-lstm/natural"``, …) or the folder of a training run.
+    device : ``"cpu"``, ``"cuda"``, ….
+    dtype : float64 by default, so that printed tables are the same on every machine.
+
+    Raises
+    ------
+    WeightsError
+        If there is no such model, a file is missing or damaged, or it holds another model's tensors.
+    """
+    path = _card_path(name)
+    about = card(name)
+    try:
+        family, files, config = about["family"], about["files"], about["config"]
+        model_class, config_class = FAMILIES[family]
+    except KeyError as error:
+        raise WeightsError(f"the card {path} does not describe a model of this version ({error})") from None
+    state: dict[str, torch.Tensor] = {}
+    for file, checksum in files.items():
+        state |= _read(path.parent / file, checksum)
+    model = model_class(config_class.from_dict(config))
+    try:
+        model.load_state_dict({k: v.float() for k, v in state.items()})
+    except RuntimeError as error:
+        lines = str(error).splitlines()
+        reason = lines[1].strip() if len(lines) > 1 else lines[0]
+        raise WeightsError(f"the weights of {name!r} belong to another model: {reason}") from None
+    model.name = name
+    model.trained_on = about.get("trained_on", "")
+    model.requires_grad_(False)
+    return model.eval().to(_usable(device), dtype)
+
+
+def _usable(device) -> torch.device:
+    device = torch.device(device)
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise WeightsError("this machine has no usable CUDA device; use device='cpu'")
+    return device
+
+
+def _read(path: Path, checksum: str) -> dict[str, torch.Tensor]:
+    if not path.exists():
+        raise WeightsError(f"the weights file {path} is missing; restore it with git, or train the model again")
+    if sha256(path) != checksum:
+        raise WeightsError(
+            f"the weights file {path} is damaged or was changed (its checksum differs from its card's); "
+            "restore it with git, or train the model again"
+        )
+    try:
+        return safetensors.torch.load_file(path)
+    except Exception as error:  # whatever the reader raises, the file is of no use
+        raise WeightsError(f"the weights file {path} cannot be read ({error}); restore it with git") from None
+
+
+def save(model: VQA, stem: Path, about: dict, shared_cnn: str | None = None) -> None:
+    """Write ``stem.safetensors`` and its card ``stem.json``.
+
+    ``shared_cnn`` names a second file beside it that holds the ``cnn.`` tensors; it is written if it
+    is not there, and must hold the same tensors if it is.
+    """
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    state = {k: v.detach().cpu().half().contiguous() for k, v in model.state_dict().items()}
+    parts = {f"{stem.name}.safetensors": state}
+    if shared_cnn:
+        cnn = {k: v for k, v in state.items() if k.startswith("cnn.")}
+        parts = {shared_cnn: cnn, f"{stem.name}.safetensors": {k: v for k, v in state.items() if k not in cnn}}
+    files = {}
+    for name, tensors in parts.items():
+        target = stem.parent / name
+        temporary = target.with_name(f".{target.name}.tmp")
+        try:
+            safetensors.torch.save_file(tensors, temporary)
+            temporary.replace(target)
+        finally:
+            temporary.unlink(missing_ok=True)
+        files[name] = sha256(target)
+    text = json.dumps({"family": "deeper-lstm", "files": files, **about, "config": model.config.as_dict()}, indent=1)
+    temporary = stem.with_name(f".{stem.name}.json.tmp")
+    try:
+        temporary.write_text(text + "\n")
+        temporary.replace(stem.with_suffix(".json"))
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,8 @@
+"""Abstract scenes with exact ground truth (DESIGN.md §3)."""
+
+from .layout import DISTRIBUTIONS, sample
+from .palette import COLOURS
+from .questions import ANSWERS, Ask
+from .scene import Scene, Thing
+
+__all__ = ["ANSWERS", "COLOURS", "DISTRIBUTIONS", "Ask", "Scene", "Thing", "sample"]

@@ -1,0 +1,46 @@
+"""How the shipped models are trained: one recipe a checkpoint, written down as data (DESIGN.md §4)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+# Seeds of scenes: training, validation and test never meet.
+FIRST_SEED = {"train": 0, "validation": 10_000_000, "test": 20_000_000}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One training run.
+
+    ``labels`` is what the CNN is pre-trained to see: ``"bound"`` names (thing, colour) pairs,
+    ``"unbound"`` things and colours separately, as ImageNet-like features do. ``finetune`` says
+    whether fc6 and fc7 go on learning with the questions.
+    """
+
+    distribution: str
+    labels: str
+    finetune: bool
+    scenes: int = 20_000
+    validation: int = 1_000
+    cnn_epochs: int = 4
+    cnn_lr: float = 2e-3
+    fc_epochs: int = 12
+    fc_lr: float = 1e-3
+    vqa_epochs: int = 40
+    vqa_lr: float = 1e-3
+    init: float = 0.08
+    batch: int = 64
+    seed: int = 0
+
+
+RECIPES: dict[str, Recipe] = {
+    "natural": Recipe("natural", labels="unbound", finetune=False),
+    "balanced": Recipe("balanced", labels="bound", finetune=True),
+}
+
+
+def smaller(recipe: Recipe, scenes: int) -> Recipe:
+    """The recipe on fewer scenes and epochs, for tests and for trying things out."""
+    return replace(
+        recipe, scenes=scenes, validation=max(32, scenes // 10), cnn_epochs=1, fc_epochs=1, vqa_epochs=2, batch=16
+    )

@@ -1,0 +1,94 @@
+"""One command from nothing to weights: render, pre-train the CNN, train on questions, export.
+
+Every stage leaves a whole file in the run's folder and is skipped when that file is there, so a run
+that was killed goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ..models import zoo
+from ..models.backbones import SCENES, VGGLike
+from ..models.deeper_lstm import DeeperLSTM, DeeperLSTMConfig
+from ..models.text import Vocabulary
+from ..scenes.questions import ANSWERS, every_question
+from . import cnn as cnn_training
+from . import vqa as vqa_training
+from .data import SceneSet
+from .files import save_json, write_whole
+from .recipes import Recipe
+
+
+def config() -> DeeperLSTMConfig:
+    """The scene-sized Deeper LSTM with the scenes' words and answers."""
+    return DeeperLSTMConfig(tuple(Vocabulary.of(every_question()).words), ANSWERS)
+
+
+def train_scenes(recipe: Recipe, run: Path, cache: Path, device="cpu", workers: int = 2) -> DeeperLSTM:
+    """Train a scene-sized Deeper LSTM by ``recipe``; returns the best epoch's model.
+
+    ``run`` receives checkpoints and traces; ``cache`` the rendered scenes, shared between runs.
+    """
+    began = time.time()
+    run.mkdir(parents=True, exist_ok=True)
+    _same_recipe(recipe, run)
+    train = SceneSet(cache, recipe.distribution, "train", recipe.scenes, workers)
+    val = SceneSet(cache, recipe.distribution, "validation", recipe.validation, workers)
+    torch.manual_seed(recipe.seed)
+    model = DeeperLSTM(config())
+    _fit_cnn(recipe, model.cnn, train, run, device)
+    pooled = cnn_training.pooled_maps(model.cnn, train, run / "pooled-train.npy", device)
+    val_pooled = cnn_training.pooled_maps(model.cnn, val, run / "pooled-validation.npy", device)
+    cnn_training.pretrain_fc(recipe, model.cnn, pooled, train.facts, run, device)
+    vqa_training.train(model, recipe, pooled, train.facts, val_pooled, val.facts, run, device)
+    model.load_state_dict(torch.load(run / "best.pt", map_location="cpu", weights_only=True))
+    save_json(run / "question_prior.json", vqa_training.question_prior(train.facts))
+    seconds = run / "seconds.json"
+    if not seconds.exists():
+        save_json(seconds, {"seconds": round(time.time() - began), "device": str(device)})
+    return model.eval()
+
+
+def _same_recipe(recipe: Recipe, run: Path) -> None:
+    path, text = run / "recipe.json", json.dumps(recipe.__dict__, sort_keys=True)
+    if path.exists() and path.read_text() != text:
+        raise SystemExit(f"{run} holds a run with another recipe; give another folder or remove it")
+    write_whole(path, lambda p: p.write_text(text))
+
+
+def _fit_cnn(recipe: Recipe, cnn: VGGLike, scenes: SceneSet, run: Path, device) -> None:
+    net = cnn_training.pretrain_convolutions(recipe, scenes, SCENES, run, device)
+    net.cpu().fold_into(cnn)
+
+
+def export(model: DeeperLSTM, name: str, about: dict, folder: Path, shared_cnn: str | None = None) -> Path:
+    """Write the shipped files of ``deeper-lstm/NAME`` into ``folder``."""
+    stem = folder / "deeper-lstm" / name
+    zoo.save(model, stem, about, shared_cnn)
+    return stem
+
+
+def snapshots(run: Path) -> list[tuple[int, Path]]:
+    """The question side's snapshots of a run as (step, path), in order."""
+    return sorted((int(p.stem), p) for p in (run / "snapshots").glob("*.pt"))
+
+
+def trace(run: Path) -> list[dict]:
+    """Validation accuracy per epoch of a run."""
+    return json.loads((run / "trace.json").read_text())
+
+
+def prior(run: Path) -> dict[str, str]:
+    """The question-only baseline of a run's training scenes."""
+    return json.loads((run / "question_prior.json").read_text())
+
+
+def mean_seconds(run: Path) -> float:
+    """Wall time of the run in seconds, as recorded at its end."""
+    return float(np.round(json.loads((run / "seconds.json").read_text())["seconds"]))

@@ -1,0 +1,235 @@
+"""The book builder, on tiny notebooks in a temporary folder."""
+
+import json
+from pathlib import Path
+
+import build_book
+import nbformat
+import pytest
+from build_book import INJECTED, WIDGET_VIEW, Book, NotebookFailed
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+
+PARAMETERS = {"tags": ["parameters"]}
+
+
+def put(path: Path, *cells) -> Path:
+    """Write a notebook of these cells; a plain string is a code cell."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nbformat.write(new_notebook(cells=[new_code_cell(c) if isinstance(c, str) else c for c in cells]), path)
+    return path
+
+
+@pytest.fixture
+def book(tmp_path) -> Book:
+    """A repository with a package of one line, a lock, and a book of two notebooks and a page."""
+    (tmp_path / "qgc").mkdir()
+    (tmp_path / "qgc" / "__init__.py").write_text("answer = 42\n")
+    (tmp_path / "requirements.lock").write_text("numpy==2.0.0\n")
+    (tmp_path / "_toc.yml").write_text(
+        "format: jb-book\nroot: book/index\nchapters:\n- file: book/one\n  sections:\n  - file: book/deep/two.ipynb\n"
+    )
+    put(tmp_path / "book" / "one.ipynb", "print(1)")
+    put(tmp_path / "book" / "deep" / "two.ipynb", "print(2)")
+    (tmp_path / "book" / "index.md").write_text("# A book\n")
+    return Book(tmp_path)
+
+
+def pretend(monkeypatch, seen: list[str]) -> None:
+    """Replace the slow part of a run by one that only notes which notebook was run."""
+
+    def execute(source, run, device):
+        seen.append(source.name)
+        run.parent.mkdir(parents=True, exist_ok=True)
+        run.write_text(source.read_text())
+
+    monkeypatch.setattr(build_book, "execute", execute)
+
+
+def printed(path: Path) -> str:
+    """What the code cells of a notebook printed."""
+    cells = nbformat.read(path, as_version=4).cells
+    return "".join(o.get("text", "") for c in cells for o in c.get("outputs", []))
+
+
+def test_a_good_run_is_written_and_leaves_nothing_else(tmp_path):
+    source = put(tmp_path / "book" / "good.ipynb", "print(6 * 7)", "from pathlib import Path; print(Path.cwd().name)")
+    run = tmp_path / "build" / "good.ipynb"
+    build_book.execute(source, run, "cpu")
+    assert printed(run) == "42\nbook\n"
+    assert [p.name for p in run.parent.iterdir()] == ["good.ipynb"]
+
+
+def test_a_failed_run_keeps_the_earlier_one_and_names_its_cell(tmp_path):
+    cells = [
+        new_markdown_cell("# Title"),
+        new_code_cell("n = 0", metadata=PARAMETERS),
+        "n = 1\nn / 0",
+        "print('after')",
+    ]
+    source = put(tmp_path / "bad.ipynb", *cells)
+    run = tmp_path / "build" / "bad.ipynb"
+    run.parent.mkdir()
+    run.write_text("the earlier good one")
+    with pytest.raises(NotebookFailed) as failure:
+        build_book.execute(source, run, "cpu")
+    message = str(failure.value)
+    assert "cell 3 " in message and "n / 0" in message  # the injected cell isn't counted
+    assert "ZeroDivisionError: division by zero" in message and "remedy:" in message
+    assert run.read_text() == "the earlier good one"
+    assert sorted(p.name for p in run.parent.iterdir()) == ["bad.failed.ipynb", "bad.ipynb"]
+
+
+def test_an_interrupted_run_leaves_no_file(tmp_path, monkeypatch):
+    def interrupted(source, attempt, *args, **kwargs):
+        Path(attempt).write_text("half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(build_book.papermill, "execute_notebook", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        build_book.execute(put(tmp_path / "a.ipynb", "1"), tmp_path / "build" / "a.ipynb", "cpu")
+    assert list((tmp_path / "build").iterdir()) == []
+
+
+@pytest.mark.parametrize("metadata, said", [(PARAMETERS, "cuda:0"), ({}, "cpu")])
+def test_the_device_is_injected_only_after_a_parameters_cell(tmp_path, metadata, said):
+    source = put(tmp_path / "d.ipynb", new_code_cell('device = "cpu"', metadata=metadata), "print(device)")
+    run = tmp_path / "build" / "d.ipynb"
+    build_book.execute(source, run, "cuda:0")
+    assert printed(run) == f"{said}\n"
+    nb = nbformat.read(run, as_version=4)
+    assert any(INJECTED in build_book.tags(c) for c in nb.cells) == bool(metadata)
+    assert [c.source for c in build_book.clean(nb).cells] == ['device = "cpu"', "print(device)"]
+
+
+def test_a_missing_module_is_sent_to_make_env():
+    assert "make env" in build_book.remedy_for("ModuleNotFoundError", "No module named 'qgc'")
+    assert "DEVICE=cpu" in build_book.remedy_for("RuntimeError", "CUDA out of memory")
+
+
+def test_only_what_changed_is_run_again(book, monkeypatch):
+    seen: list[str] = []
+    pretend(monkeypatch, seen)
+
+    def runs(device="cpu", force=False) -> list[str]:
+        seen.clear()
+        assert build_book.run_all(book, device, force) == []
+        return list(seen)
+
+    both = ["one.ipynb", "two.ipynb"]
+    assert runs() == both
+    assert runs() == []
+    assert runs(force=True) == both
+    assert runs(device="cuda") == both
+    assert runs() == both
+    put(book.root / "book" / "one.ipynb", new_code_cell("print(1)", outputs=[new_output("stream", text="1\n")]))
+    assert runs() == []  # outputs don't count
+    put(book.root / "book" / "one.ipynb", "print('one')")
+    assert runs() == ["one.ipynb"]
+    (book.root / "qgc" / "weights.safetensors").write_bytes(b"\0\1")
+    assert runs() == both
+    (book.root / "requirements.lock").write_text("numpy==2.0.1\n")
+    assert runs() == both
+    book.run_of(Path("book/one.ipynb")).unlink()
+    assert runs() == ["one.ipynb"]
+    assert (
+        json.loads((book.build / "timings.json").read_text())["notebooks"]["book/deep/two.ipynb"]["executed"] is False
+    )
+
+
+def test_one_failure_does_not_stop_the_others(book, monkeypatch, capsys):
+    said: list[str] = []
+
+    def execute(source, run, device):
+        if source.name == "one.ipynb":
+            raise NotebookFailed("  in cell 1")
+
+    monkeypatch.setattr(build_book, "execute", execute)
+    book.run_of(Path("book/deep/two.ipynb")).parent.mkdir(parents=True)
+    assert build_book.run_all(book, "cpu", False, said.append) == [Path("book/one.ipynb")]
+    assert "FAILED book/one.ipynb\n  in cell 1" in said
+    assert list(json.loads((book.build / "timings.json").read_text())["notebooks"]) == ["book/deep/two.ipynb"]
+
+
+def test_a_slow_notebook_is_warned_about_on_the_cpu_only(book, monkeypatch):
+    pretend(monkeypatch, [])
+    monkeypatch.setattr(build_book, "SLOW_S", -1)
+    for device, warnings in (("cpu", 2), ("cuda", 0)):
+        said: list[str] = []
+        build_book.run_all(book, device, False, said.append)
+        assert sum(line.startswith("warning:") for line in said) == warnings
+
+
+def test_a_page_that_does_not_exist_is_named(book):
+    (book.root / "book" / "index.md").unlink()
+    with pytest.raises(FileNotFoundError, match="book/index"):
+        book.notebooks()
+
+
+def executed():
+    """A notebook as papermill leaves it, with everything that differs from run to run."""
+    stamp = {"papermill": {"start_time": "2020-01-01T00:00:00", "duration": 1.0}, "execution": {"x": "y"}, "tags": []}
+    view = {"text/plain": "IntSlider(value=0)", WIDGET_VIEW: {"model_id": "abc"}}
+    outputs = [
+        new_output("stream", name="stdout", text="a"),
+        new_output("stream", name="stdout", text="b"),
+        new_output("execute_result", data=view, execution_count=7),
+    ]
+    cells = [
+        new_code_cell("device = 'cpu'", metadata=PARAMETERS, execution_count=3),
+        new_code_cell("device = 'cuda'", metadata={"tags": [INJECTED]}, execution_count=4),
+        new_code_cell("x", metadata=stamp, execution_count=7, outputs=outputs),
+        new_code_cell("x", metadata=stamp),
+    ]
+    metadata = {"papermill": {"duration": 2.0}, "widgets": {}, "kernelspec": {"name": "mine", "display_name": "Mine"}}
+    return new_notebook(cells=cells, metadata=metadata | {"authors": ["kept"]})
+
+
+def test_clean_takes_away_what_differs_from_run_to_run():
+    nb = build_book.clean(executed())
+    assert sorted(nb.metadata) == ["authors", "kernelspec", "language_info"]
+    assert nb.metadata.kernelspec.name == "python3"
+    assert [dict(c.metadata) for c in nb.cells] == [PARAMETERS, {}, {}]
+    assert [c.execution_count for c in nb.cells] == [1, 2, None]
+    stream, result = nb.cells[1].outputs
+    assert stream.text == "ab"
+    assert result.data == {"text/plain": "IntSlider(value=0)"} and result.execution_count == 2
+    nbformat.validate(nb)
+
+
+def test_clean_is_deterministic_and_idempotent():
+    first, second = build_book.clean(executed()), build_book.clean(executed())  # their random ids differ
+    assert first == second == build_book.clean(first)
+    assert len({c.id for c in first.cells}) == 3
+
+
+def test_clean_can_keep_the_injected_cell():
+    assert len(build_book.clean(executed(), keep_injected=True).cells) == 4
+
+
+def test_write_back_writes_good_outputs_and_refuses_paths(book, monkeypatch):
+    for name, text in (("book/one.ipynb", "1\n"), ("book/deep/two.ipynb", f"see {book.root}/x\n")):
+        source = nbformat.read(book.root / name, as_version=4).cells[0].source
+        put(book.run_of(Path(name)), new_code_cell(source, outputs=[new_output("stream", text=text)]))
+    said: list[str] = []
+    assert build_book.write_back(book, said.append) == [Path("book/deep/two.ipynb")]
+    assert printed(book.root / "book" / "one.ipynb") == "1\n"
+    assert printed(book.root / "book" / "deep" / "two.ipynb") == ""
+    assert any("cell 1 shows a path" in line for line in said)
+
+
+def test_write_back_does_not_overwrite_an_edit(book):
+    for notebook in book.notebooks():
+        put(book.run_of(notebook), "print('as it was')")
+    assert build_book.write_back(book, lambda line: None) == book.notebooks()
+    assert nbformat.read(book.root / "book" / "one.ipynb", as_version=4).cells[0].source == "print(1)"
+
+
+def test_the_staged_copy_holds_the_runs_and_no_hidden_files(book):
+    (book.root / "_config.yml").write_text("title: A book\n")
+    (book.root / "book" / ".ipynb_checkpoints").mkdir()
+    for notebook in book.notebooks():
+        put(book.run_of(notebook), new_code_cell("1", outputs=[new_output("stream", text="ran\n")]))
+    copy = build_book.stage(book, "cpu")
+    assert printed(copy / "book" / "one.ipynb") == "ran\n"
+    assert printed(book.root / "book" / "one.ipynb") == ""
+    assert (copy / "_config.yml").exists() and not (copy / "book" / ".ipynb_checkpoints").exists()

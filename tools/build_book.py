@@ -1,0 +1,366 @@
+"""Run the notebooks of the book and build its site: python tools/build_book.py [--device cuda] [--force].
+
+Each notebook of `_toc.yml` is run by papermill into `build/notebooks/`, unless the run that lies there was made from
+the same notebook, package, lock and device. A run takes its final name only when it has succeeded; a failed one stays
+beside the earlier good one as `NAME.failed.ipynb`. Then Jupyter Book turns the runs and pages into `_build/html/`.
+With `--write-back` the clean outputs go to `book/` in place of building the site.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import nbformat
+import papermill
+import yaml
+from nbformat import NotebookNode
+from papermill.exceptions import PapermillExecutionError
+from tqdm import tqdm
+
+ROOT = Path(__file__).resolve().parents[1]
+SLOW_S = 60  # a notebook that a reader waits for longer than this, on a CPU, deserves a warning
+CELL_TIMEOUT_S = 1800  # a cell that runs this long hangs
+INJECTED = "injected-parameters"  # papermill's tag for the cell it adds
+WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
+
+
+class NotebookFailed(Exception):
+    """A notebook did not run to its end; the message says where, why, and what to do."""
+
+
+@dataclass(frozen=True)
+class Book:
+    """Where things lie: the repository `root`, the runs and the staged sources under `build/`, the site."""
+
+    root: Path
+
+    @property
+    def build(self) -> Path:
+        return self.root / "build"
+
+    @property
+    def site(self) -> Path:
+        return self.root / "_build" / "html"
+
+    def notebooks(self) -> list[Path]:
+        """The notebooks that `_toc.yml` names, relative to the root, in reading order."""
+        pages = toc_entries(yaml.safe_load((self.root / "_toc.yml").read_text(encoding="utf-8")))
+        absent = [p for p in pages if not any((self.root / f"{p}{s}").exists() for s in ("", ".md", ".ipynb"))]
+        if absent:
+            raise FileNotFoundError(
+                f"_toc.yml names pages that do not exist: {', '.join(absent)}. Write them or take them out of _toc.yml."
+            )
+        files = (Path(p).with_suffix(".ipynb") if Path(p).suffix != ".ipynb" else Path(p) for p in pages)
+        return [f for f in files if (self.root / f).exists()]
+
+    def run_of(self, notebook: Path) -> Path:
+        """The place of a notebook's good run."""
+        return self.build / "notebooks" / notebook
+
+
+def toc_entries(node: object) -> list[str]:
+    """Every `root` and `file` of a table of contents, in order."""
+    if isinstance(node, list):
+        return [entry for child in node for entry in toc_entries(child)]
+    if not isinstance(node, dict):
+        return []
+    own = [node[k] for k in ("root", "file") if k in node]
+    return own + [entry for child in node.values() for entry in toc_entries(child)]
+
+
+def tags(cell: NotebookNode) -> list[str]:
+    """A cell's tags; a cell without any may lack the entry."""
+    return cell.metadata.get("tags", [])
+
+
+def digest_of_surroundings(root: Path) -> str:
+    """Hash of what every run depends on besides its notebook: the package with its weights, and the lock."""
+    digest = hashlib.sha256()
+    files = [p for p in (root / "qgc").rglob("*") if p.is_file() and "__pycache__" not in p.parts]
+    for path in [*sorted(files), root / "requirements.lock"]:
+        digest.update(path.relative_to(root).as_posix().encode() + b"\0")
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def key_of(nb: NotebookNode, device: str, surroundings: str) -> str:
+    """Hash of a notebook's cells (their outputs and metadata left out, but for tags), the device and the rest."""
+    cells = [(c.cell_type, c.source, sorted(tags(c))) for c in nb.cells]
+    return hashlib.sha256(json.dumps([cells, device, surroundings]).encode()).hexdigest()
+
+
+def takes_parameters(nb: NotebookNode) -> bool:
+    """Whether a cell is tagged `parameters`, so that papermill has a place to inject the device after."""
+    return any("parameters" in tags(cell) for cell in nb.cells)
+
+
+def beside(run: Path, suffix: str) -> Path:
+    """A file beside a run: `gate.ipynb` and `.key.json` give `gate.key.json`."""
+    return run.with_name(run.stem + suffix)
+
+
+def earlier_seconds(run: Path, key: str) -> float | None:
+    """How long the run that lies there took, or None where there is none that was made with this key."""
+    record = beside(run, ".key.json")
+    if not (run.exists() and record.exists()):
+        return None
+    saved = json.loads(record.read_text(encoding="utf-8"))
+    return saved["seconds"] if saved["key"] == key else None
+
+
+def execute(source: Path, run: Path, device: str) -> None:
+    """Run a notebook by papermill, in its own folder, and move the result to `run` once it has succeeded.
+
+    Raises NotebookFailed, and leaves the attempt as `NAME.failed.ipynb`, where a cell, the kernel or the set-up fails.
+    """
+    run.parent.mkdir(parents=True, exist_ok=True)
+    attempt, failed = run.with_name(f".{run.stem}.running.ipynb"), beside(run, ".failed.ipynb")
+    parameters = {"device": device} if takes_parameters(nbformat.read(source, as_version=4)) else {}
+    bar = {"desc": source.stem, "leave": False, "position": 1, "disable": None}
+    try:
+        papermill.execute_notebook(
+            source,
+            attempt,
+            parameters,
+            kernel_name="python3",
+            language="python",
+            cwd=source.parent,
+            progress_bar=bar,
+            execution_timeout=CELL_TIMEOUT_S,
+            extra_arguments=["--log-level=ERROR"],  # the kernel's own log; a cell's stderr is an output as ever
+        )
+    except Exception as error:
+        if attempt.exists():
+            attempt.replace(failed)
+        raise NotebookFailed(explain_failure(error, failed)) from error
+    else:
+        failed.unlink(missing_ok=True)
+        beside(run, ".key.json").unlink(missing_ok=True)  # it tells of the run that is now replaced
+        attempt.replace(run)
+    finally:
+        attempt.unlink(missing_ok=True)
+
+
+def explain_failure(error: Exception, failed: Path) -> str:
+    """Say which cell failed, with what error, and what to do about it."""
+    if isinstance(error, PapermillExecutionError):
+        number = error.cell_index + 1 - injected_before(failed, error.cell_index)
+        what = (error.ename, f"{error.ename}: {error.evalue}")
+        where = f"cell {number} (In [{error.exec_count}])\n" + quote(error.source)
+    else:
+        what = (type(error).__name__, f"{type(error).__name__}: {error}")
+        where = "no cell of its own: the kernel or the set-up"
+    kept = f"  attempt: {failed}\n" if failed.exists() else ""
+    return f"  in {where}\n  error: {what[1]}\n{kept}  remedy: {remedy_for(*what)}"
+
+
+def injected_before(failed: Path, index: int) -> int:
+    """1 if papermill's own cell precedes the cell that failed, so that cells count as in the notebook itself."""
+    cells = [c for c in nbformat.read(failed, as_version=4).cells if "papermill-error-cell-tag" not in tags(c)]
+    return int(any(INJECTED in tags(c) for c in cells[:index]))
+
+
+def quote(source: str, lines: int = 4) -> str:
+    """The first lines of a cell, indented."""
+    head = source.splitlines()
+    return "\n".join(f"    | {line}" for line in [*head[:lines], *(["…"] if len(head) > lines else [])])
+
+
+def remedy_for(name: str, message: str) -> str:
+    """What most likely helps against an error of this name."""
+    if name in ("ModuleNotFoundError", "ImportError", "NoSuchKernel"):
+        return "the environment lacks something: run `make env`, then again."
+    if "cuda" in message.lower():
+        return "the GPU could not be used: run again with DEVICE=cpu, or free its memory."
+    if name in ("DeadKernelError", "MemoryError"):
+        return "the kernel died, most often for want of memory: close other programs and run again."
+    if name == "CellTimeoutError":
+        return f"the cell ran for more than {CELL_TIMEOUT_S} s: make it smaller, or look what it waits for."
+    return (
+        "open the notebook in `.venv/bin/jupyter lab`, mend the cell (an error that is meant needs try/except:"
+        " papermill stops at it) and run again; earlier good outputs are untouched."
+    )
+
+
+def run_all(book: Book, device: str, force: bool, say: Callable[[str], None] = tqdm.write) -> list[Path]:
+    """Run every notebook that changed, with a progress bar; write `build/timings.json`; return those that failed."""
+    surroundings = digest_of_surroundings(book.root)
+    timings: dict[str, dict[str, object]] = {}
+    failed: list[Path] = []
+    notebooks = book.notebooks()
+    began = time.perf_counter()
+    for notebook in tqdm(notebooks, desc="notebooks", unit="notebook"):
+        run, name = book.run_of(notebook), notebook.as_posix()
+        key = key_of(nbformat.read(book.root / notebook, as_version=4), device, surroundings)
+        seconds = None if force else earlier_seconds(run, key)
+        fresh = seconds is None
+        if fresh:
+            start = time.perf_counter()
+            try:
+                execute(book.root / notebook, run, device)
+            except NotebookFailed as failure:
+                say(f"FAILED {name}\n{failure}")
+                failed.append(notebook)
+                continue
+            seconds = round(time.perf_counter() - start, 1)
+            record = {"key": key, "seconds": seconds}
+            beside(run, ".key.json").write_text(json.dumps(record) + "\n", encoding="utf-8")
+        say(f"{seconds:7.1f} s  {name}" + ("" if fresh else "  (unchanged: the earlier run is used)"))
+        if device == "cpu" and seconds > SLOW_S:
+            say(f"warning: {name} takes {seconds:.0f} s on this CPU, more than {SLOW_S} s")
+        timings[name] = {"seconds": seconds, "executed": fresh}
+    total = round(time.perf_counter() - began, 1)
+    say(f"{total:7.1f} s  in all, {len(timings)} of {len(notebooks)} notebooks good")
+    summary = {"device": device, "total_seconds": total, "notebooks": timings}
+    book.build.mkdir(exist_ok=True)
+    (book.build / "timings.json").write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
+    return failed
+
+
+def clean(nb: NotebookNode, keep_injected: bool = False) -> NotebookNode:
+    """Take from an executed notebook what differs from run to run, so that git shows only what means something.
+
+    Gone are timestamps, papermill's records, its injected cell (unless `keep_injected`), widget state and views; cell
+    ids follow from the sources, and execution counts from 1.
+    """
+    nb = nbformat.from_dict(nb)
+    nb.nbformat, nb.nbformat_minor = 4, 5
+    nb.metadata = {k: v for k, v in nb.metadata.items() if k not in ("papermill", "widgets", "signature")}
+    nb.metadata["kernelspec"] = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
+    nb.metadata["language_info"] = {"name": "python"}
+    nb.cells = [c for c in nb.cells if keep_injected or INJECTED not in tags(c)]
+    seen: dict[str, int] = {}
+    count = 0
+    for cell in nb.cells:
+        drop = {"papermill", "execution", "ExecuteTime", "scrolled", "collapsed"} | (set() if tags(cell) else {"tags"})
+        cell.metadata = {k: v for k, v in cell.metadata.items() if k not in drop}
+        base = hashlib.sha256(f"{cell.cell_type}\n{cell.source}".encode()).hexdigest()[:8]
+        seen[base] = seen.get(base, 0) + 1
+        cell.id = base if seen[base] == 1 else f"{base}-{seen[base]}"
+        if cell.cell_type == "code":
+            count += cell.execution_count is not None
+            cell.execution_count = count if cell.execution_count is not None else None
+            cell.outputs = clean_outputs(cell.outputs, cell.execution_count)
+    return nbformat.from_dict(nb)
+
+
+def clean_outputs(outputs: Sequence[NotebookNode], count: int | None) -> list[NotebookNode]:
+    """Join the pieces of a stream, drop widget views (their model is gone), set the execution count."""
+    kept: list[NotebookNode] = []
+    for out in outputs:
+        if out.output_type == "stream" and kept and kept[-1].get("name") == out.name:
+            kept[-1].text += out.text
+            continue
+        if "data" in out:
+            out.data = {kind: value for kind, value in out.data.items() if kind != WIDGET_VIEW}
+        if out.output_type == "execute_result":
+            out.execution_count = count
+        kept.append(out)
+    return kept
+
+
+def leaks(nb: NotebookNode, root: Path) -> list[str]:
+    """Names of cells whose outputs show a place on this machine or a kernel's process number."""
+    mine = re.compile("|".join([re.escape(str(root)), re.escape(sys.prefix), r"ipykernel_\d+"]))
+    cells = enumerate(nb.cells, start=1)
+    return [f"cell {i}" for i, c in cells if mine.search(json.dumps(c.get("outputs", []), ensure_ascii=False))]
+
+
+def write(nb: NotebookNode, path: Path) -> None:
+    """Write a notebook so that a reader of `path` never sees half of it."""
+    nbformat.validate(nb)
+    part = path.with_name(f".{path.name}.part")
+    try:
+        part.write_text(nbformat.writes(nb).rstrip("\n") + "\n", encoding="utf-8")
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def write_back(book: Book, say: Callable[[str], None] = print) -> list[Path]:
+    """Write the clean runs over the notebooks in `book/`; return those refused for what their outputs show."""
+    refused = []
+    for notebook in book.notebooks():
+        nb = clean(nbformat.read(book.run_of(notebook), as_version=4))
+        now = nbformat.read(book.root / notebook, as_version=4)
+        if [c.source for c in nb.cells] != [c.source for c in now.cells]:
+            say(f"REFUSED {notebook.as_posix()}: it was edited while it ran. Run again.")
+            refused.append(notebook)
+            continue
+        if places := leaks(nb, book.root):
+            say(f"REFUSED {notebook.as_posix()}: the output of {', '.join(places)} shows a path of this machine.")
+            say("  remedy: print the path relative to the book, or mend what warns, and run again.")
+            refused.append(notebook)
+            continue
+        write(nb, book.root / notebook)
+        say(f"written {notebook.as_posix()}")
+    return refused
+
+
+def stage(book: Book, device: str) -> Path:
+    """Copy the book with the clean runs in place of its notebooks, for Jupyter Book to read; return the copy."""
+    copy = book.build / "source"
+    shutil.rmtree(copy, ignore_errors=True)
+    shutil.copytree(book.root / "book", copy / "book", ignore=shutil.ignore_patterns(".*"))
+    for name in ("_config.yml", "_toc.yml"):
+        shutil.copy(book.root / name, copy / name)
+    for notebook in book.notebooks():
+        nb = nbformat.read(book.run_of(notebook), as_version=4)
+        write(clean(nb, keep_injected=device != "cpu"), copy / notebook)
+    return copy
+
+
+def build_site(book: Book, device: str) -> int:
+    """Build the site with warnings as errors; an earlier good site is replaced only by a good one."""
+    output = book.build / "site"
+    shutil.rmtree(output, ignore_errors=True)
+    jupyter_book = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()"]
+    options = ["--path-output", str(output), "--warningiserror", "--nitpick", "--keep-going", "--quiet"]
+    print("Building the site …", flush=True)  # Jupyter Book's own words name a place that the site then leaves
+    command = [*jupyter_book, "build", str(stage(book, device)), *options]
+    done = subprocess.run(command, cwd=book.root, stdout=subprocess.DEVNULL)
+    if done.returncode:
+        print("The site was not built: each WARNING above names the page to mend (in book/, not in its copy).")
+        return done.returncode
+    shutil.rmtree(book.site, ignore_errors=True)
+    book.site.parent.mkdir(exist_ok=True)
+    (output / "_build" / "html").replace(book.site)
+    print(f"The book is built. Open {book.site / 'index.html'}")
+    return 0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run and build as the command line says; return the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--device", default="cpu", help="passed to notebooks that have a `parameters` cell")
+    parser.add_argument("--force", action="store_true", help="run unchanged notebooks too")
+    parser.add_argument("--write-back", action="store_true", help="write clean outputs to book/, build no site")
+    options = parser.parse_args(arguments)
+    os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"  # this environment's kernel, not one of the same name elsewhere
+    book = Book(ROOT)
+    try:
+        if run_all(book, options.device, options.force):
+            print("Nothing was built, since notebooks failed: see above.")
+            return 1
+        return bool(write_back(book)) if options.write_back else build_site(book, options.device)
+    except FileNotFoundError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nStopped. Finished notebooks are kept; the next run goes on from here.", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())
