@@ -70,7 +70,7 @@ def to_rgb(picture: Image.Image) -> Image.Image:
         picture = Image.alpha_composite(white, picture)
     if min(picture.size) < LEAST_SIDE:
         warnings.warn(
-            f"the picture is only {picture.size[0]}×{picture.size[1]} pixels; it is enlarged, but there is little to see",
+            "the picture is only {}×{} pixels; it is enlarged, but there is little to see".format(*picture.size),
             stacklevel=3,
         )
     return picture.convert("RGB")

@@ -24,10 +24,11 @@ def picture(kind, colour, seed, side=220, **pose) -> Image.Image:
     w, h = kind.size
     span = max(w, h) * 1.25
     box = f"{-span / 2:.1f} {-h / 2 - span / 2:.1f} {span:.1f} {span:.1f}"
+    ground = hexcolour((214, 222, 212))
     svg = (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="{box}" width="{side}" height="{side}">'
         f"<defs>{''.join(defs)}</defs>"
-        f'<rect x="{-span}" y="{-h - span}" width="{3 * span}" height="{3 * span}" fill="{hexcolour((214, 222, 212))}"/>'
+        f'<rect x="{-span}" y="{-h - span}" width="{3 * span}" height="{3 * span}" fill="{ground}"/>'
         f"{body}</svg>"
     )
     return Image.open(io.BytesIO(bytes(resvg_py.svg_to_bytes(svg_string=svg)))).convert("RGB")

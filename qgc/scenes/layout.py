@@ -197,7 +197,8 @@ PRIOR: dict[str, tuple[tuple[str, float], ...]] = {
     "top": ((W, 0.35), (R, 0.15), (B, 0.15), (K, 0.1)), "mug": ((W, 0.5), (R, 0.1)), "bowl": ((W, 0.5), (U, 0.15)),
     "teapot": ((W, 0.5), (U, 0.1)), "vase": ((U, 0.3), (W, 0.3)), "cat": ((A, 0.35), (B, 0.2), (G, 0.2)),
     "dog": ((T, 0.5), (B, 0.2)), "horse": ((T, 0.7),), "rabbit": ((W, 0.4), (T, 0.3)), "ladder": ((G, 0.4), (T, 0.3)),
-    "table": ((T, 0.75), (W, 0.12)), "backpack": ((B, 0.25), (U, 0.2)), "suitcase": ((B, 0.35), (T, 0.2)), "clock": ((W, 0.4), (B, 0.3)),
+    "table": ((T, 0.75), (W, 0.12)), "backpack": ((B, 0.25), (U, 0.2)),
+    "suitcase": ((B, 0.35), (T, 0.2)), "clock": ((W, 0.4), (B, 0.3)),
 }  # fmt: skip
 # In everyday pictures people do what the place is for.
 DOES = {

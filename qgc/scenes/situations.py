@@ -5,12 +5,13 @@ The photographs of the paper are not ours to show; these scenes hold what its ca
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache
 
 from ..errors import SceneError
 from .layout import in_depth_order, scale_of
 from .questions import Ask
 from .scene import Scene, Thing
+from .things import PLACES
 
 
 def _put(kind, colour, x, y, size=1.0, flip=False, on=None, seed=0, **pose) -> Thing:
@@ -25,8 +26,6 @@ SITUATIONS: dict[str, Scene] = {}
 
 
 def _situation(name: str, place: str, upper: str, lower: str, horizon: float, seed: int, things, asks) -> None:
-    from .things import PLACES
-
     tones = {PLACES[place].upper: upper, PLACES[place].lower: lower}
     SITUATIONS[name] = Scene(place, tones, tuple(in_depth_order(things)), horizon, seed, name, tuple(asks))
 
@@ -141,7 +140,7 @@ _situation(
 )  # fmt: skip
 
 
-@lru_cache(maxsize=None)
+@cache
 def situation(name: str) -> Scene:
     """One of the paper's situations by name, for example ``"bathroom"`` (Figures 1–6 and 27–77).
 

@@ -10,7 +10,6 @@ import json
 import time
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from ..models import zoo
@@ -67,28 +66,32 @@ def _fit_cnn(recipe: Recipe, cnn: VGGLike, scenes: SceneSet, run: Path, device) 
     net.cpu().fold_into(cnn)
 
 
-def export(model: DeeperLSTM, name: str, about: dict, folder: Path, shared_cnn: str | None = None) -> Path:
-    """Write the shipped files of ``deeper-lstm/NAME`` into ``folder``."""
+def card_of(name: str, recipe: Recipe, run: Path) -> dict:
+    """What a finished run says about itself, for the model's card."""
+    trace = json.loads((run / "trace.json").read_text())
+    best = max(trace, key=lambda row: row["all"])
+    return {
+        "trained_on": f"abstract scenes, {recipe.distribution}",
+        "distribution": recipe.distribution,
+        "command": f"python -m qgc train scenes {name}",
+        "recipe": recipe.__dict__,
+        "time": json.loads((run / "seconds.json").read_text()),
+        "validation": best,
+        "question_prior": json.loads((run / "question_prior.json").read_text()),
+    }
+
+
+def export(model: DeeperLSTM, name: str, about: dict, folder: Path) -> Path:
+    """Write weights and card of ``deeper-lstm/NAME`` into ``folder``; returns their common stem.
+
+    Models of one distribution whose CNN was not fine-tuned share one CNN file.
+    """
     stem = folder / "deeper-lstm" / name
-    zoo.save(model, stem, about, shared_cnn)
+    shared = None if about["recipe"]["finetune"] else f"cnn-{about['distribution']}.safetensors"
+    zoo.save(model, stem, about, shared)
     return stem
 
 
 def snapshots(run: Path) -> list[tuple[int, Path]]:
-    """The question side's snapshots of a run as (step, path), in order."""
+    """The snapshots of a run as (step, path), in order."""
     return sorted((int(p.stem), p) for p in (run / "snapshots").glob("*.pt"))
-
-
-def trace(run: Path) -> list[dict]:
-    """Validation accuracy per epoch of a run."""
-    return json.loads((run / "trace.json").read_text())
-
-
-def prior(run: Path) -> dict[str, str]:
-    """The question-only baseline of a run's training scenes."""
-    return json.loads((run / "question_prior.json").read_text())
-
-
-def mean_seconds(run: Path) -> float:
-    """Wall time of the run in seconds, as recorded at its end."""
-    return float(np.round(json.loads((run / "seconds.json").read_text())["seconds"]))

@@ -1,0 +1,5 @@
+"""``python -m qgc``."""
+
+from .cli import main
+
+raise SystemExit(main())

@@ -1,0 +1,162 @@
+"""The command line: ``python -m qgc explain|train|evaluate|bench``, each with ``--help``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import warnings
+from pathlib import Path
+
+from .errors import QGCError
+
+DEFAULT = "deeper-lstm/natural"
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command; bad input ends with one message and status 2, Ctrl-C with status 130."""
+    args = _parser().parse_args(argv)
+    warnings.showwarning = lambda message, *_, **__: print(f"note: {message}", file=sys.stderr)
+    try:
+        args.run(args)
+    except QGCError as error:
+        print(f"qgc: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"qgc: {error.strerror or error}{f': {error.filename}' if error.filename else ''}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\nqgc: interrupted; run the same command again to go on", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m qgc", description="Question-grounded Grad-CAM.")
+    commands = parser.add_subparsers(required=True, metavar="command")
+
+    explain = commands.add_parser("explain", help="explain an answer about a scene or a photograph")
+    explain.add_argument("image", help="a picture; scenes saved by qgc also bring their masks")
+    explain.add_argument("question")
+    explain.add_argument("--answer", help="the answer to explain (default: the model's own)")
+    explain.add_argument("--n", type=int, help="how many combine neurons the gradient may pass (default: all)")
+    explain.add_argument("--reduce", default="l2", help="how ∂A/∂q becomes one number: l2, sum or abs-sum")
+    explain.add_argument("--model", default=DEFAULT, help=f"a shipped model or a run's folder (default: {DEFAULT})")
+    explain.add_argument("--device", default="cpu")
+    explain.add_argument("--out", type=Path, help="the figure to write (default: beside the picture)")
+    explain.add_argument("--json", action="store_true", help="print the numbers as JSON")
+    explain.set_defaults(run=_explain)
+
+    train = commands.add_parser("train", help="train a model from nothing")
+    kinds = train.add_subparsers(required=True, metavar="data")
+    scenes = kinds.add_parser("scenes", help="a scene-sized Deeper LSTM: natural, balanced or early")
+    scenes.add_argument("name", choices=["natural", "balanced", "early"])
+    scenes.add_argument("--out", type=Path, help="the run's folder (default: runs/NAME); a killed run goes on there")
+    scenes.add_argument("--cache", type=Path, default=Path("cache"), help="where rendered scenes are kept")
+    scenes.add_argument("--device", default="cpu")
+    scenes.add_argument("--workers", type=int, default=2, help="processes that render scenes")
+    scenes.add_argument("--install", action="store_true", help="write the weights into the package, to be shipped")
+    scenes.set_defaults(run=_train_scenes)
+
+    evaluate = commands.add_parser("evaluate", help="held-out accuracy beside the question-only baseline")
+    evaluate.add_argument("name", help="a shipped model or a run's folder")
+    evaluate.add_argument("--scenes", type=int, default=2000)
+    evaluate.add_argument("--split", default="test", choices=["validation", "test"])
+    evaluate.add_argument("--device", default="cpu")
+    evaluate.add_argument("--record", action="store_true", help="write the result into the model's card")
+    evaluate.add_argument("--json", action="store_true")
+    evaluate.set_defaults(run=_evaluate)
+
+    bench = commands.add_parser("bench", help="how fast rendering and the engine are, and how exact")
+    bench.add_argument("--model", default=DEFAULT)
+    bench.add_argument("--scenes", type=int, default=100, help="scenes to render for the timing")
+    bench.add_argument("--json", action="store_true")
+    bench.set_defaults(run=_bench)
+    return parser
+
+
+def _explain(args) -> None:
+    from .explain import explain
+    from .models import load
+    from .scenes import Scene
+    from .show import plots
+
+    vqa = load(args.model, device=args.device)
+    found = explain(vqa, args.image, args.question, args.answer, reduce=args.reduce)
+    scene = Scene.open(args.image)
+    if scene is None:
+        print("note: this is not a scene of qgc; the model has only seen scenes, so do not trust it here",
+              file=sys.stderr)  # fmt: skip
+    about = next((a for a in scene.asks if a.question == args.question and a.thing), None) if scene else None
+    figure = plots.overlay(found, n=args.n, mask=scene.masks[about.thing] if about else None)
+    out = args.out or Path(args.image).with_name(f"{Path(args.image).stem}-explained.png")
+    temporary = out.with_name(f".{out.stem}.tmp{out.suffix or '.png'}")
+    try:
+        figure.savefig(temporary)
+        temporary.replace(out)
+    finally:
+        temporary.unlink(missing_ok=True)
+    top = found.top(10)
+    if args.json:
+        numbers = {
+            "model": args.model, "question": found.question, "answer": found.answer, "predicted": found.predicted,
+            "confidence": found.confidence, "n": args.n or vqa.combine, "reduce": args.reduce,
+            "top": [{"index": int(i), "value": float(v)} for i, v in zip(top["index"], top["value"], strict=True)],
+            "figure": str(out),
+        }  # fmt: skip
+        print(json.dumps(numbers, indent=1))
+        return
+    print(f"{found.question}  →  {found.answer}  ({found.confidence:.1%})")
+    if found.answer != found.predicted:
+        print(f"the model itself would say: {found.predicted}")
+    print(f"top 10 of ∂A/∂q ({args.reduce}):\n{top.round(4).to_string()}\nfigure: {out}")
+
+
+def _train_scenes(args) -> None:
+    from .measure.early import question_blind
+    from .models import zoo
+    from .train.recipes import RECIPES
+    from .train.run import card_of, export, train_scenes
+
+    recipe = RECIPES["natural" if args.name == "early" else args.name]
+    run = args.out or Path("runs") / ("natural" if args.name == "early" else args.name)
+    model = train_scenes(recipe, run, args.cache, args.device, args.workers)
+    about = card_of(args.name, recipe, run)
+    if args.name == "early":
+        step, trace = question_blind(model, run)
+        about |= {"step": step, "selection": trace}
+    folder = zoo.SHIPPED if args.install else run
+    stem = export(model, args.name, about, folder)
+    print(f"wrote {stem}.json and its weights; try: python -m qgc evaluate "
+          f"{f'deeper-lstm/{args.name}' if args.install else f'{stem}.json'}")  # fmt: skip
+
+
+def _evaluate(args) -> None:
+    from .measure import evaluate, similarity
+    from .models import card, cards, load
+
+    about = card(args.name)
+    vqa = load(args.name, device=args.device)
+    result = evaluate(
+        vqa, args.scenes, distribution=about["distribution"], prior=about["question_prior"], split=args.split
+    )
+    alike = similarity(vqa, min(args.scenes, 500), distribution=about["distribution"], split=args.split)
+    alike.pop("per_scene")
+    result |= {"model": args.name, "same_answer_pairs": alike}
+    if args.record:
+        cards.record(args.name, result)
+    if args.json:
+        print(json.dumps(result, indent=1))
+        return
+    print(cards.table(result))
+
+
+def _bench(args) -> None:
+    from .measure.bench import bench
+
+    found = bench(args.model, args.scenes)
+    if args.json:
+        print(json.dumps(found, indent=1))
+        return
+    for name, row in found.items():
+        print(f"{name:58s} {row['value']:>12.4g} {row['unit']:4s}  (bound: {row['bound']})")

@@ -1,0 +1,42 @@
+"""The question-blind checkpoint: the early moment at which the model answers without telling things apart."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+from ..models.deeper_lstm import DeeperLSTM
+from ..train.run import snapshots
+from .similarity import similarity
+
+BLIND = 0.985  # mean cosine of same-answer maps from which a checkpoint counts as question-blind
+SCENES = 150  # validation scenes on which that is decided
+
+
+def question_blind(model: DeeperLSTM, run: Path) -> tuple[int, list[dict]]:
+    """Load the *last* question-blind snapshot of a run into ``model``; returns its step and the trace.
+
+    Blind means: the mean cosine of the Grad-CAM maps of same-answer colour questions on validation
+    scenes is at least :data:`BLIND`. The rule looks at no gate and at no test scene.
+
+    Raises
+    ------
+    RuntimeError
+        If no snapshot of the run is blind.
+    """
+    trace, chosen = [], None
+    for step, path in tqdm(snapshots(run), desc="snapshots"):
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        model.load_state_dict(state)
+        model.eval()
+        found = similarity(model.double(), SCENES, distribution="natural")
+        model.float()
+        trace.append({"step": step, "cosine": found["cosine"], "spearman": found["l2"], "scenes": found["scenes"]})
+        if found["cosine"] >= BLIND:
+            chosen = step, state
+    if chosen is None:
+        raise RuntimeError(f"no snapshot in {run} has a mean map cosine of {BLIND} or more; train with another seed")
+    model.load_state_dict(chosen[1])
+    return chosen[0], trace

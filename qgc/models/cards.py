@@ -1,0 +1,70 @@
+"""Model cards for people: what a model saw, what it reaches, what it cannot do."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from . import zoo
+
+CANNOT = {
+    "natural": "It has learnt the colour habits of everyday pictures and leans on them: see the baseline.",
+    "balanced": "It has no prior to lean on, but has only ever seen these drawn things in these drawn places.",
+    "early": "It is an unfinished checkpoint, kept because it hardly uses the question: do not use its answers.",
+}
+
+
+def record(name: str, result: dict) -> None:
+    """Write an evaluation into a model's card, and the card as Markdown beside it."""
+    path = zoo._card_path(name)
+    about = zoo.card(name)
+    about[result["split"]] = result
+    for target, text in ((path, json.dumps(about, indent=1) + "\n"), (path.with_suffix(".md"), markdown(name, about))):
+        temporary = target.with_name(f".{target.name}.tmp")
+        try:
+            temporary.write_text(text)
+            temporary.replace(target)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def table(result: dict) -> str:
+    """An evaluation as a Markdown table, with the same-answer pairs under it."""
+    rows = [*result["families"].items(), ("all", result["all"])]
+    lines = ["| family | questions | accuracy | question only |", "|---|---:|---:|---:|"]
+    lines += [f"| {k} | {r['n']} | {r['accuracy']:.1%} | {r['question_only']:.1%} |" for k, r in rows]
+    pairs = result["same_answer_pairs"]
+    lines += [
+        "",
+        f"{result['scenes']} {result['split']} scenes, {result['wordings']} wordings. Same-answer colour questions on "
+        f"{pairs['scenes']} scenes: cosine of the Grad-CAM maps {pairs['cosine']:.3f}, Spearman of ∂A/∂q "
+        f"{pairs['l2']:.3f} (l2), {pairs['sum']:.3f} (sum), {pairs['abs-sum']:.3f} (abs-sum); the paper: 0.81–0.93.",
+    ]
+    return "\n".join(lines)
+
+
+def markdown(name: str, about: dict) -> str:
+    """The whole card as Markdown."""
+    recipe = about["recipe"]
+    short = Path(name).stem
+    lines = [
+        f"# {name}",
+        "",
+        f"- **Model:** Deeper LSTM + normalized CNN, scene-sized ({len(about['config']['answers'])} answers, "
+        f"{len(about['config']['words'])} words, {about['config']['combine']} combine neurons).",
+        f"- **Data:** {recipe['scenes']:,} {about['trained_on']}, drawn by `qgc.scenes`; validation "
+        f"{recipe['validation']:,}; test scenes come from other seeds.",
+        f"- **CNN labels:** {recipe['labels']}; fc6 and fc7 {'learn' if recipe['finetune'] else 'do not learn'} "
+        "with the questions.",
+        f"- **Seed:** {recipe['seed']}. **Retrain:** `{about['command']}`. "
+        f"**Time:** {about['time']['seconds'] / 60:.0f} minutes on {about['time']['device']}.",
+        f"- **Stored as** float16 safetensors, loaded as float64. {CANNOT.get(short, '')}",
+        "- **Not for photographs.** It has only seen drawn scenes.",
+        "",
+    ]
+    if "step" in about:
+        lines += [f"- **Chosen:** step {about['step']}, the last snapshot whose same-answer maps are nearly equal.", ""]
+    for split in ("validation", "test"):
+        if "families" in about.get(split, {}):
+            lines += [f"## Held-out accuracy ({split})", "", table(about[split]), ""]
+    return "\n".join(lines)
