@@ -12,7 +12,7 @@ from ..train.run import snapshots
 from .similarity import similarity
 
 BLIND = 0.985  # mean cosine of same-answer maps from which a checkpoint counts as question-blind
-SCENES = 150  # validation scenes on which that is decided
+SCENES = 80  # validation scenes on which that is decided
 
 
 def question_blind(model: DeeperLSTM, run: Path) -> tuple[int, list[dict]]:
@@ -31,8 +31,7 @@ def question_blind(model: DeeperLSTM, run: Path) -> tuple[int, list[dict]]:
         state = torch.load(path, map_location="cpu", weights_only=True)
         model.load_state_dict(state)
         model.eval()
-        found = similarity(model.double(), SCENES, distribution="natural")
-        model.float()
+        found = similarity(model, SCENES, distribution="natural")
         trace.append({"step": step, "cosine": found["cosine"], "spearman": found["l2"], "scenes": found["scenes"]})
         if found["cosine"] >= BLIND:
             chosen = step, state

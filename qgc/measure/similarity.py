@@ -15,7 +15,6 @@ from tqdm import tqdm
 from ..explain import REDUCTIONS, View, explain
 from ..explain.sensitivity import sensitivity
 from ..scenes import Scene, sample
-from ..scenes.questions import asks
 from ..train.recipes import FIRST_SEED
 
 
@@ -48,7 +47,7 @@ def same_answer_pairs(scenes: Iterable[Scene], families: tuple[str, ...] = ("col
     """All pairs of questions of one family that share their answer, scene by scene (paper §3)."""
     found = []
     for scene in scenes:
-        by_family = [a for a in asks(scene) if a.family in families and a.thing]
+        by_family = [a for a in scene.asks if a.family in families and a.thing]
         found += [
             Pair(scene, a, b)
             for a, b in combinations(by_family, 2)

@@ -98,14 +98,14 @@ def document(scene: Scene, side: int = 224, ids: dict[tuple[str, str | None], in
 
     ground = _halves(scene) if flat else place_shapes(scene)
     body = [_group("place", ground, defs, "p", flats=flats_of("place"))]
-    for i, t in enumerate(scene.things):
+    for i, (t, shapes) in enumerate(zip(scene.things, scene.shapes, strict=True)):
         shadow = None if flat else _shadow(t)
         if shadow is not None:
             body.append(f'<g id="{t.kind.replace(" ", "-")}-shadow">{shadow.svg(defs, "s")}</g>')
         sx = -t.scale if t.flip else t.scale
         transform = f"translate({t.x:.2f} {t.y:.2f}) scale({sx:.4f} {t.scale:.4f})"
         ident = t.kind.replace(" ", "-")
-        body.append(_group(ident, thing_shapes(t), defs, f"t{i}", transform, flats_of(t.kind)))
+        body.append(_group(ident, shapes, defs, f"t{i}", transform, flats_of(t.kind)))
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 224 224" width="{side}" height="{side}">'
         f"<defs>{''.join(defs)}</defs>{''.join(body)}</svg>"

@@ -65,6 +65,11 @@ class Scene:
 
     # -- pictures ---------------------------------------------------------------------------------
     @cached_property
+    def shapes(self) -> list[list]:
+        """The shapes of every thing, in its own centimetres: drawn once, painted for eye and masks."""
+        return [render.thing_shapes(t) for t in self.things]
+
+    @cached_property
     def svg(self) -> str:
         """The scene as an SVG document, one ``<g id>`` per thing: sharp at any size."""
         return render.document(self)
