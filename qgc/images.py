@@ -35,7 +35,7 @@ def open_image(source) -> Image.Image:
     if not isinstance(source, str | os.PathLike):
         raise ImageError(f"cannot read a picture from {type(source).__name__}; give a path, a PIL image or an array")
     path = Path(source)
-    if not path.exists():
+    if not os.path.exists(path):  # unlike Path.exists, False for a name that is too long
         raise ImageError(f"there is no file {path}; check the path")
     if path.is_dir():
         raise ImageError(f"{path} is a folder; give one picture file")
@@ -61,19 +61,29 @@ def open_image(source) -> Image.Image:
 def to_rgb(picture: Image.Image) -> Image.Image:
     """A PIL image of any mode as RGB, upright, over white."""
     _check_size(picture.size, "the picture")
-    picture = ImageOps.exif_transpose(picture)
+    try:
+        picture = _over_white(ImageOps.exif_transpose(picture)).convert("RGB")
+    except ImageError:
+        raise
+    except (OSError, SyntaxError, ValueError) as error:
+        raise ImageError(f"the picture cannot be read or made RGB ({error}); save it as PNG or JPEG") from None
+    if min(picture.size) < LEAST_SIDE:
+        warnings.warn(
+            "the picture is only {}×{} pixels; it is enlarged, but there is little to see".format(*picture.size),
+            stacklevel=3,
+        )
+    return picture
+
+
+def _over_white(picture: Image.Image) -> Image.Image:
+    """Grey of 16 or 32 bits as bytes, and what is transparent laid over white."""
     if picture.mode.startswith("I") or picture.mode == "F":
         picture = Image.fromarray(_to_bytes(np.asarray(picture)))
     if picture.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in picture.info:
         picture = picture.convert("RGBA")
         white = Image.new("RGBA", picture.size, "white")
         picture = Image.alpha_composite(white, picture)
-    if min(picture.size) < LEAST_SIDE:
-        warnings.warn(
-            "the picture is only {}×{} pixels; it is enlarged, but there is little to see".format(*picture.size),
-            stacklevel=3,
-        )
-    return picture.convert("RGB")
+    return picture
 
 
 def _check_size(size: tuple[int, int], what) -> None:
@@ -85,9 +95,14 @@ def _check_size(size: tuple[int, int], what) -> None:
 
 
 def _to_bytes(values: np.ndarray) -> np.ndarray:
-    """16-bit or float grey values as 0–255: by the type's range, or by the largest value for floats."""
+    """Other numbers as 0–255: 16-bit ones by their type's range, the rest by their largest value."""
+    if values.dtype.kind not in "biuf":
+        raise ImageError(f"an array of {values.dtype} is no picture; give whole numbers 0–255 or floats 0–1")
+    if not np.isfinite(values).all():
+        raise ImageError("the picture holds values that are not finite; a picture is 0–255 or 0–1")
+    largest = np.inf if values.dtype.name == "uint16" else values.max(initial=0)
+    top = 1.0 if largest <= 1 else 255.0 if largest <= 255 else 65535.0
     values = values.astype(np.float64)
-    top = 1.0 if values.max(initial=0) <= 1 else 255.0 if values.max() <= 255 else 65535.0
     return np.clip(values / top * 255, 0, 255).round().astype(np.uint8)
 
 
@@ -95,7 +110,5 @@ def _from_array(values: np.ndarray) -> Image.Image:
     if values.ndim not in (2, 3) or (values.ndim == 3 and values.shape[2] not in (3, 4)):
         raise ImageError(f"an array of shape {values.shape} is no picture; it must be (H, W), (H, W, 3) or (H, W, 4)")
     if values.dtype != np.uint8:
-        if not np.isfinite(values).all():
-            raise ImageError("the array holds values that are not finite; a picture is 0–255 or 0–1")
         values = _to_bytes(values)
     return Image.fromarray(values)

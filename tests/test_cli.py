@@ -27,7 +27,7 @@ def run_folder(tmp_path_factory):
         "distribution": "natural",
         "command": "none",
         "recipe": RECIPES["natural"].__dict__,
-        "time": {"seconds": 0, "device": "cpu"},
+        "time": {"device": "cpu", "seconds": {"questions": 60}},
         "question_prior": {"colour": "white", "colour|towels": "white", "existence": "yes"},
     }
     zoo.save(DeeperLSTM(config()), folder / "model", about)

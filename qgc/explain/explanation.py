@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from ..errors import GateError
+from ..errors import AnswerError, GateError, ImageError, QuestionError
 from ..images import open_image
 from . import engine, gates, sensitivity
 
@@ -57,6 +57,7 @@ class Explanation:
     @torch.no_grad()
     def __init__(self, view: View, question: str, answer: str | None, rank: str | Tensor, reduce: str):
         vqa = view.vqa
+        sensitivity.check_reduction(reduce)
         self.vqa, self.view, self.question, self.reduce = vqa, view, question, reduce
         self.q = vqa.encode(question)
         u, v = vqa.branches(view.F, self.q)
@@ -133,6 +134,8 @@ class Explanation:
         """Maps (len(ns), h, w) for several n, or for every n from 1 to J, (J, h, w), from one pass."""
         alpha = self._alpha
         if ns is not None:
+            if not isinstance(ns, Iterable):
+                raise GateError(f"maps takes a list of n, such as [10, 25, 1024], not {ns!r}; map(n) gives one map")
             rows = [gates.check_n(n, self.vqa.combine) - 1 for n in ns]
             alpha = alpha[torch.tensor(rows, dtype=torch.long, device=alpha.device)]
         raw = engine.maps(alpha, self.F)
@@ -150,7 +153,10 @@ class Explanation:
         return torch.autograd.grad(y, A)[0]
 
     def _given(self, scores) -> Tensor:
-        scores = torch.as_tensor(scores, dtype=self.g.dtype, device=self.g.device)
+        try:
+            scores = torch.as_tensor(scores, dtype=self.g.dtype, device=self.g.device)
+        except (TypeError, ValueError, RuntimeError):
+            scores = torch.empty(0)
         if scores.shape != self.g.shape or not torch.isfinite(scores).all():
             raise GateError(f"a ranking needs one finite score per combine neuron, shape ({len(self.g)},)")
         return scores
@@ -181,12 +187,16 @@ def explain(vqa, image, question, answer=None, *, rank="sensitivity", reduce: st
         On bad input; each message says what to do.
     """
     view = image if isinstance(image, View) else View(vqa, image)
+    if view.vqa is not vqa:
+        raise ImageError("this View was made with another model; make one with View(vqa, image)")
     if isinstance(question, str):
         return Explanation(view, question, answer, rank, reduce)
+    if not isinstance(question, Iterable) or isinstance(question, bytes):
+        raise QuestionError(f"a question must be text, or a list of texts, not {type(question).__name__}")
     questions = list(question)
     answers = [answer] * len(questions) if answer is None or isinstance(answer, str) else list(answer)
     if len(answers) != len(questions):
-        raise ValueError(f"{len(questions)} questions but {len(answers)} answers; give one answer for each, or None")
+        raise AnswerError(f"{len(questions)} questions but {len(answers)} answers; give one answer for each, or None")
     return [Explanation(view, q, a, rank, reduce) for q, a in zip(questions, answers, strict=True)]
 
 

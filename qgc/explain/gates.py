@@ -39,9 +39,15 @@ def check_indices(indices: Iterable[int], size: int) -> Tensor:
     Raises
     ------
     GateError
-        If it is empty, or an index is not in 0 … size − 1.
+        If it is empty, holds anything but whole numbers, or an index is not in 0 … size − 1.
     """
-    found = sorted({operator.index(i) for i in (indices.tolist() if isinstance(indices, Tensor) else indices)})
+    try:
+        given = list(indices.tolist() if isinstance(indices, Tensor) else indices)
+        if any(isinstance(i, bool) for i in given):
+            raise TypeError  # a mask would be read as the neurons 0 and 1
+        found = sorted({operator.index(i) for i in given})
+    except TypeError:
+        raise GateError("neurons must be whole numbers, such as [3, 281]; of a mask, give mask.nonzero()") from None
     if not found:
         raise GateError("the set of neurons is empty: no gradient would flow back; give at least one index")
     if found[0] < 0 or found[-1] >= size:

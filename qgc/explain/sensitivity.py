@@ -30,6 +30,12 @@ def jacobian(vqa, F: Tensor, q: Tensor) -> Tensor:
     return torch.autograd.functional.jacobian(combine, q[0].detach(), vectorize=True)
 
 
+def check_reduction(reduce: str) -> None:
+    """GateError if ``reduce`` is none of :data:`REDUCTIONS` (the reductions of paper §3.2)."""
+    if reduce not in REDUCTIONS:
+        raise GateError(f"unknown reduction {reduce!r} of ∂A/∂q; choose one of {', '.join(REDUCTIONS)}")
+
+
 def reduce_rows(rows: Tensor, reduce: str = "l2") -> Tensor:
     """One number per row of ∂A/∂q: its length (``l2``), its sum, or the sum of its absolute values.
 
@@ -38,13 +44,12 @@ def reduce_rows(rows: Tensor, reduce: str = "l2") -> Tensor:
     GateError
         If ``reduce`` is none of :data:`REDUCTIONS`.
     """
+    check_reduction(reduce)
     if reduce == "l2":
         return torch.linalg.vector_norm(rows, dim=1)
     if reduce == "sum":
         return rows.sum(1)
-    if reduce == "abs-sum":
-        return rows.abs().sum(1)
-    raise GateError(f"unknown reduction {reduce!r} of ∂A/∂q; choose one of {', '.join(REDUCTIONS)}")
+    return rows.abs().sum(1)
 
 
 def sensitivity(vqa, F: Tensor, q: Tensor, u: Tensor, v: Tensor, reduce: str = "l2") -> Tensor:

@@ -1,6 +1,7 @@
-"""Measuring: accuracy beside its baseline, and how alike two questions' maps and sensitivities are."""
+"""Measuring: accuracy beside its baseline, where a map lies, and how alike two questions' maps and sensitivities are."""
 
 from .accuracy import evaluate
+from .localise import map_share, mass_on
 from .similarity import Pair, cosine, same_answer_pairs, similarity, spearman
 
-__all__ = ["Pair", "cosine", "evaluate", "same_answer_pairs", "similarity", "spearman"]
+__all__ = ["Pair", "cosine", "evaluate", "map_share", "mass_on", "same_answer_pairs", "similarity", "spearman"]

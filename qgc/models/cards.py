@@ -57,7 +57,9 @@ def markdown(name: str, about: dict) -> str:
         f"- **CNN labels:** {recipe['labels']}; fc6 and fc7 {'learn' if recipe['finetune'] else 'do not learn'} "
         "with the questions.",
         f"- **Seed:** {recipe['seed']}. **Retrain:** `{about['command']}`. "
-        f"**Time:** {about['time']['seconds'] / 60:.0f} minutes on {about['time']['device']}.",
+        f"**Time ({about['time']['device']}):** "
+        + ", ".join(f"{k} {v / 60:.1f} min" for k, v in about["time"]["seconds"].items())
+        + ".",
         f"- **Stored as** float16 safetensors, loaded as float64. {CANNOT.get(short, '')}",
         "- **Not for photographs.** It has only seen drawn scenes.",
         "",

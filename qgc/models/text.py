@@ -54,7 +54,8 @@ class Vocabulary:
             raise QuestionError(f"a question must be text, not {type(question).__name__}")
         tokens = tokenize(question)
         if not tokens:
-            raise QuestionError("the question is empty; ask something, for example 'What color are the towels?'")
+            fault = f"{question!r} has no English word in it" if question.strip() else "the question is empty"
+            raise QuestionError(f"{fault}; ask something, for example 'What color are the towels?'")
         if len(tokens) > self.longest:
             warnings.warn(
                 f"the question has {len(tokens)} words; the model reads the first {self.longest}", stacklevel=3
@@ -100,5 +101,6 @@ def answer_index(answers: Sequence[str], answer: str) -> int:
     if wanted in answers:
         return answers.index(wanted)
     near = difflib.get_close_matches(wanted, answers, 3, cutoff=0.5)
-    offer = f"did you mean {' or '.join(map(repr, near))}?" if near else f"it knows {', '.join(answers)}"
+    known = ", ".join(answers[:60]) + (f" and {len(answers) - 60} more" if len(answers) > 60 else "")
+    offer = f"did you mean {' or '.join(map(repr, near))}?" if near else f"it knows {known}"
     raise AnswerError(f"{answer!r} is not an answer that this model can give; {offer}")

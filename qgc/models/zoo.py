@@ -13,6 +13,7 @@ from pathlib import Path
 
 import safetensors.torch
 import torch
+from safetensors import SafetensorError
 
 from ..errors import WeightsError
 from .deeper_lstm import DeeperLSTM, DeeperLSTMConfig
@@ -78,12 +79,16 @@ def load(name: str, *, device: str | torch.device = "cpu", dtype: torch.dtype = 
     try:
         family, files, config = about["family"], about["files"], about["config"]
         model_class, config_class = FAMILIES[family]
-    except KeyError as error:
-        raise WeightsError(f"the card {path} does not describe a model of this version ({error})") from None
+        model = model_class(config_class.from_dict(config))
+        files = dict(files)
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        raise WeightsError(
+            f"the card {path} does not describe a model of this version ({type(error).__name__}: {error}); "
+            "restore it with git, or train again"
+        ) from None
     state: dict[str, torch.Tensor] = {}
     for file, checksum in files.items():
         state |= _read(path.parent / file, checksum)
-    model = model_class(config_class.from_dict(config))
     try:
         model.load_state_dict({k: v.float() for k, v in state.items()})
     except RuntimeError as error:
@@ -97,7 +102,10 @@ def load(name: str, *, device: str | torch.device = "cpu", dtype: torch.dtype = 
 
 
 def _usable(device) -> torch.device:
-    device = torch.device(device)
+    try:
+        device = torch.device(device)
+    except RuntimeError:
+        raise WeightsError(f"there is no device {device!r}; use 'cpu' or 'cuda'") from None
     if device.type == "cuda" and not torch.cuda.is_available():
         raise WeightsError("this machine has no usable CUDA device; use device='cpu'")
     return device
@@ -121,7 +129,14 @@ def save(model: VQA, stem: Path, about: dict, shared_cnn: str | None = None) -> 
     """Write ``stem.safetensors`` and its card ``stem.json``.
 
     ``shared_cnn`` names a second file beside it that holds the ``cnn.`` tensors; it is written if it
-    is not there, and must hold the same tensors if it is.
+    is not there, and must hold the same tensors if it is. Nothing is replaced before all is written:
+    a full disk leaves the earlier model as it was.
+
+    Raises
+    ------
+    WeightsError
+        If the shared CNN file holds other tensors (the models that share it would be damaged), or a file
+        cannot be written.
     """
     stem.parent.mkdir(parents=True, exist_ok=True)
     state = {k: v.detach().cpu().half().contiguous() for k, v in model.state_dict().items()}
@@ -129,20 +144,32 @@ def save(model: VQA, stem: Path, about: dict, shared_cnn: str | None = None) -> 
     if shared_cnn:
         cnn = {k: v for k, v in state.items() if k.startswith("cnn.")}
         parts = {shared_cnn: cnn, f"{stem.name}.safetensors": {k: v for k, v in state.items() if k not in cnn}}
-    files = {}
-    for name, tensors in parts.items():
-        target = stem.parent / name
-        temporary = target.with_name(f".{target.name}.tmp")
-        try:
-            safetensors.torch.save_file(tensors, temporary)
-            temporary.replace(target)
-        finally:
-            temporary.unlink(missing_ok=True)
-        files[name] = sha256(target)
-    text = json.dumps({"family": "deeper-lstm", "files": files, **about, "config": model.config.as_dict()}, indent=1)
-    temporary = stem.with_name(f".{stem.name}.json.tmp")
+    files, written = {}, {}
     try:
-        temporary.write_text(text + "\n")
-        temporary.replace(stem.with_suffix(".json"))
+        for name, tensors in parts.items():
+            target = stem.parent / name
+            if name == shared_cnn and target.exists():
+                files[name] = sha256(target)
+                _check_same(tensors, target, files[name])
+                continue
+            temporary = target.with_name(f".{target.name}.tmp")
+            written[temporary] = target
+            safetensors.torch.save_file(tensors, temporary)
+            files[name] = sha256(temporary)
+        about = {"family": "deeper-lstm", "files": files, **about, "config": model.config.as_dict()}
+        temporary = stem.with_name(f".{stem.name}.json.tmp")
+        written[temporary] = stem.with_suffix(".json")
+        temporary.write_text(json.dumps(about, indent=1) + "\n")
+        for temporary, target in written.items():
+            temporary.replace(target)
+    except (OSError, SafetensorError) as error:
+        raise WeightsError(f"{stem} cannot be written ({error}); what was there is unchanged") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        for temporary in written:
+            temporary.unlink(missing_ok=True)
+
+
+def _check_same(tensors: dict[str, torch.Tensor], path: Path, checksum: str) -> None:
+    there = _read(path, checksum)
+    if there.keys() != tensors.keys() or not all(torch.equal(there[k], tensors[k]) for k in tensors):
+        raise WeightsError(f"{path} holds the CNN of other models; export all models that share it, or remove it first")

@@ -240,7 +240,8 @@ def sample(seed: int, distribution: str = "natural") -> Scene:
         new = _put(kind, colour, pose, placed, horizon, rng)
         if new is not None:
             placed.append(new)
-    return Scene(place.name, tones, tuple(in_depth_order(placed)), horizon, int(rng.integers(2**31)))
+    things = tuple(in_depth_order(placed))
+    return Scene(place.name, tones, things, horizon, int(rng.integers(2**31)), distribution=distribution)
 
 
 def in_depth_order(things: list[Thing]) -> list[Thing]:

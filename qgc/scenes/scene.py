@@ -62,6 +62,7 @@ class Scene:
     seed: int
     name: str = ""
     fixed_asks: tuple = ()
+    distribution: str = ""
 
     # -- pictures ---------------------------------------------------------------------------------
     @cached_property
@@ -177,6 +178,7 @@ class Scene:
         things = [{**t.__dict__} for t in self.things]
         asks = [[*ask, ask.family] for ask in self.fixed_asks]
         data = {"place": self.place, "tones": self.tones, "horizon": self.horizon, "seed": self.seed}
+        data["distribution"] = self.distribution
         return json.dumps({**data, "name": self.name, "things": things, "asks": asks})
 
     @classmethod
@@ -189,9 +191,10 @@ class Scene:
             things = tuple(Thing(**t) for t in data.pop("things"))
             asks = tuple(Ask(*a) for a in data.pop("asks"))
             scene = cls(things=things, fixed_asks=asks, **data)
-        except (ValueError, TypeError, KeyError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise SceneError(f"this is not a scene written by qgc ({error}); save one with scene.save()") from None
-        unknown = [t.kind for t in things if t.kind not in KINDS] + ([scene.place] * (scene.place not in PLACES))
+        unknown = [t.kind for t in things if t.kind not in KINDS] + [scene.place] * (scene.place not in PLACES)
+        unknown += [c for c in (*scene.tones.values(), *(t.colour for t in things)) if c not in COLOURS]
         if unknown:
             raise SceneError(f"this scene holds {unknown[0]!r}, which this version of qgc cannot draw")
         return scene

@@ -173,7 +173,7 @@ def pretrain_fc(recipe: Recipe, cnn: VGGLike, pooled: np.ndarray, facts: list, r
     start_shared(cnn)
     head = nn.Linear(cnn.config.fc, len(labels)).to(device)
     nn.init.constant_(head.bias, -4.0)
-    cnn.to(device)
+    cnn.to(device).eval()  # no dropout here: 7×7 cells of few channels have nothing to spare
     parameters = [*cnn.fc6.parameters(), *cnn.fc7.parameters(), *head.parameters()]
     optimiser = torch.optim.AdamW(parameters, lr=recipe.fc_lr, weight_decay=0.02)
     batch = 4 * recipe.batch

@@ -29,6 +29,7 @@ class Recipe:
     vqa_epochs: int = 40
     vqa_lr: float = 1e-3
     init: float = 0.08
+    per_scene: int = 8
     batch: int = 64
     seed: int = 0
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -21,6 +23,7 @@ from . import cnn as cnn_training
 from . import vqa as vqa_training
 from .data import SceneSet
 from .files import save_json, write_whole
+from .memory import keep_freed_memory
 from .recipes import Recipe
 
 
@@ -34,24 +37,39 @@ def train_scenes(recipe: Recipe, run: Path, cache: Path, device="cpu", workers: 
 
     ``run`` receives checkpoints and traces; ``cache`` the rendered scenes, shared between runs.
     """
-    began = time.time()
+    keep_freed_memory()
     run.mkdir(parents=True, exist_ok=True)
     _same_recipe(recipe, run)
-    train = SceneSet(cache, recipe.distribution, "train", recipe.scenes, workers)
-    val = SceneSet(cache, recipe.distribution, "validation", recipe.validation, workers)
+    with stage(run, "scenes", device):
+        train = SceneSet(cache, recipe.distribution, "train", recipe.scenes, workers)
+        val = SceneSet(cache, recipe.distribution, "validation", recipe.validation, workers)
     torch.manual_seed(recipe.seed)
     model = DeeperLSTM(config())
-    _fit_cnn(recipe, model.cnn, train, run, device)
-    pooled = cnn_training.pooled_maps(model.cnn, train, run / "pooled-train.npy", device)
-    val_pooled = cnn_training.pooled_maps(model.cnn, val, run / "pooled-validation.npy", device)
-    cnn_training.pretrain_fc(recipe, model.cnn, pooled, train.facts, run, device)
-    vqa_training.train(model, recipe, pooled, train.facts, val_pooled, val.facts, run, device)
+    with stage(run, "convolutions", device):
+        _fit_cnn(recipe, model.cnn, train, run, device)
+    with stage(run, "features", device):
+        pooled = cnn_training.pooled_maps(model.cnn, train, run / "pooled-train.npy", device)
+        val_pooled = cnn_training.pooled_maps(model.cnn, val, run / "pooled-validation.npy", device)
+    with stage(run, "fc6, fc7", device):
+        cnn_training.pretrain_fc(recipe, model.cnn, pooled, train.facts, run, device)
+    with stage(run, "questions", device):
+        vqa_training.train(model, recipe, pooled, train.facts, val_pooled, val.facts, run, device)
     model.load_state_dict(torch.load(run / "best.pt", map_location="cpu", weights_only=True))
     save_json(run / "question_prior.json", vqa_training.question_prior(train.facts))
-    seconds = run / "seconds.json"
-    if not seconds.exists():
-        save_json(seconds, {"seconds": round(time.time() - began), "device": str(device)})
     return model.eval()
+
+
+@contextmanager
+def stage(run: Path, name: str, device) -> Iterator[None]:
+    """Add this stage's wall time to ``run/time.json``; a stage that was interrupted goes on counting."""
+    began = time.time()
+    try:
+        yield
+    finally:
+        path = run / "time.json"
+        spent = json.loads(path.read_text()) if path.exists() else {"device": str(device), "seconds": {}}
+        spent["seconds"][name] = round(spent["seconds"].get(name, 0) + time.time() - began)
+        save_json(path, spent)
 
 
 def _same_recipe(recipe: Recipe, run: Path) -> None:
@@ -75,7 +93,7 @@ def card_of(name: str, recipe: Recipe, run: Path) -> dict:
         "distribution": recipe.distribution,
         "command": f"python -m qgc train scenes {name}",
         "recipe": recipe.__dict__,
-        "time": json.loads((run / "seconds.json").read_text()),
+        "time": json.loads((run / "time.json").read_text()),
         "validation": best,
         "question_prior": json.loads((run / "question_prior.json").read_text()),
     }

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import json
 import time
+import warnings
 from collections import Counter, defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -48,14 +51,17 @@ class Asked:
         self.questions = list(seen)
         self._by_scene = np.split(np.arange(len(rows)), np.cumsum([len(s) for s in facts])[:-1])
 
-    def of_scenes(self, scenes) -> np.ndarray:
-        """Row numbers of the questions about these scenes."""
-        return np.concatenate([self._by_scene[i] for i in scenes])
+    def of_scenes(self, scenes, most: int | None = None, rng: np.random.Generator | None = None) -> np.ndarray:
+        """Row numbers of the questions about these scenes; of each scene at most ``most``, drawn by ``rng``."""
+        rows = [self._by_scene[i] for i in scenes]
+        if most is not None:
+            rows = [rng.permutation(r)[:most] for r in rows]
+        return np.concatenate(rows)
 
     def worded(self, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """A question index for every row, its wording drawn at random."""
-        draw = rng.integers(0, 1 << 30, len(rows))
-        return np.array([self.texts[s][d % len(self.texts[s])] for s, d in zip(self.subject[rows], draw, strict=True)])
+        """A question index for every row; every subject is worded at random, one way a call."""
+        draw = rng.integers(0, 1 << 30, len(self.subjects))
+        return np.array([self.texts[s][draw[s] % len(self.texts[s])] for s in self.subject[rows]])
 
 
 def question_prior(facts: list[list[tuple]]) -> dict[str, str]:
@@ -80,7 +86,7 @@ def scores(model: DeeperLSTM, tokens: Tensor, lengths: Tensor, f: Tensor, scene:
     needed, back = question.unique(return_inverse=True)
     u = model.question_branch(model.encode_tokens(tokens[needed], lengths[needed.cpu()]))
     v = model.image_branch(f)
-    return model.classify(u[back] * v[scene])
+    return model.classify(u.index_select(0, back) * v.index_select(0, scene))
 
 
 @torch.no_grad()
@@ -102,6 +108,16 @@ def accuracy(model: DeeperLSTM, feature, asked: Asked, wording: int = 0, batch: 
     return {"all": float(right.mean()), **result}
 
 
+@contextmanager
+def without_onednn() -> Iterator[None]:
+    """oneDNN's LSTM was measured up to 40 times slower than PyTorch's own on small batches of short questions."""
+    with warnings.catch_warnings():  # on some builds the flags warn about Intel GPUs
+        warnings.simplefilter("ignore")
+        with torch.backends.mkldnn.flags(enabled=False):
+            yield
+
+
+@without_onednn()
 def train(model: DeeperLSTM, recipe: Recipe, pooled, facts, val_pooled, val_facts, run: Path, device) -> list[dict]:
     """Train question and answer side (and fc6, fc7 where the recipe says so); returns the trace.
 
@@ -157,11 +173,12 @@ def train(model: DeeperLSTM, recipe: Recipe, pooled, facts, val_pooled, val_fact
     began = time.time()
     for epoch in bar:
         rng = np.random.default_rng([recipe.seed, epoch, 2])
+        torch.manual_seed(int(rng.integers(2**62)))  # dropout too goes on as if never interrupted
         order = rng.permutation(len(facts))
         model.train()
         for step in range(steps):
             chunk = order[step * batch : (step + 1) * batch]
-            rows = asked.of_scenes(chunk)
+            rows = asked.of_scenes(chunk, recipe.per_scene, rng)
             where = np.empty(len(facts), np.int64)
             where[chunk] = np.arange(len(chunk))
             q = torch.from_numpy(asked.worded(rows, rng)).to(device)

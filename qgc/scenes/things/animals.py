@@ -143,7 +143,7 @@ def _dog_head(pen: Pen, c: Shades) -> None:
         1.0,
     )
     pen.path("M40,-54.5 C36,-51 31,-51.5 28,-52.5", None, _mark(c), 1.2)
-    pen.ellipse(38.6, -60.6, 3.3, 2.6, INK, (90, 88, 92) if _is_dark(c) else None, 0.6)
+    pen.ellipse(38.6, -60.6, 3.3, 2.6, INK, (90, 88, 92) if _is_dark(c) else INK, 0.6)
     _eye(pen, 26, -62.5, 2.5, (242, 238, 230) if _is_dark(c) else (110, 74, 42))
     pen.path(
         "M14,-69 C6,-70 3,-60 4,-52 C5,-46 11,-45 13,-50 C15,-56 19,-62 18,-67Z", mix(c.base, c.dark, 0.8), c.line, 1.0

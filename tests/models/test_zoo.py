@@ -1,0 +1,208 @@
+"""Weights in files: the same back, or an error that names the remedy; never code, never half a file."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import pickle
+from pathlib import Path
+
+import pytest
+import safetensors.torch
+import torch
+
+from qgc.errors import WeightsError
+from qgc.models import DeeperLSTM, DeeperLSTMConfig, zoo
+
+SIZES = DeeperLSTMConfig(("what", "is", "this"), ("yes", "no"), embedding=4, hidden=6, combine=16)
+FULL_DISK = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def small(seed: int, sizes: DeeperLSTMConfig = SIZES) -> DeeperLSTM:
+    """A random model with a quick question side."""
+    torch.manual_seed(seed)
+    return DeeperLSTM(sizes).eval()
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    """A run's folder with a model in it."""
+    zoo.save(small(0), tmp_path / "run" / "model", {"trained_on": "nothing"})
+    return tmp_path / "run"
+
+
+def edit_card(folder: Path, **changes) -> None:
+    """Change entries of the card; None removes one."""
+    path = folder / "model.json"
+    card = json.loads(path.read_text()) | changes
+    path.write_text(json.dumps({k: v for k, v in card.items() if v is not None}))
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    """Every file of a folder."""
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def test_round_trip_is_equal_to_float16_rounding(folder):
+    loaded = zoo.load(str(folder))
+    before, after = small(0).state_dict(), loaded.state_dict()
+    assert before.keys() == after.keys()
+    assert all(torch.equal(before[k].half().double(), after[k]) for k in before)
+    assert loaded.trained_on == "nothing" and not loaded.training and loaded.dtype == torch.float64
+    assert not any(p.requires_grad for p in loaded.parameters())
+    assert zoo.load(folder, dtype=torch.float32).dtype == torch.float32
+    assert zoo.card(str(folder))["family"] == "deeper-lstm"
+    assert sorted(content(folder)) == ["model.json", "model.safetensors"]
+
+
+@pytest.mark.parametrize("place", [8, 1000, -1])
+def test_a_flipped_byte_is_noticed(folder, place):
+    path = folder / "model.safetensors"
+    data = bytearray(path.read_bytes())
+    data[place] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(WeightsError, match="damaged or was changed.*restore it with git, or train the model again"):
+        zoo.load(str(folder))
+
+
+def test_a_cut_file_is_noticed(folder):
+    path = folder / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(WeightsError, match="damaged"):
+        zoo.load(str(folder))
+
+
+def test_a_missing_file_is_named(folder):
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(WeightsError, match="model.safetensors is missing; restore it with git, or train"):
+        zoo.load(str(folder))
+
+
+@pytest.mark.parametrize("sizes", [{"combine": 32}, {"hidden": 8}, {"answers": ["yes", "no", "red"]}], ids=str)
+def test_a_card_of_another_configuration(folder, sizes):
+    edit_card(folder, config=json.loads((folder / "model.json").read_text())["config"] | sizes)
+    with pytest.raises(WeightsError, match="belong to another model: size mismatch"):
+        zoo.load(str(folder))
+
+
+@pytest.mark.parametrize("text", ['{"family": "deeper', "", "no json", "\udcff"])
+def test_a_card_that_is_no_json(folder, text):
+    (folder / "model.json").write_bytes(text.encode(errors="surrogateescape"))
+    with pytest.raises(WeightsError, match="cannot be read.*restore it with git, or train again"):
+        zoo.load(str(folder))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"family": None}, {"family": "transformer"}, {"family": []}, {"config": {}}, {"config": None}, {"files": 3},
+     {"config": {"words": [], "answers": [], "cnn": {"blocks": 3}}}],
+    ids=str,
+)  # fmt: skip
+def test_a_card_that_describes_no_model(folder, changes):
+    edit_card(folder, **changes)
+    with pytest.raises(WeightsError, match="does not describe a model of this version"):
+        zoo.load(str(folder))
+
+
+def test_a_card_that_is_a_list(folder):
+    (folder / "model.json").write_text("[1, 2]")
+    with pytest.raises(WeightsError, match="does not describe a model"):
+        zoo.load(str(folder))
+
+
+def test_an_unknown_name_lists_the_known_ones(monkeypatch, tmp_path):
+    (tmp_path / "deeper-lstm").mkdir()
+    for name in ("balanced", "natural"):
+        (tmp_path / "deeper-lstm" / f"{name}.json").write_text("{}")
+    monkeypatch.setattr(zoo, "SHIPPED", tmp_path)
+    assert zoo.names() == ["deeper-lstm/balanced", "deeper-lstm/natural"]
+    with pytest.raises(WeightsError, match="no model 'natrual'; shipped are deeper-lstm/balanced, deeper-lstm/natural"):
+        zoo.load("natrual")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")
+def test_cuda_without_cuda(folder):
+    with pytest.raises(WeightsError, match="no usable CUDA device; use device='cpu'"):
+        zoo.load(str(folder), device="cuda")
+
+
+def test_a_device_that_does_not_exist(folder):
+    with pytest.raises(WeightsError, match="no device 'abacus'"):
+        zoo.load(str(folder), device="abacus")
+
+
+class Malicious:
+    """Leaves a file behind when it is unpickled."""
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (self.path,)
+
+
+def test_loading_never_unpickles(folder, tmp_path):
+    trace, path = tmp_path / "executed", folder / "model.safetensors"
+    path.write_bytes(pickle.dumps(Malicious(trace)))
+    edit_card(folder, files={path.name: zoo.sha256(path)})
+    with pytest.raises(WeightsError, match="cannot be read.*restore it with git"):
+        zoo.load(str(folder))
+    assert not trace.exists()
+    pickle.loads(path.read_bytes())  # it would have been executed
+    assert trace.exists()
+
+
+# -- writing ------------------------------------------------------------------------------------------
+
+
+def fail(*args, **kwargs):
+    """What a full disk does."""
+    raise FULL_DISK
+
+
+def half_written(tensors, path) -> None:
+    """A file that the disk has no room to finish."""
+    Path(path).write_bytes(b"half")
+    raise FULL_DISK
+
+
+@pytest.mark.parametrize(
+    ("where", "name", "what"),
+    [(safetensors.torch, "save_file", half_written), (os, "replace", fail), (Path, "write_text", fail),
+     (Path, "replace", fail)],
+    ids=["weights", "os.replace", "card", "Path.replace"],
+)  # fmt: skip
+def test_a_full_disk_leaves_the_earlier_model(folder, monkeypatch, where, name, what):
+    before = content(folder)
+    with monkeypatch.context() as patch, pytest.raises(WeightsError, match="No space left on device.*unchanged"):
+        patch.setattr(where, name, what)
+        zoo.save(small(1), folder / "model", {})
+    assert content(folder) == before
+    assert torch.equal(zoo.load(folder).output.bias, small(0).output.bias.half().double())
+
+
+def test_a_file_that_really_cannot_grow_leaves_the_earlier_model(folder):
+    resource = pytest.importorskip("resource")
+    before, limits = content(folder), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
+    try:
+        with pytest.raises(WeightsError, match="cannot be written.*unchanged"):
+            zoo.save(small(1), folder / "model", {})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert content(folder) == before
+
+
+def test_two_models_share_one_cnn_file(tmp_path):
+    first = small(0)
+    second = small(1)
+    second.cnn.load_state_dict(first.cnn.state_dict())
+    zoo.save(first, tmp_path / "a" / "model", {}, shared_cnn="../cnn.safetensors")
+    zoo.save(second, tmp_path / "b" / "model", {}, shared_cnn="../cnn.safetensors")
+    before = content(tmp_path)
+    assert torch.equal(zoo.load(tmp_path / "b").cnn.fc7.weight, first.cnn.fc7.weight.half().double())
+    with pytest.raises(WeightsError, match="holds the CNN of other models"):
+        zoo.save(small(2), tmp_path / "c" / "model", {}, shared_cnn="../cnn.safetensors")
+    assert content(tmp_path) == before
+    assert torch.equal(zoo.load(tmp_path / "a").output.bias, first.output.bias.half().double())

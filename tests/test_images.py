@@ -1,0 +1,262 @@
+"""Any picture a person may hand in: read as it looks, or refused in words that help."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from qgc.errors import ImageError
+from qgc.images import open_image
+
+RED, WHITE = (255, 0, 0), (255, 255, 255)
+
+
+@pytest.fixture
+def pixels() -> np.ndarray:
+    """A smooth picture (40, 60, 3) without any symmetry."""
+    y, x = np.mgrid[:40, :60]
+    return np.stack([x * 4, y * 6, (x + y) * 2], 2).astype(np.uint8)
+
+
+@pytest.fixture
+def noise() -> Image.Image:
+    """A picture that no format can make small."""
+    return Image.fromarray(np.random.default_rng(0).integers(0, 256, (60, 80, 3), dtype=np.uint8))
+
+
+def saved(folder: Path, name: str, picture: Image.Image, **options) -> Path:
+    """The path of a picture written into ``folder``."""
+    picture.save(folder / name, **options)
+    return folder / name
+
+
+# -- refused ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("missing.png", None, "no file .*check the path"),
+        ("x" * 5000, None, "no file"),
+        ("zero.png", b"", "empty .0 bytes.*again"),
+        ("words.png", b"this is a text, not a picture\n" * 20, "not a picture.*save it as PNG or JPEG"),
+    ],
+    ids=["missing", "name too long", "zero bytes", "text"],
+)
+def test_a_file_that_is_no_picture_is_refused(tmp_path, name, content, says):
+    path = tmp_path / name
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(ImageError, match=says):
+        open_image(path)
+
+
+def test_a_folder_is_refused(tmp_path):
+    with pytest.raises(ImageError, match="is a folder; give one picture file"):
+        open_image(str(tmp_path))
+
+
+@pytest.mark.parametrize("end", ["png", "jpg", "gif", "tif", "webp"])
+@pytest.mark.parametrize("share", [0.02, 0.5, 0.8])
+def test_a_truncated_file_is_refused(tmp_path, noise, end, share):
+    path = saved(tmp_path, f"cut.{end}", noise)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(len(whole) * share)])
+    with pytest.raises(ImageError, match="damaged or cut off|not a picture"):
+        open_image(path)
+
+
+def test_a_truncated_picture_opened_by_pillow_is_refused(tmp_path, noise):
+    path = saved(tmp_path, "cut.png", noise)
+    path.write_bytes(path.read_bytes()[:300])
+    with Image.open(path) as picture, pytest.raises(ImageError, match="cannot be read"):
+        open_image(picture)
+
+
+@pytest.mark.parametrize("side", [20_000, 13_000], ids=["20,000", "13,000"])
+def test_a_huge_picture_is_refused_before_it_is_unpacked(tmp_path, side):
+    path = saved(tmp_path, "huge.png", Image.new("1", (side, side)))
+    began = time.perf_counter()
+    with pytest.raises(ImageError, match="150 megapixels"):
+        open_image(path)
+    seconds = time.perf_counter() - began
+    print(f"\n{side}×{side} refused after {seconds * 1e3:.1f} ms")
+    assert seconds < 0.3  # unpacking takes seconds
+
+
+@pytest.mark.parametrize("source", [None, 3, b"bytes", object(), [[1, 2], [3, 4]]], ids=repr)
+def test_what_is_no_source_of_pictures_is_refused(source):
+    with pytest.raises(ImageError, match="give a path, a PIL image or an array"):
+        open_image(source)
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        (np.full((9, 9), np.nan), "not finite"),
+        (np.full((9, 9, 3), np.inf), "not finite"),
+        (np.zeros(9), r"shape \(9,\) is no picture"),
+        (np.zeros((3, 9, 9)), r"must be \(H, W\)"),
+        (np.zeros((9, 9, 1)), r"must be \(H, W\)"),
+        (np.zeros((2, 9, 9, 3)), r"must be \(H, W\)"),
+        (np.zeros((0, 9)), "no pixels"),
+        (np.zeros((0, 9), np.uint8), "no pixels"),
+        (np.full((9, 9), "red"), "no picture"),
+        (np.zeros((9, 9), object), "no picture"),
+        (np.zeros((9, 9), complex), "no picture"),
+    ],
+    ids=lambda x: f"{x.dtype}{x.shape}" if isinstance(x, np.ndarray) else "",
+)
+def test_an_array_that_is_no_picture_is_refused(values, says):
+    with pytest.raises(ImageError, match=says):
+        open_image(values)
+
+
+@pytest.mark.parametrize("picture", [Image.new("La", (9, 9)), Image.fromarray(np.full((9, 9), np.nan, np.float32))])
+def test_a_pil_image_that_cannot_be_shown_is_refused(picture):
+    with pytest.raises(ImageError):
+        open_image(picture)
+
+
+# -- read, with a stated fallback ---------------------------------------------------------------------
+
+
+def test_a_tiny_picture_is_read_with_a_warning(tmp_path, model):
+    path = saved(tmp_path, "one.png", Image.new("RGB", (1, 1), RED))
+    with pytest.warns(UserWarning, match="only 1×1 pixels"):
+        picture = open_image(path)
+    assert picture.size == (1, 1) and picture.getpixel((0, 0)) == RED
+    with pytest.warns(UserWarning, match="only 1×1 pixels"):
+        assert model.prepare(path).shape == (1, 3, 224, 224)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("end", ["jpg", "png"])
+def test_every_exif_rotation_gives_the_upright_picture(tmp_path, pixels, orientation, end):
+    upright = Image.fromarray(pixels)
+    T = Image.Transpose
+    stored = [None, T.FLIP_LEFT_RIGHT, T.ROTATE_180, T.FLIP_TOP_BOTTOM, T.TRANSPOSE, T.ROTATE_90, T.TRANSVERSE,
+              T.ROTATE_270][orientation - 1]  # fmt: skip
+    exif = Image.Exif()
+    exif[274] = orientation
+    path = saved(tmp_path, f"a.{end}", upright if stored is None else upright.transpose(stored), exif=exif, quality=98)
+    read = open_image(path)
+    assert read.size == upright.size
+    worst = int(np.abs(np.asarray(read).astype(int) - pixels).max())
+    assert worst <= (0 if end == "png" else 12)
+
+
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
+def test_damaged_exif_does_not_stop_a_whole_picture(tmp_path, pixels):
+    path = saved(tmp_path, "a.jpg", Image.fromarray(pixels), exif=b"Exif\x00\x00II*\x00\xff\xff\xff\x7f")
+    assert open_image(path).size == (60, 40)
+
+
+def test_cmyk_jpeg_keeps_its_colours(tmp_path, pixels):
+    path = saved(tmp_path, "a.jpg", Image.fromarray(pixels).convert("CMYK"), quality=98)
+    assert np.abs(np.asarray(open_image(path)).astype(int) - pixels).mean() < 4
+
+
+def half_clear(mode: str) -> Image.Image:
+    """Left half red (or black), right half transparent; ``mode`` RGBA, LA or P."""
+    picture = Image.new("RGBA", (20, 10), (*RED, 255))
+    picture.paste((0, 0, 255, 0), (10, 0, 20, 10))
+    if mode == "P":
+        picture = Image.new("P", (20, 10), 0)
+        picture.putpalette([*RED, 0, 0, 255])
+        picture.paste(1, (10, 0, 20, 10))
+        picture.info["transparency"] = 1
+        return picture
+    return picture.convert(mode)
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
+@pytest.mark.parametrize("through_file", [True, False], ids=["file", "image"])
+def test_what_is_transparent_lies_over_white(tmp_path, mode, through_file):
+    picture = half_clear(mode)
+    source = saved(tmp_path, "a.png", picture, **({"transparency": 1} if mode == "P" else {}))
+    read = open_image(source if through_file else picture)
+    assert read.mode == "RGB" and read.getpixel((15, 5)) == WHITE
+    assert read.getpixel((5, 5)) == (RED if mode != "LA" else (76, 76, 76))
+
+
+def test_half_transparent_is_half_white():
+    read = open_image(Image.new("RGBA", (9, 9), (0, 0, 0, 128)))
+    assert read.getpixel((4, 4)) == (127, 127, 127)
+
+
+@pytest.mark.parametrize("value", [0, 200, 32768, 65535])
+@pytest.mark.parametrize("kind", ["png", "array", "big-endian"])
+def test_sixteen_bits_are_scaled_by_their_range(tmp_path, value, kind):
+    values = np.full((9, 9), value, np.uint16 if kind != "big-endian" else ">u2")
+    source = saved(tmp_path, "a.png", Image.fromarray(values)) if kind == "png" else values
+    assert open_image(source).getpixel((4, 4)) == (round(value / 257),) * 3
+
+
+@pytest.mark.parametrize(("top", "expected"), [(255, 255), (65535, 255), (100, 100)])
+def test_32_bit_grey_is_scaled_by_its_largest_value(top, expected):
+    ramp = np.linspace(0, top, 81).round().astype(np.int32).reshape(9, 9)
+    assert open_image(Image.fromarray(ramp)).getpixel((8, 8)) == (expected,) * 3
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (np.full((9, 9, 3), 0.5), 128),
+        (np.full((9, 9, 3), 0.5, np.float32), 128),
+        (np.full((9, 9), 200.0), 200),
+        (np.full((9, 9), -3.0), 0),
+        (np.full((9, 9, 3), 77, np.uint8), 77),
+        (np.full((9, 9, 4), 255, np.uint8), 255),
+        (np.full((9, 9), 120, np.int64), 120),
+        (np.ones((9, 9), bool), 255),
+    ],
+    ids=lambda x: f"{x.dtype}{x.shape}" if isinstance(x, np.ndarray) else "",
+)
+def test_arrays_are_read(values, expected):
+    read = open_image(values)
+    assert read.mode == "RGB" and read.size == (9, 9) and read.getpixel((4, 4)) == (expected,) * 3
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "PA", "CMYK", "YCbCr", "LAB", "HSV", "I", "F", "I;16", "RGBX"])
+def test_every_mode_of_pillow_becomes_rgb(mode):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert open_image(Image.new(mode, (9, 9))).mode == "RGB"
+
+
+def test_a_scene_is_a_picture():
+    picture = Image.new("RGB", (9, 9), RED)
+    assert open_image(SimpleNamespace(image=picture)).getpixel((0, 0)) == RED
+
+
+def test_random_damage_gives_only_image_errors(tmp_path, pixels):
+    """Bytes changed or cut at random: a picture or an ImageError, never another exception."""
+    rng = np.random.default_rng(0)
+    outcomes = {"read": 0, "refused": 0}
+    for end in ("png", "jpg", "gif", "webp", "bmp"):
+        whole = saved(tmp_path, f"a.{end}", Image.fromarray(pixels)).read_bytes()
+        for trial in range(40):
+            data = bytearray(whole)
+            if trial % 2:
+                data = data[: rng.integers(1, len(data))]
+            else:
+                for place in rng.integers(0, min(len(data), 200), 4):
+                    data[place] = rng.integers(256)
+            path = tmp_path / "damaged"
+            path.write_bytes(data)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                try:
+                    open_image(path)
+                    outcomes["read"] += 1
+                except ImageError:
+                    outcomes["refused"] += 1
+    print(f"\ndamaged files: {outcomes}")
+    assert outcomes["refused"] > 50
