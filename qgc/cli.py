@@ -132,11 +132,13 @@ def _train_scenes(args) -> None:
 
 
 def _evaluate(args) -> None:
+    import torch
+
     from .measure import evaluate, similarity
     from .models import card, cards, load
 
     about = card(args.name)
-    vqa = load(args.name, device=args.device)
+    vqa = load(args.name, device=args.device, dtype=torch.float32)  # thousands of scenes: speed, not the last digit
     result = evaluate(
         vqa, args.scenes, distribution=about["distribution"], prior=about["question_prior"], split=args.split
     )

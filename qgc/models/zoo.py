@@ -155,6 +155,7 @@ def save(model: VQA, stem: Path, about: dict, shared_cnn: str | None = None) -> 
             temporary = target.with_name(f".{target.name}.tmp")
             written[temporary] = target
             safetensors.torch.save_file(tensors, temporary)
+            temporary.chmod(0o644)  # the writer leaves files that only their owner can read
             files[name] = sha256(temporary)
         about = {"family": "deeper-lstm", "files": files, **about, "config": model.config.as_dict()}
         temporary = stem.with_name(f".{stem.name}.json.tmp")

@@ -107,20 +107,29 @@ def pretrain_convolutions(recipe: Recipe, scenes: SceneSet, config: CNNConfig, r
     head = nn.Conv2d(config.blocks[-1][-1], len(labels), 1).to(device)
     nn.init.constant_(head.bias, -5.0)
     parameters = [*net.parameters(), *head.parameters()]
-    optimiser = torch.optim.AdamW(parameters, lr=recipe.cnn_lr, weight_decay=1e-4)
     steps = scenes.count // recipe.batch
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, recipe.cnn_lr, total_steps=max(recipe.cnn_epochs * steps, 1) + 1, pct_start=0.15
-    )
+    starts = {sum(recipe.cnn_cycles[:i]): epochs for i, epochs in enumerate(recipe.cnn_cycles)}
+    last = sum(recipe.cnn_cycles)
     path, first = run / "convolutions.pt", 0
-    parts = {"net": net, "head": head, "optimiser": optimiser, "schedule": schedule}
-    if state := load_state(path):
-        first = state.pop("epoch")
-        for name, part in parts.items():
+    learned, learning = {"net": net, "head": head}, {}
+    state = load_state(path)
+    if state:
+        first = state["epoch"]
+        for name, part in learned.items():
             part.load_state_dict(state[name])
-    for epoch in range(first, recipe.cnn_epochs):
+    for epoch in range(first, last):
+        if epoch in starts or not learning:
+            cycle = next(e for s, e in sorted(starts.items(), reverse=True) if s <= epoch)
+            optimiser = torch.optim.AdamW(parameters, lr=recipe.cnn_lr, weight_decay=1e-4)
+            schedule = torch.optim.lr_scheduler.OneCycleLR(
+                optimiser, recipe.cnn_lr, total_steps=max(cycle * steps, 1) + 1, pct_start=0.15
+            )
+            learning = {"optimiser": optimiser, "schedule": schedule}
+            if epoch == first and epoch not in starts:  # resumed within a cycle
+                for name, part in learning.items():
+                    part.load_state_dict(state[name])
         order = np.random.default_rng([recipe.seed, epoch]).permutation(scenes.count)
-        bar = tqdm(range(steps), desc=f"convolutions, epoch {epoch + 1}/{recipe.cnn_epochs}", mininterval=5)
+        bar = tqdm(range(steps), desc=f"convolutions, epoch {epoch + 1}/{last}", mininterval=5)
         net.train()
         for step in bar:
             rows = order[step * recipe.batch : (step + 1) * recipe.batch]
@@ -137,6 +146,7 @@ def pretrain_convolutions(recipe: Recipe, scenes: SceneSet, config: CNNConfig, r
             if step % 20 == 0:
                 found = ((pooled > 0) & (y > 0)).sum() / y.sum()
                 bar.set_postfix(loss=f"{loss.item():.2f}", found=f"{found.item():.2f}")
+        parts = {**learned, **learning}
         save_state(path, {"epoch": epoch + 1, **{name: part.state_dict() for name, part in parts.items()}})
     return net.eval()
 

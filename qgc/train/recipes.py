@@ -14,7 +14,8 @@ class Recipe:
 
     ``labels`` is what the CNN is pre-trained to see: ``"bound"`` names (thing, colour) pairs,
     ``"unbound"`` things and colours separately, as ImageNet-like features do. ``finetune`` says
-    whether fc6 and fc7 go on learning with the questions.
+    whether fc6 and fc7 go on learning with the questions. ``cnn_cycles`` are the epochs of each cycle of the
+    convolutions' learning rate, which rises and falls once a cycle; the optimiser starts anew with each.
     """
 
     distribution: str
@@ -22,7 +23,7 @@ class Recipe:
     finetune: bool
     scenes: int = 20_000
     validation: int = 1_000
-    cnn_epochs: int = 4
+    cnn_cycles: tuple[int, ...] = (4,)
     cnn_lr: float = 2e-3
     fc_epochs: int = 12
     fc_lr: float = 1e-3
@@ -36,12 +37,12 @@ class Recipe:
 
 RECIPES: dict[str, Recipe] = {
     "natural": Recipe("natural", labels="unbound", finetune=False),
-    "balanced": Recipe("balanced", labels="bound", finetune=True),
+    "balanced": Recipe("balanced", labels="bound", finetune=True, cnn_cycles=(4, 6)),
 }
 
 
 def smaller(recipe: Recipe, scenes: int) -> Recipe:
     """The recipe on fewer scenes and epochs, for tests and for trying things out."""
     return replace(
-        recipe, scenes=scenes, validation=max(32, scenes // 10), cnn_epochs=1, fc_epochs=1, vqa_epochs=2, batch=16
+        recipe, scenes=scenes, validation=max(32, scenes // 10), cnn_cycles=(1,), fc_epochs=1, vqa_epochs=2, batch=16
     )

@@ -133,7 +133,7 @@ def test_an_interrupted_run_goes_on_to_the_same_weights(undisturbed, cache, tmp_
 
 
 def test_convolutions_stopped_between_epochs_go_on_to_the_same_weights(cache, tmp_path, monkeypatch):
-    recipe = replace(TINY, cnn_epochs=2)
+    recipe = replace(TINY, cnn_cycles=(2,))
     scenes = SceneSet(cache, "natural", "train", TINY.scenes, 1)
 
     def fit(run: Path) -> dict[str, torch.Tensor]:

@@ -1,0 +1,454 @@
+"""The book's figures: each function returns a matplotlib figure and names the paper's figure that it serves.
+
+>>> import qgc
+>>> scene, vqa = qgc.scene("bathroom"), qgc.load("deeper-lstm/natural")
+>>> pair = qgc.explain(vqa, scene, scene.questions, answer="white")
+>>> qgc.plot.pair(pair, ns=[None, 25], scene=scene)
+
+Maps are enlarged bilinearly and divided by their own maximum for display only. With ``scene`` a
+figure shows the scene sharply and outlines what each question asks about.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure, FigureBase
+from PIL import Image
+from scipy import ndimage
+
+from .. import paper as printed
+from ..errors import ImageError
+from ..explain import Explanation
+from ..explain.gates import check_n
+from ..measure import spearman
+from ..scenes import Scene
+from . import drawing
+from .pixels import compose, enlarge_mask, pale, share_of_maximum
+from .style import CYCLE, FAINT, HEAT_BAR, INK, MUTED, OUTLINES, PAGE, PALETTE, SMALL, Sheet, styled
+
+SIDE = 448  # pixels at which pictures are shown
+
+
+# -- maps over scenes -----------------------------------------------------------------------------
+@styled
+def overlay(
+    explanation: Explanation,
+    n: int | None = None,
+    ax: Axes | None = None,
+    outline: bool = True,
+    colorbar: bool = True,
+    mask: np.ndarray | None = None,
+    scene: Scene | None = None,
+) -> Figure:
+    """One map over its picture (paper Figs 2–3, 5–6 and every other map).
+
+    Parameters
+    ----------
+    n : how many combine neurons the gradient may pass; None is all of them, the original Grad-CAM.
+    outline : draw the outline of ``mask``, or of the asked thing where ``scene`` is given.
+    mask : (H, W) bool, pixels of the asked thing.
+    scene : the scene that the explanation was made of.
+    """
+    if ax is None:
+        ax = Sheet(4.6, 5.0 if colorbar else 4.6).subplots()
+    if mask is None and scene is not None:
+        mask = asked_mask(scene, explanation.question)
+    _map(ax, explanation, n, _ground(explanation, scene), mask if outline else None)
+    first = textwrap.fill(explanation.question, 40)
+    ax.set_title(f"{first}\nA: {explanation.answer} · {label_n(n, explanation)}", fontsize=10.5)
+    if colorbar:
+        _colour_bar(ax.figure, [ax])
+    return _root(ax)
+
+
+@styled
+def pair(explanations: Sequence[Explanation], ns: Sequence[int | None] = (None,), scene: Scene | None = None) -> Figure:
+    """The scene and the map of each question, a row for every n (paper Figs 1–6, 7–22, 78–101).
+
+    With ``scene``, the first column names and outlines what is asked about, and each map has the
+    outline of its own thing.
+    """
+    explanations, ns = list(explanations), list(ns)
+    columns = 1 + len(explanations)
+    side = (PAGE - 0.3) / columns
+    sheet = Sheet(PAGE, len(ns) * side + 1.35)
+    grid = sheet.subplots(len(ns), columns, squeeze=False)
+    grounds = [_ground(e, scene) for e in explanations]
+    masks = [asked_mask(scene, e.question) if scene else None for e in explanations]
+    wide = int(side * 72 / 6.1)  # letters of 10 points that fit over one panel
+    for row, n in zip(grid, ns, strict=True):
+        _show(row[0], _picture(explanations[0], scene))
+        row[0].set_ylabel(label_n(n, explanations[0]), fontsize=10.5)
+        for k, (ax, e) in enumerate(zip(row[1:], explanations, strict=True)):
+            _map(ax, e, n, grounds[k], masks[k], OUTLINES[k % len(OUTLINES)])
+            if masks[k] is not None:
+                _outline(row[0], masks[k], OUTLINES[k % len(OUTLINES)])
+    grid[0, 0].set_title("the scene" if scene else "the picture", fontsize=10)
+    for ax, e in zip(grid[0, 1:], explanations, strict=True):
+        ax.set_title(f"{textwrap.fill(e.question, wide)}\nA: {e.answer}", fontsize=10)
+    _colour_bar(sheet, list(grid.flat))
+    return sheet
+
+
+@styled
+def sweep(
+    explanation: Explanation, ns: Sequence[int] | None = None, scene: Scene | None = None, columns: int = 6
+) -> Figure:
+    """The maps of one question over many n, the picture first (paper Figs 27–77, one of the questions).
+
+    ``ns`` defaults to the paper's 17 values, 10 to 1024.
+    """
+    return sweeps([explanation], ns, scene, columns)
+
+
+@styled
+def sweeps(
+    explanations: Sequence[Explanation],
+    ns: Sequence[int] | None = None,
+    scene: Scene | None = None,
+    columns: int = 6,
+) -> Figure:
+    """:func:`sweep` for several questions, one block under the other (paper Figs 27–77)."""
+    explanations = list(explanations)
+    if ns is None:
+        ns = [n for n in printed.sweep_n("bathroom") if n <= explanations[0].vqa.combine]
+    ns = list(ns)
+    columns = min(columns, 1 + len(ns))
+    rows = -(-(1 + len(ns)) // columns)
+    block, foot = rows * (PAGE / columns + 0.22) + 0.4, 0.75
+    sheet = Sheet(PAGE, block * len(explanations) + foot)
+    parts = sheet.subfigures(len(explanations) + 1, 1, height_ratios=[*[block] * len(explanations), foot])
+    for k, (part, e) in enumerate(zip(parts[:-1], explanations, strict=True)):
+        grid = part.subplots(rows, columns, squeeze=False)
+        part.suptitle(f"{textwrap.fill(e.question, 60)}  A: {e.answer}", fontsize=11)
+        colour = OUTLINES[k % len(OUTLINES)]
+        mask = asked_mask(scene, e.question) if scene else None
+        _show(grid.flat[0], _picture(e, scene))
+        grid.flat[0].set_title("scene" if scene else "picture", fontsize=SMALL)
+        if mask is not None:
+            _outline(grid.flat[0], mask, colour, 0.7)
+        ground = _ground(e, scene)
+        for ax, n in zip(grid.flat[1:], ns, strict=False):
+            _map(ax, e, n, ground, mask, colour, 0.7)
+            ax.set_title(f"all {n}" if n == e.vqa.combine else f"n = {n}", fontsize=SMALL)
+        for ax in grid.flat[1 + len(ns) :]:
+            ax.set_axis_off()
+    blank, bar, blank_too = parts[-1].subplots(1, 3, width_ratios=(1, 5, 1))
+    blank.set_axis_off()
+    blank_too.set_axis_off()
+    _colour_bar(parts[-1], cax=bar)
+    return sheet
+
+
+# -- ∂A/∂q ----------------------------------------------------------------------------------------
+@styled
+def sensitivity_bars(explanation: Explanation, n: int = 25, top: int = 60, ax: Axes | None = None) -> Figure:
+    """The highest values of ∂A/∂q in their ranking, with the gate's cut at n (paper §3.2–3.3, Tables 1–4)."""
+    size = explanation.vqa.combine
+    n, top = check_n(n, size), check_n(min(top, size), size)
+    if ax is None:
+        ax = Sheet(6.4, 3.5).subplots()
+    values = explanation.scores[explanation.order[:top]].cpu().numpy()
+    rank = np.arange(1, top + 1)
+    ax.bar(rank, values, width=0.82, color=[CYCLE[0] if r <= n else FAINT for r in rank])
+    kept = f"top {n}: gradient passes" if n < size else f"all {n} pass"
+    if n < top:
+        ax.axvline(n + 0.5, color=CYCLE[1], lw=1.6)
+        ax.annotate(
+            f"cut at n = {n}", (n + 0.5, 0.97), (6, 0), ("data", "axes fraction"), "offset points",
+            color=CYCLE[1], va="top", ha="left" if n < 0.6 * top else "right", fontsize=10.5,
+        ).set_position((6 if n < 0.6 * top else -6, 0))  # fmt: skip
+    else:
+        kept += f"; the cut lies beyond the {top} shown" if n > top else ""
+    about = f"∂A/∂q ({explanation.reduce})" if explanation.rank == "sensitivity" else "score"
+    ax.set_title(f"{textwrap.fill(explanation.question, 50)}\n{kept}", fontsize=10.5)
+    ax.set(xlabel=f"combine neurons, the {top} highest of {size}, ranked", ylabel=about, xlim=(0.2, top + 0.8))
+    ax.set_ylim(min(0, values.min() * 1.05), max(values.max(), 0) * 1.12 or 1)
+    ax.yaxis.grid(True)
+    return _root(ax)
+
+
+def top10(explanations: Sequence[Explanation] | Mapping[str, Explanation], paper: int | None = None) -> pd.DataFrame:
+    """The ten highest values of ∂A/∂q and their neurons, side by side (paper Tables 1–4).
+
+    Columns are (question, "value") and (question, "index"); give a dictionary to choose other
+    headings. ``paper`` is the number of one of the paper's Tables 1–4, to be put beside.
+    """
+    blocks = {}
+    for heading, e in _headed(explanations).items():
+        table = e.top(10)
+        blocks[heading] = pd.DataFrame({"value": table["value"].round(4), "index": table["index"]})
+    if paper is not None:
+        table = printed.table(paper)
+        if table.columns.nlevels != 2:
+            raise ValueError(f"the paper's Table {paper} is no top-10 table; choose 1 to 4")
+        blocks |= {f"paper: {heading}": table[heading] for heading in table.columns.unique(0)}
+    return pd.concat(blocks, axis=1)
+
+
+def top10_overlap(explanations: Sequence[Explanation] | Mapping[str, Explanation]) -> pd.DataFrame:
+    """How many of their ten highest neurons every two explanations share (paper Tables 1–4, §3.2)."""
+    tops = {heading: set(e.top(10)["index"]) for heading, e in _headed(explanations).items()}
+    return pd.DataFrame({a: {b: len(x & y) for b, y in tops.items()} for a, x in tops.items()})
+
+
+@styled
+def rank_scatter(e1: Explanation, e2: Explanation, ax: Axes | None = None) -> Figure:
+    """The ranks that two questions give to every combine neuron (paper Tables 5–6)."""
+    if ax is None:
+        ax = Sheet(4.8, 5.0).subplots()
+    first, second = e1.order.argsort().cpu().numpy() + 1, e2.order.argsort().cpu().numpy() + 1
+    size = len(first)
+    ax.plot([1, size], [1, size], color=FAINT, lw=1.2, zorder=0)
+    ax.scatter(first, second, s=9, color=CYCLE[0], alpha=0.45, linewidths=0)
+    ax.set_title(f"Spearman's ρ = {spearman(e1.scores, e2.scores):.3f}")
+    ax.set_xlabel(f"rank (1 is highest) for\n{textwrap.fill(e1.question, 38)}")
+    ax.set_ylabel(f"rank (1 is highest) for\n{textwrap.fill(e2.question, 38)}")
+    margin = 0.02 * size
+    ax.set(xlim=(1 - margin, size + margin), ylim=(1 - margin, size + margin), aspect="equal")
+    ticks = [1, *(round(size * k / 4) for k in (1, 2, 3, 4))]
+    ax.set_xticks(ticks)
+    ax.set_yticks(ticks)
+    return _root(ax)
+
+
+@styled
+def architecture(vqa, gate: int | None = None) -> Figure:
+    """The Deeper LSTM + normalized CNN with its forward and backward way (paper Fig. 26).
+
+    Sizes are read off ``vqa.config``. With ``gate`` the gradient flows back only through the top n
+    neurons of the combine layer: the others are crossed out.
+    """
+    return drawing.architecture(vqa, gate)
+
+
+# -- scenes ---------------------------------------------------------------------------------------
+@styled
+def scene_masks(scene: Scene, things: Iterable[str] | None = None) -> Figure:
+    """A scene beside the visible pixels of its things, in colour and named (the ground truth of DESIGN.md §3)."""
+    names = [n for n in scene.names if n in scene.masks] if things is None else list(things)
+    absent = [n for n in names if n not in scene.masks]
+    if absent:
+        raise ImageError(f"there is no {absent[0]!r} to see in this scene; it has {', '.join(scene.masks)}")
+    sheet = Sheet(PAGE, 3.0)
+    left, right = sheet.subplots(1, 2, width_ratios=(1, 1))
+    picture = scene.render(SIDE)
+    _show(left, picture)
+    pixels = pale(picture).astype(float)
+    h, w = pixels.shape[:2]
+    spots = []
+    for k, name in enumerate(names):
+        colour = CYCLE[k % len(CYCLE)]
+        inside = enlarge_mask(scene.masks[name], (w, h))
+        rgb = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)])
+        pixels[inside] = 0.35 * pixels[inside] + 0.65 * rgb
+        depth = ndimage.distance_transform_edt(np.pad(inside, 1))[1:-1, 1:-1]
+        spots.append(np.unravel_index(depth.argmax(), depth.shape))
+    _show(right, Image.fromarray(pixels.astype(np.uint8)))
+    for k, name in enumerate(names):
+        _outline(right, scene.masks[name], CYCLE[k % len(CYCLE)], 0.6)
+    order = np.argsort([y for y, _ in spots])
+    heights = _spread([spots[k][0] for k in order], gap=0.078 * h, low=0.04 * h, high=0.96 * h)
+    for k, height in zip(order, heights, strict=True):
+        y, x = spots[k]
+        right.plot([x, w * 1.03], [y, height], color=INK, lw=0.8, clip_on=False)
+        right.plot([x], [y], "o", ms=3.5, mfc="white", mec=INK, mew=0.8)
+        right.text(w * 1.05, height, names[k], va="center", ha="left", fontsize=10)
+    right.set(xlim=(0, w), ylim=(h, 0))
+    return sheet
+
+
+@styled
+def contact_sheet(scenes: Iterable[Scene], columns: int = 8) -> Figure:
+    """Many scenes at a glance; those that have a name carry it where there is room (paper Figs 1, 4, 7, …)."""
+    scenes = list(scenes)
+    columns = min(columns, len(scenes))
+    rows = -(-len(scenes) // columns)
+    side = PAGE / columns
+    named = any(s.name for s in scenes) and side > 1.1
+    sheet = Sheet(PAGE, rows * (side + 0.26 * named))
+    sheet.get_layout_engine().set(w_pad=0.02, h_pad=0.02, wspace=0.01, hspace=0.01)
+    grid = sheet.subplots(rows, columns, squeeze=False)
+    for ax in grid.flat:
+        ax.set_axis_off()
+    for ax, scene in zip(grid.flat, scenes, strict=False):
+        ax.imshow(scene.render(SIDE) if side > 1.4 else scene.image)
+        if named:
+            ax.set_title(scene.name, fontsize=SMALL)
+    return sheet
+
+
+# -- measurements ---------------------------------------------------------------------------------
+@styled
+def training_trace(rows: Sequence[Mapping[str, float]], ax: Axes | None = None) -> Figure:
+    """How accuracy, and the likeness of same-answer maps and of ∂A/∂q, change with training (DESIGN.md §2).
+
+    ``rows`` have ``step`` and any of ``accuracy`` (0–1), ``cosine`` and ``spearman``.
+    """
+    if ax is None:
+        ax = Sheet(6.4, 3.8).subplots()
+    names = {"accuracy": "accuracy", "cosine": "cosine of maps", "spearman": "Spearman of ∂A/∂q"}
+    ends, low = [], 0.0
+    for (key, name), colour, marker in zip(names.items(), CYCLE, "os^", strict=False):
+        points = sorted((max(r["step"], 1), r[key]) for r in rows if key in r and np.isfinite(r[key]))
+        if points:
+            ax.plot(*zip(*points, strict=True), color=colour, marker=marker, ms=5)
+            ends.append((points[-1][1], points[-1], name, colour))
+            low = min(low, *(y for _, y in points))
+    low -= 0.03 * (low < 0)
+    ends.sort(key=lambda end: end[0])
+    heights = _spread([e[0] for e in ends], gap=0.07 * (1.03 - low), low=low, high=1.03)
+    for (_, last, name, colour), height in zip(ends, heights, strict=True):
+        ax.annotate(
+            name, last, (1.02, height), "data", ("axes fraction", "data"), color=colour, va="center", fontsize=10.5
+        )
+    ax.set(xscale="log", xlabel="training step (log scale)", ylim=(low, 1.03))
+    ax.yaxis.grid(True)
+    return _root(ax)
+
+
+@styled
+def distribution(
+    values_by_label: Mapping[str, Sequence[float]],
+    paper_values: Sequence[float] | None = None,
+    xlabel: str = "",
+    ax: Axes | None = None,
+) -> Figure:
+    """Every value, the middle half and the median of each label, beside the paper's printed values (Tables 5–6).
+
+    Values that are not finite are left out, and so not counted in the n beside the label.
+    """
+    groups = {k: np.asarray(v, float)[np.isfinite(np.asarray(v, float))] for k, v in values_by_label.items()}
+    if ax is None:
+        ax = Sheet(6.4, 1.3 + 0.72 * len(groups)).subplots()
+    rng = np.random.default_rng(0)
+    for row, (values, colour) in enumerate(zip(groups.values(), np.resize(CYCLE[:6], len(groups)), strict=True)):
+        spots = row + rng.uniform(-0.26, 0.26, len(values))
+        ax.scatter(values, spots, s=11, color=colour, alpha=0.4, linewidths=0)
+        if len(values):
+            low, middle, high = np.percentile(values, (25, 50, 75))
+            ax.plot([low, high], [row, row], color=INK, lw=3, solid_capstyle="butt")
+            ax.plot([middle], [row], "D", ms=7, mfc="white", mec=INK, mew=1.6)
+    ax.set_yticks(range(len(groups)), [f"{textwrap.fill(k, 22)}\n(n = {len(v)})" for k, v in groups.items()])
+    ax.set_ylim(len(groups) - 0.45, -0.55)
+    ax.set_xlabel(f"{xlabel}\n" * bool(xlabel) + "diamond: median; bar: middle half")
+    if paper_values is not None and len(paper_values):
+        for value in paper_values:
+            ax.axvline(value, color=PALETTE["vermilion"], lw=1.2, ls=(0, (4, 2)), zorder=0)
+        inner = f"{min(paper_values):.2f}" + (f"–{max(paper_values):.2f}" if len(paper_values) > 1 else "")
+        ax.set_title(f"dashed: the paper's values, {inner}", color=PALETTE["vermilion"], fontsize=10.5, loc="right")
+    ax.tick_params(axis="y", length=0)
+    ax.spines["left"].set_visible(False)
+    return _root(ax)
+
+
+# -- parts ----------------------------------------------------------------------------------------
+def label_n(n: int | None, explanation: Explanation) -> str:
+    """ "n = 25 of 1024", or "Grad-CAM (all 1024)"."""
+    size = explanation.vqa.combine
+    return f"Grad-CAM (all {size})" if n in (None, size) else f"n = {n} of {size}"
+
+
+def asked_mask(scene: Scene, question: str) -> np.ndarray | None:
+    """Visible pixels of what a question of the scene asks about; None where there is no such thing."""
+    thing = next((a.thing for a in scene.asks if a.question == question), None)
+    return scene.masks.get(thing)
+
+
+def _picture(explanation: Explanation, scene: Scene | None) -> Image.Image:
+    if scene is not None:
+        if scene.image.tobytes() != explanation.image.tobytes():
+            raise ImageError("this is not the scene that was explained; give the one that went into qgc.explain")
+        return scene.render(SIDE)
+    picture = explanation.image.copy()
+    picture.thumbnail((2 * SIDE, 2 * SIDE))  # a camera's picture has more pixels than a figure
+    if max(picture.size) < SIDE:  # the heat is drawn at this size, and would be blocky on a small picture
+        factor = SIDE / max(picture.size)
+        picture = picture.resize([max(1, round(s * factor)) for s in picture.size], Image.Resampling.BICUBIC)
+    return picture
+
+
+def _ground(explanation: Explanation, scene: Scene | None) -> np.ndarray:
+    return pale(_picture(explanation, scene))
+
+
+def _show(ax: Axes, picture) -> None:
+    ax.imshow(picture, extent=(0, picture.width, picture.height, 0))
+    _bare(ax)
+
+
+def _bare(ax: Axes) -> None:
+    ax.set_xticks([])
+    ax.set_yticks([])
+    for spine in ax.spines.values():
+        spine.set(visible=True, color=FAINT)
+
+
+def _map(
+    ax: Axes, explanation: Explanation, n: int | None, ground: np.ndarray, mask=None, colour=OUTLINES[0], weight=1.0
+) -> None:
+    h, w = ground.shape[:2]
+    share = share_of_maximum(explanation.map(n), (w, h))
+    ax.imshow(compose(ground, share), extent=(0, w, h, 0))
+    _bare(ax)
+    if share is None:
+        ax.text(
+            w / 2, h / 2, "empty map", ha="center", va="center", fontsize=10.5 if weight == 1 else SMALL,
+            bbox={"fc": "white", "ec": MUTED, "boxstyle": "round"},
+        )  # fmt: skip
+    if mask is not None:
+        _outline(ax, mask, colour, weight)
+
+
+def _outline(ax: Axes, mask: np.ndarray, colour: str, weight: float = 1.0) -> None:
+    # A coloured line on a white one is seen on any ground. The rim of zeros closes it at the border.
+    w, h = ax.get_images()[0].get_extent()[1:3]
+    inside = np.pad(enlarge_mask(mask, (SIDE, round(SIDE * h / w))), 1).astype(float)
+    x, y = (np.arange(-0.5, k - 1) for k in inside.shape[::-1])
+    x, y = x * w / (len(x) - 2), y * h / (len(y) - 2)
+    for line, width in (("white", 4.0), (colour, 1.9)):
+        ax.contour(x, y, inside, [0.5], colors=[line], linewidths=[width * weight])
+
+
+def _colour_bar(figure: FigureBase, axes: list[Axes] | None = None, cax: Axes | None = None) -> None:
+    place = {"cax": cax} if cax else {"ax": axes, "shrink": 0.7, "aspect": 30, "pad": 0.03}
+    bar = figure.colorbar(
+        ScalarMappable(Normalize(0, 1), HEAT_BAR), orientation="horizontal", ticks=[0, 0.5, 1], **place
+    )
+    bar.set_label("share of the map's maximum", fontsize=10)
+    bar.outline.set_visible(False)
+
+
+def _spread(wanted: Sequence[float], gap: float, low: float, high: float) -> list[float]:
+    """Ascending positions moved apart to at least ``gap``, within low … high where they fit."""
+    at = [float(max(w, low)) for w in wanted]
+    for k in range(1, len(at)):
+        at[k] = max(at[k], at[k - 1] + gap)
+    limit = high
+    for k in reversed(range(len(at))):
+        at[k] = min(at[k], limit)
+        limit = at[k] - gap
+    return at
+
+
+def _headed(explanations) -> dict[str, Explanation]:
+    if isinstance(explanations, Mapping):
+        return dict(explanations)
+    questions = [e.question for e in explanations]
+    seen: dict[str, int] = {}
+    headings = []
+    for q in questions:
+        seen[q] = seen.get(q, 0) + 1
+        headings.append(f"{q} ({seen[q]})" if questions.count(q) > 1 else q)
+    return dict(zip(headings, explanations, strict=True))
+
+
+def _root(ax: Axes) -> Figure:
+    return ax.get_figure(root=True)

@@ -1,0 +1,108 @@
+"""One look for the whole book: fonts, colours and the figure class that carries them.
+
+Every figure of :mod:`qgc.show.plots` is a :class:`Sheet`: it is drawn in this style wherever it is
+shown or saved, leaves matplotlib's global settings and pyplot's list of open figures alone, and
+shows itself once at the end of a notebook cell.
+"""
+
+from __future__ import annotations
+
+import io
+
+import matplotlib as mpl
+import numpy as np
+from cycler import cycler
+from matplotlib.colors import ListedColormap
+from matplotlib.figure import Figure
+
+# Okabe and Ito's palette: eight colours that people with any of the usual colour blindnesses tell apart.
+PALETTE = {
+    "black": "#000000",
+    "orange": "#E69F00",
+    "sky": "#56B4E9",
+    "green": "#009E73",
+    "yellow": "#F0E442",
+    "blue": "#0072B2",
+    "vermilion": "#D55E00",
+    "pink": "#CC79A7",
+}
+# In the order in which lines, masks and questions take them; yellow is too pale for a line on white.
+CYCLE = tuple(PALETTE[k] for k in ("blue", "vermilion", "green", "pink", "orange", "sky", "black"))
+# Outlines lie over the heat map, so they take the colours that it has not: question 1, question 2, …
+OUTLINES = tuple(PALETTE[k] for k in ("blue", "green", "sky", "black"))
+INK, MUTED, FAINT = "#1A1A1A", "#5F5F5F", "#C9C9C9"
+
+PAGE = 7.0  # inches: the widest a figure gets, so that 10 points are still read on a phone
+SMALL = 9.5  # points: the smallest text of any figure
+
+STYLE = {
+    "font.family": "DejaVu Sans",  # comes with matplotlib, so every machine draws the same letters
+    "font.size": 10.5,
+    "mathtext.fontset": "dejavusans",
+    "text.color": INK,
+    "axes.titlesize": 11,
+    "axes.labelsize": 10.5,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": MUTED,
+    "axes.linewidth": 0.8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.prop_cycle": cycler(color=CYCLE),
+    "axes.axisbelow": True,
+    "grid.color": "#E4E4E4",
+    "grid.linewidth": 0.7,
+    "xtick.labelsize": SMALL,
+    "ytick.labelsize": SMALL,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "lines.linewidth": 2.0,
+    "figure.facecolor": "white",
+    "figure.dpi": 100,
+    "savefig.dpi": 150,
+    "savefig.facecolor": "white",
+    "image.interpolation": "antialiased",
+    "svg.hashsalt": "qgc",
+}
+
+
+def _heat() -> np.ndarray:
+    # "inferno" from its light end: on a pale picture more heat is then darker throughout, in grey as
+    # well. Its darkest fifth is left out, where it turns black; the least heat is clear.
+    share = np.linspace(0, 1, 256)
+    rgba = mpl.colormaps["inferno"](0.93 - 0.68 * share)
+    rgba[:, 3] = 0.88 * np.sqrt(share)
+    rgba[:, 3] *= np.clip(share / 0.06, 0, 1)
+    return rgba
+
+
+HEAT = _heat()
+"""Colour and opacity (256, 4) of a map's share of its maximum, to be laid over a pale picture."""
+
+PAPER = 0.88  # grey of an average pale picture: what the colour bar is drawn on
+HEAT_BAR = ListedColormap(HEAT[:, :3] * HEAT[:, 3:] + PAPER * (1 - HEAT[:, 3:]), "qgc-heat")
+"""The same as it looks on a pale picture, for colour bars."""
+
+
+class Sheet(Figure):
+    """A matplotlib figure in the book's style, laid out so that nothing overlaps."""
+
+    def __init__(self, width: float = PAGE, height: float = 4.0):
+        with mpl.rc_context(STYLE):
+            super().__init__(figsize=(width, height), layout="constrained")
+            self.get_layout_engine().set(w_pad=0.06, h_pad=0.07)
+
+    def draw(self, renderer) -> None:
+        with mpl.rc_context(STYLE):  # ticks are made while drawing
+            super().draw(renderer)
+
+    def _repr_png_(self) -> bytes:
+        with io.BytesIO() as file:
+            self.savefig(file, format="png", dpi=STYLE["savefig.dpi"])
+            return file.getvalue()
+
+
+def styled(function):
+    """Decorator: what the function draws is drawn in the book's style."""
+    return mpl.rc_context(STYLE)(function)

@@ -1,0 +1,35 @@
+"""The picture of README.md and of the landing page: python tools/readme_picture.py."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import qgc
+from qgc.show.style import Sheet, styled
+
+OUT = Path(__file__).resolve().parents[1] / "book" / "figures" / "readme.png"
+
+
+@styled
+def draw() -> Sheet:
+    """The bathroom, and the maps of its two questions from a model that leans on habits and one that does not."""
+    scene = qgc.scene("bathroom")
+    sheet = Sheet(width=10.0, height=2.75)
+    axes = sheet.subplots(1, 5)
+    axes[0].imshow(scene.render(448))
+    axes[0].set_axis_off()
+    axes[0].set_title("two questions,\none answer: “white”")
+    words = ("the sink?", "the towels?")
+    for start, name in ((1, "natural"), (3, "balanced")):
+        vqa = qgc.load(f"deeper-lstm/{name}")
+        found = qgc.explain(vqa, scene, scene.questions, answer="white")
+        for ax, one, thing in zip(axes[start : start + 2], found, words, strict=True):
+            qgc.plot.overlay(one, ax=ax, colorbar=False, scene=scene)
+            ax.set_title(f"{name} model:\n{thing}")
+    return sheet
+
+
+if __name__ == "__main__":
+    OUT.parent.mkdir(exist_ok=True)
+    draw().savefig(OUT, dpi=130)
+    print(OUT)
