@@ -16,13 +16,13 @@ __version__ = "0.1.0"
 # The public names and where they live; imported on first use, so that ``import qgc`` stays quick.
 _HOME = {
     "load": "qgc.models.zoo",
-    "explain": "qgc.explain.explanation",
     "View": "qgc.explain.explanation",
     "Explanation": "qgc.explain.explanation",
     "open_image": "qgc.images",
     "QGCError": "qgc.errors",
 }
 _ROOMS = {
+    "explain": "qgc.explain",
     "scenes": "qgc.scenes",
     "models": "qgc.models",
     "measure": "qgc.measure",

@@ -1,7 +1,24 @@
-"""Explaining answers: Grad-CAM, ∂A/∂q, the gate and the engine behind them."""
+"""Explaining answers: Grad-CAM, ∂A/∂q, the gate and the engine behind them.
+
+``qgc.explain`` is this room and, since importing it puts the room where the function was, also the
+function: calling the module calls :func:`explain`.
+"""
+
+import sys
+import types
 
 from .explanation import RANKINGS, Explanation, View, explain, normalised
 from .gradcam import gradcam
 from .sensitivity import REDUCTIONS
 
 __all__ = ["RANKINGS", "REDUCTIONS", "Explanation", "View", "explain", "gradcam", "normalised"]
+
+
+class _CallableRoom(types.ModuleType):
+    __doc__ = explain.__doc__
+
+    def __call__(self, *args, **kwargs):
+        return explain(*args, **kwargs)
+
+
+sys.modules[__name__].__class__ = _CallableRoom

@@ -12,8 +12,7 @@ from .style import HEAT
 
 DARKEST = 0.64  # grey of a pale picture's black
 
-_COLOUR = (255 * HEAT[:, :3] * HEAT[:, 3:]).astype(np.float32)
-_CLEAR = (1 - HEAT[:, 3:]).astype(np.float32)
+_TINT = HEAT.astype(np.float32)
 
 
 def pale(picture: Image.Image) -> np.ndarray:
@@ -43,7 +42,7 @@ def compose(ground: np.ndarray, share: np.ndarray | None) -> np.ndarray:
     if share is None:
         return ground
     level = (share * 255 + 0.5).astype(np.uint8)
-    return (ground * _CLEAR[level] + _COLOUR[level]).astype(np.uint8)
+    return (ground * _TINT[level]).astype(np.uint8)
 
 
 def enlarge_mask(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:

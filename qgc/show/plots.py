@@ -243,14 +243,15 @@ def scene_masks(scene: Scene, things: Iterable[str] | None = None) -> Figure:
     _show(left, picture)
     pixels = pale(picture).astype(float)
     h, w = pixels.shape[:2]
-    spots = []
+    spots, taken = [], []
     for k, name in enumerate(names):
         colour = CYCLE[k % len(CYCLE)]
         inside = enlarge_mask(scene.masks[name], (w, h))
         rgb = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)])
         pixels[inside] = 0.35 * pixels[inside] + 0.65 * rgb
         depth = ndimage.distance_transform_edt(np.pad(inside, 1))[1:-1, 1:-1]
-        spots.append(np.unravel_index(depth.argmax(), depth.shape))
+        spots.append(_spot(depth, taken, 0.078 * h))
+        taken.append(spots[-1][0])
     _show(right, Image.fromarray(pixels.astype(np.uint8)))
     for k, name in enumerate(names):
         _outline(right, scene.masks[name], CYCLE[k % len(CYCLE)], 0.6)
@@ -424,6 +425,15 @@ def _colour_bar(figure: FigureBase, axes: list[Axes] | None = None, cax: Axes | 
     )
     bar.set_label("share of the map's maximum", fontsize=10)
     bar.outline.set_visible(False)
+
+
+def _spot(depth: np.ndarray, taken: Sequence[int], gap: float) -> tuple[int, int]:
+    """A point well inside a mask (``depth`` is the distance to its rim), on another height than those ``taken``."""
+    rows = depth.max(1)
+    fits = np.flatnonzero(rows >= 0.5 * rows.max())
+    apart = np.min([np.abs(fits - t) for t in taken], axis=0) if taken else np.full(len(fits), gap)
+    y = fits[np.argmax(np.minimum(apart, gap) / gap + 0.2 * rows[fits] / max(rows.max(), 1))]
+    return int(y), int(depth[y].argmax())
 
 
 def _spread(wanted: Sequence[float], gap: float, low: float, high: float) -> list[float]:

@@ -68,20 +68,21 @@ STYLE = {
 
 
 def _heat() -> np.ndarray:
-    # "inferno" from its light end: on a pale picture more heat is then darker throughout, in grey as
-    # well. Its darkest fifth is left out, where it turns black; the least heat is clear.
+    # White, then "inferno" from its light end without the darkest quarter, where it turns black.
     share = np.linspace(0, 1, 256)
-    rgba = mpl.colormaps["inferno"](0.93 - 0.68 * share)
-    rgba[:, 3] = 0.88 * np.sqrt(share)
-    rgba[:, 3] *= np.clip(share / 0.06, 0, 1)
-    return rgba
+    opacity = 0.94 * np.sqrt(share) * np.clip(share / 0.06, 0, 1)
+    return 1 - opacity[:, None] * (1 - mpl.colormaps["inferno"](0.93 - 0.68 * share)[:, :3])
 
 
 HEAT = _heat()
-"""Colour and opacity (256, 4) of a map's share of its maximum, to be laid over a pale picture."""
+"""Tint (256, 3) of a map's share of its maximum: a pale picture is multiplied by it, as by coloured glass.
 
-PAPER = 0.88  # grey of an average pale picture: what the colour bar is drawn on
-HEAT_BAR = ListedColormap(HEAT[:, :3] * HEAT[:, 3:] + PAPER * (1 - HEAT[:, 3:]), "qgc-heat")
+Glass only darkens, so more heat is darker on every ground, in grey and to the colour-blind as well;
+paint would make a weak heat lighter than a dark ground.
+"""
+
+PAPER = 0.9  # grey of an average pale picture: what the colour bar is drawn on
+HEAT_BAR = ListedColormap(HEAT * PAPER, "qgc-heat")
 """The same as it looks on a pale picture, for colour bars."""
 
 

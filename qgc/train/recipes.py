@@ -37,7 +37,7 @@ class Recipe:
 
 RECIPES: dict[str, Recipe] = {
     "natural": Recipe("natural", labels="unbound", finetune=False),
-    "balanced": Recipe("balanced", labels="bound", finetune=True, cnn_cycles=(4, 6)),
+    "balanced": Recipe("balanced", labels="bound", finetune=True, cnn_cycles=(4, 6), vqa_epochs=24),
 }
 
 

@@ -1,0 +1,624 @@
+"""Widgets for a running kernel: :func:`explorer` and :func:`scene_editor`; :func:`still` for pages without one.
+
+What a widget computes lies in :class:`ExplorerState` and :class:`EditorState`, which know nothing of
+a kernel. Pictures are composed in NumPy, so that a new n is seen within milliseconds.
+
+>>> import qgc
+>>> qgc.widgets.explorer()
+"""
+
+from __future__ import annotations
+
+import html
+import io
+import warnings
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import ipywidgets
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+from PIL import Image, ImageDraw, ImageFont
+
+from .. import paper
+from ..errors import QGCError, WeightsError
+from ..explain import REDUCTIONS, Explanation, View, explain
+from ..measure import map_share
+from ..models import VQA, zoo
+from ..scenes import COLOURS, DISTRIBUTIONS, Ask, Scene, sample
+from ..scenes.scene import PARTS
+from ..scenes.situations import SITUATIONS, situation
+from . import plots
+from .pixels import compose, pale, share_of_maximum, stroke
+from .style import CYCLE, FAINT, INK, MUTED, OUTLINES, Sheet, styled
+
+SIDE = 384  # pixels of the widgets' pictures
+RANDOM = "random scene"
+BARS = 60
+EDITED = 300  # pixels of the editor's pictures, three of which stand in a row
+MOST_VIEWS, MOST_EXPLANATIONS = 12, 24  # what is kept for quick return; an explanation holds 1.5 MB
+
+Loader = Callable[[str], VQA]
+
+
+@styled
+def still(explanation: Explanation, n: int = 25, scene: Scene | None = None) -> Figure:
+    """What :func:`explorer` shows, as a figure: for pages without a kernel (paper §3.3)."""
+    sheet = Sheet(5.2, 8.0)
+    above, below = sheet.subplots(2, 1, height_ratios=(5, 2))
+    plots.overlay(explanation, n, ax=above, scene=scene)
+    plots.sensitivity_bars(explanation, n, ax=below)
+    below.set_title("")
+    return sheet
+
+
+def useful_n(size: int) -> list[int]:
+    """Values of n worth a slider's step: dense where maps change fast, the paper's among them, and all."""
+    steps = {*range(1, 11), 12, 60, 75, 125, 150, 250, 600, 900, *paper.sweep_n("bathroom")}
+    steps |= {*range(1500, size, 500)}
+    return sorted({n for n in steps if n < size} | {size})
+
+
+@dataclass(frozen=True)
+class Painted:
+    """What a widget shows: pictures as JPEG bytes, and the same in words (plain text, not HTML)."""
+
+    picture: bytes
+    bars: bytes
+    text: str
+    problem: str = ""
+
+
+# -- the explorer ---------------------------------------------------------------------------------
+class ExplorerState:
+    """Everything :func:`explorer` chooses and shows, without a kernel.
+
+    Assign to the attributes, then :meth:`paint`. Views and explanations are kept, so that a change of
+    ``n`` costs one small matrix product and one composed picture.
+
+    Attributes
+    ----------
+    situation : a name of the paper's situations, or :data:`RANDOM` for ``seed`` and ``distribution``.
+    model : a name for ``load``. question : any text. answer : None explains the predicted one.
+    n : how many combine neurons the gradient may pass. reduce : how ∂A/∂q becomes one number.
+    """
+
+    def __init__(self, names: Sequence[str] | None = None, load: Loader = zoo.load):
+        self.names = list(zoo.names() if names is None else names)
+        self._load = load
+        self.model = next((n for n in self.names if n.endswith("/natural")), self.names[0] if self.names else "")
+        self.situation, self.seed, self.distribution = "bathroom", 0, DISTRIBUTIONS[0]
+        self.question: str = situation("bathroom").questions[0]
+        self.answer: str | None = None
+        self.n, self.reduce = 25, REDUCTIONS[0]
+        self._kept: dict[str, OrderedDict] = {}
+
+    @property
+    def vqa(self) -> VQA:
+        """The chosen model; WeightsError if there is none."""
+        if not self.names:
+            raise WeightsError("no model is shipped; train one: python -m qgc train scenes natural --install")
+        return self._keep("model", self.model, lambda: self._load(self.model), len(self.names))
+
+    @property
+    def scene(self) -> Scene:
+        """The chosen scene."""
+        return self._keep("scene", self._scene_key, self._make_scene, MOST_VIEWS)
+
+    @property
+    def explanation(self) -> Explanation:
+        """The question explained; a QGCError says what is wrong with it."""
+        return self._explained()[0]
+
+    def paint(self) -> Painted:
+        """The pictures and words for the present choice; what is wrong is told, not raised."""
+        try:
+            found, notes = self._explained()
+            n = min(max(int(self.n), 1), found.vqa.combine)
+            share = share_of_maximum(found.map(n), (SIDE, SIDE))
+        except QGCError as error:
+            return Painted(_jpeg(self._colour()), b"", "", str(error))
+        pixels = compose(self._pale(), share)
+        mask = plots.asked_mask(self.scene, found.question)
+        if mask is not None:
+            key = (self._scene_key, found.question)
+            halo, line = self._keep("stroke", key, lambda: stroke(mask, (SIDE, SIDE)), MOST_EXPLANATIONS)
+            pixels = _stroked(pixels, halo, line)
+        return Painted(_jpeg(pixels), _jpeg(_bars(found, n)), self._words(found, n, share is None, mask), notes)
+
+    def _words(self, found: Explanation, n: int, empty: bool, mask: np.ndarray | None) -> str:
+        own = "" if found.answer == found.predicted else f" The model itself says {found.predicted!r}."
+        lies = "The map is empty: no cell is positive." if empty else ""
+        if mask is not None and not empty:
+            thing = next(a.thing for a in self.scene.asks if a.question == found.question)
+            lies = f"{float(map_share(found.map(n), mask)):.0%} of the map lies on the {thing}, "
+            lies += f"which covers {mask.mean():.0%} of the picture."
+        return (
+            f"{found.question} → {found.answer!r}, probability {found.confidence:.0%}.{own} "
+            f"{plots.label_n(n, found)}. {lies}".strip()
+        )
+
+    @property
+    def _scene_key(self):
+        return (self.seed, self.distribution) if self.situation == RANDOM else self.situation
+
+    def _make_scene(self) -> Scene:
+        return sample(self.seed, self.distribution) if self.situation == RANDOM else situation(self.situation)
+
+    def _explained(self) -> tuple[Explanation, str]:
+        """The explanation, and the warnings that came with it."""
+        key = (self.model, self._scene_key, self.question.strip(), self.answer, self.reduce)
+        return self._keep("explanation", key, self._explain, MOST_EXPLANATIONS)
+
+    def _explain(self) -> tuple[Explanation, str]:
+        key = (self.model, self._scene_key)
+        view = self._keep("view", key, lambda: View(self.vqa, self.scene), MOST_VIEWS)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            found = explain(self.vqa, view, self.question.strip(), self.answer, reduce=self.reduce)
+        return found, "; ".join(dict.fromkeys(str(w.message) for w in caught))
+
+    def _colour(self) -> Image.Image:
+        return self._keep("colour", self._scene_key, lambda: self.scene.render(SIDE), MOST_VIEWS)
+
+    def _pale(self) -> np.ndarray:
+        return self._keep("pale", self._scene_key, lambda: pale(self._colour()), MOST_VIEWS)
+
+    def _keep(self, what: str, key, make: Callable[[], Any], most: int):
+        """The kept value, or a new one; the one unused for longest goes when there are too many."""
+        kept = self._kept.setdefault(what, OrderedDict())
+        if key not in kept:
+            kept[key] = make()
+            while len(kept) > most:
+                kept.popitem(last=False)
+        kept.move_to_end(key)
+        return kept[key]
+
+
+class Explorer(ipywidgets.VBox):
+    """The widget of :func:`explorer`; its controls are attributes, and ``state`` is its core."""
+
+    def __init__(self, state: ExplorerState):
+        self.state = state
+        self.situation = _dropdown("Scene", [*SITUATIONS, RANDOM], state.situation)
+        self.seed = ipywidgets.BoundedIntText(value=0, min=0, max=10**9, description="Seed", layout=_FIELD)
+        self.distribution = _dropdown("Distribution", DISTRIBUTIONS, state.distribution)
+        self.model = _dropdown("Checkpoint", state.names, state.model or None)
+        self.question = _dropdown("Question", state.scene.questions, state.question)
+        self.own = ipywidgets.Text(
+            description="Or your own", placeholder="Is there a cat?", continuous_update=False, layout=_FIELD
+        )
+        self.answer = _dropdown("Answer", [_PREDICTED], _PREDICTED)
+        self.reduce = _dropdown("∂A/∂q as", REDUCTIONS, state.reduce)
+        self.n, self.exact_n = _n_controls(1024, state.n)
+        self.picture = _picture("The map over the scene")
+        self.bars = _picture("The highest values of ∂A/∂q, and the cut at n")
+        self.status = ipywidgets.HTML()
+        random = ipywidgets.HBox([self.seed, self.distribution], layout=_ROW)
+        controls = [self.situation, self.model, self.question, self.own, self.answer, self.reduce]
+        controls += [self.n, self.exact_n]
+        super().__init__(
+            [
+                ipywidgets.HBox(controls, layout=_ROW),
+                random,
+                self.status,
+                ipywidgets.HBox([self.picture, self.bars], layout=_ROW),
+            ]
+        )
+        self._random = random
+        self._busy = False
+        for control in (*controls, self.seed, self.distribution):
+            control.observe(self._changed, "value")
+        self._offer_answers()
+        self._repaint()
+
+    def _changed(self, change) -> None:
+        # One control may set others, whose own changes must not start again from here.
+        if self._busy:
+            return
+        self._busy = True
+        try:
+            self._take(change["owner"])
+        finally:
+            self._busy = False
+        self._repaint()
+
+    def _take(self, control) -> None:
+        state = self.state
+        if control in (self.n, self.exact_n):
+            state.n = control.value
+            _match(self.n, self.exact_n, state.n)
+            return
+        state.situation, state.seed, state.distribution = (
+            self.situation.value, self.seed.value, self.distribution.value,
+        )  # fmt: skip
+        state.reduce = self.reduce.value
+        if control in (self.situation, self.seed, self.distribution):
+            self.question.options = state.scene.questions
+            self.question.value = state.scene.questions[0]
+        if control is self.question:
+            self.own.value = ""
+        if control is self.model:
+            state.model = self.model.value
+            self._offer_answers()
+        state.question = self.own.value if self.own.value else self.question.value
+        state.answer = None if self.answer.value == _PREDICTED else self.answer.value
+
+    def _offer_answers(self) -> None:
+        try:
+            vqa = self.state.vqa
+        except QGCError:
+            return  # painting says what is wrong
+        held = self.answer.value
+        self.answer.options = [_PREDICTED, *vqa.answers]
+        self.answer.value = held if held in self.answer.options else _PREDICTED
+        self.exact_n.max = vqa.combine
+        self.n.options = useful_n(vqa.combine)
+        self.state.n = min(self.state.n, vqa.combine)
+        _match(self.n, self.exact_n, self.state.n)
+
+    def _repaint(self) -> None:
+        self._random.layout.display = "flex" if self.state.situation == RANDOM else "none"
+        painted = self.state.paint()
+        self.picture.value, self.bars.value = painted.picture, painted.bars or _EMPTY
+        self.status.value = _said(painted.text, painted.problem)
+
+
+def explorer(names: Sequence[str] | None = None, load: Loader = zoo.load) -> Explorer:
+    """Ask any question about a scene and see the map for every n (paper §3.3, Figs 27–101).
+
+    Parameters
+    ----------
+    names : the checkpoints to choose from; all that are shipped by default.
+    load : how a name becomes a model, for example ``functools.partial(qgc.load, device="cuda")``.
+    """
+    return Explorer(ExplorerState(names, load))
+
+
+# -- the scene editor -----------------------------------------------------------------------------
+@dataclass(frozen=True)
+class Edit:
+    """What was done to one thing."""
+
+    dx: int = 0
+    dy: int = 0
+    colour: str | None = None
+    removed: bool = False
+
+
+@dataclass(frozen=True)
+class Answered:
+    """One question before and after the edits: what is true, and what the model says.
+
+    A truth is "–" where the question has lost its thing.
+    """
+
+    question: str
+    truth: str
+    answer: str
+    truth_after: str
+    answer_after: str
+
+
+class EditorState:
+    """Everything :func:`scene_editor` edits and shows, without a kernel: a scene, a model and the edits."""
+
+    def __init__(self, scene: Scene, vqa: VQA):
+        self.original, self.vqa = scene, vqa
+        self.asks: list[Ask] = list(scene.asks)
+        self.question = self.asks[0].question
+        self.n = vqa.combine
+        self.edits: dict[str, Edit] = {}
+        self._before = View(vqa, scene)
+        self._after = (scene, self._before)
+        self._explained: dict[tuple[str, str], Explanation] = {}
+
+    @property
+    def things(self) -> list[str]:
+        """What can be edited: the things, and what else has a colour (the place's halves, a phone)."""
+        parts = set(PARTS.values())
+        return self.original.names + [c for c in self.original.colours if c not in (*self.original.names, *parts)]
+
+    def can(self, name: str) -> tuple[bool, bool]:
+        """Whether a thing can be moved and removed, and whether it can be recoloured."""
+        return name in self.original.names, PARTS.get(name, name) in self.original.colours
+
+    def colour_of(self, name: str) -> str | None:
+        """The colour of a thing (of its coloured part) in the original scene; None if it has none."""
+        return self.original.colours.get(PARTS.get(name, name))
+
+    def edit(self, name: str, **changes) -> None:
+        """Change what is done to a thing: ``dx``, ``dy`` (pixels), ``colour``, ``removed``."""
+        self.edits[name] = replace(self.edits.get(name, Edit()), **changes)
+
+    def reset(self) -> None:
+        """Back to the original scene."""
+        self.edits.clear()
+
+    @property
+    def scene(self) -> Scene:
+        """The scene as edited. What stood on a removed thing is gone with it."""
+        now = self.original
+        for name, edit in self.edits.items():
+            if edit.colour and PARTS.get(name, name) in now.colours:
+                now = now.recolour(PARTS.get(name, name), edit.colour)
+            if (edit.dx or edit.dy) and name in now.names:
+                now = now.move(name, edit.dx, edit.dy)
+        for name, edit in self.edits.items():
+            if edit.removed and name in now.names:
+                now = now.remove(name)
+        return now
+
+    def truth(self, ask: Ask, scene: Scene) -> str:
+        """The true answer to one of the original scene's questions in an edited one; "–" without its thing."""
+        if ask.thing is None:
+            return ask.answer
+        if ask.thing not in scene.masks or not scene.masks[ask.thing].any():
+            return "no" if ask.family == "existence" else "–"
+        return scene.colours[ask.thing] if ask.family == "colour" else ask.answer
+
+    def answers(self) -> list[Answered]:
+        """Every question of the original scene, before and after."""
+        now = self.scene
+        rows = []
+        for ask in self.asks:
+            before, after = self.explanations(ask.question)
+            rows.append(
+                Answered(
+                    ask.question, ask.answer, f"{before.answer} ({before.confidence:.0%})",
+                    self.truth(ask, now), f"{after.answer} ({after.confidence:.0%})",
+                )
+            )  # fmt: skip
+        return rows
+
+    def explanations(self, question: str) -> tuple[Explanation, Explanation]:
+        """A question's predicted answer explained in the original and in the edited scene."""
+        now = self.scene
+        if now != self._after[0]:
+            self._after = now, self._before if now == self.original else View(self.vqa, now)
+            self._explained = {k: e for k, e in self._explained.items() if k[0] == "before"}
+        found = []
+        for when, view in (("before", self._before), ("after", self._after[1])):
+            if (when, question) not in self._explained:
+                self._explained[when, question] = explain(self.vqa, view, question)
+            found.append(self._explained[when, question])
+        return found[0], found[1]
+
+    def paint(self) -> tuple[bytes, bytes, bytes]:
+        """The edited scene, and the map of :attr:`question` before and after, as JPEG."""
+        scenes = self.original, self.scene
+        thing = next(a.thing for a in self.asks if a.question == self.question)
+        pictures = [_jpeg(scenes[1].render(EDITED))]
+        for scene, found in zip(scenes, self.explanations(self.question), strict=True):
+            n = min(self.n, self.vqa.combine)
+            pixels = compose(pale(scene.render(EDITED)), share_of_maximum(found.map(n), (EDITED, EDITED)))
+            if scene.masks.get(thing) is not None:
+                pixels = _stroked(pixels, *stroke(scene.masks[thing], (EDITED, EDITED)))
+            pictures.append(_jpeg(pixels))
+        return pictures[0], pictures[1], pictures[2]
+
+
+class SceneEditor(ipywidgets.VBox):
+    """The widget of :func:`scene_editor`; its controls are attributes, and ``state`` is its core."""
+
+    def __init__(self, state: EditorState):
+        self.state = state
+        self.thing = _dropdown("Thing", state.things, state.things[0])
+        self.dx = _shift("Move right")
+        self.dy = _shift("Move down")
+        self.colour = _dropdown("Colour", [_AS_IT_WAS, *COLOURS], _AS_IT_WAS)
+        self.removed = ipywidgets.Checkbox(description="Take it out of the scene", indent=False, layout=_FIELD)
+        self.undo = ipywidgets.Button(description="Undo everything", tooltip="Back to the original scene")
+        self.question = _dropdown("Question", [a.question for a in state.asks], state.question)
+        self.n, self.exact_n = _n_controls(state.vqa.combine, state.n)
+        self.pictures = [
+            _picture("The scene as edited", EDITED), _picture("The question's map in the original scene", EDITED),
+            _picture("The question's map in the edited scene", EDITED),
+        ]  # fmt: skip
+        self.status, self.table = ipywidgets.HTML(), ipywidgets.HTML()
+        controls = [self.thing, self.dx, self.dy, self.colour, self.removed, self.undo]
+        asked = [self.question, self.n, self.exact_n]
+        titles = ("the scene now", "the map before", "the map now")
+        shown = [
+            ipywidgets.VBox([ipywidgets.HTML(f"<b>{title}</b>"), picture])
+            for title, picture in zip(titles, self.pictures, strict=True)
+        ]
+        super().__init__(
+            [
+                ipywidgets.HBox(controls, layout=_ROW),
+                ipywidgets.HBox(asked, layout=_ROW),
+                self.status,
+                ipywidgets.HBox(shown, layout=_ROW),
+                self.table,
+            ]
+        )
+        self._busy = False
+        self.undo.on_click(self._undo)
+        for control in (self.thing, self.dx, self.dy, self.colour, self.removed, *asked):
+            control.observe(self._changed, "value")
+        self._show_thing()
+        self._repaint()
+
+    def _undo(self, _button) -> None:
+        self.state.reset()
+        self._show_thing()
+        self._repaint()
+
+    def _changed(self, change) -> None:
+        if self._busy:
+            return
+        control, state = change["owner"], self.state
+        if control is self.thing:
+            self._show_thing()
+            return
+        if control in (self.n, self.exact_n):
+            state.n = control.value
+            self._quietly(lambda: _match(self.n, self.exact_n, state.n))
+        elif control is self.question:
+            state.question = control.value
+        else:
+            colour = None if self.colour.value == _AS_IT_WAS else self.colour.value
+            state.edit(self.thing.value, dx=self.dx.value, dy=self.dy.value, colour=colour, removed=self.removed.value)
+        self._repaint()
+
+    def _show_thing(self) -> None:
+        """Set the controls to what was done to the chosen thing, and lock those that it has no use for."""
+
+        def show() -> None:
+            edit = self.state.edits.get(self.thing.value, Edit())
+            moves, takes_colour = self.state.can(self.thing.value)
+            self.dx.value, self.dy.value, self.removed.value = edit.dx, edit.dy, edit.removed
+            self.colour.value = edit.colour or _AS_IT_WAS
+            self.dx.disabled = self.dy.disabled = self.removed.disabled = not moves
+            self.colour.disabled = not takes_colour
+
+        self._quietly(show)
+
+    def _quietly(self, action: Callable[[], None]) -> None:
+        self._busy = True
+        try:
+            action()
+        finally:
+            self._busy = False
+
+    def _repaint(self) -> None:
+        try:
+            for picture, value in zip(self.pictures, self.state.paint(), strict=True):
+                picture.value = value
+            self.table.value = _table(self.state.answers())
+            self.status.value = _said("", "")
+        except QGCError as error:
+            self.status.value = _said("", str(error))
+
+
+def scene_editor(
+    name: str = "bathroom", model: str = "deeper-lstm/natural", load: Loader = zoo.load
+) -> ipywidgets.VBox:
+    """Move, recolour or remove a thing, and see what it does to the answers and the map (DESIGN.md §3).
+
+    ``name`` is a situation, ``model`` and ``load`` as in :func:`explorer`. What is wrong with them is
+    shown in place of the editor.
+    """
+    try:
+        return SceneEditor(EditorState(situation(name), load(model)))
+    except QGCError as error:
+        return ipywidgets.VBox([ipywidgets.HTML(_said("", str(error)))])
+
+
+# -- parts ----------------------------------------------------------------------------------------
+_PREDICTED, _AS_IT_WAS = "the predicted one", "as it was"
+_ROW = ipywidgets.Layout(flex_flow="row wrap", width="100%")  # wraps on a phone
+_FIELD = ipywidgets.Layout(width="320px", max_width="100%")
+_WORDS = {"description_width": "95px"}
+
+
+def _dropdown(description: str, options: Sequence[str], value) -> ipywidgets.Dropdown:
+    return ipywidgets.Dropdown(options=list(options), value=value, description=description, layout=_FIELD, style=_WORDS)
+
+
+def _shift(description: str) -> ipywidgets.IntSlider:
+    return ipywidgets.IntSlider(
+        0, -120, 120, 4, description=description, continuous_update=False, layout=_FIELD, style=_WORDS
+    )
+
+
+def _n_controls(size: int, n: int) -> tuple[ipywidgets.SelectionSlider, ipywidgets.BoundedIntText]:
+    """A slider over the useful n, and a field that takes every n."""
+    steps = useful_n(size)
+    slider = ipywidgets.SelectionSlider(
+        options=steps, value=_nearest(steps, n), description="Top n", layout=_FIELD, style=_WORDS
+    )
+    exact = ipywidgets.BoundedIntText(value=n, min=1, max=size, description="Exact n", layout=_FIELD, style=_WORDS)
+    return slider, exact
+
+
+def _match(slider: ipywidgets.SelectionSlider, exact: ipywidgets.BoundedIntText, n: int) -> None:
+    exact.value = n
+    slider.value = _nearest(slider.options, n)
+
+
+def _nearest(steps: Sequence[int], n: int) -> int:
+    return min(steps, key=lambda step: abs(np.log(step / n)))
+
+
+def _picture(tooltip: str, side: int = SIDE) -> ipywidgets.Image:
+    layout = ipywidgets.Layout(max_width="100%", width=f"{side}px", object_fit="contain")
+    return ipywidgets.Image(format="jpeg", tooltip=tooltip, layout=layout)
+
+
+def _said(text: str, problem: str) -> str:
+    """Words as HTML that a screen reader speaks when they change."""
+    parts = [f"<span>{html.escape(text)}</span>"] if text else []
+    if problem:
+        parts.append(f'<b style="color:{CYCLE[1]}">Note: {html.escape(problem)}</b>')
+    return f'<div role="status" aria-live="polite" style="line-height:1.4">{"<br>".join(parts)}</div>'
+
+
+def _table(rows: Sequence[Answered]) -> str:
+    heads = ("question", "true answer", "model", "true answer now", "model now")
+    head = "".join(f'<th scope="col" style="text-align:left;padding:0 1em 0 0">{h}</th>' for h in heads)
+    body = ""
+    for r in rows:
+        cells = (r.question, r.truth, r.answer, r.truth_after, r.answer_after)
+        changed = r.answer.rsplit(" (", 1)[0] != r.answer_after.rsplit(" (", 1)[0]
+        weight = "bold" if changed else "normal"
+        body += "<tr>" + "".join(
+            f'<td style="padding:0 1em 0 0;font-weight:{weight if c is cells[4] else "normal"}">{html.escape(c)}</td>'
+            for c in cells
+        )
+        body += "</tr>"
+    caption = "<caption style='text-align:left'>What the model answers before and after; bold: it changed</caption>"
+    return f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _stroked(pixels: np.ndarray, halo: np.ndarray, line: np.ndarray) -> np.ndarray:
+    pixels = pixels.copy()
+    pixels[halo] = 255
+    pixels[line] = [int(OUTLINES[0][i : i + 2], 16) for i in (1, 3, 5)]
+    return pixels
+
+
+def _font(size: int) -> ImageFont.FreeTypeFont:
+    return ImageFont.truetype(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf", size)
+
+
+def _bars(found: Explanation, n: int) -> Image.Image:
+    """The widgets' quick version of :func:`qgc.show.plots.sensitivity_bars`."""
+    count = min(BARS, found.vqa.combine)
+    values = found.scores[found.order[:count]].cpu().numpy()
+    left, right, top, floor = 46, SIDE - 6, 34, 216
+    picture = Image.new("RGB", (SIDE, 264), "white")
+    pen = ImageDraw.Draw(picture)
+    scale = (floor - top) / (max(values.max(), 0) or 1)
+    step = (right - left) / count
+    for k, value in enumerate(values):
+        x = left + k * step
+        colour = CYCLE[0] if k < n else FAINT
+        pen.rectangle((x, floor - max(value, 0) * scale, x + step - 1.5, floor), fill=colour)
+    if n < count:
+        pen.line((left + n * step - 1, top - 8, left + n * step - 1, floor), fill=CYCLE[1], width=2)
+    pen.line((left, floor, right, floor), fill=MUTED)
+    text, small = _font(13), _font(12)
+    note = f"the top {n} pass" if n < count else f"these all pass, n = {n}"
+    pen.text((SIDE / 2, 14), f"∂A/∂q ({found.reduce}): {note}", INK, text, "mm")
+    pen.text((left - 5, top), f"{max(values.max(), 0):.2g}", INK, small, "rm")
+    pen.text((left - 5, floor), "0", INK, small, "rm")
+    for rank in sorted({1, *range(10, count + 1, 10)}):
+        pen.text((left + (rank - 0.5) * step, floor + 12), str(rank), INK, small, "mm")
+    pen.text((SIDE / 2, floor + 34), f"rank among the {found.vqa.combine} combine neurons", INK, text, "mm")
+    return picture
+
+
+def _jpeg(picture: Image.Image | np.ndarray) -> bytes:
+    # PNG takes ten times as long to write, which is most of a repaint.
+    picture = picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
+    with io.BytesIO() as file:
+        picture.save(file, "JPEG", quality=90, subsampling=0)
+        return file.getvalue()
+
+
+_EMPTY = _jpeg(Image.new("RGB", (8, 8), "white"))

@@ -1,0 +1,266 @@
+"""The book's figures: they draw, say what they show, and nothing in them overlaps or is too small."""
+
+import itertools
+
+import matplotlib
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.text import Text
+from PIL import Image
+
+import qgc
+from qgc import paper
+from qgc.errors import GateError, ImageError
+from qgc.explain import View, explain
+from qgc.models import DeeperLSTM, DeeperLSTMConfig, full_size
+from qgc.scenes import sample
+from qgc.show import plots
+from qgc.show.style import PAGE, SMALL
+from qgc.train.run import config
+
+
+@pytest.fixture(scope="module")
+def scene():
+    return qgc.scene("bathroom")
+
+
+@pytest.fixture(scope="module")
+def both(model, scene):
+    return explain(model, View(model, scene), scene.questions, answer="white")
+
+
+@pytest.fixture(scope="module")
+def empty(small_model, scene):
+    """An explanation whose maps are empty: no cell is positive where F is zero."""
+    view = View(small_model, scene)
+    view.F = torch.zeros_like(view.F)
+    return explain(small_model, view, scene.questions[0])
+
+
+def words(figure) -> str:
+    return "\n".join(t.get_text() for t in figure.findobj(Text) if t.get_visible())
+
+
+def overlaps(figure) -> list[tuple[str, str]]:
+    """Pairs of drawn texts whose boxes meet."""
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    figure.draw_without_rendering()
+    page = figure.bbox
+    texts = [t for t in figure.findobj(Text) if t.get_visible() and t.get_text().strip()]
+    boxes = [(t.get_text(), t.get_window_extent(renderer)) for t in texts]
+    boxes = [(text, b) for text, b in boxes if b.x1 > page.x0 and b.x0 < page.x1 and b.y1 > page.y0 and b.y0 < page.y1]
+    return [(a, b) for (a, p), (b, q) in itertools.combinations(boxes, 2) if p.shrunk(0.9, 0.9).overlaps(q)]
+
+
+def outside(figure) -> list[str]:
+    """Texts that the page's rim cuts off (ticks beyond the axes' limits are not drawn)."""
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    titles = [t for ax in figure.get_axes() for t in (ax.title, ax.xaxis.label, ax.yaxis.label, *ax.texts)]
+    page = figure.bbox
+    cut = [(t, t.get_window_extent(renderer)) for t in titles if t.get_text().strip()]
+    return [t.get_text() for t, b in cut if b.x0 < -1 or b.y0 < -1 or b.x1 > page.x1 + 1 or b.y1 > page.y1 + 1]
+
+
+def legible(figure) -> None:
+    figure.draw_without_rendering()
+    assert figure.get_figwidth() <= PAGE
+    sizes = [t.get_fontsize() for t in figure.findobj(Text) if t.get_visible() and t.get_text().strip()]
+    assert min(sizes) >= min(SMALL, 9)
+    assert overlaps(figure) == []
+    assert outside(figure) == []
+
+
+def trace(n=6):
+    return [
+        {"step": 10 * 3**k, "accuracy": 0.3 + 0.1 * k, "cosine": 1 - 0.1 * k, "spearman": 0.98 - 0.1 * k}
+        for k in range(n)
+    ]
+
+
+FIGURES = {
+    "overlay": lambda e, s: plots.overlay(e[0], 25, scene=s),
+    "overlay with a mask": lambda e, s: plots.overlay(e[1], mask=s.masks["towels"]),
+    "pair": lambda e, s: plots.pair(e, [None, 25], scene=s),
+    "pair without a scene": lambda e, s: plots.pair(e),
+    "sweep": lambda e, s: plots.sweep(e[0], [10, 25, 200, 1024], scene=s, columns=5),
+    "sweeps": lambda e, s: plots.sweeps(e, [10, 25, 1000, 1024], scene=s),
+    "bars": lambda e, s: plots.sensitivity_bars(e[0]),
+    "bars, late cut": lambda e, s: plots.sensitivity_bars(e[0], n=58),
+    "bars, all": lambda e, s: plots.sensitivity_bars(e[0], n=1024),
+    "scatter": lambda e, s: plots.rank_scatter(*e),
+    "architecture": lambda e, s: plots.architecture(e[0].vqa),
+    "architecture, gated": lambda e, s: plots.architecture(e[0].vqa, 25),
+    "masks": lambda e, s: plots.scene_masks(s),
+    "masks of a crowd": lambda e, s: plots.scene_masks(qgc.scene("couple"), qgc.scene("couple").masks),
+    "contact sheet": lambda e, s: plots.contact_sheet([sample(k) for k in range(5)]),
+    "named contact sheet": lambda e, s: plots.contact_sheet([s, qgc.scene("skateboarder")] * 2, columns=4),
+    "trace": lambda e, s: plots.training_trace(trace()),
+    "distribution": lambda e, s: plots.distribution(
+        {"deeper-lstm/natural": [0.1, 0.4, np.nan, 0.5], "null: shuffled questions": [0.8, 0.9]},
+        [row.value for row in paper.SPEARMAN],
+        "Spearman's ρ",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_every_figure_is_legible(name, both, scene):
+    legible(FIGURES[name](both, scene))
+
+
+def test_figures_leave_matplotlib_alone(both, scene):
+    before = dict(matplotlib.rcParams)
+    figure = plots.overlay(both[0], 25, scene=scene)
+    assert figure._repr_png_().startswith(b"\x89PNG")
+    assert dict(matplotlib.rcParams) == before
+    assert plt.get_fignums() == []
+
+
+def test_the_same_figure_twice_is_the_same_picture(both, scene):
+    one, two = (plots.distribution({"a": [0.1, 0.3, 0.2]}, [0.25]) for _ in range(2))
+    assert one._repr_png_() == two._repr_png_()
+    one, two = (plots.overlay(both[0], 25, scene=scene) for _ in range(2))
+    assert one._repr_png_() == two._repr_png_()
+
+
+def test_overlay_says_question_answer_and_n(both, scene):
+    assert "What is the color of the sink?\nA: white · n = 25 of 1024" in words(plots.overlay(both[0], 25))
+    original = words(plots.overlay(both[0], scene=scene))
+    assert "Grad-CAM (all 1024)" in original and "share of the map's maximum" in original
+    assert "share" not in words(plots.overlay(both[0], colorbar=False))
+
+
+def test_overlay_outlines_the_asked_thing(both, scene):
+    def contours(**how):
+        return len(plots.overlay(both[0], 25, **how).axes[0].collections)
+
+    assert contours() == 0
+    assert contours(scene=scene) == contours(mask=scene.masks["rug"]) == 2
+    assert contours(scene=scene, outline=False) == 0
+
+
+def test_overlay_draws_into_given_axes(both):
+    figure, axes = plt.subplots()
+    try:
+        assert plots.overlay(both[0], 25, ax=axes) is figure
+        assert len(axes.get_images()) == 1
+    finally:
+        plt.close(figure)
+
+
+def test_overlay_of_an_empty_map_says_so(empty, scene, recwarn):
+    figure = plots.overlay(empty, 5, scene=scene)
+    assert "empty map" in words(figure)
+    pixels = np.asarray(figure.axes[0].get_images()[0].get_array())
+    assert np.ptp(pixels, axis=2).max() == 0  # grey: no heat
+    assert not recwarn.list
+
+
+def test_overlay_of_a_wide_photograph(small_model):
+    rng = np.random.default_rng(0)
+    photograph = Image.fromarray(rng.integers(0, 256, (60, 120, 3), dtype=np.uint8))
+    e = explain(small_model, photograph, "What color is the sink?")
+    h, w = plots.overlay(e, mask=np.ones((60, 120), bool)).axes[0].get_images()[0].get_array().shape[:2]
+    assert w == 2 * h
+    with pytest.raises(ImageError, match="does not fit"):
+        plots.overlay(e, mask=np.ones((60, 60), bool))
+
+
+def test_a_foreign_scene_is_refused(both):
+    with pytest.raises(ImageError, match="not the scene that was explained"):
+        plots.overlay(both[0], scene=qgc.scene("park"))
+    with pytest.raises(GateError):
+        plots.overlay(both[0], 2000)
+
+
+def test_pair_has_a_row_for_every_n_and_a_column_for_every_question(both, scene):
+    figure = plots.pair(both, [None, 25, 10], scene=scene)
+    pictures = [ax for ax in figure.axes if ax.get_images() and ax.get_images()[0].get_array().ndim == 3]
+    assert len(pictures) == 9
+    said = words(figure)
+    assert "What color are the\ntowels?" in said or "What color are the towels?" in said
+    assert "n = 10 of 1024" in said
+
+
+def test_sweep_shows_the_papers_values_by_default(both):
+    said = words(plots.sweep(both[0])).splitlines()
+    assert [w for w in said if w.startswith(("n =", "all"))] == [
+        *(f"n = {n}" for n in paper.sweep_n("bathroom")[:-1]),
+        "all 1024",
+    ]
+
+
+def test_bars_mark_the_cut(both):
+    figure = plots.sensitivity_bars(both[0], n=25)
+    bars = figure.axes[0].patches
+    assert len(bars) == 60 and len({b.get_facecolor() for b in bars[:25]}) == 1
+    assert bars[24].get_facecolor() != bars[25].get_facecolor()
+    assert "cut at n = 25" in words(figure)
+    assert "beyond" in words(plots.sensitivity_bars(both[0], n=300))
+    own = explain(both[0].vqa, both[0].view, both[0].question, rank=torch.arange(1024.0))
+    assert plots.sensitivity_bars(own).axes[0].get_ylabel() == "score"
+
+
+def test_top10_looks_like_the_papers_table(both):
+    table = plots.top10(both, paper=4)
+    assert table.columns.nlevels == 2 and list(table.index) == list(range(1, 11))
+    assert table[both[0].question]["index"].tolist() == both[0].order[:10].tolist()
+    assert table[both[0].question]["value"].tolist() == both[0].top(10)["value"].round(4).tolist()
+    assert table["paper: What color is the cake?"]["index"].tolist() == list(paper.TOP10[4].columns[0].indices)
+    with pytest.raises(ValueError, match="no top-10 table"):
+        plots.top10(both, paper=5)
+
+
+def test_headings_stay_apart(both):
+    assert plots.top10([both[0], both[0]]).columns.is_unique
+    assert list(plots.top10({"one": both[0], "two": both[0]}).columns.unique(0)) == ["one", "two"]
+
+
+def test_overlap_counts_shared_neurons(both):
+    table = plots.top10_overlap(both)
+    shared = len(set(both[0].order[:10].tolist()) & set(both[1].order[:10].tolist()))
+    assert table.values.tolist() == [[10, shared], [shared, 10]]
+
+
+def test_scatter_says_spearman(both):
+    assert "ρ = 1.000" in words(plots.rank_scatter(both[0], both[0]))
+
+
+def test_architecture_reads_its_sizes_off_the_model(model):
+    said = words(plots.architecture(model, 25))
+    for part in ("64 numbers a word", "128 each", "512 numbers", "192 maps of 14×14", "256 numbers", "1024 numbers"):
+        assert part in said
+    assert "gradient flows back only\nthrough the top n = 25" in said
+    assert "original Grad-CAM" in words(plots.architecture(model))
+    with pytest.raises(GateError):
+        plots.architecture(model, 0)
+
+
+def test_architecture_of_the_papers_size_and_of_a_tiny_one():
+    with torch.device("meta"):  # 140 million numbers that nobody needs here
+        big = DeeperLSTM(full_size(config().words, [f"answer {k}" for k in range(1000)]))
+    figure = plots.architecture(big, 25)
+    legible(figure)
+    assert "512 maps of 14×14" in words(figure) and "16 convolution layers" in words(figure)
+    tiny = DeeperLSTM(DeeperLSTMConfig(config().words, config().answers, combine=10))
+    assert "10 neurons, a dot each" in words(plots.architecture(tiny, 3))
+
+
+def test_masks_names_what_is_absent(scene):
+    with pytest.raises(ImageError, match="zebra"):
+        plots.scene_masks(scene, ["zebra"])
+
+
+def test_trace_takes_rows_that_lack_a_number():
+    rows = [{"step": 0, "cosine": 1.0}, {"step": 100, "cosine": 0.5, "accuracy": float("nan")}]
+    figure = plots.training_trace(rows)
+    assert len(figure.axes[0].lines) == 1 and "accuracy" not in words(figure)
+
+
+def test_distribution_leaves_out_what_is_not_a_number():
+    figure = plots.distribution({"model": [0.1, np.nan, 0.3], "none": []}, [0.81, 0.93])
+    said = words(figure)
+    assert "(n = 2)" in said and "(n = 0)" in said and "0.81–0.93" in said

@@ -1,0 +1,276 @@
+"""The widgets: their cores without a kernel, and the controls' wiring."""
+
+import io
+import re
+import time
+
+import ipywidgets
+import numpy as np
+import pytest
+from PIL import Image
+
+import qgc
+from qgc.errors import WeightsError
+from qgc.scenes import sample
+from qgc.show import widgets
+from qgc.show.widgets import RANDOM, EditorState, ExplorerState, explorer, scene_editor, still, useful_n
+
+NAMES = ["deeper-lstm/early", "deeper-lstm/natural"]
+
+
+@pytest.fixture
+def load(model, small_model):
+    return {"deeper-lstm/natural": model, "deeper-lstm/early": small_model}.__getitem__
+
+
+@pytest.fixture
+def state(load):
+    return ExplorerState(NAMES, load)
+
+
+@pytest.fixture
+def editor(model):
+    return EditorState(qgc.scene("bathroom"), model)
+
+
+def opened(data: bytes) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(data)).convert("RGB"), float)
+
+
+# The explorer's core
+
+
+def test_useful_n_holds_the_papers_values():
+    steps = useful_n(1024)
+    assert steps == sorted(set(steps)) and steps[0] == 1 and steps[-1] == 1024
+    assert {10, 25, 200, 400, 1000} <= set(steps)
+    assert useful_n(32)[-1] == 32 and useful_n(5000)[-1] == 5000
+
+
+def test_it_starts_with_the_natural_checkpoint_and_paints(state):
+    assert state.model == "deeper-lstm/natural"
+    painted = state.paint()
+    assert opened(painted.picture).shape == (widgets.SIDE, widgets.SIDE, 3)
+    assert opened(painted.bars).shape[1] == widgets.SIDE
+    assert "What is the color of the sink?" in painted.text and "n = 25 of 1024" in painted.text
+    assert re.search(r"\d+% of the map lies on the sink", painted.text)
+    assert painted.problem == ""
+
+
+def test_a_new_n_repaints_quickly_and_differently(state):
+    first = state.paint()
+    cpu = []
+    for n in (10, 100, 500, 750, 1024):
+        state.n = n
+        began = time.thread_time()
+        painted = state.paint()
+        cpu.append(time.thread_time() - began)
+    assert np.median(cpu) < 0.05
+    assert np.abs(opened(painted.picture) - opened(first.picture)).max() > 20
+    assert "Grad-CAM (all 1024)" in painted.text
+
+
+def test_the_picture_is_seen_once_for_all_questions(state, model, monkeypatch):
+    seen = []
+    whole = type(model).conv
+    monkeypatch.setattr(type(model), "conv", lambda self, x: (seen.append(1), whole(self, x))[1])
+    for question in (*state.scene.questions, "Is there a cat?"):
+        state.question = question
+        for n in (1, 25):
+            state.n = n
+            state.paint()
+    assert len(seen) == 1
+
+
+def test_what_is_kept_is_bounded(state):
+    state.situation = RANDOM
+    for seed in range(widgets.MOST_VIEWS + 2):
+        state.seed = seed
+        state.question = "Is there a cat?"
+        state.paint()
+    assert len(state._kept["view"]) == widgets.MOST_VIEWS
+
+
+@pytest.mark.parametrize(
+    ("question", "problem"), [("", "empty"), ("  ", "empty"), ("qqq zzz", "none of the words"), ("?!", "word")]
+)
+def test_bad_questions_are_told_and_the_scene_stays(state, question, problem):
+    state.question = question
+    painted = state.paint()
+    assert problem in painted.problem and painted.text == "" and painted.bars == b""
+    assert opened(painted.picture).shape == (widgets.SIDE, widgets.SIDE, 3)
+
+
+def test_unknown_words_are_told_beside_the_answer_each_time(state, recwarn):
+    state.question = "What color is the frobnicator?"
+    for _ in range(2):
+        painted = state.paint()
+        assert "frobnicator" in painted.problem and "→" in painted.text
+    assert not recwarn.list
+
+
+def test_another_answer_than_the_models_is_said(state):
+    own = state.explanation.predicted
+    state.answer = next(a for a in state.vqa.answers if a != own)
+    assert f"The model itself says {own!r}" in state.paint().text
+
+
+def test_n_is_kept_within_the_model(state):
+    state.model, state.n = "deeper-lstm/early", 900
+    assert "Grad-CAM (all 32)" in state.paint().text
+
+
+def test_random_scenes_are_those_of_their_seed(state):
+    state.situation, state.seed, state.distribution = RANDOM, 5, "balanced"
+    assert state.scene == sample(5, "balanced")
+
+
+def test_without_a_model_there_is_a_remedy():
+    state = ExplorerState([], None)
+    assert "train" in state.paint().problem
+    with pytest.raises(WeightsError):
+        _ = state.vqa
+
+
+# The explorer's controls
+
+
+def test_explorer_is_a_box_whose_controls_are_described(load):
+    box = explorer(NAMES, load)
+    assert isinstance(box, ipywidgets.VBox)
+    for control in (box.situation, box.seed, box.distribution, box.model, box.question, box.own, box.answer, box.n):
+        assert control.description
+    assert box.picture.tooltip and box.bars.tooltip
+    assert 'role="status"' in box.status.value
+
+
+def test_slider_and_field_follow_each_other(load):
+    box = explorer(NAMES, load)
+    box.n.value = 100
+    assert box.exact_n.value == box.state.n == 100
+    box.exact_n.value = 333
+    assert box.state.n == box.exact_n.value == 333 and box.n.value == 300
+    assert "n = 333 of 1024" in box.status.value
+
+
+def test_controls_reach_the_state(load):
+    box = explorer(NAMES, load)
+    before = box.picture.value
+    box.situation.value = "park"
+    assert box.question.value == box.state.question == "What color are the trees?"
+    assert box.picture.value != before
+    box.own.value = "Is there a <cat>?"
+    assert box.state.question == "Is there a <cat>?" and "&lt;cat&gt;" in box.status.value
+    box.question.value = "What color is the grass?"
+    assert box.own.value == "" and box.state.question == "What color is the grass?"
+    box.answer.value = "green"
+    assert box.state.answer == "green"
+    box.reduce.value = "sum"
+    assert box.state.explanation.reduce == "sum"
+    box.model.value = "deeper-lstm/early"
+    assert box.exact_n.max == 32 and box.state.n <= 32 and box.answer.value == "green"
+    box.situation.value = RANDOM
+    box.seed.value = 3
+    assert box.state.scene == sample(3) and box._random.layout.display == "flex"
+
+
+def test_errors_are_text_in_the_widget(load):
+    box = explorer(NAMES, load)
+    box.own.value = "qqq"
+    assert "none of the words" in box.status.value
+    assert "train one" in explorer([], load).status.value
+
+
+# The scene editor
+
+
+def test_edits_can_be_made_and_taken_back(editor):
+    original = editor.original
+    editor.edit("towels", dx=-40)
+    editor.edit("towels", colour="red")
+    editor.edit("sink", removed=True)
+    now = editor.scene
+    assert now["towels"].x == original["towels"].x - 40 and now.colours["towels"] == "red"
+    assert "sink" not in now.names
+    editor.edit("sink", removed=False)
+    assert "sink" in editor.scene.names
+    editor.reset()
+    assert editor.scene == original
+
+
+def test_truth_follows_the_edits(editor):
+    editor.edit("towels", colour="red")
+    editor.edit("sink", removed=True)
+    rows = {row.question: row for row in editor.answers()}
+    assert rows["What color are the towels?"].truth_after == "red"
+    assert rows["What is the color of the sink?"].truth_after == "–"
+    assert all(row.truth == "white" for row in rows.values())
+
+
+def test_what_stands_on_a_thing_goes_with_it(model):
+    editor = EditorState(qgc.scene("birthday"), model)
+    editor.edit("cake", dx=5)
+    editor.edit("table", removed=True)
+    assert "cake" not in editor.scene.names
+    assert len(editor.paint()) == 3
+
+
+def test_parts_and_walls(model):
+    editor = EditorState(qgc.scene("couple"), model)
+    assert {"man", "woman", "wall", "floor"} <= set(editor.things) and "shirt" not in editor.things
+    assert editor.can("wall") == (False, True) and editor.can("man") == (True, True)
+    assert editor.colour_of("man") == "blue"
+    editor.edit("man", colour="pink")
+    assert editor.scene.colours["shirt"] == "pink"
+
+
+def test_maps_before_and_after(editor):
+    _, before, after = editor.paint()
+    assert before == after
+    editor.edit("sink", dx=60)
+    _, still_before, after = editor.paint()
+    assert still_before == before and after != before
+    first, second = editor.explanations(editor.question)
+    assert first.image.tobytes() != second.image.tobytes()
+
+
+def test_existence_is_false_without_the_thing(model):
+    scene = next(s for s in map(sample, range(50)) if any(a.family == "existence" and a.thing for a in s.asks))
+    ask = next(a for a in scene.asks if a.family == "existence" and a.thing)
+    editor = EditorState(scene, model)
+    editor.edit(ask.thing, removed=True)
+    assert editor.truth(ask, editor.scene) == "no"
+
+
+def test_editor_controls(load):
+    box = scene_editor(load=load)
+    assert isinstance(box, ipywidgets.VBox)
+    box.thing.value = "towels"
+    box.colour.value = "red"
+    box.dx.value = -40
+    assert box.state.scene.colours["towels"] == "red" and "<td" in box.table.value and "red" in box.table.value
+    box.thing.value = "sink"
+    assert box.colour.value == "as it was" and box.dx.value == 0
+    box.removed.value = True
+    assert "sink" not in box.state.scene.names
+    box.thing.value = "wall"
+    assert box.dx.disabled and box.removed.disabled and not box.colour.disabled
+    box.thing.value = "mirror"
+    assert not box.dx.disabled and box.colour.disabled == ("mirror" not in box.state.original.colours)
+    box.n.value = 25
+    assert box.state.n == 25
+    box.undo.click()
+    assert box.state.scene == box.state.original
+
+
+def test_editor_errors_are_text(load):
+    assert "there is no situation" in scene_editor("nowhere", load=load).children[0].value
+
+
+# Without a kernel
+
+
+def test_still_is_a_figure(state):
+    figure = still(state.explanation, 25, state.scene)
+    assert figure._repr_png_().startswith(b"\x89PNG")
+    assert len(figure.axes) == 3  # map, its colour bar, bars
