@@ -29,6 +29,7 @@ class DeeperLSTMConfig:
     hidden: int = 128
     combine: int = 1024
     longest: int = 26
+    dropout: float = 0.5
     cnn: CNNConfig = field(default=SCENES)
 
     def as_dict(self) -> dict:
@@ -61,11 +62,11 @@ class DeeperLSTM(VQA):
         self.combine = config.combine
         self.cnn = VGGLike(config.cnn)
         self.embedding = nn.Embedding(len(self.vocabulary), config.embedding, padding_idx=0)
-        self.lstm = nn.LSTM(config.embedding, config.hidden, num_layers=2, batch_first=True, dropout=0.5)
+        self.lstm = nn.LSTM(config.embedding, config.hidden, num_layers=2, batch_first=True, dropout=config.dropout)
         self.question = nn.Linear(4 * config.hidden, config.combine)  # Wq, bq
         self.image = nn.Linear(config.cnn.fc, config.combine)  # Wi, bi
         self.output = nn.Linear(config.combine, len(self.answers))  # Wo, bo
-        self.drop = nn.Dropout(0.5)
+        self.drop = nn.Dropout(config.dropout)
 
     def conv(self, x: Tensor) -> Tensor:
         return self.cnn(x)
@@ -106,7 +107,7 @@ class DeeperLSTM(VQA):
         (:meth:`VGGLike.pooled_fc6`), so no gradient ever has a spatial extent.
         """
         cnn = self.cnn
-        a6 = cnn.fc6(cnn.pool(F).flatten(1))[0]
+        a6 = cnn.fc6(cnn.pooled(F))[0]
         a7 = cnn.fc7(a6.relu())
         f = a7.relu()
         norm = f.norm().clamp_min(1e-12)

@@ -10,7 +10,7 @@ from torch import Tensor
 from ..errors import ImageError
 from .style import HEAT
 
-DARKEST = 0.64  # grey of a pale picture's black
+DARKEST = 0.72  # grey of a pale picture's black
 
 _TINT = HEAT.astype(np.float32)
 

@@ -78,11 +78,12 @@ def pair(explanations: Sequence[Explanation], ns: Sequence[int | None] = (None,)
     explanations, ns = list(explanations), list(ns)
     columns = 1 + len(explanations)
     side = (PAGE - 0.3) / columns
-    sheet = Sheet(PAGE, len(ns) * side + 1.35)
+    wide = int(side * 72 / 6.1)  # letters of 10 points that fit over one panel
+    titles = [f"{textwrap.fill(e.question, wide)}\nA: {e.answer}" for e in explanations]
+    sheet = Sheet(PAGE, len(ns) * side + 0.95 + 0.19 * max(t.count("\n") + 1 for t in titles))
     grid = sheet.subplots(len(ns), columns, squeeze=False)
     grounds = [_ground(e, scene) for e in explanations]
     masks = [asked_mask(scene, e.question) if scene else None for e in explanations]
-    wide = int(side * 72 / 6.1)  # letters of 10 points that fit over one panel
     for row, n in zip(grid, ns, strict=True):
         _show(row[0], _picture(explanations[0], scene))
         row[0].set_ylabel(label_n(n, explanations[0]), fontsize=10.5)
@@ -91,8 +92,8 @@ def pair(explanations: Sequence[Explanation], ns: Sequence[int | None] = (None,)
             if masks[k] is not None:
                 _outline(row[0], masks[k], OUTLINES[k % len(OUTLINES)])
     grid[0, 0].set_title("the scene" if scene else "the picture", fontsize=10)
-    for ax, e in zip(grid[0, 1:], explanations, strict=True):
-        ax.set_title(f"{textwrap.fill(e.question, wide)}\nA: {e.answer}", fontsize=10)
+    for ax, title in zip(grid[0, 1:], titles, strict=True):
+        ax.set_title(title, fontsize=10)
     _colour_bar(sheet, list(grid.flat))
     return sheet
 

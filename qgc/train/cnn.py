@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -63,7 +64,7 @@ class ConvBN(nn.Module):
     def __init__(self, config: CNNConfig):
         super().__init__()
         layers: list[nn.Module] = []
-        for layer in VGGLike(config).features:
+        for layer in VGGLike(replace(config, detectors=0)).features:
             layers.append(layer)
             if isinstance(layer, nn.Conv2d):
                 nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
@@ -78,7 +79,7 @@ class ConvBN(nn.Module):
         """Write weight·γ/σ and (bias − μ)·γ/σ + β into the plain convolutions of ``cnn``."""
         layers = list(self.features)
         pairs = [(c, n) for c, n in zip(layers, layers[1:], strict=False) if isinstance(n, nn.BatchNorm2d)]
-        plain = [layer for layer in cnn.features if isinstance(layer, nn.Conv2d)]
+        plain = [layer for layer in cnn.features if isinstance(layer, nn.Conv2d)][: len(pairs)]
         for (conv, norm), target in zip(pairs, plain, strict=True):
             factor = norm.weight / (norm.running_var + norm.eps).sqrt()
             target.weight.copy_(conv.weight * factor[:, None, None, None])
@@ -98,8 +99,13 @@ def to_input(pixels: np.ndarray, config: CNNConfig, device) -> Tensor:
     return ((x - mean) / std).contiguous(memory_format=torch.channels_last)
 
 
-def pretrain_convolutions(recipe: Recipe, scenes: SceneSet, config: CNNConfig, run: Path, device) -> ConvBN:
-    """Train the convolutions on ``scenes``; resumes from the last epoch's checkpoint in ``run``."""
+def pretrain_convolutions(
+    recipe: Recipe, scenes: SceneSet, config: CNNConfig, run: Path, device
+) -> tuple[ConvBN, nn.Conv2d]:
+    """Train the convolutions on ``scenes``; resumes from the last epoch's checkpoint in ``run``.
+
+    Returns them and the per-location classifier of the labels that they were trained with.
+    """
     torch.manual_seed(recipe.seed)
     labels = Labels(recipe.labels)
     targets = torch.from_numpy(np.stack([labels.of(f) for f in scenes.facts]))
@@ -148,7 +154,7 @@ def pretrain_convolutions(recipe: Recipe, scenes: SceneSet, config: CNNConfig, r
                 bar.set_postfix(loss=f"{loss.item():.2f}", found=f"{found.item():.2f}")
         parts = {**learned, **learning}
         save_state(path, {"epoch": epoch + 1, **{name: part.state_dict() for name, part in parts.items()}})
-    return net.eval()
+    return net.eval(), head
 
 
 @torch.no_grad()
@@ -156,11 +162,11 @@ def pooled_maps(cnn: VGGLike, scenes: SceneSet, path: Path, device) -> np.ndarra
     """Max-pooled maps of every scene, float16 (N, K·49), cached in ``path``."""
     if not path.exists():
         cnn.eval().to(device, memory_format=torch.channels_last)
-        out = np.empty((scenes.count, cnn.maps * 49), np.float16)
+        out = np.empty((scenes.count, cnn.fc6.in_features), np.float16)
         for start in tqdm(range(0, scenes.count, 64), desc="features", mininterval=5):
             rows = range(start, min(start + 64, scenes.count))
             F = cnn(to_input(scenes.pictures(rows), cnn.config, device))
-            out[start : start + len(rows)] = cnn.pool(F).flatten(1).half().cpu().numpy()
+            out[start : start + len(rows)] = cnn.pooled(F).half().cpu().numpy()
         from .files import write_whole
 
         def write(temporary: Path) -> None:
@@ -210,9 +216,21 @@ def pretrain_fc(recipe: Recipe, cnn: VGGLike, pooled: np.ndarray, facts: list, r
 
 
 @torch.no_grad()
+def detect(cnn: VGGLike, head: nn.Conv2d) -> None:
+    """Make the per-location classifier the last convolution: every map F^k then detects one label."""
+    detectors = [layer for layer in cnn.features if isinstance(layer, nn.Conv2d)][-1]
+    detectors.weight.copy_(head.weight)
+    detectors.bias.copy_(head.bias)
+
+
+@torch.no_grad()
 def start_shared(cnn: VGGLike) -> None:
     """Start fc6 with the same weights at all 49 positions: a thing means the same wherever it stands."""
     K = cnn.maps
+    if cnn.config.tied:
+        nn.init.normal_(cnn.fc6.weight, std=math.sqrt(2 / K) / 4)
+        cnn.fc6.bias.zero_()
+        return
     shared = torch.randn(cnn.config.fc, K, 1) * math.sqrt(2 / K) / 4
     cnn.fc6.weight.copy_(shared.expand(-1, -1, 49).reshape(cnn.config.fc, K * 49))
     cnn.fc6.bias.zero_()

@@ -16,6 +16,8 @@ class Recipe:
     ``"unbound"`` things and colours separately, as ImageNet-like features do. ``finetune`` says
     whether fc6 and fc7 go on learning with the questions. ``cnn_cycles`` are the epochs of each cycle of the
     convolutions' learning rate, which rises and falls once a cycle; the optimiser starts anew with each.
+    ``detectors`` makes the per-location classifier of the labels the last convolution. ``dropout`` is that of
+    the question and answer side.
     """
 
     distribution: str
@@ -31,13 +33,25 @@ class Recipe:
     vqa_lr: float = 1e-3
     init: float = 0.08
     per_scene: int = 8
+    dropout: float = 0.5
+    detectors: bool = False
     batch: int = 64
     seed: int = 0
 
 
 RECIPES: dict[str, Recipe] = {
     "natural": Recipe("natural", labels="unbound", finetune=False),
-    "balanced": Recipe("balanced", labels="bound", finetune=True, cnn_cycles=(4, 6), vqa_epochs=24),
+    "balanced": Recipe(
+        "balanced",
+        labels="bound",
+        finetune=True,
+        cnn_cycles=(4, 6),
+        fc_epochs=40,
+        fc_lr=2e-3,
+        vqa_lr=5e-3,
+        dropout=0.1,
+        detectors=True,
+    ),
 }
 
 

@@ -10,6 +10,7 @@ import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -27,9 +28,13 @@ from .memory import keep_freed_memory
 from .recipes import Recipe
 
 
-def config() -> DeeperLSTMConfig:
-    """The scene-sized Deeper LSTM with the scenes' words and answers."""
-    return DeeperLSTMConfig(tuple(Vocabulary.of(every_question()).words), ANSWERS)
+def config(recipe: Recipe | None = None) -> DeeperLSTMConfig:
+    """The scene-sized Deeper LSTM with the scenes' words and answers; the recipe's CNN head and dropout."""
+    words = tuple(Vocabulary.of(every_question()).words)
+    if recipe is None or not recipe.detectors:
+        return DeeperLSTMConfig(words, ANSWERS, dropout=recipe.dropout if recipe else 0.5)
+    cnn = replace(SCENES, detectors=len(cnn_training.Labels(recipe.labels)), tied=True, fc=512)
+    return DeeperLSTMConfig(words, ANSWERS, dropout=recipe.dropout, cnn=cnn)
 
 
 def train_scenes(recipe: Recipe, run: Path, cache: Path, device="cpu", workers: int = 2) -> DeeperLSTM:
@@ -44,7 +49,7 @@ def train_scenes(recipe: Recipe, run: Path, cache: Path, device="cpu", workers: 
         train = SceneSet(cache, recipe.distribution, "train", recipe.scenes, workers)
         val = SceneSet(cache, recipe.distribution, "validation", recipe.validation, workers)
     torch.manual_seed(recipe.seed)
-    model = DeeperLSTM(config())
+    model = DeeperLSTM(config(recipe))
     with stage(run, "convolutions", device):
         _fit_cnn(recipe, model.cnn, train, run, device)
     with stage(run, "features", device):
@@ -80,8 +85,10 @@ def _same_recipe(recipe: Recipe, run: Path) -> None:
 
 
 def _fit_cnn(recipe: Recipe, cnn: VGGLike, scenes: SceneSet, run: Path, device) -> None:
-    net = cnn_training.pretrain_convolutions(recipe, scenes, SCENES, run, device)
+    net, head = cnn_training.pretrain_convolutions(recipe, scenes, SCENES, run, device)
     net.cpu().fold_into(cnn)
+    if recipe.detectors:
+        cnn_training.detect(cnn, head.cpu())
 
 
 def card_of(name: str, recipe: Recipe, run: Path) -> dict:

@@ -176,6 +176,7 @@ def train(model: DeeperLSTM, recipe: Recipe, pooled, facts, val_pooled, val_fact
         torch.manual_seed(int(rng.integers(2**62)))  # dropout too goes on as if never interrupted
         order = rng.permutation(len(facts))
         model.train()
+        model.cnn.eval()  # the image feature is never dropped from, also where fc6 and fc7 learn
         for step in range(steps):
             chunk = order[step * batch : (step + 1) * batch]
             rows = asked.of_scenes(chunk, recipe.per_scene, rng)

@@ -68,7 +68,7 @@ def legible(figure) -> None:
     figure.draw_without_rendering()
     assert figure.get_figwidth() <= PAGE
     sizes = [t.get_fontsize() for t in figure.findobj(Text) if t.get_visible() and t.get_text().strip()]
-    assert min(sizes) >= min(SMALL, 9)
+    assert min(sizes, default=SMALL) >= 9
     assert overlaps(figure) == []
     assert outside(figure) == []
 
