@@ -15,7 +15,9 @@ def test_every_public_name_is_there(name):
 
 @pytest.mark.parametrize("first", ["qgc.measure", "qgc.explain", "qgc.plot", "qgc.load"])
 def test_explain_can_be_called_whatever_was_imported_before(first):
-    program = f"import qgc; {first}; assert callable(qgc.explain); import qgc.explain.gates; assert callable(qgc.explain)"
+    program = (
+        f"import qgc; {first}; assert callable(qgc.explain); import qgc.explain.gates; assert callable(qgc.explain)"
+    )
     assert subprocess.run([sys.executable, "-c", program]).returncode == 0
 
 

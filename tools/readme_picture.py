@@ -14,7 +14,7 @@ OUT = Path(__file__).resolve().parents[1] / "book" / "figures" / "readme.png"
 def draw() -> Sheet:
     """The bathroom, and the maps of its two questions from a model that leans on habits and one that does not."""
     scene = qgc.scene("bathroom")
-    sheet = Sheet(width=10.0, height=2.75)
+    sheet = Sheet(width=10.0, height=2.4)
     axes = sheet.subplots(1, 5)
     axes[0].imshow(scene.render(448))
     axes[0].set_axis_off()
