@@ -1,4 +1,4 @@
-"""The engine: every n for the price of one (DESIGN.md §2).
+"""The engine: every n for the price of one (book/gate.ipynb).
 
 The gated weights of Eq. 1 are linear in the set S of combine neurons:
 
@@ -16,7 +16,7 @@ from torch import Tensor
 
 
 def pooled_jacobian(vqa, F: Tensor, q: Tensor | None = None, chunk: int = 128) -> Tensor:
-    """M (J, K) of DESIGN.md §2: the spatial mean of ∂v_j/∂F^k, for every combine neuron j.
+    """M (J, K) of book/gate.ipynb: the spatial mean of ∂v_j/∂F^k, for every combine neuron j.
 
     In closed form where the model has one; otherwise by batched vector-Jacobian products, ``chunk``
     neurons at a time. Models whose image branch sees the question also need ``q`` (1, Q).

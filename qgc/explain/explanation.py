@@ -48,7 +48,7 @@ class Explanation:
     ----------
     question, answer : what is explained. predicted : the answer that the model would give.
     u, v, A : (J,) question branch, image branch, combine layer. y : (answers,) scores.
-    g : (J,) ∂y_a/∂v_j = Wo[a, j] u_j, what carries the question into the map (DESIGN.md §2).
+    g : (J,) ∂y_a/∂v_j = Wo[a, j] u_j, what carries the question into the map (book/gate.ipynb).
     F : (1, K, h, w) the maps that Grad-CAM weighs.
     scores : (J,) what the neurons are ranked by; sensitivity unless another ranking was asked for.
     order : (J,) neurons from first to last in that ranking.
@@ -100,7 +100,7 @@ class Explanation:
 
     @cached_property
     def M(self) -> Tensor:
-        """The pooled Jacobian (J, K) of DESIGN.md §2."""
+        """The pooled Jacobian (J, K) of book/gate.ipynb."""
         return self.view.M(self.q)
 
     def top(self, k: int = 10) -> pd.DataFrame:

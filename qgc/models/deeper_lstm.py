@@ -52,7 +52,7 @@ def full_size(words, answers) -> DeeperLSTMConfig:
 
 
 class DeeperLSTM(VQA):
-    """The model; see the module's docstring for the equations and DESIGN.md §4 for the recipe."""
+    """The model; see the module's docstring for the equations and book/model.ipynb for the recipe."""
 
     def __init__(self, config: DeeperLSTMConfig):
         super().__init__()
@@ -101,7 +101,7 @@ class DeeperLSTM(VQA):
     # -- closed forms -----------------------------------------------------------------------------
     @torch.no_grad()
     def pooled_jacobian(self, F: Tensor) -> Tensor:
-        """M (J, K) with M_jk = (1/Z) Σ_ij ∂v_j/∂F^k_ij, in closed form (DESIGN.md §2, the engine).
+        """M (J, K) with M_jk = (1/Z) Σ_ij ∂v_j/∂F^k_ij, in closed form (book/gate.ipynb, the engine).
 
         The chain rule through the head, layer by layer; the sum over cells is taken inside fc6
         (:meth:`VGGLike.pooled_fc6`), so no gradient ever has a spatial extent.
@@ -121,5 +121,5 @@ class DeeperLSTM(VQA):
 
     @torch.no_grad()
     def sensitivity_jacobian(self, u: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-        """∂A/∂q as a product: per-neuron factor v_j(1 − u_j²) (J,) and Wq (J, Q) (DESIGN.md §2)."""
+        """∂A/∂q as a product: per-neuron factor v_j(1 − u_j²) (J,) and Wq (J, Q) (book/gate.ipynb)."""
         return v * (1 - u**2), self.question.weight

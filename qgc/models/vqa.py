@@ -1,4 +1,4 @@
-"""What every VQA model here is: the same short pipeline (DESIGN.md §5).
+"""What every VQA model here is: the same short pipeline (book/how-to-use.ipynb).
 
 x = vqa.prepare(image)                         # (1, 3, H, W) from a PIL image
 F = vqa.conv(x)                                # (1, K, h, w): the maps that Grad-CAM weighs

@@ -1,4 +1,4 @@
-"""Abstract scenes with exact ground truth (DESIGN.md §3)."""
+"""Abstract scenes with exact ground truth (book/scenes-gallery.ipynb)."""
 
 from .layout import DISTRIBUTIONS, sample
 from .palette import COLOURS

@@ -1,6 +1,6 @@
 """Random scenes: what is in them, in which colours, and where it stands.
 
-Two distributions (DESIGN.md §3). In ``natural`` places have their usual things in their usual
+Two distributions (book/scenes-gallery.ipynb). In ``natural`` places have their usual things in their usual
 colours, as everyday pictures have. In ``balanced`` every property that can be asked for is drawn
 independently of everything else: any thing in any place, all colours equally likely.
 """

@@ -1,7 +1,7 @@
 """What people ask about a scene, in their words, with the true answer and the thing meant.
 
 Families: colour, activity, gaze, existence, identity, place, animal, table. Every family has several
-wordings; some are *held out*: no model is trained on them (DESIGN.md §3).
+wordings; some are *held out*: no model is trained on them (book/scenes-gallery.ipynb).
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 A scene is immutable; :meth:`Scene.move`, :meth:`Scene.recolour` and :meth:`Scene.remove` return a new
 one in which *nothing else changes*, because every thing draws from a random stream of its own. That
-makes re-rendering an intervention (DESIGN.md §3).
+makes re-rendering an intervention (book/scenes-gallery.ipynb).
 """
 
 from __future__ import annotations

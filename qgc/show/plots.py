@@ -233,7 +233,7 @@ def architecture(vqa, gate: int | None = None) -> Figure:
 # -- scenes ---------------------------------------------------------------------------------------
 @styled
 def scene_masks(scene: Scene, things: Iterable[str] | None = None) -> Figure:
-    """A scene beside the visible pixels of its things, in colour and named (the ground truth of DESIGN.md §3)."""
+    """A scene beside the visible pixels of its things, in colour and named (book/scenes-gallery.ipynb)."""
     names = [n for n in scene.names if n in scene.masks] if things is None else list(things)
     absent = [n for n in names if n not in scene.masks]
     if absent:
@@ -290,7 +290,7 @@ def contact_sheet(scenes: Iterable[Scene], columns: int = 8) -> Figure:
 # -- measurements ---------------------------------------------------------------------------------
 @styled
 def training_trace(rows: Sequence[Mapping[str, float]], ax: Axes | None = None) -> Figure:
-    """How accuracy, and the likeness of same-answer maps and of ∂A/∂q, change with training (DESIGN.md §2).
+    """How accuracy, and the likeness of same-answer maps and of ∂A/∂q, change with training (book/gate.ipynb).
 
     ``rows`` have ``step`` and any of ``accuracy`` (0–1), ``cosine`` and ``spearman``.
     """

@@ -498,7 +498,7 @@ class SceneEditor(ipywidgets.VBox):
 def scene_editor(
     name: str = "bathroom", model: str = "deeper-lstm/natural", load: Loader = zoo.load
 ) -> ipywidgets.VBox:
-    """Move, recolour or remove a thing, and see what it does to the answers and the map (DESIGN.md §3).
+    """Move, recolour or remove a thing, and see what it does to the answers and the map (book/scenes-gallery.ipynb).
 
     ``name`` is a situation, ``model`` and ``load`` as in :func:`explorer`. What is wrong with them is
     shown in place of the editor.

@@ -1,4 +1,4 @@
-"""How the shipped models are trained: one recipe a checkpoint, written down as data (DESIGN.md §4)."""
+"""How the shipped models are trained: one recipe a checkpoint, written down as data (book/model.ipynb)."""
 
 from __future__ import annotations
 

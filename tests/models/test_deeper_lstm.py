@@ -59,7 +59,7 @@ def test_the_full_size_is_vgg19(full):
 
 
 def test_the_full_size_is_the_published_models(full):
-    """DESIGN.md §4: the lengths of the published checkpoint's flat vectors."""
+    """book/model.ipynb: the lengths of the published checkpoint's flat vectors."""
     assert full.question.in_features == 2048 and full.combine == 1024 and len(full.answers) == 1000
     assert count(full.lstm) + 513 == 3_564_033  # the published one has an unused 512→1 besides
     assert count(full.question, full.image, full.output) == 7_318_504
