@@ -66,7 +66,7 @@ def test_a_run_finishes_and_leaves_what_it_should(finished):
     run, model = finished
     there = {p.name for p in run.iterdir()}
     assert {"recipe.json", "convolutions.pt", "fc.pt", "vqa.pt", "best.pt", "trace.json", "question_prior.json",
-            "seconds.json", "snapshots"} <= there  # fmt: skip
+            "time.json", "snapshots"} <= there  # fmt: skip
     assert not [n for n in there if n.endswith(".tmp")]
     assert not model.training and all(torch.isfinite(p).all() for p in model.parameters())
     card = training.card_of("natural", RECIPE, run)
@@ -137,7 +137,7 @@ def test_convolutions_stopped_between_epochs_go_on_to_the_same_weights(cache, tm
     scenes = SceneSet(cache, "natural", "train", TINY.scenes, 1)
 
     def fit(run: Path) -> dict[str, torch.Tensor]:
-        return cnn_training.pretrain_convolutions(recipe, scenes, SCENES, run, "cpu").state_dict()
+        return cnn_training.pretrain_convolutions(recipe, scenes, SCENES, run, "cpu")[0].state_dict()
 
     whole = fit(tmp_path / "a")
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
