@@ -9,6 +9,7 @@ import warnings
 from pathlib import Path
 
 from .errors import QGCError
+from .files import write_whole
 
 DEFAULT = "deeper-lstm/natural"
 
@@ -87,15 +88,9 @@ def _explain(args) -> None:
     if scene is None:
         print("note: this is not a scene of qgc; the model has only seen scenes, so do not trust it here",
               file=sys.stderr)  # fmt: skip
-    about = next((a for a in scene.asks if a.question == args.question and a.thing), None) if scene else None
-    figure = plots.overlay(found, n=args.n, mask=scene.masks[about.thing] if about else None)
+    figure = plots.overlay(found, n=args.n, mask=plots.asked_mask(scene, args.question) if scene else None)
     out = args.out or Path(args.image).with_name(f"{Path(args.image).stem}-explained.png")
-    temporary = out.with_name(f".{out.stem}.tmp{out.suffix or '.png'}")
-    try:
-        figure.savefig(temporary)
-        temporary.replace(out)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_whole(out, lambda p: figure.savefig(p, format=out.suffix[1:] or "png"))
     top = found.top(10)
     if args.json:
         numbers = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from ..files import write_whole
 from . import zoo
 
 CANNOT = {
@@ -20,12 +21,7 @@ def record(name: str, result: dict) -> None:
     about = zoo.card(name)
     about[result["split"]] = result
     for target, text in ((path, json.dumps(about, indent=1) + "\n"), (path.with_suffix(".md"), markdown(name, about))):
-        temporary = target.with_name(f".{target.name}.tmp")
-        try:
-            temporary.write_text(text)
-            temporary.replace(target)
-        finally:
-            temporary.unlink(missing_ok=True)
+        write_whole(target, lambda p, text=text: p.write_text(text))
 
 
 def table(result: dict) -> str:

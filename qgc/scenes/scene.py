@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +17,7 @@ import numpy as np
 from PIL import Image, PngImagePlugin
 
 from ..errors import SceneError
+from ..files import write_whole
 from . import render
 from .palette import COLOURS
 from .things import KINDS, PLACES
@@ -204,14 +204,7 @@ class Scene:
         path = Path(path)
         info = PngImagePlugin.PngInfo()
         info.add_text(PNG_KEY, self.to_json(), zip=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".tmp", delete=False) as handle:
-            try:
-                self.image.save(handle, "PNG", pnginfo=info)
-                handle.close()
-                os.replace(handle.name, path)
-            except BaseException:
-                Path(handle.name).unlink(missing_ok=True)
-                raise
+        write_whole(path, lambda temporary: self.image.save(temporary, "PNG", pnginfo=info))
         return path
 
     @classmethod

@@ -22,7 +22,7 @@ from ..scenes.layout import ACTIVITIES, GAZES
 from ..scenes.palette import COLOURS
 from ..scenes.things import KINDS, PLACES
 from .data import SceneSet
-from .files import load_state, save_state
+from .files import load_state, save_array, save_state
 from .recipes import Recipe
 
 
@@ -167,13 +167,7 @@ def pooled_maps(cnn: VGGLike, scenes: SceneSet, path: Path, device) -> np.ndarra
             rows = range(start, min(start + 64, scenes.count))
             F = cnn(to_input(scenes.pictures(rows), cnn.config, device))
             out[start : start + len(rows)] = cnn.pooled(F).half().cpu().numpy()
-        from .files import write_whole
-
-        def write(temporary: Path) -> None:
-            with temporary.open("wb") as handle:
-                np.save(handle, out)
-
-        write_whole(path, write)
+        save_array(path, out)
     return np.load(path)
 
 

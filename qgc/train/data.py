@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from ..scenes import sample
 from ..scenes.questions import facts
-from .files import save_json, write_whole
+from .files import save_array, save_json
 from .recipes import FIRST_SEED
 
 SHARD = 250
@@ -25,11 +25,7 @@ def _shard(distribution: str, first: int, count: int, stem: Path) -> None:
         pixels[i] = np.asarray(scene.image)
         said.append(facts(scene))
 
-    def write(path: Path) -> None:
-        with path.open("wb") as handle:
-            np.save(handle, pixels)
-
-    write_whole(stem.with_suffix(".npy"), write)
+    save_array(stem.with_suffix(".npy"), pixels)
     save_json(stem.with_suffix(".json"), said)  # last: its presence says that the shard is whole
 
 

@@ -1,23 +1,31 @@
-"""Files that are either whole or not there."""
+"""What a training run leaves behind: files that are either whole or not there."""
 
 from __future__ import annotations
 
 import json
-import os
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import torch
 
+from .. import files
 
-def write_whole(path: Path, write) -> None:
-    """Call ``write(temporary path)``, then move the file into place; a failure leaves no half file."""
+
+def write_whole(path: Path, write: Callable[[Path], object]) -> None:
+    """:func:`qgc.files.write_whole`, in a folder that is made if need be."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        write(temporary)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    files.write_whole(path, write)
+
+
+def save_array(path: Path, values: np.ndarray) -> None:
+    """A NumPy array, written whole."""
+
+    def write(temporary: Path) -> None:
+        with temporary.open("wb") as handle:  # given a name, NumPy would append ".npy" to it
+            np.save(handle, values)
+
+    write_whole(path, write)
 
 
 def save_json(path: Path, data) -> None:
