@@ -19,7 +19,7 @@ RANKINGS = ("sensitivity",)
 
 
 class View:
-    """What a model makes of one picture, kept for every question about it: F, and (lazily) M and v.
+    """What a model makes of one picture, kept for every question about it: F, v and (lazily) M.
 
     >>> view = qgc.View(vqa, scene)             # the picture's work, done once
     >>> qgc.explain(vqa, view, "Is there a cat?")  # quick
@@ -31,6 +31,16 @@ class View:
         self.image = open_image(image)
         self.F: Tensor = vqa.conv(vqa.prepare(self.image))
         self._M: Tensor | None = None
+        self._v: Tensor | None = None
+
+    def branches(self, q: Tensor) -> tuple[Tensor, Tensor]:
+        """u and v (1, J); v is kept where the image branch ignores the question."""
+        if not hasattr(self.vqa, "pooled_jacobian"):
+            return self.vqa.branches(self.F, q)
+        if self._v is None:
+            u, self._v = self.vqa.branches(self.F, q)
+            return u, self._v
+        return self.vqa.question_branch(q), self._v
 
     def M(self, q: Tensor) -> Tensor:
         """The pooled Jacobian (J, K); shared by all questions where the image branch ignores them."""
@@ -60,7 +70,7 @@ class Explanation:
         sensitivity.check_reduction(reduce)
         self.vqa, self.view, self.question, self.reduce = vqa, view, question, reduce
         self.q = vqa.encode(question)
-        u, v = vqa.branches(view.F, self.q)
+        u, v = view.branches(self.q)
         self.u, self.v, self.A = u[0], v[0], (u * v)[0]
         self.y = vqa.classify(u * v)[0]
         self.probabilities = self.y.softmax(0)

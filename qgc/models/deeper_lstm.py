@@ -104,7 +104,8 @@ class DeeperLSTM(VQA):
         """M (J, K) with M_jk = (1/Z) Σ_ij ∂v_j/∂F^k_ij, in closed form (book/gate.ipynb, the engine).
 
         The chain rule through the head, layer by layer; the sum over cells is taken inside fc6
-        (:meth:`VGGLike.pooled_fc6`), so no gradient ever has a spatial extent.
+        (:meth:`VGGLike.pooled_fc6`), so no gradient ever has a spatial extent. Multiplied from the CNN's
+        side, where the matrices are small, and through the active units alone.
         """
         cnn = self.cnn
         a6 = cnn.fc6(cnn.pooled(F))[0]
@@ -113,11 +114,11 @@ class DeeperLSTM(VQA):
         norm = f.norm().clamp_min(1e-12)
         direction = f / norm
         v = (self.image.weight @ direction + self.image.bias).tanh()
-        J = (1 - v**2)[:, None] * self.image.weight  # ∂v/∂(f/‖f‖)
-        J = (J - (J @ direction)[:, None] * direction) / norm  # ∂v/∂f
-        J = (J * (a7 > 0)) @ cnn.fc7.weight  # ∂v/∂relu(fc6)
-        J = (J * (a6 > 0)) @ cnn.pooled_fc6()  # Σ_ij ∂v/∂F_ij
-        return J / (F.shape[2] * F.shape[3])
+        on6, on7 = (a6 > 0).nonzero()[:, 0], (a7 > 0).nonzero()[:, 0]
+        T = cnn.fc7.weight[on7][:, on6] @ cnn.pooled_fc6()[on6]  # Σ_ij ∂f/∂F_ij, rows of active f
+        d = direction[on7]
+        T = (T - d[:, None] * (d @ T)) / (norm * F.shape[2] * F.shape[3])  # the same of f/‖f‖, over Z
+        return (self.image.weight[:, on7] @ T).mul_((1 - v**2)[:, None])
 
     @torch.no_grad()
     def sensitivity_jacobian(self, u: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:

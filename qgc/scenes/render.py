@@ -11,7 +11,7 @@ import resvg_py
 from PIL import Image
 
 from .palette import paint
-from .svg import Pen, Shape, radial
+from .svg import Pen, Shape, merged, radial
 from .things import KINDS, PLACES
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def thing_shapes(t: Thing) -> list[Shape]:
     held = pose.pop("held_colour", None)
     if held is not None:
         pose[pose["holding"]] = paint(held, _stream(t.seed, 3))
-    return KINDS[t.kind].drawn(paint(t.colour, _stream(t.seed, 1)), _stream(t.seed, 2), **pose)
+    return merged(KINDS[t.kind].drawn(paint(t.colour, _stream(t.seed, 1)), _stream(t.seed, 2), **pose))
 
 
 def place_shapes(scene: Scene) -> list[Shape]:
@@ -41,7 +41,7 @@ def place_shapes(scene: Scene) -> list[Shape]:
     tones = {part: paint(colour, _stream(scene.seed, 5, i)) for i, (part, colour) in enumerate(scene.tones.items())}
     PLACES[scene.place].draw(pen, tones, _stream(scene.seed, 6), scene.horizon)
     # What runs along the pixel grid needs no anti-aliasing, and is painted twice as fast without.
-    return [replace(s, crisp=True) if _along_the_grid(s) else s for s in pen.shapes]
+    return merged([replace(s, crisp=True) if _along_the_grid(s) else s for s in pen.shapes])
 
 
 def _along_the_grid(s: Shape) -> bool:
@@ -73,7 +73,7 @@ def _shadow(t: Thing) -> Shape | None:
     ry = max(2.5, min(rx * 0.26, 12.0))
     fill = radial((0.0, BLACK, 0.42), (0.55, BLACK, 0.24), (1.0, BLACK, 0.0))
     geometry = f'cx="{t.x + rx * 0.08:.2f}" cy="{t.y - ry * 0.12:.2f}" rx="{rx:.2f}" ry="{ry:.2f}"'
-    return Shape("ellipse", geometry, fill, ghost=True)
+    return Shape("ellipse", geometry, fill, ghost=True, crisp=True)  # it has no edge
 
 
 def _group(ident: str, shapes: list[Shape], defs: list[str], prefix: str, transform: str = "", flats=None) -> str:

@@ -10,11 +10,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 RGB = tuple[float, float, float]
 
 
+@lru_cache(maxsize=1 << 16)
 def hexcolour(rgb: RGB) -> str:
     """``(r, g, b)`` in 0–255 as ``#rrggbb``."""
     return "#" + "".join(f"{max(0, min(255, round(x))):02x}" for x in rgb)
@@ -22,7 +24,8 @@ def hexcolour(rgb: RGB) -> str:
 
 def mix(a: RGB, b: RGB, t: float) -> RGB:
     """The colour a fraction ``t`` of the way from ``a`` to ``b``."""
-    return tuple(x + (y - x) * t for x, y in zip(a, b, strict=True))
+    (r, g, b_), (R, G, B) = a, b
+    return (r + (R - r) * t, g + (G - g) * t, b_ + (B - b_) * t)
 
 
 @dataclass(frozen=True)
@@ -123,6 +126,7 @@ class Shape:
         else:
             fill = self._paint(self.fill, defs, prefix)
             stroke = self._paint(self.stroke, defs, prefix) if self.stroke is not None else None
+        move = f' transform="{self.transform}"' if self.transform else ""
         out = f'<{self.tag} {self.geometry} fill="{fill}"'
         if stroke is not None:
             out += f' stroke="{stroke}" stroke-width="{self.width:.4g}"'
@@ -137,11 +141,9 @@ class Shape:
                 else "stroke-opacity"
             )
             out += f' {which}="{self.opacity:.3g}"'
-        if self.transform:
-            out += f' transform="{self.transform}"'
         if self.crisp:
             out += ' shape-rendering="crispEdges"'
-        return out + "/>"
+        return f"{out}{move}/>"
 
     @staticmethod
     def _paint(paint: Paint, defs: list[str], prefix: str) -> str:
@@ -152,6 +154,46 @@ class Shape:
             defs.append(paint.svg(ident))
             return f"url(#{ident})"
         return hexcolour(paint)
+
+
+def _outline(s: Shape) -> str | None:
+    """The path data of straight lines and polygons (all turning one way), None for other shapes."""
+    if s.tag not in ("polyline", "polygon"):
+        return None
+    text = s.geometry[8:-1]
+    if s.tag == "polyline":
+        return "M" + text
+    points = [tuple(map(float, p.split(","))) for p in text.split()]
+    around = sum(x0 * y1 - x1 * y0 for (x0, y0), (x1, y1) in zip(points, points[1:] + points[:1], strict=True))
+    return "M" + (text if around >= 0 else " ".join(reversed(text.split()))) + "z"
+
+
+def merged(shapes: Sequence[Shape]) -> list[Shape]:
+    """The same picture in fewer elements: neighbours of one opaque paint become one path.
+
+    A renderer sets itself up anew for every element, which costs more than a short line itself.
+    """
+    out: list[Shape] = []
+    data: list[str] = []
+
+    def paint(s: Shape) -> tuple:
+        return (s.tag, s.fill, s.stroke, s.width, s.cap, s.transform, s.part, s.ghost, s.crisp)
+
+    def flush() -> None:
+        if len(data) > 1:
+            out[-1] = replace(out[-1], tag="path", geometry=f'd="{"".join(data)}"')
+        data.clear()
+
+    for s in shapes:
+        line = _outline(s) if s.opacity == 1 and (s.fill is None or s.stroke is None) else None
+        joins = line is not None and data and paint(s) == paint(out[-1]) and not isinstance(s.fill or s.stroke, Gradient)
+        if not joins:
+            flush()
+            out.append(s)
+        if line is not None:
+            data.append(line)
+    flush()
+    return out
 
 
 @dataclass
