@@ -56,6 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     scenes.add_argument("--cache", type=Path, default=Path("cache"), help="where rendered scenes are kept")
     scenes.add_argument("--device", default="cpu")
     scenes.add_argument("--workers", type=int, default=2, help="processes that render scenes")
+    scenes.add_argument("--seed", type=int, default=0, help="of the question and answer side; the CNN stays the same")
     scenes.add_argument("--install", action="store_true", help="write the weights into the package, to be shipped")
     scenes.set_defaults(run=_train_scenes)
 
@@ -108,14 +109,18 @@ def _explain(args) -> None:
 
 
 def _train_scenes(args) -> None:
+    from dataclasses import replace
+
     from .measure.early import question_blind
     from .models import zoo
     from .train.recipes import RECIPES
     from .train.run import card_of, export, train_scenes
 
-    recipe = RECIPES["natural" if args.name == "early" else args.name]
-    run = args.out or Path("runs") / ("natural" if args.name == "early" else args.name)
-    model = train_scenes(recipe, run, args.cache, args.device, args.workers)
+    base = "natural" if args.name == "early" else args.name
+    recipe = replace(RECIPES[base], question_seed=args.seed)
+    run = args.out or Path("runs") / (base if args.seed == 0 else f"{base}-seed{args.seed}")
+    cnn_run = run if args.out else Path("runs") / base
+    model = train_scenes(recipe, run, args.cache, args.device, args.workers, cnn_run)
     about = card_of(args.name, recipe, run)
     if args.name == "early":
         step, trace = question_blind(model, run)

@@ -50,8 +50,8 @@ def markdown(name: str, about: dict) -> str:
         f"{len(about['config']['words'])} words, {about['config']['combine']} combine neurons).",
         f"- **Data:** {recipe['scenes']:,} {about['trained_on']}, drawn by `qgc.scenes`; validation "
         f"{recipe['validation']:,}; test scenes come from other seeds.",
-        f"- **CNN labels:** {recipe['labels']}; fc6 and fc7 {'learn' if recipe['finetune'] else 'do not learn'} "
-        "with the questions.",
+        f"- **CNN labels:** {recipe['labels']}; "
+        + ("fc6 and fc7 hand the detectors' sums through." if recipe["detectors"] else "fc6 and fc7 learnt them too."),
         f"- **Seed:** {recipe['seed']}. **Retrain:** `{about['command']}`. "
         f"**Time ({about['time']['device']}):** "
         + ", ".join(f"{k} {v / 60:.1f} min" for k, v in about["time"]["seconds"].items())

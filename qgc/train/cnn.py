@@ -172,7 +172,10 @@ def pooled_maps(cnn: VGGLike, scenes: SceneSet, path: Path, device) -> np.ndarra
 
 
 def pretrain_fc(recipe: Recipe, cnn: VGGLike, pooled: np.ndarray, facts: list, run: Path, device) -> None:
-    """Train fc6 and fc7 of ``cnn`` on the same labels from pooled maps; resumes if it was done before."""
+    """Train fc6 and fc7 of ``cnn`` on the same labels from pooled maps; resumes if it was done before.
+
+    With detectors there is nothing to learn: the pooled maps are the labels' scores (:func:`hand_through`).
+    """
     path = run / "fc.pt"
     if state := load_state(path):
         cnn.load_state_dict(state)
@@ -180,6 +183,10 @@ def pretrain_fc(recipe: Recipe, cnn: VGGLike, pooled: np.ndarray, facts: list, r
     torch.manual_seed(recipe.seed + 1)
     labels = Labels(recipe.labels)
     targets = torch.from_numpy(np.stack([labels.of(f) for f in facts]))
+    if recipe.detectors:
+        hand_through(cnn, pooled)
+        save_state(path, cnn.state_dict())
+        return
     start_shared(cnn)
     head = nn.Linear(cnn.config.fc, len(labels)).to(device)
     nn.init.constant_(head.bias, -4.0)
@@ -218,13 +225,25 @@ def detect(cnn: VGGLike, head: nn.Conv2d) -> None:
 
 
 @torch.no_grad()
+def hand_through(cnn: VGGLike, pooled: np.ndarray) -> None:
+    """Let fc6 and fc7 hand the detectors' sums through, all on one scale: f_k = Σ F^k / r_k.
+
+    r_k is the root mean square of Σ F^k over the training scenes in which detector k fires at all, so that
+    small things weigh as much in f as large ones.
+    """
+    sums = torch.from_numpy(pooled).float()
+    fires = (sums > 0.5).sum(0).clamp_min(1)
+    scale = (sums.square().sum(0) / fires).sqrt().clamp_min(1e-3)
+    cnn.fc6.weight.copy_(torch.diag(1 / scale))
+    cnn.fc7.weight.copy_(torch.eye(cnn.maps))
+    cnn.fc6.bias.zero_()
+    cnn.fc7.bias.zero_()
+
+
+@torch.no_grad()
 def start_shared(cnn: VGGLike) -> None:
     """Start fc6 with the same weights at all 49 positions: a thing means the same wherever it stands."""
     K = cnn.maps
-    if cnn.config.tied:
-        nn.init.normal_(cnn.fc6.weight, std=math.sqrt(2 / K) / 4)
-        cnn.fc6.bias.zero_()
-        return
     shared = torch.randn(cnn.config.fc, K, 1) * math.sqrt(2 / K) / 4
     cnn.fc6.weight.copy_(shared.expand(-1, -1, 49).reshape(cnn.config.fc, K * 49))
     cnn.fc6.bias.zero_()

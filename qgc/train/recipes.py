@@ -13,17 +13,19 @@ class Recipe:
     """One training run.
 
     ``labels`` is what the CNN is pre-trained to see: ``"bound"`` names (thing, colour) pairs,
-    ``"unbound"`` things and colours separately, as ImageNet-like features do. ``finetune`` says
-    whether fc6 and fc7 go on learning with the questions. ``cnn_cycles`` are the epochs of each cycle of the
-    convolutions' learning rate, which rises and falls once a cycle; the optimiser starts anew with each.
-    ``detectors`` makes the per-location classifier of the labels the last convolution. ``dropout`` is that of
-    the question and answer side.
+    ``"unbound"`` things and colours separately, as ImageNet-like features do. ``cnn_cycles`` are the epochs of
+    each cycle of the convolutions' learning rate, which rises and falls once a cycle; the optimiser starts anew
+    with each. ``detectors`` makes the per-location classifier of the labels the last convolution, and lets fc6
+    and fc7 hand its sums through; otherwise fc6 and fc7 learn the labels for ``fc_epochs``. ``start`` is that of
+    the question and answer side: ``"original"`` or ``"scaled"`` (see :func:`qgc.train.vqa.start`); ``dropout``
+    is its dropout. The CNN learns from ``scenes``, the question and answer side from ``question_scenes``, with
+    seeds of their own: several models may look through one CNN, as the paper's did.
     """
 
     distribution: str
     labels: str
-    finetune: bool
     scenes: int = 20_000
+    question_scenes: int = 20_000
     validation: int = 1_000
     cnn_cycles: tuple[int, ...] = (4,)
     cnn_lr: float = 2e-3
@@ -31,24 +33,25 @@ class Recipe:
     fc_lr: float = 1e-3
     vqa_epochs: int = 40
     vqa_lr: float = 1e-3
-    init: float = 0.08
+    start: str = "original"
     per_scene: int = 8
     dropout: float = 0.5
     detectors: bool = False
     batch: int = 64
     seed: int = 0
+    question_seed: int = 0
 
 
 RECIPES: dict[str, Recipe] = {
-    "natural": Recipe("natural", labels="unbound", finetune=False),
+    "natural": Recipe("natural", labels="unbound"),
     "balanced": Recipe(
         "balanced",
         labels="bound",
-        finetune=True,
+        question_scenes=60_000,
         cnn_cycles=(4, 6),
-        fc_epochs=40,
-        fc_lr=2e-3,
+        vqa_epochs=24,
         vqa_lr=5e-3,
+        start="scaled",
         dropout=0.1,
         detectors=True,
     ),
@@ -58,5 +61,6 @@ RECIPES: dict[str, Recipe] = {
 def smaller(recipe: Recipe, scenes: int) -> Recipe:
     """The recipe on fewer scenes and epochs, for tests and for trying things out."""
     return replace(
-        recipe, scenes=scenes, validation=max(32, scenes // 10), cnn_cycles=(1,), fc_epochs=1, vqa_epochs=2, batch=16
-    )
+        recipe, scenes=scenes, question_scenes=scenes, validation=max(32, scenes // 10), cnn_cycles=(1,), fc_epochs=1,
+        vqa_epochs=2, batch=16,
+    )  # fmt: skip

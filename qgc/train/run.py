@@ -33,34 +33,39 @@ def config(recipe: Recipe | None = None) -> DeeperLSTMConfig:
     words = tuple(Vocabulary.of(every_question()).words)
     if recipe is None or not recipe.detectors:
         return DeeperLSTMConfig(words, ANSWERS, dropout=recipe.dropout if recipe else 0.5)
-    cnn = replace(SCENES, detectors=len(cnn_training.Labels(recipe.labels)), tied=True, fc=512)
+    labels = len(cnn_training.Labels(recipe.labels))
+    cnn = replace(SCENES, detectors=labels, tied=True, fc=labels)
     return DeeperLSTMConfig(words, ANSWERS, dropout=recipe.dropout, cnn=cnn)
 
 
-def train_scenes(recipe: Recipe, run: Path, cache: Path, device="cpu", workers: int = 2) -> DeeperLSTM:
+def train_scenes(recipe: Recipe, run: Path, cache: Path, device="cpu", workers: int = 2, cnn_run=None) -> DeeperLSTM:
     """Train a scene-sized Deeper LSTM by ``recipe``; returns the best epoch's model.
 
-    ``run`` receives checkpoints and traces; ``cache`` the rendered scenes, shared between runs.
+    ``run`` receives checkpoints and traces; ``cache`` the rendered scenes, shared between runs. ``cnn_run`` is
+    the folder of a run whose CNN is to be used (or made): by default this run's own.
     """
     keep_freed_memory()
-    run.mkdir(parents=True, exist_ok=True)
-    _same_recipe(recipe, run)
-    with stage(run, "scenes", device):
+    cnn_run = cnn_run or run
+    for folder, part in ((cnn_run, replace(recipe, question_seed=0)), (run, recipe)):
+        folder.mkdir(parents=True, exist_ok=True)
+        _same_recipe(part, folder)
+    with stage(cnn_run, "scenes", device):
         train = SceneSet(cache, recipe.distribution, "train", recipe.scenes, workers)
+        asked = SceneSet(cache, recipe.distribution, "train", recipe.question_scenes, workers)
         val = SceneSet(cache, recipe.distribution, "validation", recipe.validation, workers)
     torch.manual_seed(recipe.seed)
     model = DeeperLSTM(config(recipe))
-    with stage(run, "convolutions", device):
-        _fit_cnn(recipe, model.cnn, train, run, device)
-    with stage(run, "features", device):
-        pooled = cnn_training.pooled_maps(model.cnn, train, run / "pooled-train.npy", device)
-        val_pooled = cnn_training.pooled_maps(model.cnn, val, run / "pooled-validation.npy", device)
-    with stage(run, "fc6, fc7", device):
-        cnn_training.pretrain_fc(recipe, model.cnn, pooled, train.facts, run, device)
+    with stage(cnn_run, "convolutions", device):
+        _fit_cnn(recipe, model.cnn, train, cnn_run, device)
+    with stage(cnn_run, "features", device):
+        pooled = cnn_training.pooled_maps(model.cnn, asked, cnn_run / "pooled-train.npy", device)
+        val_pooled = cnn_training.pooled_maps(model.cnn, val, cnn_run / "pooled-validation.npy", device)
+    with stage(cnn_run, "fc6, fc7", device):
+        cnn_training.pretrain_fc(recipe, model.cnn, pooled, asked.facts, cnn_run, device)
     with stage(run, "questions", device):
-        vqa_training.train(model, recipe, pooled, train.facts, val_pooled, val.facts, run, device)
+        vqa_training.train(model, recipe, pooled, asked.facts, val_pooled, val.facts, run, device)
     model.load_state_dict(torch.load(run / "best.pt", map_location="cpu", weights_only=True))
-    save_json(run / "question_prior.json", vqa_training.question_prior(train.facts))
+    save_json(run / "question_prior.json", vqa_training.question_prior(asked.facts))
     return model.eval()
 
 
@@ -109,11 +114,10 @@ def card_of(name: str, recipe: Recipe, run: Path) -> dict:
 def export(model: DeeperLSTM, name: str, about: dict, folder: Path) -> Path:
     """Write weights and card of ``deeper-lstm/NAME`` into ``folder``; returns their common stem.
 
-    Models of one distribution whose CNN was not fine-tuned share one CNN file.
+    Models of one distribution share one CNN file.
     """
     stem = folder / "deeper-lstm" / name
-    shared = None if about["recipe"]["finetune"] else f"cnn-{about['distribution']}.safetensors"
-    zoo.save(model, stem, about, shared)
+    zoo.save(model, stem, about, f"cnn-{about['distribution']}.safetensors")
     return stem
 
 

@@ -74,11 +74,35 @@ def question_prior(facts: list[list[tuple]]) -> dict[str, str]:
     return {key: sorted(c.items(), key=lambda kv: (-kv[1], kv[0]))[0][0] for key, c in counts.items()}
 
 
-def start(model: DeeperLSTM, width: float) -> None:
-    """The original recipe's start: every weight of the question and answer side uniform in ±width."""
-    for module in (model.embedding, model.lstm, model.question, model.image, model.output):
-        for p in module.parameters():
-            nn.init.uniform_(p, -width, width)
+@torch.no_grad()
+def start(model: DeeperLSTM, how: str) -> None:
+    """Where the question and answer side begins.
+
+    ``"original"``: every weight uniform in ±0.08 (Antol et al. 2015). Its signals are so faint that for long
+    nothing tells two questions apart. ``"scaled"``: every layer hands its signal on at its own size (embedding
+    normal, LSTM orthogonal with an open forget gate, the rest after Glorot and Bengio 2010, Wi widened since
+    f/‖f‖ has length one), which learns the same in a fifth of the time.
+    """
+    parts = (model.embedding, model.lstm, model.question, model.image, model.output)
+    if how == "original":
+        for p in (p for module in parts for p in module.parameters()):
+            nn.init.uniform_(p, -0.08, 0.08)
+        return
+    model.embedding.weight.normal_()
+    for name, p in model.lstm.named_parameters():
+        if "weight_hh" in name:
+            for gate in p.chunk(4):
+                nn.init.orthogonal_(gate)
+        elif "weight_ih" in name:
+            nn.init.xavier_uniform_(p)
+        else:
+            p.zero_()
+            if "bias_ih" in name:
+                p[len(p) // 4 : len(p) // 2] = 1  # the forget gate
+    for layer in (model.question, model.image, model.output):
+        nn.init.xavier_uniform_(layer.weight)
+        layer.bias.zero_()
+    model.image.weight *= model.image.in_features**0.5
 
 
 def scores(model: DeeperLSTM, tokens: Tensor, lengths: Tensor, f: Tensor, scene: Tensor, question: Tensor) -> Tensor:
@@ -90,7 +114,7 @@ def scores(model: DeeperLSTM, tokens: Tensor, lengths: Tensor, f: Tensor, scene:
 
 
 @torch.no_grad()
-def accuracy(model: DeeperLSTM, feature, asked: Asked, wording: int = 0, batch: int = 500) -> dict[str, float]:
+def accuracy(model: DeeperLSTM, features: Tensor, asked: Asked, wording: int = 0, batch: int = 500) -> dict[str, float]:
     """Share of right answers per family, and over all questions ("all"), in one wording."""
     model.eval()
     device = model.device
@@ -102,10 +126,19 @@ def accuracy(model: DeeperLSTM, feature, asked: Asked, wording: int = 0, batch: 
         chunk = np.arange(first, min(first + batch, scenes))
         rows = asked.of_scenes(chunk)
         q = torch.tensor([asked.texts[s][wording % len(asked.texts[s])] for s in asked.subject[rows]], device=device)
-        y = scores(model, tokens, lengths, feature(chunk), torch.from_numpy(asked.scene[rows] - first).to(device), q)
+        where = torch.from_numpy(asked.scene[rows] - first).to(device)
+        y = scores(model, tokens, lengths, features[first : first + batch], where, q)
         right[rows] = y.argmax(1).cpu().numpy() == asked.answer[rows]
     result = {f: float(right[asked.families == f].mean()) for f in dict.fromkeys(asked.families.tolist())}
     return {"all": float(right.mean()), **result}
+
+
+@torch.no_grad()
+def _features(model: DeeperLSTM, pooled: np.ndarray, device) -> Tensor:
+    """The image feature f of every scene (N, fc), from its pooled maps; without dropout, as in use."""
+    model.cnn.eval()
+    parts = [model.cnn.from_pooled(torch.from_numpy(p).to(device).float()) for p in np.array_split(pooled, 40)]
+    return torch.cat(parts)
 
 
 @contextmanager
@@ -119,47 +152,27 @@ def without_onednn() -> Iterator[None]:
 
 @without_onednn()
 def train(model: DeeperLSTM, recipe: Recipe, pooled, facts, val_pooled, val_facts, run: Path, device) -> list[dict]:
-    """Train question and answer side (and fc6, fc7 where the recipe says so); returns the trace.
+    """Train the question and answer side on the CNN's features; returns the trace.
 
     A checkpoint per epoch (``vqa.pt``) makes it resumable; ``snapshots/`` keeps the question and
     answer side at 1/8, 1/4, 1/2, 1, 2, … epochs, for the question-blind checkpoint; ``best.pt`` is the
     epoch with the highest validation accuracy.
     """
-    torch.manual_seed(recipe.seed + 2)
-    start(model, recipe.init)
+    torch.manual_seed(recipe.question_seed + 2)
+    start(model, recipe.start)
     model.to(device)
     asked, val = Asked(facts, model.answers), Asked(val_facts, model.answers)
     tokens, lengths = model.vocabulary.batch(asked.questions)
     tokens = tokens.to(device)
     side = [p for n, p in model.named_parameters() if not n.startswith("cnn.")]
-    groups = [{"params": side, "lr": recipe.vqa_lr}]
-    if recipe.finetune:
-        fc = [*model.cnn.fc6.parameters(), *model.cnn.fc7.parameters()]
-        groups.append({"params": fc, "lr": recipe.vqa_lr / 2, "weight_decay": 0.02})
-    optimiser = torch.optim.AdamW(groups, weight_decay=1e-5)
+    optimiser = torch.optim.AdamW(side, lr=recipe.vqa_lr, weight_decay=1e-5)
     batch = 4 * recipe.batch
     steps = max(len(facts) // batch, 1)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, [g["lr"] for g in groups], total_steps=recipe.vqa_epochs * steps + 1, pct_start=0.1
+        optimiser, recipe.vqa_lr, total_steps=recipe.vqa_epochs * steps + 1, pct_start=0.1
     )
 
-    fixed = {}
-    if not recipe.finetune:
-        with torch.no_grad():
-            model.cnn.eval()
-            for name, data in (("train", pooled), ("val", val_pooled)):
-                parts = [
-                    model.cnn.from_pooled(torch.from_numpy(d).to(device).float()) for d in np.array_split(data, 40)
-                ]
-                fixed[name] = torch.cat(parts)
-
-    def feature(rows, data=pooled, name="train"):
-        if fixed:
-            return fixed[name][torch.from_numpy(np.asarray(rows)).to(device)]
-        return model.cnn.from_pooled(torch.from_numpy(data[rows]).to(device).float())
-
-    def val_feature(rows):
-        return feature(rows, val_pooled, "val")
+    features = [_features(model, data, device) for data in (pooled, val_pooled)]
 
     parts = {"model": model, "optimiser": optimiser, "schedule": schedule}
     path, first, trace = run / "vqa.pt", 0, []
@@ -172,18 +185,18 @@ def train(model: DeeperLSTM, recipe: Recipe, pooled, facts, val_pooled, val_fact
     best = max((t["all"] for t in trace), default=0.0)
     began = time.time()
     for epoch in bar:
-        rng = np.random.default_rng([recipe.seed, epoch, 2])
+        rng = np.random.default_rng([recipe.question_seed, epoch, 2])
         torch.manual_seed(int(rng.integers(2**62)))  # dropout too goes on as if never interrupted
         order = rng.permutation(len(facts))
         model.train()
-        model.cnn.eval()  # the image feature is never dropped from, also where fc6 and fc7 learn
         for step in range(steps):
             chunk = order[step * batch : (step + 1) * batch]
             rows = asked.of_scenes(chunk, recipe.per_scene, rng)
             where = np.empty(len(facts), np.int64)
             where[chunk] = np.arange(len(chunk))
             q = torch.from_numpy(asked.worded(rows, rng)).to(device)
-            y = scores(model, tokens, lengths, feature(chunk), torch.from_numpy(where[asked.scene[rows]]).to(device), q)
+            f = features[0][torch.from_numpy(chunk).to(device)]
+            y = scores(model, tokens, lengths, f, torch.from_numpy(where[asked.scene[rows]]).to(device), q)
             loss = nn.functional.cross_entropy(y, torch.from_numpy(asked.answer[rows]).to(device))
             optimiser.zero_grad()
             loss.backward()
@@ -193,7 +206,7 @@ def train(model: DeeperLSTM, recipe: Recipe, pooled, facts, val_pooled, val_fact
             done = epoch * steps + step + 1
             if done in kept:
                 save_state(run / "snapshots" / f"{done:06d}.pt", model.state_dict())
-        found = accuracy(model, val_feature, val)
+        found = accuracy(model, features[1], val)
         trace.append({"epoch": epoch + 1, "step": (epoch + 1) * steps, "loss": loss.item(), **found})
         bar.set_postfix(val=f"{found['all']:.3f}", colour=f"{found['colour']:.3f}", s=round(time.time() - began))
         if found["all"] > best:
