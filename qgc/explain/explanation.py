@@ -23,13 +23,15 @@ class View:
 
     >>> view = qgc.View(vqa, scene)             # the picture's work, done once
     >>> qgc.explain(vqa, view, "Is there a cat?")  # quick
+
+    ``F`` may be given where another model with the same CNN has worked it out already.
     """
 
     @torch.no_grad()
-    def __init__(self, vqa, image):
+    def __init__(self, vqa, image, F: Tensor | None = None):
         self.vqa = vqa
         self.image = open_image(image)
-        self.F: Tensor = vqa.conv(vqa.prepare(self.image))
+        self.F: Tensor = vqa.conv(vqa.prepare(self.image)) if F is None else F
         self._M: Tensor | None = None
         self._v: Tensor | None = None
 

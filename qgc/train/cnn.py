@@ -159,8 +159,8 @@ def pretrain_convolutions(
 
 @torch.no_grad()
 def pooled_maps(cnn: VGGLike, scenes: SceneSet, path: Path, device) -> np.ndarray:
-    """Max-pooled maps of every scene, float16 (N, K·49), cached in ``path``."""
-    if not path.exists():
+    """Max-pooled maps of every scene, float16 (N, K·49), cached in ``path``; made anew for another number of scenes."""
+    if not path.exists() or len(np.load(path, mmap_mode="r")) != scenes.count:
         cnn.eval().to(device, memory_format=torch.channels_last)
         out = np.empty((scenes.count, cnn.fc6.in_features), np.float16)
         for start in tqdm(range(0, scenes.count, 64), desc="features", mininterval=5):

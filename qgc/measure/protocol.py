@@ -1,0 +1,42 @@
+"""The protocol of the measurement, fixed before the test scenes were looked at (book/protocol.md says it in words)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+SCENES = {"validation": 500, "test": 2000}
+"""Scenes of each split, drawn from :data:`qgc.train.recipes.FIRST_SEED` on."""
+
+PAIRS = 2
+"""At most so many same-answer pairs of a scene, drawn by the scene's own seed; a scene counts once."""
+
+DRAWS = 100
+"""Random rankings that every gate is held against."""
+
+GRID = (1, 2, 3, 5, 7, 10, 15, 20, 25, 30, 40, 50, 75, 100, 150, 200, 250, 300, 400, 500, 600, 750, 900, 1024)
+"""The n at which random gates, map mass and empty maps are looked at; rankings are looked at for every n."""
+
+SEEDS = 5
+"""Training seeds of the question and answer side of ``natural``; the CNN is one."""
+
+BOOTSTRAP = 4000
+"""Resamples of an interval; seeds and scenes are drawn together with replacement."""
+
+
+@dataclass(frozen=True)
+class Arm:
+    """A model that is measured, on scenes of one distribution; ``share`` of the split's scenes."""
+
+    name: str
+    distribution: str
+    share: float = 1.0
+
+
+ARMS = (
+    Arm("deeper-lstm/natural", "natural"),
+    *(Arm(f"natural-seed{k}", "natural") for k in range(1, SEEDS)),
+    Arm("deeper-lstm/early", "natural"),
+    Arm("deeper-lstm/balanced", "balanced"),
+    Arm("pythia/natural", "natural", share=0.125),
+)
+"""``natural-seedK`` is what ``python -m qgc train scenes natural --seed K`` leaves in runs/."""

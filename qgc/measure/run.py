@@ -1,0 +1,176 @@
+"""``python -m qgc measure``: the whole measurement by the protocol, in pieces that survive an interruption.
+
+Scenes are measured in chunks by worker processes; every chunk is a file, and one that is there is not measured again.
+The folder of chunks is named after a fingerprint of the weights and of the code that measures, so that nothing stale
+is ever mixed in. :func:`summarise` turns them into what the book reads.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from ..errors import QGCError
+from ..explain import View
+from ..models import zoo
+from ..scenes import sample
+from ..train.files import write_whole
+from ..train.memory import keep_freed_memory
+from ..train.recipes import FIRST_SEED
+from . import grounding
+from .protocol import ARMS, SCENES, Arm
+
+CHUNK = 20
+CLOSELY = 4  # one scene in so many is held against the mask by every measure
+CODE = ("scenes", "explain", "models/deeper_lstm.py", "models/pythia.py", "models/backbones.py", "models/vqa.py",
+        "measure/grounding.py", "measure/rankings.py", "measure/localise.py", "measure/protocol.py")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Job:
+    """One chunk: scenes ``first`` … ``first + count − 1`` of a split, for arms (name, path of weights)."""
+
+    split: str
+    distribution: str
+    first: int
+    count: int
+    arms: tuple[tuple[str, str], ...]
+    target: Path
+
+
+def where(arm: Arm, runs: Path) -> str | None:
+    """What :func:`qgc.load` takes for an arm: a shipped name, or a run's card; None if there is neither."""
+    if arm.name in zoo.names():
+        return arm.name
+    card = runs / arm.name / "deeper-lstm" / f"{arm.distribution}.json"
+    return str(card) if card.exists() else None
+
+
+def fingerprint(paths: Sequence[str]) -> str:
+    """A short hash of the models' checksums and of the code that measures."""
+    digest = hashlib.sha256()
+    for path in paths:
+        digest.update(json.dumps(sorted(zoo.card(path)["files"].items())).encode())
+    home = Path(__file__).resolve().parents[1]
+    for name in CODE:
+        for file in sorted((home / name).rglob("*.py")) if (home / name).is_dir() else [home / name]:
+            if file.exists():
+                digest.update(file.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+_subjects: dict[str, grounding.Subject] = {}
+
+
+def _start(device: str) -> None:
+    keep_freed_memory()
+    torch.set_num_threads(1)
+    os.environ["QGC_MEASURE_DEVICE"] = device
+
+
+def _subject(path: str) -> grounding.Subject:
+    if path not in _subjects:
+        device = os.environ.get("QGC_MEASURE_DEVICE", "cpu")
+        _subjects[path] = grounding.Subject(zoo.load(path, device=device, dtype=torch.float32))
+    return _subjects[path]
+
+
+def measure_scene(split: str, distribution: str, index: int, arms: Sequence[tuple[str, str]]) -> dict[str, list]:
+    """Every pair of one scene under every arm: arm → list of what :func:`grounding.measure_pair` gives."""
+    scene = sample(FIRST_SEED[split] + index, distribution)
+    pairs = grounding.chosen_pairs(scene)
+    found: dict[str, list] = {name: [] for name, _ in arms}
+    if not pairs:
+        return found
+    maps: dict[str, torch.Tensor] = {}
+    for name, path in arms:
+        subject = _subject(path)
+        eyes = json.dumps(sorted(v for k, v in zoo.card(path)["files"].items() if "cnn" in k)) or path
+        view = View(subject.vqa, scene, maps.get(eyes))
+        maps[eyes] = view.F
+        found[name] = [grounding.measure_pair(subject, view, p, index % CLOSELY == 0) for p in pairs]
+    return found
+
+
+def _chunk(job: Job) -> Path:
+    columns: dict[str, list] = {}
+    for index in range(job.first, job.first + job.count):
+        for arm, rows in measure_scene(job.split, job.distribution, index, job.arms).items():
+            for row in rows:
+                for key, value in {"scene": np.int32(index), **row}.items():
+                    columns.setdefault(f"{arm}|{key}", []).append(value)
+                if "measures" in row:
+                    columns.setdefault(f"{arm}|measured scene", []).append(np.int32(index))
+    arrays = {key: np.stack(values) for key, values in columns.items()}
+    write_whole(job.target, lambda p: np.savez(p.open("wb"), **arrays))
+    return job.target
+
+
+def measure(
+    split: str, runs: Path, folder: Path, *, arms: Sequence[Arm] = ARMS, scenes: int | None = None,
+    workers: int = 2, device: str = "cpu",
+) -> list[Path]:  # fmt: skip
+    """Measure every arm on a split of the protocol; returns the chunks' files, in order.
+
+    Parameters
+    ----------
+    runs : where the other seeds' runs lie. folder : receives the chunks. scenes : fewer than the protocol's, for
+        trying things out.
+
+    Raises
+    ------
+    QGCError
+        If a model of the protocol is missing; the message says which commands train it.
+    """
+    found = {arm: where(arm, runs) for arm in arms}
+    if missing := [arm.name for arm, path in found.items() if path is None]:
+        seeds = " && ".join(
+            f"python -m qgc train scenes natural --seed {name[-1]}" for name in missing if "seed" in name
+        )
+        raise QGCError(f"these models are missing: {', '.join(missing)}" + (f"; train them: {seeds}" if seeds else ""))
+    folder = folder / fingerprint([p for p in found.values() if p])
+    count = scenes or SCENES[split]
+    jobs = []
+    for distribution in dict.fromkeys(arm.distribution for arm in arms):
+        for first in range(0, count, CHUNK):
+            here = tuple(
+                (arm.name, path) for arm, path in found.items()
+                if arm.distribution == distribution and first < arm.share * count
+            )  # fmt: skip
+            target = folder / f"{split}-{distribution}-{first:05d}.npz"
+            jobs.append(Job(split, distribution, first, min(CHUNK, count - first), here, target))
+    missing_jobs = [job for job in jobs if not job.target.exists()]
+    bar = tqdm(total=len(jobs), initial=len(jobs) - len(missing_jobs), desc=f"measuring {split}", unit="chunk")
+    if workers == 1:
+        _start(device)
+        for job in missing_jobs:
+            _chunk(job)
+            bar.update()
+    elif missing_jobs:
+        with ProcessPoolExecutor(workers, initializer=_start, initargs=(device,)) as pool:
+            for done in as_completed([pool.submit(_chunk, job) for job in missing_jobs]):
+                done.result()
+                bar.update()
+    bar.close()
+    return [job.target for job in jobs]
+
+
+def gather(paths: Sequence[Path], arm: str) -> dict[str, np.ndarray]:
+    """The rows of one arm from all chunks, key → (pairs, …), in the scenes' order."""
+    parts: dict[str, list[np.ndarray]] = {}
+    for path in paths:
+        with np.load(path) as chunk:
+            for key in chunk.files:
+                name, _, column = key.partition("|")
+                if name == arm:
+                    parts.setdefault(column, []).append(chunk[key])
+    return {column: np.concatenate(values) for column, values in parts.items()}

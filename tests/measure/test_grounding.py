@@ -1,0 +1,167 @@
+"""The measurement: its running sums against the plain method, its controls, its files."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+import qgc
+from qgc.errors import QGCError
+from qgc.explain import View, explain
+from qgc.measure import grounding, map_share, run, summary
+from qgc.measure.protocol import ARMS, DRAWS, GRID, Arm
+from qgc.measure.rankings import COMMON, GATE_FREE, RANKINGS
+from qgc.scenes import sample
+
+SCENE = 10_000_004
+ROUNDING = 2e-4  # margins are stored as float16
+
+
+@pytest.fixture(scope="module")
+def measured():
+    """A subject, a view, a pair and what was measured of it, in float64."""
+    vqa = qgc.load("deeper-lstm/natural")
+    scene = sample(SCENE, "natural")
+    subject, view = grounding.Subject(vqa), View(vqa, scene)
+    pair = grounding.chosen_pairs(scene)[0]
+    return subject, view, pair, grounding.measure_pair(subject, view, pair)
+
+
+def margin(pair, first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
+    """The definition, from two stacks of maps."""
+    one, two = (pair.scene.masks[a.thing] for a in (pair.first, pair.second))
+    own = map_share(first, one).nan_to_num(0) + map_share(second, two).nan_to_num(0)
+    return (own - map_share(first, two).nan_to_num(0) - map_share(second, one).nan_to_num(0)) / 2
+
+
+def test_every_n_of_the_papers_ranking_agrees_with_explain(measured):
+    _, view, pair, found = measured
+    maps = [explain(view.vqa, view, a.question, pair.answer).maps() for a in (pair.first, pair.second)]
+    expected = margin(pair, *maps)
+    np.testing.assert_allclose(found["margin"][0].astype(float), expected.numpy(), atol=ROUNDING)
+
+
+def test_a_given_ranking_agrees_with_explain(measured):
+    _, view, pair, found = measured
+    both = []
+    for ask in (pair.first, pair.second):
+        e = explain(view.vqa, view, ask.question, pair.answer)
+        both.append(explain(view.vqa, view, ask.question, pair.answer, rank=e.g.abs()).maps())
+    here = grounding.GATES.index("|g|")
+    np.testing.assert_allclose(found["margin"][here].astype(float), margin(pair, *both).numpy(), atol=ROUNDING)
+
+
+def test_leaving_out_the_common_neurons_agrees_with_sets(measured):
+    _, view, pair, found = measured
+    first, second = (explain(view.vqa, view, a.question, pair.answer) for a in (pair.first, pair.second))
+    for n in (10, 100, 600):
+        top = [set(e.order[:n].tolist()) for e in (first, second)]
+        maps = [e.map(neurons=mine - theirs)[None] for e, mine, theirs in ((first, *top), (second, *top[::-1]))]
+        got = float(found["margin"][grounding.GATES.index(COMMON), n - 1])
+        assert got == pytest.approx(float(margin(pair, *maps)), abs=ROUNDING)
+
+
+def test_all_neurons_are_grad_cam_whatever_the_ranking(measured):
+    *_, found = measured
+    last = found["margin"][[i for i, name in enumerate(grounding.GATES) if name != COMMON], -1].astype(float)
+    plain = float(found["free"][list(GATE_FREE).index("Grad-CAM"), 0])
+    np.testing.assert_allclose(last, plain, atol=ROUNDING)
+    np.testing.assert_allclose(found["random"][:, -1].astype(float), plain, atol=ROUNDING)
+    assert found["random"].shape == (DRAWS, len(GRID)) and found["random"][:, 5].astype(float).std() > 0.001
+
+
+def test_a_map_that_ignores_the_question_is_a_tie_everywhere(measured):
+    subject, view, pair, _ = measured
+    blind = replace(pair, second=type(pair.second)(pair.first.question, pair.answer, pair.second.thing, "colour"))
+    found = grounding.measure_pair(subject, view, blind)
+    same = [i for i, name in enumerate(grounding.GATES) if name != COMMON]
+    assert (found["margin"][same] == 0).all() and (summary.grounded(found["margin"][same]) == 0.5).all()
+    assert found["cosine"] == pytest.approx(1)
+    contrast = found["free"][list(GATE_FREE).index("question contrast")]
+    assert contrast[0] == 0 and contrast[3] == 1  # nothing is left, and that is counted
+
+
+def test_the_contrast_maps_by_automatic_differentiation(measured):
+    subject, view, pair, found = measured
+    vqa, maps = view.vqa, []
+    for ask, other in ((pair.first, pair.second), (pair.second, pair.first)):
+        raw = [explain(vqa, view, a.question, pair.answer).map(relu=False) for a in (ask, other)]
+        maps.append((raw[0] - raw[1]).relu()[None])
+    got = found["free"][list(GATE_FREE).index("question contrast"), 0]
+    assert got == pytest.approx(float(margin(pair, *maps)), abs=1e-6)
+    assert subject.mean_u.shape == (vqa.combine,)
+
+
+def test_pairs_share_no_pixel_and_are_the_same_each_time():
+    for seed in range(8):
+        scene = sample(SCENE + seed, "natural")
+        pairs = grounding.chosen_pairs(scene)
+        assert len(pairs) <= 2 and [p.first for p in pairs] == [p.first for p in grounding.chosen_pairs(scene)]
+        for p in pairs:
+            assert p.first.answer == p.second.answer
+            assert not (scene.masks[p.first.thing] & scene.masks[p.second.thing]).any()
+
+
+NATURAL = Arm("deeper-lstm/natural", "natural")
+
+
+@pytest.fixture
+def chunks(tmp_path, monkeypatch):
+    """Measures two small chunks of the validation split: no test here reads the test scenes."""
+    monkeypatch.setattr(run, "CHUNK", 3)
+    return lambda **more: run.measure(
+        "validation", tmp_path / "runs", tmp_path / "measure", arms=[NATURAL], scenes=6, workers=1, **more
+    )
+
+
+def test_an_interrupted_measurement_goes_on(chunks, monkeypatch):
+    whole = run._chunk
+    calls = []
+
+    def stops(job):
+        calls.append(job.first)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return whole(job)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(run, "_chunk", stops)
+        chunks()
+    paths = chunks()
+    assert calls == [0, 3] and all(p.exists() for p in paths) and not list(paths[0].parent.glob("*.tmp"))
+    before = {p: p.stat().st_mtime_ns for p in paths}
+    assert {p: p.stat().st_mtime_ns for p in chunks()} == before
+
+
+def test_a_missing_seed_says_how_to_train_it(tmp_path):
+    with pytest.raises(QGCError, match=r"natural-seed1.*train scenes natural --seed 1"):
+        run.measure("validation", tmp_path, tmp_path, arms=ARMS[:2], scenes=2)
+
+
+def test_a_summary_is_stored_and_a_changed_one_is_noticed(chunks, tmp_path, monkeypatch):
+    paths = chunks()
+    tables, arrays = summary.summarise(paths, paths, [NATURAL])
+    names = {row["method"] for row in tables["arms"]["natural"]["table"]}
+    assert {*RANKINGS, COMMON, *GATE_FREE, "random gates"} == names
+    for row in tables["arms"]["natural"]["table"]:
+        g = row["grounding"]
+        assert 0 <= g["low"] <= g["value"] <= g["high"] <= 1
+    tables = {"about": summary.about([NATURAL], [NATURAL.name], "a test", "cpu"), **tables}
+    summary.write(tmp_path / "results", tables, arrays)
+    monkeypatch.setitem(run.FIRST_SEED, "test", run.FIRST_SEED["validation"])
+    assert summary.check(tmp_path / "results", scenes=2) == []
+    arrays["deeper-lstm/natural|free"] = arrays["deeper-lstm/natural|free"] + np.float16(0.1)
+    summary.write(tmp_path / "results", tables, arrays)
+    assert "differ" in summary.check(tmp_path / "results", scenes=1)[0]
+    tables["about"]["weights"]["deeper-lstm/natural"] = {}
+    (tmp_path / "results" / "measure.json").write_text(json.dumps(tables))
+    assert "other weights" in summary.check(tmp_path / "results", scenes=1)[0]
+
+
+def test_no_stored_measurement_is_said_plainly(tmp_path):
+    with pytest.raises(QGCError, match="python -m qgc measure"):
+        summary.check(tmp_path)
