@@ -18,11 +18,14 @@ from torch import Tensor
 def pooled_jacobian(vqa, F: Tensor, q: Tensor | None = None, chunk: int = 128) -> Tensor:
     """M (J, K) of book/gate.ipynb: the spatial mean of ∂v_j/∂F^k, for every combine neuron j.
 
-    In closed form where the model has one; otherwise by batched vector-Jacobian products, ``chunk``
-    neurons at a time. Models whose image branch sees the question also need ``q`` (1, Q).
+    In closed form where the model has one, per picture or (Pythia) per picture and question; otherwise by batched
+    vector-Jacobian products, ``chunk`` neurons at a time. Models whose image branch sees the question also need
+    ``q`` (1, Q).
     """
     if hasattr(vqa, "pooled_jacobian"):
         return vqa.pooled_jacobian(F)
+    if hasattr(vqa, "question_pooled_jacobian"):
+        return vqa.question_pooled_jacobian(F, q)
     return pooled_jacobian_vjp(vqa, F, q, chunk)
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from functools import cache
 
 import torch
 from torch import Tensor
 
 from ..errors import GateError
+from . import engine
 
 
 def check_n(n, size: int) -> int:
@@ -55,3 +57,120 @@ def check_indices(indices: Iterable[int], size: int) -> Tensor:
             f"neuron {found[-1] if found[-1] >= size else found[0]} does not exist; indices go from 0 to {size - 1}"
         )
     return torch.tensor(found)
+
+
+# -- many sets at once, and sets of two questions ---------------------------------------------------
+def top(order: Tensor, ns: Sequence[int], leave: Tensor | None = None) -> Tensor:
+    """The sets of the gate (paper §3.3) as a table (len(ns), J): is neuron j among the top n of a ranking?
+
+    Parameters
+    ----------
+    order : (J,) neurons from first to last, for example ``explanation.order``. leave : bool (len(ns), J) or None,
+    neurons that each row passes over; where fewer than n are left, all of these are taken.
+
+    Raises
+    ------
+    GateError
+        If an n is out of range.
+    """
+    size = len(order)
+    most = torch.tensor([check_n(n, size) for n in ns], dtype=torch.long, device=order.device)[:, None]
+    stays = torch.ones(len(most), size, dtype=torch.bool, device=order.device) if leave is None else ~leave
+    ranked = stays[:, order]
+    keep = torch.zeros_like(ranked)
+    keep[:, order] = ranked & (ranked.cumsum(1) <= most)
+    return keep
+
+
+def maps(explanation, keep: Tensor) -> Tensor:
+    """The gated maps (N, h, w) of many sets (paper Eq. 1–2, §3.3), after ReLU; one row of ``keep`` (N, J) is a set.
+
+    A row that keeps nothing gives an empty map.
+    """
+    alpha = (keep.to(explanation.g) * explanation.g) @ explanation.M
+    return engine.maps(alpha, explanation.F).relu()
+
+
+def chance(counts: Sequence[int], size: int, draws: int = 20, seed: int = 0) -> Tensor:
+    """Random sets to compare the gate of paper §3.3 with, a table (draws · len(counts), size) as of :func:`top`.
+
+    Row d · len(counts) + i holds the first counts[i] neurons of the d-th random ranking; a count may be 0.
+    """
+    rank = _random_ranks(size, draws, seed)
+    return (rank[:, None] < torch.as_tensor(counts).cpu()[:, None]).flatten(0, 1)
+
+
+@cache
+def _random_ranks(size: int, draws: int, seed: int) -> Tensor:
+    shuffle = torch.Generator().manual_seed(seed)
+    return torch.stack([torch.randperm(size, generator=shuffle) for _ in range(draws)])
+
+
+def common(first: Tensor, second: Tensor, n: int) -> Tensor:
+    """The neurons among the top n of two rankings (J,) alike (paper §5: "common in the two vectors"), sorted.
+
+    Raises
+    ------
+    GateError
+        If n is out of range, or the rankings are of different lengths.
+    """
+    _check_same_size(first, second)
+    return (top(first, [n]) & top(second, [n]))[0].nonzero()[:, 0]
+
+
+def without_common(order: Tensor, other: Tensor, ns: Sequence[int], refill: bool = False) -> Tensor:
+    """:func:`distinct` for many n at once, a table (len(ns), J) as of :func:`top`; a row may be empty (paper §5)."""
+    _check_same_size(order, other)
+    mine = top(order, ns)
+    shared = mine & top(other, ns)
+    return top(order, ns, leave=shared) if refill else mine & ~shared
+
+
+def distinct(order: Tensor, other: Tensor, n: int, refill: bool = False) -> Tensor:
+    """The top n of ``order`` without those that ``other`` has in its top n too (paper §5), sorted.
+
+    With ``refill`` the places that this leaves free go to the next neurons of ``order``, so that n pass again (or
+    all that there are besides the common ones).
+
+    Raises
+    ------
+    GateError
+        If nothing is left because both have the same top n, as always at n = J; or as :func:`common`.
+    """
+    keep = without_common(order, other, [n], refill)[0].nonzero()[:, 0]
+    if not len(keep):
+        raise GateError(f"both questions have the same top {n} neurons: without them none is left; take a smaller n")
+    return keep
+
+
+def compared(mine, other, word: Tensor, ns: Sequence[int], draws: int = 20) -> dict[str, Tensor]:
+    """The gate of paper §3.3, those of §5 and what to compare them with, each a table as of :func:`top`.
+
+    Parameters
+    ----------
+    mine, other : explanations of two questions about a picture; the sets are for the first.
+    word : (J,) scores, ∂A/∂w of the first question's content word (:class:`qgc.explain.Words`).
+
+    Returns
+    -------
+    dict
+        Tables (len(ns), J): "∂A/∂q" and "∂A/∂w", the top n of each; "left out" and "refilled", see
+        :func:`distinct`; "Grad-CAM", all J. Tables (draws · len(ns), J), see :func:`chance`: "random", of n neurons,
+        and "random, as few", of as many as "left out" has left.
+    """
+    size, device = len(word), mine.order.device
+    left = without_common(mine.order, other.order, ns)
+    return {
+        "∂A/∂q": top(mine.order, ns),
+        "∂A/∂w": top(ranking(word), ns),
+        "left out": left,
+        "refilled": without_common(mine.order, other.order, ns, refill=True),
+        "random": chance(ns, size, draws).to(device),
+        "random, as few": chance(left.sum(1), size, draws).to(device),
+        "Grad-CAM": torch.ones(len(ns), size, dtype=torch.bool, device=device),
+    }
+
+
+def _check_same_size(first: Tensor, second: Tensor) -> None:
+    if first.shape != second.shape:
+        raise GateError(f"rankings of {len(first)} and {len(second)} neurons; give two of the same model")

@@ -37,6 +37,6 @@ ARMS = (
     *(Arm(f"natural-seed{k}", "natural") for k in range(1, SEEDS)),
     Arm("deeper-lstm/early", "natural"),
     Arm("deeper-lstm/balanced", "balanced"),
-    Arm("pythia/natural", "natural", share=0.125),
+    Arm("pythia/natural", "natural"),
 )
 """``natural-seedK`` is what ``python -m qgc train scenes natural --seed K`` leaves in runs/."""

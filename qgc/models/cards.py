@@ -11,6 +11,7 @@ from . import zoo
 CANNOT = {
     "natural": "It has learnt the colour habits of everyday pictures and leans on them: see the baseline.",
     "balanced": "It has no prior to lean on, but has only ever seen these drawn things in these drawn places.",
+    "pythia": "It has the priors of the natural scenes too, and looks through a CNN that never learnt questions.",
     "early": "It is an unfinished checkpoint, kept because it hardly uses the question: do not use its answers.",
 }
 
@@ -42,21 +43,22 @@ def table(result: dict) -> str:
 def markdown(name: str, about: dict) -> str:
     """The whole card as Markdown."""
     recipe = about["recipe"]
-    short = Path(name).stem
+    pythia = about.get("family") == "pythia"
+    kind = "Pythia v0.1" if pythia else "Deeper LSTM + normalized CNN"
+    limits = CANNOT.get("pythia" if pythia else Path(name).stem, "")
     lines = [
         f"# {name}",
         "",
-        f"- **Model:** Deeper LSTM + normalized CNN, scene-sized ({len(about['config']['answers'])} answers, "
+        f"- **Model:** {kind}, scene-sized ({len(about['config']['answers'])} answers, "
         f"{len(about['config']['words'])} words, {about['config']['combine']} combine neurons).",
         f"- **Data:** {recipe['scenes']:,} {about['trained_on']}, drawn by `qgc.scenes`; validation "
         f"{recipe['validation']:,}; test scenes come from other seeds.",
-        f"- **CNN labels:** {recipe['labels']}; "
-        + ("fc6 and fc7 hand the detectors' sums through." if recipe["detectors"] else "fc6 and fc7 learnt them too."),
+        _cnn_line(recipe),
         f"- **Seed:** {recipe['seed']}. **Retrain:** `{about['command']}`. "
         f"**Time ({about['time']['device']}):** "
         + ", ".join(f"{k} {v / 60:.1f} min" for k, v in about["time"]["seconds"].items())
         + ".",
-        f"- **Stored as** float16 safetensors, loaded as float64. {CANNOT.get(short, '')}",
+        f"- **Stored as** float16 safetensors, loaded as float64. {limits}",
         "- **Not for photographs.** It has only seen drawn scenes.",
         "",
     ]
@@ -66,3 +68,10 @@ def markdown(name: str, about: dict) -> str:
         if "families" in about.get(split, {}):
             lines += [f"## Held-out accuracy ({split})", "", table(about[split]), ""]
     return "\n".join(lines)
+
+
+def _cnn_line(recipe: dict) -> str:
+    if "cnn" in recipe:
+        return f"- **CNN:** that of `{recipe['cnn']}`, which stays as it is; its 14×14 cells are the regions."
+    head = "fc6 and fc7 hand the detectors' sums through" if recipe["detectors"] else "fc6 and fc7 learnt them too"
+    return f"- **CNN labels:** {recipe['labels']}; {head}."

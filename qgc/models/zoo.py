@@ -17,10 +17,11 @@ from safetensors import SafetensorError
 
 from ..errors import WeightsError
 from .deeper_lstm import DeeperLSTM, DeeperLSTMConfig
+from .pythia import Pythia, PythiaConfig
 from .vqa import VQA
 
 SHIPPED = Path(__file__).with_name("weights")
-FAMILIES = {"deeper-lstm": (DeeperLSTM, DeeperLSTMConfig)}
+FAMILIES = {"deeper-lstm": (DeeperLSTM, DeeperLSTMConfig), "pythia": (Pythia, PythiaConfig)}
 
 
 def names() -> list[str]:
@@ -157,7 +158,7 @@ def save(model: VQA, stem: Path, about: dict, shared_cnn: str | None = None) -> 
             safetensors.torch.save_file(tensors, temporary)
             temporary.chmod(0o644)  # the writer leaves files that only their owner can read
             files[name] = sha256(temporary)
-        about = {"family": "deeper-lstm", "files": files, **about, "config": model.config.as_dict()}
+        about = {"family": _family(model), "files": files, **about, "config": model.config.as_dict()}
         temporary = stem.with_name(f".{stem.name}.json.tmp")
         written[temporary] = stem.with_suffix(".json")
         temporary.write_text(json.dumps(about, indent=1) + "\n")
@@ -168,6 +169,10 @@ def save(model: VQA, stem: Path, about: dict, shared_cnn: str | None = None) -> 
     finally:
         for temporary in written:
             temporary.unlink(missing_ok=True)
+
+
+def _family(model: VQA) -> str:
+    return next(name for name, (kind, _) in FAMILIES.items() if isinstance(model, kind))
 
 
 def _check_same(tensors: dict[str, torch.Tensor], path: Path, checksum: str) -> None:

@@ -1,0 +1,381 @@
+"""Pythia v0.1 (Jiang et al. 2018): two glimpses at the question, attention on the picture, a wide product.
+
+q = [Σ_t α¹_t h_t, Σ_t α²_t h_t]    glimpses at the LSTM's outputs h; α = softmax_t conv2(ReLU(conv1(h)))
+a_r = softmax_r WN(ReLU(WN r) ∘ ReLU(WN q))    attention over the regions r of one kind of image feature
+f = [Σ_r a_r r of the boxes, Σ_r a_r r of the grid]
+u = ReLU(WN q)    question branch
+v = ReLU(WN f)    image branch: it sees the question, through the attention
+A = u ∘ v         the fusion: the layer that the gate of the paper's §3.3 is put on
+y = W_text ReLU(WN A) + W_image ReLU(WN A) + b    answer scores, from two hidden layers of different width
+
+WN is a linear layer with weight normalisation (Salimans and Kingma 2016) with one length for the whole matrix.
+The modules bear the names of the published checkpoint, so that its keys are those of :func:`checkpoint_state`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+
+import torch
+from torch import Tensor, nn
+from torchvision.models.resnet import Bottleneck, ResNet
+
+from ..errors import WeightsError
+from .backbones import SCENES, CNNConfig, VGGLike
+from .text import PAD, UNK, Vocabulary
+from .vqa import VQA
+
+
+@dataclass(frozen=True)
+class ResNetConfig:
+    """Sizes of a ResNet of bottlenecks; the default is ResNet-152 on pictures of 448 px, as Pythia used it."""
+
+    layers: tuple[int, int, int, int] = (3, 8, 36, 3)
+    side: int = 448
+    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
+    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True)
+class PythiaConfig:
+    """Sizes of a Pythia; the defaults are the scene-sized version.
+
+    ``boxes`` is the width of a detector's feature of one box, 0 for a model that reads the grid alone. ``scale``
+    divides the maps F where they become regions: the maps of the scenes' CNN are small numbers.
+    """
+
+    words: tuple[str, ...]
+    answers: tuple[str, ...]
+    embedding: int = 64
+    hidden: int = 128
+    conv1: int = 64
+    glimpses: int = 2
+    attention: int = 256
+    combine: int = 1024
+    text_head: int = 128
+    image_head: int = 512
+    longest: int = 14
+    boxes: int = 0
+    scale: float = 1.0
+    dropout: float = 0.1
+    cnn: CNNConfig | ResNetConfig = field(default=SCENES)
+
+    def as_dict(self) -> dict:
+        """Plain data, for the header of a weights file."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: dict) -> PythiaConfig:
+        """The inverse of :meth:`as_dict` after a round trip through JSON (lists become tuples)."""
+        cnn = {k: tuple(v) if isinstance(v, list | tuple) else v for k, v in data["cnn"].items()}
+        if "blocks" in cnn:
+            cnn["blocks"] = tuple(tuple(b) for b in cnn["blocks"])
+        backbone = CNNConfig(**cnn) if "blocks" in cnn else ResNetConfig(**cnn)
+        return cls(**{**data, "words": tuple(data["words"]), "answers": tuple(data["answers"]), "cnn": backbone})
+
+
+def full_size(words, answers) -> PythiaConfig:
+    """The published configuration: 100 boxes and the 14×14 grid of ResNet-152, 5000 combine neurons.
+
+    ``words`` are the lines of the published vocabulary after its first, ``<unk>``, which is padding as well.
+    """
+    return PythiaConfig(
+        tuple(words), tuple(answers), embedding=300, hidden=1024, conv1=512, attention=5000, combine=5000,
+        text_head=300, image_head=5000, boxes=2048, dropout=0.0, cnn=ResNetConfig(),
+    )  # fmt: skip
+
+
+class OneBlank(Vocabulary):
+    """Words as Pythia numbers them: index 0 is padding and any unknown word alike, the words follow from 1."""
+
+    def __len__(self) -> int:
+        return len(self.words) + 1
+
+    def encode(self, question: str, quiet: bool = False) -> Tensor:
+        """Indices (T,) of a question's words, with the warnings and errors of :meth:`Vocabulary.encode`."""
+        return (super().encode(question, quiet) - UNK).clamp_min(PAD)
+
+
+class WeightNorm(nn.Module):
+    """Weight normalisation with one length for the matrix: W = g V / ‖V‖, ‖V‖ its Frobenius norm (``dim=None``)."""
+
+    def __init__(self, inputs: int, outputs: int):
+        super().__init__()
+        plain = nn.Linear(inputs, outputs)
+        self.bias = plain.bias
+        self.weight_g = nn.Parameter(plain.weight.detach().norm())
+        self.weight_v = plain.weight
+
+    @property
+    def factor(self) -> Tensor:
+        """g / ‖V‖, (): multiplying what comes out by it is cheaper than multiplying the matrix."""
+        return self.weight_g / self.weight_v.norm()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.linear(x, self.weight_v) * self.factor + self.bias
+
+
+class Nonlinear(nn.Module):
+    """ReLU(WN x)."""
+
+    def __init__(self, inputs: int, outputs: int):
+        super().__init__()
+        self.main = nn.Sequential(WeightNorm(inputs, outputs), nn.ReLU())
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.main(x)
+
+
+class Product(nn.Module):
+    """Both sides of ReLU(WN image) ∘ ReLU(WN question)."""
+
+    def __init__(self, image: int, question: int, size: int):
+        super().__init__()
+        self.Fa_image = Nonlinear(image, size)
+        self.Fa_txt = Nonlinear(question, size)
+
+
+class Transform(nn.Module):
+    """The attention's last layer, from the product to one number per region."""
+
+    def __init__(self, size: int):
+        super().__init__()
+        self.lc = WeightNorm(size, 1)
+
+
+class TopDownAttention(nn.Module):
+    """Attention of a question over the regions of a picture."""
+
+    def __init__(self, image: int, question: int, size: int):
+        super().__init__()
+        self.modal_combine = Product(image, question, size)
+        self.transform = Transform(size)
+
+    def asked(self, q: Tensor) -> Tensor:
+        """The question's side times the last layer's weights (..., A); times a region's side it is the logit."""
+        lc = self.transform.lc
+        return self.modal_combine.Fa_txt(q) * (lc.weight_v[0] * lc.factor)
+
+    def forward(self, regions: Tensor, q: Tensor) -> Tensor:
+        """a (B, P, R), adding up to 1 over the regions: regions (B, R, D), P questions a picture q (B, P, Q)."""
+        # WN(image ∘ question) for all pairs in one product, which never holds a pair's vector
+        logits = self.asked(q) @ self.modal_combine.Fa_image(regions).mT + self.transform.lc.bias
+        return logits.softmax(-1)
+
+    def slopes(self, regions: Tensor, q: Tensor) -> Tensor:
+        """∂logit_r/∂r (R, D), for each of the regions (R, D) of one picture and one question q (Q,)."""
+        layer = self.modal_combine.Fa_image.main[0]
+        return (self.asked(q) * (layer(regions) > 0)) @ (layer.weight_v * layer.factor)
+
+
+class ImageEmbedding(nn.Module):
+    """The regions' mean, weighted by attention."""
+
+    def __init__(self, image: int, question: int, size: int):
+        super().__init__()
+        self.image_attention_model = TopDownAttention(image, question, size)
+
+    def forward(self, regions: Tensor, q: Tensor) -> Tensor:
+        """Σ_r a_r r, (B, P, D), of regions (B, R, D) and P questions a picture q (B, P, Q)."""
+        return self.image_attention_model(regions, q) @ regions
+
+
+class QuestionEmbedding(nn.Module):
+    """Words → LSTM → two glimpses."""
+
+    def __init__(self, words: int, config: PythiaConfig):
+        super().__init__()
+        self.longest = config.longest
+        self.embedding = nn.Embedding(words, config.embedding)
+        self.LSTM = nn.LSTM(config.embedding, config.hidden, batch_first=True)
+        self.conv1 = nn.Conv1d(config.hidden, config.conv1, 1)
+        self.conv2 = nn.Conv1d(config.conv1, config.glimpses, 1)
+        self.drop = nn.Dropout(config.dropout)
+
+    def forward(self, w: Tensor) -> Tensor:
+        """q (B, Q) of word embeddings w (B, T, E).
+
+        As published, every question is filled up to ``longest`` words with the blank's embedding, and the glimpses
+        see these too: so q does not depend on how far a batch was padded.
+        """
+        missing = self.longest - w.shape[1]
+        blank = self.embedding.weight[PAD].expand(len(w), missing, -1)
+        h, _ = self.LSTM(torch.cat([w, blank], 1))
+        h = self.drop(h)
+        glimpses = self.conv2(self.conv1(h.mT).relu()).softmax(2)  # (B, glimpses, T)
+        return (glimpses @ h).flatten(1)
+
+
+class Classifier(nn.Module):
+    """Answer scores from two hidden layers, meant to begin at the answers' text and at their pictures."""
+
+    def __init__(self, config: PythiaConfig):
+        super().__init__()
+        self.f_o_text = Nonlinear(config.combine, config.text_head)
+        self.f_o_image = Nonlinear(config.combine, config.image_head)
+        self.linear_text = nn.Linear(config.text_head, len(config.answers))
+        self.linear_image = nn.Linear(config.image_head, len(config.answers))
+
+    def forward(self, A: Tensor) -> Tensor:
+        return self.linear_text(self.f_o_text(A)) + self.linear_image(self.f_o_image(A))
+
+
+class BoxEncoding(nn.Module):
+    """fc7 of the detector, which goes on learning: ReLU(W fc6 + b)."""
+
+    def __init__(self, size: int):
+        super().__init__()
+        self.lc = nn.Linear(size, size)
+
+    def forward(self, boxes: Tensor) -> Tensor:
+        return self.lc(boxes).relu()
+
+
+class ResNetMaps(ResNet):
+    """torchvision's ResNet up to ``layer4``; at 448 px its maps are 2048×14×14. Weights are random until loaded."""
+
+    def __init__(self, config: ResNetConfig):
+        super().__init__(Bottleneck, list(config.layers))
+        self.config = config
+        self.maps = self.fc.in_features
+        del self.fc, self.avgpool
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
+        return self.layer4(self.layer3(self.layer2(self.layer1(x))))
+
+
+class Pythia(VQA):
+    """The model; see the module's docstring for the equations.
+
+    ``cnn`` of the scenes' size is the whole :class:`VGGLike`, so that its file can be shared with a Deeper LSTM;
+    its fc6 and fc7 have no part in Pythia.
+    """
+
+    def __init__(self, config: PythiaConfig):
+        super().__init__()
+        self.config = config
+        self.vocabulary = OneBlank(config.words, config.longest)
+        self.answers = list(config.answers)
+        self.combine = config.combine
+        self.cnn = VGGLike(config.cnn) if isinstance(config.cnn, CNNConfig) else ResNetMaps(config.cnn)
+        question, maps = config.glimpses * config.hidden, self.cnn.maps
+        kinds = [config.boxes, maps] if config.boxes else [maps]
+        encoders = [BoxEncoding(config.boxes)] if config.boxes else []
+        self.image_feature_encode_list = nn.ModuleList([*encoders, nn.Identity()])
+        self.image_embedding_models_list = nn.ModuleList(
+            nn.ModuleList([ImageEmbedding(size, question, config.attention)]) for size in kinds
+        )
+        self.question_embedding_models = nn.ModuleList([QuestionEmbedding(len(self.vocabulary), config)])
+        self.multi_modal_combine = Product(sum(kinds), question, config.combine)
+        self.classifier = Classifier(config)
+        self.drop = nn.Dropout(config.dropout)
+
+    def conv(self, x: Tensor) -> Tensor:
+        return self.cnn(x)
+
+    # -- the question -----------------------------------------------------------------------------
+    def embed(self, tokens: Tensor) -> Tensor:
+        """Word embeddings w (B, T, E)."""
+        return self.question_embedding_models[0].embedding(tokens)
+
+    def encode_words(self, w: Tensor, lengths: Tensor) -> Tensor:
+        """q (B, Q) of word embeddings (B, T, E); ``lengths`` are not needed, since the model sees its padding."""
+        return self.question_embedding_models[0](w)
+
+    def encode_tokens(self, tokens: Tensor, lengths: Tensor) -> Tensor:
+        return self.encode_words(self.embed(tokens), lengths)
+
+    # -- the picture ------------------------------------------------------------------------------
+    def regions(self, F: Tensor) -> Tensor:
+        """The cells of the maps F (B, K, h, w) as regions (B, h·w, K), divided by ``config.scale``."""
+        return F.flatten(2).mT / self.config.scale
+
+    def attention(self, F: Tensor, q: Tensor) -> Tensor:
+        """How much each cell of the grid is attended to, (B, h, w), adding up to 1; to be seen beside Grad-CAM."""
+        model = self.image_embedding_models_list[-1][0].image_attention_model
+        a = model(self.regions(F), q[:, None])
+        return a[:, 0].unflatten(1, F.shape[2:])
+
+    def attended(self, regions: Tensor, q: Tensor, boxes: Tensor | None = None) -> Tensor:
+        """f (B, P, ·): what each of P questions q (B, P, Q) attends to in its picture's regions (B, R, K).
+
+        ``boxes`` (B, N, ``config.boxes``) are a detector's fc6 features. Where the model reads boxes and none are
+        given, their part of f is zero: it then answers by the grid alone, as if the detector had found nothing.
+        """
+        grid = self.image_embedding_models_list[-1][0](regions, q)
+        if not self.config.boxes:
+            return grid
+        if boxes is None:
+            found = grid.new_zeros(*grid.shape[:2], self.config.boxes)
+        else:
+            found = self.image_embedding_models_list[0][0](self.image_feature_encode_list[0](boxes), q)
+        return torch.cat([found, grid], 2)
+
+    def fuse(self, f: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
+        """u = ReLU(WN q) and v = ReLU(WN f), (B, J) each."""
+        return self.multi_modal_combine.Fa_txt(q), self.multi_modal_combine.Fa_image(f)
+
+    def branches(self, F: Tensor, q: Tensor, boxes: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """u and v (B, J); ``boxes`` as in :meth:`attended`. One picture F (1, K, h, w) may meet many questions q."""
+        return self.fuse(self.attended(self.regions(F), q[:, None], boxes)[:, 0], q)
+
+    def classify(self, A: Tensor) -> Tensor:
+        return self.classifier(self.drop(A))
+
+    # -- closed form ------------------------------------------------------------------------------
+    @torch.no_grad()
+    def question_pooled_jacobian(self, F: Tensor, q: Tensor) -> Tensor:
+        """M (J, K) with M_jk = (1/Z) Σ_ij ∂v_j/∂F^k_ij, of one picture F and one question q, by the grid alone.
+
+        v = ReLU(W f + b) has the slope W where it is positive, and f = Σ_r a_r r with a = softmax(logits) has
+
+            Σ_r ∂f/∂r = I + Σ_r a_r (r − f) (∂logit_r/∂r)ᵀ
+
+        in which no matrix has as many rows as there are neurons and regions. r = F / ``config.scale``.
+        """
+        model = self.image_embedding_models_list[-1][0].image_attention_model
+        regions = self.regions(F)
+        a = model(regions, q[:, None])[0, 0]
+        f, r = a @ regions[0], regions[0]
+        pooled = torch.eye(len(f), dtype=f.dtype, device=f.device)
+        pooled += (a[:, None] * (r - f)).mT @ model.slopes(r, q[0])
+        layer = self.multi_modal_combine.Fa_image.main[0]
+        slope = layer.weight_v[:, -len(f) :] * layer.factor  # the grid's part of f comes last
+        v = self.branches(F, q)[1][0]
+        return (v > 0)[:, None] * (slope @ pooled) / (F.shape[2] * F.shape[3] * self.config.scale)
+
+
+# -- the published checkpoint -------------------------------------------------------------------------
+CNN, PARALLEL = "cnn.", "module."
+
+
+def checkpoint_state(model: Pythia, parallel: bool = False) -> dict[str, Tensor]:
+    """The model's tensors under the published names; the CNN, which the checkpoint lacks, is left out.
+
+    ``parallel`` puts ``module.`` before each, as a model trained on several devices was saved.
+    """
+    before = PARALLEL if parallel else ""
+    return {before + k: v for k, v in model.state_dict().items() if not k.startswith(CNN)}
+
+
+def load_checkpoint(model: Pythia, state: Mapping[str, Tensor]) -> None:
+    """Copy a published checkpoint's ``state_dict``, with or without ``module.``, into a model of its size.
+
+    The CNN keeps its weights: the checkpoint was trained on features, and torchvision's ResNet-152 belongs to it.
+
+    Raises
+    ------
+    WeightsError
+        If a name or shape differs; the message says which. Nothing is copied then.
+    """
+    state = {k.removeprefix(PARALLEL): v for k, v in state.items()}
+    own = checkpoint_state(model)
+    wrong = sorted(own.keys() ^ state.keys()) or [k for k in own if own[k].shape != state[k].shape]
+    if wrong:
+        raise WeightsError(
+            f"this is no checkpoint of a Pythia of this size: {len(wrong)} of its names or shapes differ, first "
+            f"{wrong[0]!r}; make the model with full_size and the checkpoint's own words and answers"
+        )
+    model.load_state_dict(state, strict=False)
