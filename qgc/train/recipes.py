@@ -17,9 +17,10 @@ class Recipe:
     each cycle of the convolutions' learning rate, which rises and falls once a cycle; the optimiser starts anew
     with each. ``detectors`` makes the per-location classifier of the labels the last convolution, and lets fc6
     and fc7 hand its sums through; otherwise fc6 and fc7 learn the labels for ``fc_epochs``. ``start`` is that of
-    the question and answer side: ``"original"`` or ``"scaled"`` (see :func:`qgc.train.vqa.start`); ``dropout``
-    is its dropout. The CNN learns from ``scenes``, the question and answer side from ``question_scenes``, with
-    seeds of their own: several models may look through one CNN, as the paper's did.
+    the question and answer side: ``"original"`` or ``"scaled"`` (:func:`qgc.train.vqa.start`); ``dropout`` is its
+    dropout, ``word_noise`` how often its questions are garbled (:func:`qgc.train.vqa.garble`). The CNN learns from
+    ``scenes``, the question and answer side from ``question_scenes``, with seeds of their own: several models may
+    look through one CNN, as the paper's did.
     """
 
     distribution: str
@@ -36,6 +37,7 @@ class Recipe:
     start: str = "original"
     per_scene: int = 8
     dropout: float = 0.5
+    word_noise: float = 0.0
     detectors: bool = False
     batch: int = 64
     seed: int = 0
@@ -53,6 +55,7 @@ RECIPES: dict[str, Recipe] = {
         vqa_lr=5e-3,
         start="scaled",
         dropout=0.1,
+        word_noise=0.5,
         detectors=True,
     ),
 }

@@ -7,6 +7,7 @@ shared by all scenes that ask it.
 from __future__ import annotations
 
 import json
+import re
 import time
 import warnings
 from collections import Counter, defaultdict
@@ -20,7 +21,9 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from ..models.deeper_lstm import DeeperLSTM
+from ..models.text import tokenize
 from ..scenes.questions import HELD_OUT, WORDINGS, word
+from ..scenes.things import KINDS
 from .files import load_state, save_json, save_state
 from .recipes import Recipe
 
@@ -62,6 +65,34 @@ class Asked:
         """A question index for every row; every subject is worded at random, one way a call."""
         draw = rng.integers(0, 1 << 30, len(self.subjects))
         return np.array([self.texts[s][draw[s] % len(self.texts[s])] for s in self.subject[rows]])
+
+
+def frame_words(model: DeeperLSTM) -> np.ndarray:
+    """Indices of words that any question may hold: in the wordings of three families or more, in no thing's name."""
+    families = Counter(
+        w for pool in WORDINGS.values() for w in {w for text in pool for w in tokenize(re.sub(r"{\w+}", " ", text))}
+    )
+    named = {w for k in KINDS.values() for w in tokenize(k.noun)}
+    return np.array([i for w, i in model.vocabulary.index.items() if families[w] >= 3 and w not in named])
+
+
+def garble(tokens: Tensor, lengths: Tensor, often: float, frame: np.ndarray, rng: np.random.Generator) -> list[Tensor]:
+    """Questions with frame words strewn in before, behind and between, or in any order, so that no wording is needed.
+
+    Each happens with probability ``often`` (before, behind) or a half of it (between, shuffled). A model that has
+    only seen a handful of wordings else leans on them, and stumbles over a new one.
+    """
+    found = []
+    for row, length in zip(tokens.numpy(), lengths.numpy(), strict=True):
+        words = row[:length]
+        before, behind, between, shuffled = rng.random(4) < often / np.array([1, 1, 2, 2])
+        if shuffled:
+            words = rng.permutation(words)
+        if between:
+            words = np.insert(words, rng.integers(1, len(words) + 1), rng.choice(frame))
+        parts = [rng.choice(frame, rng.integers(1, 5) * before), words, rng.choice(frame, rng.integers(1, 3) * behind)]
+        found.append(torch.from_numpy(np.concatenate(parts)))
+    return found
 
 
 def question_prior(facts: list[list[tuple]]) -> dict[str, str]:
@@ -172,6 +203,7 @@ def train(model: DeeperLSTM, recipe: Recipe, pooled, facts, val_pooled, val_fact
         optimiser, recipe.vqa_lr, total_steps=recipe.vqa_epochs * steps + 1, pct_start=0.1
     )
 
+    frame = frame_words(model)
     features = [_features(model, data, device) for data in (pooled, val_pooled)]
 
     parts = {"model": model, "optimiser": optimiser, "schedule": schedule}
@@ -194,9 +226,16 @@ def train(model: DeeperLSTM, recipe: Recipe, pooled, facts, val_pooled, val_fact
             rows = asked.of_scenes(chunk, recipe.per_scene, rng)
             where = np.empty(len(facts), np.int64)
             where[chunk] = np.arange(len(chunk))
-            q = torch.from_numpy(asked.worded(rows, rng)).to(device)
+            q = torch.from_numpy(asked.worded(rows, rng))
+            read, long = tokens, lengths
+            if recipe.word_noise:
+                needed, q = q.unique(return_inverse=True)
+                garbled = garble(tokens[needed].cpu(), lengths[needed], recipe.word_noise, frame, rng)
+                read = nn.utils.rnn.pad_sequence(garbled, batch_first=True).to(device)
+                long = torch.tensor([len(g) for g in garbled])
+            q = q.to(device)
             f = features[0][torch.from_numpy(chunk).to(device)]
-            y = scores(model, tokens, lengths, f, torch.from_numpy(where[asked.scene[rows]]).to(device), q)
+            y = scores(model, read, long, f, torch.from_numpy(where[asked.scene[rows]]).to(device), q)
             loss = nn.functional.cross_entropy(y, torch.from_numpy(asked.answer[rows]).to(device))
             optimiser.zero_grad()
             loss.backward()

@@ -215,3 +215,48 @@ def test_training_questions_never_use_a_held_out_wording():
     assert asked.scene.tolist() == held.scene.tolist() and asked.answer.tolist() == held.answer.tolist()
     rows = asked.of_scenes([1, 3])
     assert set(asked.scene[rows]) == {1, 3} and len(rows) == len(all_facts[1]) + len(all_facts[3])
+
+
+def test_garbled_questions_keep_every_word_and_gain_only_frame_words(model):
+    frame = vqa_training.frame_words(model)
+    known = {model.vocabulary.words[i - 2] for i in frame}
+    assert {"the", "is", "what"} <= known and not known & {"color", "doing", "there", "cat", "table"}
+    tokens, lengths = model.vocabulary.batch(["What color is the folding chair?", "Is there a cat?"])
+    rng, seen = np.random.default_rng(0), set()
+    for _ in range(40):
+        for garbled, row, length in zip(
+            vqa_training.garble(tokens, lengths, 0.5, frame, rng), tokens, lengths, strict=True
+        ):
+            added = sorted(garbled.tolist())
+            for word in row[:length].tolist():
+                added.remove(word)
+            assert set(added) <= set(frame.tolist())
+            seen.add(tuple(garbled.tolist()))
+    assert len(seen) > 40
+    untouched = vqa_training.garble(tokens, lengths, 0.0, frame, rng)
+    assert [g.tolist() for g in untouched] == [r[:n].tolist() for r, n in zip(tokens, lengths, strict=True)]
+
+
+def test_detectors_are_handed_through_on_one_scale():
+    recipe = replace(RECIPES["balanced"], labels="unbound")
+    cnn = VGGLike(training.config(recipe).cnn).eval()
+    pooled = np.random.default_rng(0).exponential(2, (50, cnn.maps)).astype(np.float32)
+    cnn_training.hand_through(cnn, pooled)
+    f = cnn.from_pooled(torch.from_numpy(pooled))
+    ratio = f / torch.from_numpy(pooled)
+    assert torch.allclose(ratio, ratio[:1].expand_as(ratio), atol=1e-6)
+    fires = pooled > 0.5
+    sizes = (f.square().sum(0).detach().numpy() / fires.sum(0)) ** 0.5
+    np.testing.assert_allclose(sizes, 1, atol=1e-5)
+
+
+@pytest.mark.parametrize("how", ["original", "scaled"])
+def test_a_scaled_start_tells_questions_apart_where_the_original_hardly_does(model, how):
+    torch.manual_seed(0)
+    fresh = DeeperLSTM(model.config)
+    vqa_training.start(fresh, how)
+    fresh.eval()
+    with torch.no_grad():
+        u = torch.cat([fresh.question_branch(fresh.encode(q)) for q in ("What color is the cake?", "Is there a cat?")])
+    apart = float((u[0] - u[1]).norm() / u.norm())
+    assert (apart > 0.3) == (how == "scaled")
