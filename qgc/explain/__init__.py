@@ -9,9 +9,23 @@ import types
 
 from .explanation import RANKINGS, Explanation, View, explain, normalised
 from .gradcam import gradcam
+from .guided import guided_backprop, guided_gradcam, input_gradient
 from .sensitivity import REDUCTIONS
+from .words import Words
 
-__all__ = ["RANKINGS", "REDUCTIONS", "Explanation", "View", "explain", "gradcam", "normalised"]
+__all__ = [
+    "RANKINGS",
+    "REDUCTIONS",
+    "Explanation",
+    "View",
+    "Words",
+    "explain",
+    "gradcam",
+    "guided_backprop",
+    "guided_gradcam",
+    "input_gradient",
+    "normalised",
+]
 
 
 class _CallableRoom(types.ModuleType):

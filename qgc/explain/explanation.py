@@ -33,24 +33,37 @@ class View:
         self.image = open_image(image)
         self.F: Tensor = vqa.conv(vqa.prepare(self.image)) if F is None else F
         self._M: Tensor | None = None
-        self._v: Tensor | None = None
+
+    @cached_property
+    def _state(self):
+        return self.vqa.image_state(self.F)
+
+    @cached_property
+    def _factors(self) -> tuple[Tensor, Tensor, Tensor]:
+        return self.vqa.jacobian_factors(self.F, self._state)
 
     def branches(self, q: Tensor) -> tuple[Tensor, Tensor]:
         """u and v (1, J); v is kept where the image branch ignores the question."""
         if not hasattr(self.vqa, "pooled_jacobian"):
             return self.vqa.branches(self.F, q)
-        if self._v is None:
-            u, self._v = self.vqa.branches(self.F, q)
-            return u, self._v
-        return self.vqa.question_branch(q), self._v
+        return self.vqa.question_branch(q), self._state.v
 
     def M(self, q: Tensor) -> Tensor:
         """The pooled Jacobian (J, K); shared by all questions where the image branch ignores them."""
         if not hasattr(self.vqa, "pooled_jacobian"):
             return engine.pooled_jacobian(self.vqa, self.F, q)
         if self._M is None:
-            self._M = engine.pooled_jacobian(self.vqa, self.F)
+            left, middle, right = self._factors
+            self._M = left @ (middle @ right)
         return self._M
+
+    def through_M(self, rows: Tensor, q: Tensor) -> Tensor:
+        """rows (N, J) times M, (N, K); a few rows go through M's factors, which costs less than M itself."""
+        few = 8 * len(rows) <= rows.shape[1]
+        if self._M is None and few and hasattr(self.vqa, "jacobian_factors"):
+            left, middle, right = self._factors
+            return rows @ left @ middle @ right
+        return rows @ self.M(q)
 
 
 class Explanation:
@@ -67,11 +80,13 @@ class Explanation:
     """
 
     @torch.no_grad()
-    def __init__(self, view: View, question: str, answer: str | None, rank: str | Tensor, reduce: str):
+    def __init__(
+        self, view: View, question: str, answer: str | None, rank: str | Tensor, reduce: str, q: Tensor | None = None
+    ):
         vqa = view.vqa
         sensitivity.check_reduction(reduce)
         self.vqa, self.view, self.question, self.reduce = vqa, view, question, reduce
-        self.q = vqa.encode(question)
+        self.q = vqa.encode(question) if q is None else q
         u, v = view.branches(self.q)
         self.u, self.v, self.A = u[0], v[0], (u * v)[0]
         self.y = vqa.classify(u * v)[0]
@@ -144,12 +159,12 @@ class Explanation:
 
     def maps(self, ns: Sequence[int] | None = None, *, relu: bool = True) -> Tensor:
         """Maps (len(ns), h, w) for several n, or for every n from 1 to J, (J, h, w), from one pass."""
-        alpha = self._alpha
-        if ns is not None:
-            if not isinstance(ns, Iterable):
-                raise GateError(f"maps takes a list of n, such as [10, 25, 1024], not {ns!r}; map(n) gives one map")
-            rows = [gates.check_n(n, self.vqa.combine) - 1 for n in ns]
-            alpha = alpha[torch.tensor(rows, dtype=torch.long, device=alpha.device)]
+        if ns is None:
+            alpha = self._alpha
+        elif not isinstance(ns, Iterable):
+            raise GateError(f"maps takes a list of n, such as [10, 25, 1024], not {ns!r}; map(n) gives one map")
+        else:
+            alpha = self.view.through_M(gates.top(self.order, list(ns)).to(self.g) * self.g, self.q)
         raw = engine.maps(alpha, self.F)
         return raw.relu() if relu else raw
 
@@ -209,7 +224,12 @@ def explain(vqa, image, question, answer=None, *, rank="sensitivity", reduce: st
     answers = [answer] * len(questions) if answer is None or isinstance(answer, str) else list(answer)
     if len(answers) != len(questions):
         raise AnswerError(f"{len(questions)} questions but {len(answers)} answers; give one answer for each, or None")
-    return [Explanation(view, q, a, rank, reduce) for q, a in zip(questions, answers, strict=True)]
+    if not questions:
+        return []
+    with torch.no_grad():
+        encoded = vqa.encode_all(questions).split(1)
+    rows = zip(questions, answers, encoded, strict=True)
+    return [Explanation(view, question, a, rank, reduce, q) for question, a, q in rows]
 
 
 def normalised(map_: Tensor | np.ndarray) -> np.ndarray:

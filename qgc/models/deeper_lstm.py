@@ -10,6 +10,7 @@ y = Wo A + bo          answer scores
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +18,14 @@ from torch import Tensor, nn
 from .backbones import SCENES, VGG19, CNNConfig, VGGLike
 from .text import Vocabulary
 from .vqa import VQA
+
+
+class ImageState(NamedTuple):
+    """What the head makes of the maps of one picture: fc6 and fc7 before their ReLU (fc,), and v (1, J)."""
+
+    a6: Tensor
+    a7: Tensor
+    v: Tensor
 
 
 @dataclass(frozen=True)
@@ -100,25 +109,39 @@ class DeeperLSTM(VQA):
 
     # -- closed forms -----------------------------------------------------------------------------
     @torch.no_grad()
+    def image_state(self, F: Tensor) -> ImageState:
+        """fc6 and fc7 before their ReLU, and v: one pass through the head, for :meth:`jacobian_factors`."""
+        a6 = self.cnn.fc6(self.cnn.pooled(F))
+        a7 = self.cnn.fc7(a6.relu())
+        return ImageState(a6[0], a7[0], self.image_branch(a7.relu()))
+
+    @torch.no_grad()
+    def jacobian_factors(self, F: Tensor, state: ImageState | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """M of :meth:`pooled_jacobian` as a product of three; between J and K lie the active units of fc7 and fc6.
+
+        The chain rule through the head, layer by layer and through the active units alone; the sum over cells is taken
+        inside fc6 (:meth:`VGGLike.pooled_fc6`), so no gradient ever has a spatial extent. For a few rows g·M it is
+        cheapest to multiply them through the factors and never form M.
+        """
+        a6, a7, v = state or self.image_state(F)
+        f = a7.relu()
+        norm = f.norm().clamp_min(1e-12)
+        on6, on7 = (a6 > 0).nonzero()[:, 0], (a7 > 0).nonzero()[:, 0]
+        d = (f / norm)[on7]
+        left = self.image.weight.index_select(1, on7)  # index_select: three times as fast as weight[:, on7]
+        left = left - (left @ d)[:, None] * d  # through f/‖f‖
+        left *= ((1 - v[0] ** 2) / (norm * F.shape[2] * F.shape[3]))[:, None]
+        middle = self.cnn.fc7.weight.index_select(0, on7).index_select(1, on6)
+        return left, middle, self.cnn.pooled_fc6().index_select(0, on6)
+
+    @torch.no_grad()
     def pooled_jacobian(self, F: Tensor) -> Tensor:
         """M (J, K) with M_jk = (1/Z) Σ_ij ∂v_j/∂F^k_ij, in closed form (book/gate.ipynb, the engine).
 
-        The chain rule through the head, layer by layer; the sum over cells is taken inside fc6
-        (:meth:`VGGLike.pooled_fc6`), so no gradient ever has a spatial extent. Multiplied from the CNN's
-        side, where the matrices are small, and through the active units alone.
+        Multiplied from the CNN's side, where the matrices are small.
         """
-        cnn = self.cnn
-        a6 = cnn.fc6(cnn.pooled(F))[0]
-        a7 = cnn.fc7(a6.relu())
-        f = a7.relu()
-        norm = f.norm().clamp_min(1e-12)
-        direction = f / norm
-        v = (self.image.weight @ direction + self.image.bias).tanh()
-        on6, on7 = (a6 > 0).nonzero()[:, 0], (a7 > 0).nonzero()[:, 0]
-        T = cnn.fc7.weight[on7][:, on6] @ cnn.pooled_fc6()[on6]  # Σ_ij ∂f/∂F_ij, rows of active f
-        d = direction[on7]
-        T = (T - d[:, None] * (d @ T)) / (norm * F.shape[2] * F.shape[3])  # the same of f/‖f‖, over Z
-        return (self.image.weight[:, on7] @ T).mul_((1 - v**2)[:, None])
+        left, middle, right = self.jacobian_factors(F)
+        return left @ (middle @ right)
 
     @torch.no_grad()
     def sensitivity_jacobian(self, u: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:

@@ -8,6 +8,8 @@ y = vqa.classify(u * v)                        # (1, answers), before softmax
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from PIL import Image
@@ -81,6 +83,12 @@ class VQA(nn.Module):
         """The question embedding q (1, Q); unknown words are warned about by name."""
         tokens = self.vocabulary.encode(question)[None].to(self.device)
         return self.encode_tokens(tokens, torch.tensor([tokens.shape[1]]))
+
+    def encode_all(self, questions: Sequence[str]) -> Tensor:
+        """The question embeddings q (B, Q) of several questions, in one batch."""
+        tokens = [self.vocabulary.encode(question) for question in questions]
+        lengths = torch.tensor([len(t) for t in tokens])
+        return self.encode_tokens(nn.utils.rnn.pad_sequence(tokens, batch_first=True).to(self.device), lengths)
 
     def answer_index(self, answer: str) -> int:
         """Index of an answer; AnswerError, with the nearest ones, if the model cannot give it."""

@@ -5,7 +5,7 @@ import pytest
 from qgc.measure import evaluate, similarity
 from qgc.models import card, load, names, zoo
 
-SHIPPED = ("deeper-lstm/balanced", "deeper-lstm/early", "deeper-lstm/natural")
+SHIPPED = ("deeper-lstm/balanced", "deeper-lstm/early", "deeper-lstm/natural", "pythia/natural")
 
 
 @pytest.fixture(scope="module", params=SHIPPED)

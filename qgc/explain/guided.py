@@ -1,0 +1,169 @@
+"""Gradients with respect to the picture: plain, guided backpropagation and guided Grad-CAM (paper §3.1).
+
+Guided backpropagation (Springenberg et al. 2015) changes the way back through every ReLU. With ``a`` the ReLU's
+input and ``R`` the gradient that arrives at its output, it hands back
+
+    plain:   R · [a > 0]             guided:   R · [a > 0] · [R > 0].
+
+The forward pass never changes, so no layer is replaced. The ReLUs are found where they act, in the graph that
+automatic differentiation builds from the picture to the score: a module, ``F.relu``, ``tensor.relu()`` (fc6 and fc7)
+and the in-place kinds are all the same node there. *All* ReLUs between picture and score are guided, those of fc6 and
+fc7 too; the tanh of the image branch is no ReLU and stays as it is. Cutting off by ``clamp`` or ``maximum`` is not
+seen as a ReLU.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.autograd.function import BackwardCFunction
+from torch.autograd.graph import Node
+
+from ..errors import QGCError
+from .explanation import Explanation
+
+RELU = "ReluBackward"
+OTHER_RECTIFIERS = ("LeakyRelu", "Prelu", "Rrelu", "Elu", "Celu", "Gelu", "Silu", "Mish", "Softplus", "Hardtanh",
+                    "Hardswish", "Threshold")  # fmt: skip
+
+
+@dataclass
+class ReLU:
+    """One ReLU in a backward pass: ``open`` (a > 0), the gradient that ``arrived`` and the one that ``left``."""
+
+    open: Tensor
+    arrived: Tensor
+    left: Tensor
+
+
+class WayBack:
+    """The way back from an answer's score to the picture, with its ReLUs found (paper §3.1).
+
+    Parameters
+    ----------
+    explanation : what :func:`qgc.explain` gave: picture, question and answer.
+
+    Attributes
+    ----------
+    relus : :class:`ReLU` list of the last :meth:`gradient`, from the picture to the answer.
+    """
+
+    def __init__(self, explanation: Explanation):
+        vqa = explanation.vqa
+        self._x = vqa.prepare(explanation.image).requires_grad_()  # so that frozen weights do not matter
+        with torch.enable_grad():
+            u, v = vqa.branches(vqa.conv(self._x), explanation.q.detach())
+            self._y = vqa.classify(u * v)[0, vqa.answer_index(explanation.answer)]
+        self.relus: list[ReLU] = []
+        self._nodes = steps(self._y)
+
+    def gradient(self, guided: bool = False) -> Tensor:
+        """∂y_a/∂x (3, H, W) by the plain or the guided rule (Springenberg et al. 2015), per unit of the model's input.
+
+        Not normalised, with its sign.
+
+        Raises
+        ------
+        QGCError
+            If ``guided``, and there is no ReLU on the way or a step could hide one (:func:`check_guidable`).
+        """
+        if guided:
+            check_guidable(self._nodes)
+        met: list[ReLU] = []
+
+        def note(node: Node):
+            def hook(left: tuple[Tensor], arrived: tuple[Tensor]) -> tuple[Tensor]:
+                passed = left[0].clamp(min=0) if guided else left[0]
+                met.append(ReLU(node._saved_result > 0, arrived[0], passed))
+                return (passed,)
+
+            return hook
+
+        handles = [node.register_hook(note(node)) for node in self._nodes if node.name().startswith(RELU)]
+        try:
+            (gradient,) = torch.autograd.grad(self._y, self._x, retain_graph=True)
+        finally:
+            for handle in handles:
+                handle.remove()
+        self.relus = met[::-1]
+        return gradient[0]
+
+
+def steps(y: Tensor) -> set[Node]:
+    """All steps that a gradient of ``y`` can take back, as automatic differentiation keeps them (paper §3.1)."""
+    nodes, waiting = set(), [y.grad_fn]
+    while waiting:
+        node = waiting.pop()
+        if node is not None and node not in nodes:
+            nodes.add(node)
+            waiting += [before for before, _ in node.next_functions]
+    return nodes
+
+
+def check_guidable(nodes: set[Node]) -> None:
+    """Whether guided backpropagation (Springenberg et al. 2015) can do on this way what its name says.
+
+    Warns of other rectifiers (GELU, leaky ReLU, …): the guided rule is not defined there, they stay plain.
+
+    Raises
+    ------
+    QGCError
+        If there is no ReLU, or a custom or compiled step could hide one: the result would be a plain gradient in
+        disguise.
+    """
+    names = {node.name() for node in nodes}
+    hidden = {n.name() for n in nodes if isinstance(n, BackwardCFunction)} | {n for n in names if "jit::" in n}
+    if hidden:
+        raise QGCError(
+            f"guided backpropagation cannot look into {', '.join(sorted(hidden))}, a custom or compiled step; "
+            "use the model as plain modules, uncompiled and without checkpointing"
+        )
+    if not any(name.startswith(RELU) for name in names):
+        raise QGCError(
+            "there is no ReLU between the picture and the answer, so guided backpropagation would be the plain "
+            "gradient; use input_gradient"
+        )
+    others = sorted(name for name in names if name.startswith(OTHER_RECTIFIERS))
+    if others:
+        warnings.warn(f"guided backpropagation leaves {', '.join(others)} as they are: no ReLU", stacklevel=2)
+
+
+def input_gradient(explanation: Explanation) -> Tensor:
+    """∂y_a/∂x (3, H, W), the plain gradient of the answer's score with respect to the picture (paper §3.1).
+
+    Per unit of the model's input, that is of (RGB/255 − mean)/std; with its sign, not normalised.
+    """
+    return WayBack(explanation).gradient()
+
+
+def guided_backprop(explanation: Explanation) -> Tensor:
+    """Guided backpropagation (3, H, W) of the answer's score (Springenberg et al. 2015, reference [4] of paper §3.1).
+
+    The units of :func:`input_gradient`; every ReLU on the way hands back only what is positive.
+
+    Raises
+    ------
+    QGCError
+        If no ReLU can be found on the way (:func:`check_guidable`).
+    """
+    return WayBack(explanation).gradient(guided=True)
+
+
+def guided_gradcam(explanation: Explanation, n: int | None = None, fine: Tensor | None = None) -> Tensor:
+    """Guided Grad-CAM (3, H, W): guided backpropagation times the enlarged map (Selvaraju et al. 2019).
+
+    ``n`` gates the map (paper §3.3; None is the original Grad-CAM), not the guided backpropagation, which ``fine``
+    hands in where it is known already. The map is enlarged bilinearly, as the overlays show it.
+
+    Raises
+    ------
+    GateError
+        If n is out of range. QGCError, as :func:`guided_backprop`.
+    """
+    map_ = explanation.map(n)
+    fine = guided_backprop(explanation) if fine is None else fine
+    large = torch.nn.functional.interpolate(map_[None, None], fine.shape[1:], mode="bilinear", align_corners=False)
+    return fine * large[0, 0]
