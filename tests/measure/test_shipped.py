@@ -40,7 +40,6 @@ def test_accuracy_is_what_the_card_says(shipped):
     assert found["all"]["accuracy"] == pytest.approx(recorded, abs=error)
 
 
-@pytest.mark.xfail(reason="the balanced checkpoint falls short of its goal: its card says by how much", strict=True)
 def test_balanced_is_right():
     families = card("deeper-lstm/balanced")["test"]["families"]
     print({k: round(v["accuracy"], 4) for k, v in families.items()})
