@@ -1,4 +1,4 @@
-"""The command line: ``python -m qgc explain|train|evaluate|bench``, each with ``--help``."""
+"""The command line: ``python -m qgc explain|train|evaluate|measure|bench|ledger``, each with ``--help``."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def main(argv: list[str] | None = None) -> int:
     args = _parser().parse_args(argv)
     warnings.showwarning = lambda message, *_, **__: print(f"note: {message}", file=sys.stderr)
     try:
-        args.run(args)
+        status = args.run(args)
     except QGCError as error:
         print(f"qgc: {error}", file=sys.stderr)
         return 2
@@ -29,7 +29,7 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("\nqgc: interrupted; run the same command again to go on", file=sys.stderr)
         return 130
-    return 0
+    return status or 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -50,8 +50,8 @@ def _parser() -> argparse.ArgumentParser:
 
     train = commands.add_parser("train", help="train a model from nothing")
     kinds = train.add_subparsers(required=True, metavar="data")
-    scenes = kinds.add_parser("scenes", help="a scene-sized Deeper LSTM: natural, balanced or early")
-    scenes.add_argument("name", choices=["natural", "balanced", "early"])
+    scenes = kinds.add_parser("scenes", help="a scene-sized Deeper LSTM (natural, balanced, early) or Pythia")
+    scenes.add_argument("name", choices=["natural", "balanced", "early", "pythia"])
     scenes.add_argument("--out", type=Path, help="the run's folder (default: runs/NAME); a killed run goes on there")
     scenes.add_argument("--cache", type=Path, default=Path("cache"), help="where rendered scenes are kept")
     scenes.add_argument("--device", default="cpu")
@@ -71,9 +71,25 @@ def _parser() -> argparse.ArgumentParser:
 
     bench = commands.add_parser("bench", help="how fast rendering and the engine are, and how exact")
     bench.add_argument("--model", default=DEFAULT)
-    bench.add_argument("--scenes", type=int, default=100, help="scenes to render for the timing")
+    bench.add_argument("--scenes", type=int, default=100, help="scenes to render, or to compare ten maps each on")
+    bench.add_argument("--peers", action="store_true", help="beside pytorch-grad-cam and Captum instead")
+    bench.add_argument("--record", action="store_true", help="with --peers: write book/results/peers.json")
     bench.add_argument("--json", action="store_true")
     bench.set_defaults(run=_bench)
+
+    measure = commands.add_parser("measure", help="does the map follow the question? the whole protocol, resumable")
+    measure.add_argument("--runs", type=Path, default=Path("runs"), help="where the other training seeds lie")
+    measure.add_argument("--out", type=Path, default=Path("book/results"), help="receives measure.json and .npz")
+    measure.add_argument("--workers", type=int, default=2)
+    measure.add_argument("--device", default="cpu")
+    measure.add_argument("--check", action="store_true", help="measure a random sample again and compare")
+    measure.add_argument("--json", action="store_true")
+    measure.set_defaults(run=_measure)
+
+    ledger = commands.add_parser("ledger", help="set ours beside every figure and table of the paper, with a verdict")
+    ledger.add_argument("--check", action="store_true", help="write nothing; compare with what is stored")
+    ledger.add_argument("--json", action="store_true")
+    ledger.set_defaults(run=_ledger)
     return parser
 
 
@@ -109,6 +125,9 @@ def _explain(args) -> None:
 
 
 def _train_scenes(args) -> None:
+    if args.name == "pythia":
+        _train_pythia(args)
+        return
     from dataclasses import replace
 
     from .measure.early import question_blind
@@ -129,6 +148,22 @@ def _train_scenes(args) -> None:
     stem = export(model, args.name, about, folder)
     print(f"wrote {stem}.json and its weights; try: python -m qgc evaluate "
           f"{f'deeper-lstm/{args.name}' if args.install else f'{stem}.json'}")  # fmt: skip
+
+
+def _train_pythia(args) -> None:
+    from dataclasses import replace
+
+    from .models import zoo
+    from .train.pythia import export, train_pythia
+    from .train.recipes import PYTHIA
+    from .train.run import card_of
+
+    recipe = replace(PYTHIA, seed=args.seed)
+    run = args.out or Path("runs") / ("pythia" if args.seed == 0 else f"pythia-seed{args.seed}")
+    model = train_pythia(recipe, run, args.cache, args.device, args.workers)
+    stem = export(model, card_of("pythia", recipe, run), zoo.SHIPPED if args.install else run)
+    print(f"wrote {stem}.json and its weights; try: python -m qgc evaluate "
+          f"{'pythia/natural' if args.install else f'{stem}.json'}")  # fmt: skip
 
 
 def _evaluate(args) -> None:
@@ -154,6 +189,11 @@ def _evaluate(args) -> None:
 
 
 def _bench(args) -> None:
+    if args.peers:
+        _bench_peers(args)
+        return
+    if args.record:
+        raise QGCError("--record goes with --peers; of the other figures nothing is stored")
     from .measure.bench import bench
 
     found = bench(args.model, args.scenes)
@@ -162,3 +202,64 @@ def _bench(args) -> None:
         return
     for name, row in found.items():
         print(f"{name:58s} {row['value']:>12.4g} {row['unit']:4s}  (bound: {row['bound']})")
+
+
+def _bench_peers(args) -> None:
+    from .measure import peers
+
+    found = peers.compare(args.model, args.scenes, peers.RESULTS if args.record else None)
+    print(json.dumps(found, indent=1, ensure_ascii=False) if args.json else peers.table(found))
+
+
+def _measure(args) -> int:
+    from .measure import run, summary
+    from .measure.protocol import ARMS
+
+    if args.check:
+        faults = summary.check(args.out)
+        print(json.dumps({"faults": faults}) if args.json else "\n".join(faults) or "the sample agrees")
+        return int(bool(faults))
+    options = {"arms": ARMS, "workers": args.workers, "device": args.device}
+    chunks = [run.measure(split, args.runs, args.runs / "measure", **options) for split in ("validation", "test")]
+    tables, arrays = summary.summarise(*chunks, ARMS)
+    paths = [str(run.where(arm, args.runs)) for arm in ARMS]
+    tables = {"about": summary.about(ARMS, paths, "python -m qgc measure", args.device), **tables}
+    summary.write(args.out, tables, arrays)
+    if args.json:
+        print(json.dumps(tables, ensure_ascii=False))
+        return 0
+    for name, arm in tables["arms"].items():
+        print(f"\n{name}: {arm['pairs']} pairs of {arm['scenes']} scenes, {arm['seeds']} seed(s)")
+        for row in arm["table"]:
+            g = row["grounding"]
+            print(f"  {row['method']:36s} {row['n'] or '':>5}  {g['value']:.3f} [{g['low']:.3f}, {g['high']:.3f}]")
+    print(f"\nwrote {args.out / 'measure.json'}")
+    return 0
+
+
+def _ledger(args) -> int:
+    from .paper import equations, ledger, ledger_links
+    from .show import ledger as shown
+
+    root = ledger_links.checkout()
+    sources = ledger.Sources()
+    fresh = ledger.compute(sources)
+    stored, faults = fresh, []
+    if args.check:
+        stored = ledger.read()
+        faults = ledger.drift(stored, fresh)
+    else:
+        shown.draw(sources, root)
+        shown.write(fresh, root)
+    faults += [*ledger.faults(stored, root), *shown.stale(stored, root), *equations.faults(root=root)]
+    rows = len(ledger.row_ids())
+    good = sum(not any(fault.startswith(f"{row}:") for fault in faults) for row in ledger.row_ids())
+    counts = ledger.summary(stored)
+    if args.json:
+        numbers = {"rows": rows, "in_order": good, "verdicts": counts, "equations": len(equations.EQUATIONS)}
+        print(json.dumps({**numbers, "faults": faults}, indent=1, ensure_ascii=False))
+    else:
+        print(*faults, sep="\n", end="\n" * bool(faults))
+        print(f"{good} of {rows} rows are in order; " + ", ".join(f"{v}: {n}" for v, n in counts.items()))
+        print(f"{len(equations.EQUATIONS)} equations; {len(faults)} faults")
+    return int(args.check and bool(faults))

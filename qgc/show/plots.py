@@ -18,10 +18,14 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Normalize
+from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure, FigureBase
+from matplotlib.font_manager import FontProperties
+from matplotlib.patches import Rectangle
+from matplotlib.textpath import TextPath
 from PIL import Image
 from scipy import ndimage
+from torch import Tensor
 
 from .. import paper as printed
 from ..errors import ImageError
@@ -34,6 +38,8 @@ from .pixels import compose, enlarge_mask, pale, share_of_maximum
 from .style import CYCLE, FAINT, HEAT_BAR, INK, MUTED, OUTLINES, PAGE, PALETTE, SMALL, Sheet, styled
 
 SIDE = 448  # pixels at which pictures are shown
+WORDS_LEFT = 112.0  # points: the margin of a question's words, right of their heading
+WORD_TINT = LinearSegmentedColormap.from_list("qgc-words", ["white", PALETTE["sky"]])  # black text is read on all of it
 
 
 # -- maps over scenes -----------------------------------------------------------------------------
@@ -463,3 +469,162 @@ def _headed(explanations) -> dict[str, Explanation]:
 
 def _root(ax: Axes) -> Figure:
     return ax.get_figure(root=True)
+
+
+# -- words ----------------------------------------------------------------------------------------
+@styled
+def question_words(shares: Mapping[str, pd.Series], marked: Sequence[int | None] = ()) -> Figure:
+    """The words of questions, each tinted by its share of ∂A/∂w and with the share below (paper §5).
+
+    Parameters
+    ----------
+    shares : heading → :meth:`qgc.explain.Words.shares`, a block each. The darkest tint is the largest share of all.
+    marked : for each block the position of a word that gets a frame, for example ``asked.content``, or None.
+    """
+    marks = [*marked, *[None] * (len(shares) - len(marked))]
+    most = max(series.max() for series in shares.values())
+    lines = [_word_boxes(series, WORDS_LEFT, 72 * PAGE - 12) for series in shares.values()]
+    height = 50 * sum(map(len, lines)) + 32
+    sheet = Sheet(PAGE, height / 72)
+    sheet.set_layout_engine("none")
+    ax = sheet.add_axes((0, 0, 1, 1), xlim=(0, 72 * PAGE), ylim=(height, 0))  # in points, from the top left
+    ax.set_axis_off()
+    top = 8.0
+    for (heading, series), mark, rows in zip(shares.items(), marks, lines, strict=True):
+        ax.text(WORDS_LEFT - 10, top + 12, textwrap.fill(heading, 15), fontsize=10.5, ha="right", va="center")
+        for row in rows:
+            for position, x, wide in row:
+                share, edge = float(series.iloc[position]), (INK, 2.0) if position == mark else (FAINT, 0.8)
+                ax.add_patch(Rectangle((x, top), wide, 24, fc=WORD_TINT(share / most), ec=edge[0], lw=edge[1]))
+                ax.text(x + wide / 2, top + 12, series.index[position], fontsize=12, ha="center", va="center")
+                ax.text(x + wide / 2, top + 33, f"{100 * share:.0f}", fontsize=SMALL, ha="center", va="center")
+            top += 50
+    framed = "; framed: the content word" if any(m is not None for m in marks) else ""
+    ax.text(WORDS_LEFT, height - 14, f"each word's share of ∂A/∂w in %{framed}", fontsize=10, color=MUTED, va="center")
+    return sheet
+
+
+def _word_boxes(series: pd.Series, left: float, right: float) -> list[list[tuple[int, float, float]]]:
+    """Lines of (position, left, width) in points: words set like text between two margins."""
+    font, lines, x = FontProperties(family="DejaVu Sans"), [[]], left
+    for position, word in enumerate(series.index):
+        wide = TextPath((0, 0), word, size=12, prop=font).get_extents().width + 16
+        if lines[-1] and x + wide > right:
+            lines.append([])
+            x = left
+        lines[-1].append((position, x, wide))
+        x += wide + 7
+    return lines
+
+
+# -- sweeps over n --------------------------------------------------------------------------------
+@styled
+def gate_sweep(
+    panels: Mapping[str, tuple[Sequence[float], np.ndarray]],
+    marked: Sequence[int] = (),
+    ylabel: str = "own share − other share",
+    columns: int = 3,
+) -> Figure:
+    """A number for every n, beside random rankings of the neurons (paper Figs 78–101; book/examples.ipynb).
+
+    Parameters
+    ----------
+    panels : title → (the gate's J values, n = 1 … J; the same of R random rankings, (R, J)). nan is left out.
+    marked : values of n that get a vertical line, for example the paper's.
+    """
+    rows = -(-len(panels) // columns)
+    sheet = Sheet(PAGE, 1.75 * rows + 0.85)
+    grid = sheet.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    for ax in grid.flat[len(panels) :]:
+        ax.set_axis_off()
+    for ax, (title, (gate, random)) in zip(grid.flat, panels.items(), strict=False):
+        n = np.arange(1, len(gate) + 1)
+        low, middle, high = np.nanpercentile(np.asarray(random), (5, 50, 95), axis=0)
+        band = ax.fill_between(n, low, high, color=FAINT, alpha=0.55, lw=0)
+        (line,) = ax.plot(n, middle, color=MUTED, lw=1, ls="--")
+        (curve,) = ax.plot(n, gate, color=CYCLE[0], lw=1.5)
+        ax.axhline(0, color=INK, lw=0.7)
+        for k in marked:
+            ax.axvline(k, color=CYCLE[1], lw=1.2, ls=":")
+        ax.set_title(title, fontsize=10)
+        ax.set(xscale="log", xlim=(1, len(gate)))
+        ax.set_xticks([k for k in (1, 10, 100, len(gate)) if k <= len(gate)])
+        ax.set_xticklabels([str(int(k)) for k in ax.get_xticks()])
+        ax.minorticks_off()
+    sheet.supxlabel("n, neurons that the gradient may pass", fontsize=10.5)
+    sheet.supylabel(ylabel, fontsize=10.5)
+    names = ["the gate, ranked by ∂A/∂q", "random rankings: median", "their middle 90 %"]
+    sheet.legend([curve, line, band], names, loc="outside upper center", ncols=3, frameon=False, fontsize=SMALL)
+    return sheet
+
+
+# -- gradients at the picture ---------------------------------------------------------------------
+@styled
+def gradients(rows: Mapping[str, Mapping[str, Tensor]], scene: Scene | None = None) -> Figure:
+    """Gradients with respect to the picture, as pictures around grey (Springenberg et al. 2015; paper §3.1).
+
+    Parameters
+    ----------
+    rows : heading of a row → title → (3, H, W). Mid-grey is zero; brighter in a colour is positive, darker negative.
+        Each is divided by its own 99.5th percentile of |gradient|, for display only.
+    scene : the scene, to be shown first in every row.
+    """
+    columns = max(map(len, rows.values())) + (scene is not None)
+    side = PAGE / columns
+    sheet = Sheet(PAGE, len(rows) * (side + 0.62))
+    parts = np.atleast_1d(sheet.subfigures(len(rows), 1))
+    for part, (heading, row) in zip(parts, rows.items(), strict=True):
+        grid = part.subplots(1, columns, squeeze=False)[0]
+        part.suptitle(heading, fontsize=10.5)
+        for ax in grid:
+            ax.set_axis_off()
+        if scene is not None:
+            _show(grid[0], scene.render(SIDE))
+            grid[0].set_axis_on()
+            grid[0].set_title("the scene", fontsize=SMALL)
+        for ax, (title, gradient) in zip(grid[scene is not None :], row.items(), strict=False):
+            values = np.moveaxis(gradient.cpu().double().numpy(), 0, 2)
+            scale = np.percentile(np.abs(values), 99.5) or 1.0
+            ax.set_axis_on()
+            _show(ax, Image.fromarray((255 * np.clip(0.5 + values / (2 * scale), 0, 1)).astype(np.uint8)))
+            ax.set_title(title, fontsize=SMALL)
+    return sheet
+
+
+# -- maps from several sources --------------------------------------------------------------------
+@styled
+def map_rows(rows: Mapping[str, Mapping[str, Tensor]], scene: Scene, things: Sequence[str | None] = ()) -> Figure:
+    """Maps from several sources side by side over one scene, a row for each question (paper Figs 7–22).
+
+    Parameters
+    ----------
+    rows : heading of a row → title → map (h, w), without negative values.
+    things : for each row the thing that is asked about, to be outlined, or None.
+    """
+    asked = [*things, *[None] * (len(rows) - len(things))]
+    columns = 1 + max(map(len, rows.values()))
+    side = PAGE / columns
+    sheet = Sheet(PAGE, len(rows) * (side + 0.5) + 0.75)
+    *parts, foot = sheet.subfigures(len(rows) + 1, 1, height_ratios=[*[side + 0.5] * len(rows), 0.75])
+    picture = scene.render(SIDE)
+    ground = pale(picture)
+    for k, (part, (heading, row)) in enumerate(zip(parts, rows.items(), strict=True)):
+        part.suptitle(heading, fontsize=10.5)
+        grid = part.subplots(1, columns)
+        _show(grid[0], picture)
+        grid[0].set_title("the scene", fontsize=SMALL)
+        for ax in grid[1 + len(row) :]:
+            ax.set_axis_off()
+        for ax, (title, map_) in zip(grid[1:], row.items(), strict=False):
+            share = share_of_maximum(map_, (SIDE, SIDE))
+            _show(ax, Image.fromarray(compose(ground, share)))
+            ax.set_title(title if share is not None else f"{title}: empty", fontsize=SMALL)
+        if asked[k] is not None:
+            colour = OUTLINES[asked.index(asked[k]) % len(OUTLINES)]  # a thing that is asked about twice keeps its own
+            for ax in grid[: 1 + len(row)]:
+                _outline(ax, scene.masks[asked[k]], colour, 0.7)
+    blank, bar, blank_too = foot.subplots(1, 3, width_ratios=(1, 5, 1))
+    blank.set_axis_off()
+    blank_too.set_axis_off()
+    _colour_bar(foot, cax=bar)
+    return sheet
