@@ -22,7 +22,7 @@ from torch import Tensor
 from torch.autograd.function import BackwardCFunction
 from torch.autograd.graph import Node
 
-from ..errors import QGCError
+from ..errors import ImageError, QGCError
 from .explanation import Explanation
 
 RELU = "ReluBackward"
@@ -45,17 +45,26 @@ class WayBack:
     Parameters
     ----------
     explanation : what :func:`qgc.explain` gave: picture, question and answer.
+    start : another way back from the same :class:`View`, whose pass through the convolutions is used again.
 
     Attributes
     ----------
     relus : :class:`ReLU` list of the last :meth:`gradient`, from the picture to the answer.
+
+    Raises
+    ------
+    ImageError
+        If ``start`` is of another view.
     """
 
-    def __init__(self, explanation: Explanation):
-        vqa = explanation.vqa
-        self._x = vqa.prepare(explanation.image).requires_grad_()  # so that frozen weights do not matter
+    def __init__(self, explanation: Explanation, start: WayBack | None = None):
+        vqa, self.view = explanation.vqa, explanation.view
+        if start is not None and start.view is not self.view:
+            raise ImageError("this way back starts at another View; explain both questions with the same one")
         with torch.enable_grad():
-            u, v = vqa.branches(vqa.conv(self._x), explanation.q.detach())
+            self._x = start._x if start else vqa.prepare(explanation.image).requires_grad_()  # weights may be frozen
+            self._F = start._F if start else vqa.conv(self._x)
+            u, v = vqa.branches(self._F, explanation.q.detach())
             self._y = vqa.classify(u * v)[0, vqa.answer_index(explanation.answer)]
         self.relus: list[ReLU] = []
         self._nodes = steps(self._y)

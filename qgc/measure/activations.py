@@ -62,6 +62,9 @@ def difference(a: Tensor, b: Tensor) -> dict[str, float]:
 def compare(a: Explanation, b: Explanation) -> pd.DataFrame:
     """Two explanations by one model, layer by layer (paper §3.1, (a) and (b)): :func:`difference` of each.
 
+    Explain them one at a time: the questions of a list are encoded in one batch, which may round the last bit
+    differently, and then nothing after the question is ``equal``.
+
     Returns
     -------
     DataFrame
@@ -128,7 +131,7 @@ def passage(e: Explanation) -> pd.DataFrame:
 
 
 def passage_changes(a: Explanation, b: Explanation) -> pd.DataFrame:
-    """Whether two explanations of one picture pass the same places of the ReLUs (paper §3.1: "the sign of the …").
+    """Whether two explanations of one view pass the same places of the ReLUs (paper §3.1: "the sign of the …").
 
     Returns
     -------
@@ -139,11 +142,11 @@ def passage_changes(a: Explanation, b: Explanation) -> pd.DataFrame:
 
     Raises
     ------
-    QGCError
-        If they are of two models.
+    ImageError
+        If they are of two views.
     """
-    _check_one_model(a, b)
-    ways, rows = (WayBack(a), WayBack(b)), []
+    first, rows = WayBack(a), []
+    ways = first, WayBack(b, first)
     for rule in ("plain", "guided"):
         for way in ways:
             way.gradient(guided=rule == "guided")
@@ -156,9 +159,12 @@ def passage_changes(a: Explanation, b: Explanation) -> pd.DataFrame:
 
 
 # -- does guided backpropagation explain? ---------------------------------------------------------
-def pictures(e: Explanation) -> dict[str, Tensor]:
-    """What each of :data:`METHODS` shows for one answer (Eq. 2; Springenberg et al. 2015; Selvaraju et al. 2019)."""
-    way = WayBack(e)
+def pictures(e: Explanation, way: WayBack | None = None) -> dict[str, Tensor]:
+    """What each of :data:`METHODS` shows for one answer (Eq. 2; Springenberg et al. 2015; Selvaraju et al. 2019).
+
+    ``way`` is the explanation's :class:`~qgc.explain.guided.WayBack` where there is one already.
+    """
+    way = WayBack(e) if way is None else way
     plain, fine = way.gradient(), way.gradient(guided=True)
     return dict(zip(METHODS, (plain, fine, e.map(), guided_gradcam(e, fine=fine)), strict=True))
 
@@ -181,9 +187,10 @@ def dependence(vqa, scenes: Iterable[Scene]) -> pd.DataFrame:
         view = View(vqa, scene)
         first, second = explain(vqa, view, [pair.first.question, pair.second.question], pair.answer)
         other = explain(vqa, view, first.question, _next_best(first))
-        drawn.append(pictures(first))
-        rows += _likeness(drawn[-1], pictures(second), scene=number, changed="question")
-        rows += _likeness(drawn[-1], pictures(other), scene=number, changed="answer")
+        way = WayBack(first)
+        drawn.append(pictures(first, way))
+        for changed, e in (("question", second), ("answer", other)):
+            rows += _likeness(drawn[-1], pictures(e, WayBack(e, way)), scene=number, changed=changed)
     for number in range(1, len(drawn)):
         rows += _likeness(drawn[number], drawn[number - 1], scene=number, changed="scene")
     return pd.DataFrame(rows)

@@ -186,7 +186,9 @@ def merged(shapes: Sequence[Shape]) -> list[Shape]:
 
     for s in shapes:
         line = _outline(s) if s.opacity == 1 and (s.fill is None or s.stroke is None) else None
-        joins = line is not None and data and paint(s) == paint(out[-1]) and not isinstance(s.fill or s.stroke, Gradient)
+        joins = (
+            line is not None and data and paint(s) == paint(out[-1]) and not isinstance(s.fill or s.stroke, Gradient)
+        )
         if not joins:
             flush()
             out.append(s)

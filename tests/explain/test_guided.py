@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from qgc.errors import GateError, QGCError
+from qgc.errors import GateError, ImageError, QGCError
 from qgc.explain import View, explain
 from qgc.explain.guided import WayBack, guided_backprop, guided_gradcam, input_gradient
 from qgc.scenes.situations import situation
@@ -105,6 +105,18 @@ def test_nothing_is_left_behind(small_model, explained):
     assert not torch.equal(way.gradient(guided=True), plain)
     assert torch.equal(way.gradient(), plain) and torch.equal(input_gradient(explained), plain)
     assert all(p.grad is None and not p.requires_grad for p in small_model.parameters())
+
+
+def test_ways_back_may_share_the_convolutions(small_model, explained):
+    other = explain(small_model, explained.view, "Is there a cat?", "no")
+    way = WayBack(explained)
+    before = way.gradient(guided=True)
+    shared = WayBack(other, way)
+    assert torch.equal(shared.gradient(), input_gradient(other)) and len(shared.relus) == len(way.relus)
+    assert torch.equal(shared.gradient(guided=True), guided_backprop(other))
+    assert torch.equal(way.gradient(guided=True), before) and torch.equal(before, guided_backprop(explained))
+    with pytest.raises(ImageError, match="another View"):
+        WayBack(of(small_model, explained), way)
 
 
 def test_weights_may_learn_or_be_frozen(changeable, explained):

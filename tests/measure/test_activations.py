@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from qgc.errors import QGCError
+from qgc.errors import ImageError, QGCError
 from qgc.explain import View, explain
 from qgc.measure import activations as measured
 from qgc.scenes.situations import situation
@@ -18,8 +18,8 @@ def three(small_model):
     """One picture: a question, another with the same answer, and the first with another answer."""
     scene = situation("couple")
     view = View(small_model, scene)
-    first, second = explain(small_model, view, scene.questions[:2], "sitting")
-    return first, second, explain(small_model, view, scene.questions[0], "standing")
+    asked = [(scene.questions[0], "sitting"), (scene.questions[1], "sitting"), (scene.questions[0], "standing")]
+    return tuple(explain(small_model, view, *ask) for ask in asked)  # a list would be encoded as one batch
 
 
 @pytest.fixture(scope="module")
@@ -125,6 +125,7 @@ def test_the_cascade_goes_down_to_the_last_convolution(small_model, scenes):
 
 def test_two_models_are_not_compared(small_model, model, three):
     other = explain(model, three[0].image, three[0].question, "sitting")
-    for compare in (measured.compare, measured.passage_changes):
-        with pytest.raises(QGCError, match="two models"):
-            compare(three[0], other)
+    with pytest.raises(QGCError, match="two models"):
+        measured.compare(three[0], other)
+    with pytest.raises(ImageError, match="another View"):
+        measured.passage_changes(three[0], other)

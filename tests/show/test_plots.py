@@ -5,6 +5,7 @@ import itertools
 import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -98,6 +99,8 @@ FIGURES = {
     "contact sheet": lambda e, s: plots.contact_sheet([sample(k) for k in range(5)]),
     "named contact sheet": lambda e, s: plots.contact_sheet([s, qgc.scene("skateboarder")] * 2, columns=4),
     "trace": lambda e, s: plots.training_trace(trace()),
+    "words": lambda e, s: plots.question_words({"a": pd.Series([0.1, 0.9], index=["what", "sink"])}, [1]),
+    "gradients": lambda e, s: plots.gradients({"a question": {"plain": torch.ones(3, 224, 224)}}, scene=s),
     "distribution": lambda e, s: plots.distribution(
         {"deeper-lstm/natural": [0.1, 0.4, np.nan, 0.5], "null: shuffled questions": [0.8, 0.9]},
         [row.value for row in paper.SPEARMAN],
