@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -37,20 +36,10 @@ def thing_shapes(t: Thing) -> list[Shape]:
 
 def place_shapes(scene: Scene) -> list[Shape]:
     """The shapes of the place, in pixels."""
-    pen = Pen()
+    pen = Pen(grid=True)
     tones = {part: paint(colour, _stream(scene.seed, 5, i)) for i, (part, colour) in enumerate(scene.tones.items())}
     PLACES[scene.place].draw(pen, tones, _stream(scene.seed, 6), scene.horizon)
-    # What runs along the pixel grid needs no anti-aliasing, and is painted twice as fast without.
-    return merged([replace(s, crisp=True) if _along_the_grid(s) else s for s in pen.shapes])
-
-
-def _along_the_grid(s: Shape) -> bool:
-    if s.transform or "rx" in s.geometry:
-        return False
-    if s.tag == "polyline":
-        (x0, y0), *rest = (p.split(",") for p in s.geometry[8:-1].split())
-        return len(rest) == 1 and (x0 == rest[0][0] or y0 == rest[0][1])
-    return s.tag == "rect"
+    return merged(pen.shapes)
 
 
 def _halves(scene: Scene) -> list[Shape]:
