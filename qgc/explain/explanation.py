@@ -73,6 +73,7 @@ class Explanation:
     ----------
     question, answer : what is explained. predicted : the answer that the model would give.
     u, v, A : (J,) question branch, image branch, combine layer. y : (answers,) scores.
+    c : (J,) ∂y_a/∂A_j = Wo[a, j].
     g : (J,) ∂y_a/∂v_j = Wo[a, j] u_j, what carries the question into the map (book/gate.ipynb).
     F : (1, K, h, w) the maps that Grad-CAM weighs.
     scores : (J,) what the neurons are ranked by; sensitivity unless another ranking was asked for.
@@ -94,7 +95,8 @@ class Explanation:
         self.predicted = vqa.answers[int(self.y.argmax())]
         self.answer = self.predicted if answer is None else vqa.answers[vqa.answer_index(answer)]
         self._a = vqa.answers.index(self.answer)
-        self.g = self._score_gradient(self.A) * self.u
+        self.c = self._score_gradient(self.A)
+        self.g = self.c * self.u
         if isinstance(rank, str):
             if rank not in RANKINGS:
                 raise GateError(f"unknown ranking {rank!r}; choose one of {', '.join(RANKINGS)}, or give scores (J,)")

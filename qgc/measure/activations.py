@@ -37,8 +37,7 @@ def gradients(e: Explanation) -> dict[str, Tensor]:
     For A = u ∘ v and a linear classifier: ∂y_a/∂A = Wo[a], ∂y_a/∂u = Wo[a] ∘ v, ∂y_a/∂v = Wo[a] ∘ u = g. Then
     α (Eq. 1) and L = Σ_k α_k F^k (Eq. 2, before the ReLU).
     """
-    c = e._score_gradient(e.A)
-    return {"∂y/∂A": c, "∂y/∂u": c * e.v, "∂y/∂v": e.g, "α": e.g @ e.M, "L": e.map(relu=False)}
+    return {"∂y/∂A": e.c, "∂y/∂u": e.c * e.v, "∂y/∂v": e.g, "α": e.g @ e.M, "L": e.map(relu=False)}
 
 
 def difference(a: Tensor, b: Tensor) -> dict[str, float]:

@@ -18,13 +18,13 @@ import torch
 from torch import Tensor
 
 from ..explain import View, explain
-from ..explain.engine import pooled_jacobian
+from ..explain.gates import ranking
 from ..explain.words import Words
 from ..scenes import Scene
 from ..scenes.questions import every_question
 from .localise import MEASURES, TIE, cell_weights
 from .protocol import DRAWS, GRID, PAIRS
-from .rankings import COMMON, GATE_FREE, RANKINGS, Asked, neuron_maps, running, running_without_common
+from .rankings import COMMON, GATE_FREE, RANKINGS, Asked, running, running_without_common
 from .similarity import Pair, same_answer_pairs
 
 GATES = (*RANKINGS, COMMON)
@@ -87,7 +87,7 @@ def measure_pair(subject: Subject, view: View, pair: Pair, closely: bool = True)
     asked = []
     for ask in asks:
         e = explain(vqa, view, ask.question, pair.answer)
-        asked.append((e, Asked.of(e, _neuron_maps(view, e.q), subject.word(view, ask.question))))
+        asked.append((e, Asked.of(e, subject.word(view, ask.question))))
     masks = [pair.scene.masks[a.thing] for a in asks]
     grid = tuple(view.F.shape[2:])
     inside = [cell_weights(m, grid, view.F)[0] for m in masks]
@@ -100,11 +100,11 @@ def measure_pair(subject: Subject, view: View, pair: Pair, closely: bool = True)
         b = asked[1 - k][1]
         weights = torch.stack([inside[k], inside[1 - k], anywhere], 1)
         own_maps = a.g[:, None] * a.P
-        orders = {name: _order(score(a, b)) for name, score in RANKINGS.items()}
+        orders = {name: ranking(score(a, b)) for name, score in RANKINGS.items()}
         first = next(iter(RANKINGS))
         gated = torch.stack(
             [running(own_maps, o).relu_() @ weights for o in orders.values()]
-            + [running_without_common(own_maps, orders[first], _order(RANKINGS[first](b, a))).relu_() @ weights]
+            + [running_without_common(own_maps, orders[first], ranking(RANKINGS[first](b, a))).relu_() @ weights]
         )
         by_chance = _random(own_maps, subject.joins.roll(k * DRAWS // 2, 0))  # the partner's random gates are others
         mean_u = getattr(subject, "mean_u", a.u * torch.nan)
@@ -144,24 +144,12 @@ def measure_pair(subject: Subject, view: View, pair: Pair, closely: bool = True)
     return found
 
 
-def _neuron_maps(view: View, q: Tensor) -> Tensor:
-    if not hasattr(view.vqa, "pooled_jacobian"):
-        return neuron_maps(pooled_jacobian(view.vqa, view.F, q), view.F)
-    if not hasattr(view, "neuron_maps"):
-        view.neuron_maps = neuron_maps(view.M(q), view.F)
-    return view.neuron_maps
-
-
 def _random(own_maps: Tensor, joins: Tensor) -> Tensor:
     # Maps (draws, grid, h·w) of random gates, after the ReLU: each neuron is added where it joins, then summed up.
     steps = own_maps.new_zeros(len(joins), len(GRID), own_maps.shape[1])
     for step, where in zip(steps, joins, strict=True):
         step.index_add_(0, where, own_maps)
     return steps.cumsum(1).relu_()
-
-
-def _order(scores: Tensor) -> Tensor:
-    return torch.sort(scores, descending=True, stable=True).indices
 
 
 def _shares(sums: Tensor) -> Tensor:

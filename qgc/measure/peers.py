@@ -29,10 +29,10 @@ from ..files import write_whole
 from ..models import VQA, DeeperLSTM, card, load
 from ..models.deeper_lstm import full_size
 from ..scenes import Scene, sample
+from .bench import FIRST_SCENE
 
 RESULTS = Path("book/results/peers.json")
 NEEDED = {"captum": "captum", "pytorch_grad_cam": "grad-cam"}  # module: package
-FIRST_SCENE = 30_000_000
 QUESTIONS = 4
 NS = (1, 10, 15, 20, 25, 30, 35, 40, 45, 50, 100, 200, 300, 400, 500, 750, 1000, 1024)  # the paper's 17, and 1
 BATCH = 8

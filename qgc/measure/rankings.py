@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..explain import Explanation, engine
+from ..explain import REDUCTIONS, Explanation, engine
 from ..explain.sensitivity import reduce_rows, sensitivity
 
 
@@ -40,18 +40,18 @@ class Asked:
     answer: int
 
     @classmethod
-    def of(cls, e: Explanation, P: Tensor, word: Tensor | None = None) -> Asked:
-        """From an explanation, and the maps of its single neurons."""
+    def of(cls, e: Explanation, word: Tensor | None = None) -> Asked:
+        """From an explanation."""
         vqa = e.vqa
-        reduced = {r: sensitivity(vqa, e.F, e.q, e.u[None], e.v[None], r) for r in ("l2", "sum", "abs-sum")}
+        reduced = {r: sensitivity(vqa, e.F, e.q, e.u[None], e.v[None], r) for r in REDUCTIONS}
         if hasattr(vqa, "sensitivity_jacobian"):
             ones = torch.ones_like(e.v)
             factor, rows = vqa.sensitivity_jacobian(e.u, ones)
             question = factor.abs() * reduce_rows(rows, "l2")
         else:
             question = reduced["l2"] / e.v.abs().clamp_min(1e-12)
-        c = e._score_gradient(e.A)
-        return cls(e.u, e.v, c, e.g, reduced, question, word, P, e.F, e.q, vqa.answers.index(e.answer))
+        P = neuron_maps(e.M, e.F)
+        return cls(e.u, e.v, e.c, e.g, reduced, question, word, P, e.F, e.q, vqa.answers.index(e.answer))
 
 
 def neuron_maps(M: Tensor, F: Tensor) -> Tensor:
@@ -102,9 +102,6 @@ def running_without_common(own: Tensor, order: Tensor, partner: Tensor) -> Tenso
     joins = rank.amax(0)
     common = torch.zeros_like(own).index_add_(0, joins, own).cumsum(0)
     return running(own, order) - common
-
-
-GateFree = Callable[[Asked, Asked, Tensor, Callable], Tensor]
 
 
 def _hires(a: Asked, vqa, c: Tensor | None = None) -> Tensor:

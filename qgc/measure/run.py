@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -68,19 +67,22 @@ def fingerprint(paths: Sequence[str]) -> str:
     return digest.hexdigest()[:12]
 
 
-_subjects: dict[str, grounding.Subject] = {}
+_device = "cpu"  # of this worker
+_subjects: dict[str, tuple[grounding.Subject, str]] = {}
 
 
 def _start(device: str) -> None:
+    global _device
     keep_freed_memory()
     torch.set_num_threads(1)
-    os.environ["QGC_MEASURE_DEVICE"] = device
+    _device = device
 
 
-def _subject(path: str) -> grounding.Subject:
+def _subject(path: str) -> tuple[grounding.Subject, str]:
+    # A model, loaded once a worker, and which CNN it looks through: the checksum of a shared file, or its own path.
     if path not in _subjects:
-        device = os.environ.get("QGC_MEASURE_DEVICE", "cpu")
-        _subjects[path] = grounding.Subject(zoo.load(path, device=device, dtype=torch.float32))
+        shared = "".join(sorted(checksum for file, checksum in zoo.card(path)["files"].items() if "cnn" in file))
+        _subjects[path] = grounding.Subject(zoo.load(path, device=_device, dtype=torch.float32)), shared or path
     return _subjects[path]
 
 
@@ -93,8 +95,7 @@ def measure_scene(split: str, distribution: str, index: int, arms: Sequence[tupl
         return found
     maps: dict[str, torch.Tensor] = {}
     for name, path in arms:
-        subject = _subject(path)
-        eyes = json.dumps(sorted(v for k, v in zoo.card(path)["files"].items() if "cnn" in k)) or path
+        subject, eyes = _subject(path)
         view = View(subject.vqa, scene, maps.get(eyes))
         maps[eyes] = view.F
         found[name] = [grounding.measure_pair(subject, view, p, index % CLOSELY == 0) for p in pairs]

@@ -150,6 +150,7 @@ def sanity_rows(
     encoder = encoder_parts(vqa)
     models = [("encoder", d, started_anew(vqa, encoder, s)) for d, s in enumerate(seeds)]
     if isinstance(vqa, DeeperLSTM):
+        view.M(bank.q[:1])  # whatever the question: worked out here, all views of the same picture share it
         models += [("encoder and Wq", d, started_anew(vqa, [*encoder, "question"], s)) for d, s in enumerate(seeds)]
     views = [(control, draw, _same_picture(view, model)) for control, draw, model in models]
     steps = cascades[rng.integers(len(cascades))] if cascades else []
@@ -181,11 +182,8 @@ def _same_picture(view: View, model) -> View:
 def _cascade_view(view: View, model) -> View:
     # F is kept while no convolution has started anew; v and M are not.
     kept = {id(p) for p in view.vqa.cnn.features.parameters()}
-    if any(id(p) not in kept for p in model.cnn.features.parameters()):
-        return View(model, view.image)
-    other = _same_picture(view, model)
-    other._v = other._M = None
-    return other
+    anew = any(id(p) not in kept for p in model.cnn.features.parameters())
+    return View(model, view.image, None if anew else view.F)
 
 
 def _maps(view: View, texts: Sequence[str], answer: str, ns: Sequence[int]) -> Tensor:
