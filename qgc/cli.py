@@ -56,7 +56,12 @@ def _parser() -> argparse.ArgumentParser:
     scenes.add_argument("--cache", type=Path, default=Path("cache"), help="where rendered scenes are kept")
     scenes.add_argument("--device", default="cpu")
     scenes.add_argument("--workers", type=int, default=2, help="processes that render scenes")
-    scenes.add_argument("--seed", type=int, default=0, help="of the question and answer side; the CNN stays the same")
+    scenes.add_argument(
+        "--seed",
+        type=int,
+        default=0,
+        help="of the question and answer side; any but 0 looks through the shipped model's CNN",
+    )
     scenes.add_argument("--install", action="store_true", help="write the weights into the package, to be shipped")
     scenes.set_defaults(run=_train_scenes)
 
@@ -138,8 +143,8 @@ def _train_scenes(args) -> None:
     base = "natural" if args.name == "early" else args.name
     recipe = replace(RECIPES[base], question_seed=args.seed)
     run = args.out or Path("runs") / (base if args.seed == 0 else f"{base}-seed{args.seed}")
-    cnn_run = run if args.out else Path("runs") / base
-    model = train_scenes(recipe, run, args.cache, args.device, args.workers, cnn_run)
+    eyes = f"deeper-lstm/{base}" if args.seed else ""
+    model = train_scenes(recipe, run, args.cache, args.device, args.workers, eyes)
     about = card_of(args.name, recipe, run)
     if args.name == "early":
         step, trace = question_blind(model, run)

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import importlib
-import io
 import pkgutil
 import sys
 
 import numpy as np
-import resvg_py
 from PIL import Image
 
 import qgc.scenes.things as things
 from qgc.scenes.palette import COLOURS, paint
+from qgc.scenes.render import painted
 from qgc.scenes.svg import hexcolour
 
 
@@ -31,7 +30,7 @@ def picture(kind, colour, seed, side=220, **pose) -> Image.Image:
         f'<rect x="{-span}" y="{-h - span}" width="{3 * span}" height="{3 * span}" fill="{ground}"/>'
         f"{body}</svg>"
     )
-    return Image.open(io.BytesIO(bytes(resvg_py.svg_to_bytes(svg_string=svg)))).convert("RGB")
+    return Image.fromarray(painted(svg, side))
 
 
 def main(out: str, names: list[str]) -> None:

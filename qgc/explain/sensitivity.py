@@ -6,6 +6,8 @@ neuron and does not say how it reduced the row to it; three reductions are offer
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -58,8 +60,13 @@ def sensitivity(vqa, F: Tensor, q: Tensor, u: Tensor, v: Tensor, reduce: str = "
     Uses the model's closed form (a factor per neuron times a constant row) where it has one, and
     :func:`jacobian` otherwise; the two agree to rounding (tested).
     """
-    if hasattr(vqa, "sensitivity_jacobian"):
-        factor, rows = vqa.sensitivity_jacobian(u[0], v[0])
-        constant = reduce_rows(rows, reduce)
-        return factor * constant if reduce == "sum" else factor.abs() * constant
-    return reduce_rows(jacobian(vqa, F, q), reduce)
+    return reductions(vqa, F, q, u, v, (reduce,))[reduce]
+
+
+def reductions(vqa, F: Tensor, q: Tensor, u: Tensor, v: Tensor, which: Sequence[str] = REDUCTIONS) -> dict[str, Tensor]:
+    """Several reductions of ∂A/∂q (paper §3.2) from one Jacobian: reduction → (J,), as :func:`sensitivity` has them."""
+    if not hasattr(vqa, "sensitivity_jacobian"):
+        rows = jacobian(vqa, F, q)
+        return {r: reduce_rows(rows, r) for r in which}
+    factor, rows = vqa.sensitivity_jacobian(u[0], v[0])
+    return {r: (factor if r == "sum" else factor.abs()) * reduce_rows(rows, r) for r in which}

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..explain import REDUCTIONS, Explanation, engine
-from ..explain.sensitivity import reduce_rows, sensitivity
+from ..explain import Explanation, engine
+from ..explain.sensitivity import reduce_rows, reductions
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Asked:
     def of(cls, e: Explanation, word: Tensor | None = None) -> Asked:
         """From an explanation."""
         vqa = e.vqa
-        reduced = {r: sensitivity(vqa, e.F, e.q, e.u[None], e.v[None], r) for r in REDUCTIONS}
+        reduced = reductions(vqa, e.F, e.q, e.u[None], e.v[None])
         if hasattr(vqa, "sensitivity_jacobian"):
             ones = torch.ones_like(e.v)
             factor, rows = vqa.sensitivity_jacobian(e.u, ones)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import io
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 import resvg_py
+import thorvg_python as thorvg
 from PIL import Image
 
+from ..errors import SceneError
 from .palette import paint
 from .svg import Pen, Shape, merged, radial
 from .things import KINDS, PLACES
@@ -101,17 +104,41 @@ def document(scene: Scene, side: int = 224, ids: dict[tuple[str, str | None], in
     )
 
 
-def _rasterise(svg: str, crisp: bool = False) -> np.ndarray:
-    """RGB pixels (H, W, 3) uint8 of an SVG document."""
-    png = resvg_py.svg_to_bytes(
-        svg_string=svg, skip_system_fonts=True, shape_rendering="crisp_edges" if crisp else "geometric_precision"
-    )
-    return np.asarray(Image.open(io.BytesIO(bytes(png))).convert("RGB"))
+@cache
+def _engine() -> thorvg.Engine:
+    return thorvg.Engine(threads=0)
+
+
+def painted(svg: str, side: int = 224) -> np.ndarray:
+    """RGB pixels (side, side, 3) uint8 of an SVG document for the eye: anti-aliased, on an opaque ground.
+
+    ThorVG paints a scene eight times as fast as resvg, which has crisp edges for the masks (:func:`flat`).
+    """
+    engine = _engine()
+    canvas, picture = thorvg.SwCanvas(engine), thorvg.Picture(engine)
+    try:
+        canvas.set_target(side, side)
+        if picture.load_data(svg.encode(), "svg", None, True) != thorvg.Result.SUCCESS:
+            raise SceneError("the renderer cannot read this scene's SVG document")
+        picture.set_size(side, side)
+        canvas.add(picture)
+        canvas.update()
+        canvas.draw(True)
+        canvas.sync()
+        return np.ctypeslib.as_array(canvas.buffer_arr).view(np.uint8).reshape(side, side, 4)[..., :3].copy()
+    finally:
+        canvas.destroy()
+
+
+def flat(svg: str) -> np.ndarray:
+    """RGB pixels (H, W, 3) uint8 of a flat document: every pixel has the colour of what covers its centre."""
+    png = resvg_py.svg_to_bytes(svg_string=svg, skip_system_fonts=True, shape_rendering="crisp_edges")
+    return np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
 
 
 def picture(scene: Scene, side: int = 224) -> Image.Image:
     """The scene as an RGB picture: SVG, then a smooth light field, then noise, from the scene's seed."""
-    pixels = _rasterise(document(scene, side)).astype(np.float32)
+    pixels = painted(document(scene, side), side).astype(np.float32)
     rng = _stream(scene.seed, 7)
     across, down = rng.uniform(-0.07, 0.07, 2)
     level, warmth = rng.uniform(0.93, 1.05), rng.uniform(-0.025, 0.025)
@@ -125,7 +152,7 @@ def picture(scene: Scene, side: int = 224) -> Image.Image:
 def masks(scene: Scene) -> dict[str, np.ndarray]:
     """Visible-pixel masks, name → bool (224, 224); see :attr:`Scene.masks`."""
     ids: dict[tuple[str, str | None], int] = {}
-    number = _rasterise(document(scene, ids=ids), crisp=True)[..., 0]
+    number = flat(document(scene, ids=ids))[..., 0]
     found: dict[str, np.ndarray] = {}
     for (name, part), i in ids.items():
         here = number == i

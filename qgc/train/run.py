@@ -38,14 +38,15 @@ def config(recipe: Recipe | None = None) -> DeeperLSTMConfig:
     return DeeperLSTMConfig(words, ANSWERS, dropout=recipe.dropout, cnn=cnn)
 
 
-def train_scenes(recipe: Recipe, run: Path, cache: Path, device="cpu", workers: int = 2, cnn_run=None) -> DeeperLSTM:
+def train_scenes(recipe: Recipe, run: Path, cache: Path, device="cpu", workers: int = 2, eyes="") -> DeeperLSTM:
     """Train a scene-sized Deeper LSTM by ``recipe``; returns the best epoch's model.
 
-    ``run`` receives checkpoints and traces; ``cache`` the rendered scenes, shared between runs. ``cnn_run`` is
-    the folder of a run whose CNN is to be used (or made): by default this run's own.
+    ``run`` receives checkpoints and traces; ``cache`` the rendered scenes, shared between runs. With ``eyes``, the name
+    of a shipped model, only the question and answer side is trained, and looks through that model's CNN; what the CNN
+    makes of the scenes is then kept beside ``run``, for the other seeds.
     """
     keep_freed_memory()
-    cnn_run = cnn_run or run
+    cnn_run = run.with_name(f"cnn-{_eyes(eyes)[:12]}") if eyes else run
     for folder, part in ((cnn_run, replace(recipe, question_seed=0)), (run, recipe)):
         folder.mkdir(parents=True, exist_ok=True)
         _same_recipe(part, folder)
@@ -55,18 +56,27 @@ def train_scenes(recipe: Recipe, run: Path, cache: Path, device="cpu", workers: 
         val = SceneSet(cache, recipe.distribution, "validation", recipe.validation, workers)
     torch.manual_seed(recipe.seed)
     model = DeeperLSTM(config(recipe))
-    with stage(cnn_run, "convolutions", device):
-        _fit_cnn(recipe, model.cnn, train, cnn_run, device)
+    if eyes:
+        model.cnn.load_state_dict(zoo.load(eyes, dtype=torch.float32).cnn.state_dict())
+    else:
+        with stage(cnn_run, "convolutions", device):
+            _fit_cnn(recipe, model.cnn, train, cnn_run, device)
     with stage(cnn_run, "features", device):
         pooled = cnn_training.pooled_maps(model.cnn, asked, cnn_run / "pooled-train.npy", device)
         val_pooled = cnn_training.pooled_maps(model.cnn, val, cnn_run / "pooled-validation.npy", device)
-    with stage(cnn_run, "fc6, fc7", device):
-        cnn_training.pretrain_fc(recipe, model.cnn, pooled, asked.facts, cnn_run, device)
+    if not eyes:
+        with stage(cnn_run, "fc6, fc7", device):
+            cnn_training.pretrain_fc(recipe, model.cnn, pooled, asked.facts, cnn_run, device)
     with stage(run, "questions", device):
         vqa_training.train(model, recipe, pooled, asked.facts, val_pooled, val.facts, run, device)
     model.load_state_dict(torch.load(run / "best.pt", map_location="cpu", weights_only=True))
     save_json(run / "question_prior.json", vqa_training.question_prior(asked.facts))
     return model.eval()
+
+
+def _eyes(name: str) -> str:
+    # The checksum of a shipped model's CNN: what it makes of the scenes is of no use to another.
+    return next(checksum for file, checksum in zoo.card(name)["files"].items() if "cnn" in file)
 
 
 @contextmanager
@@ -100,10 +110,11 @@ def card_of(name: str, recipe: Recipe, run: Path) -> dict:
     """What a finished run says about itself, for the model's card."""
     trace = json.loads((run / "trace.json").read_text())
     best = max(trace, key=lambda row: row["all"])
+    seed = getattr(recipe, "question_seed", 0)
     return {
         "trained_on": f"abstract scenes, {recipe.distribution}",
         "distribution": recipe.distribution,
-        "command": f"python -m qgc train scenes {name}",
+        "command": f"python -m qgc train scenes {name}" + (f" --seed {seed}" if seed else ""),
         "recipe": recipe.__dict__,
         "time": json.loads((run / "time.json").read_text()),
         "validation": best,

@@ -48,7 +48,11 @@ INK: RGB = (40, 30, 30)
 
 # Outlines of the hair, per style and view, around the centre of the head. "back" lies behind the
 # body, "front" over face and shoulders. Side views look to the right.
-CROWN_RIM = "M-14,-12 C-8,-17.5 8,-17.5 14,-12 C12,-24 -12,-24 -14,-12Z"
+# An arch is two curves: ThorVG measures a gradient's box by the ends of curves, and an arch of one curve has no height.
+CROWN_RIM = (
+    "M-14,-12 C-11,-14.75 -5.5,-16.125 0,-16.125 C5.5,-16.125 11,-14.75 14,-12 "
+    "C13,-18 6.5,-21 0,-21 C-6.5,-21 -13,-18 -14,-12Z"
+)
 CROWN_DOWN = "M-18,5 C-23,-29 23,-29 18,5 C15,4 14,1 12,2 C6,6 -6,6 -12,2 C-14,1 -15,4 -18,5Z"
 HAIR_BACK = {
     ("short", "up"): "M-17,1 C-20,-26 20,-26 17,1Z",
@@ -107,7 +111,7 @@ HAIR_FRONT = {
 BUN = {"front": (0, -26, 9.0), "side": (-19, -17, 9.0), "up": (0, -20, 6.0), "down": (0, -17, 9.5)}
 
 FACE = {
-    "front": "M-16,-4 C-16,-25 16,-25 16,-4 C16,8 10,19 0,19 C-10,19 -16,8 -16,-4Z",
+    "front": "M-16,-4 C-16,-14.5 -8,-19.75 0,-19.75 C8,-19.75 16,-14.5 16,-4 C16,8 10,19 0,19 C-10,19 -16,8 -16,-4Z",
     "side": (
         "M3,-20.5 C12,-20.5 15.5,-14 15.5,-7 L15.5,-3.5 L21,3.5 C22,6 19.5,6.5 17,6.5 C16,8 18.5,9 17.8,10.5 "
         "C18,12 16.5,12.5 16,13.5 C17,17.5 13,20 8,19.5 C2,19 -3,16 -6,12 C-15,10 -19,2 -18,-6 C-17,-15 -8,-21 3,-20.5Z"
@@ -477,8 +481,9 @@ def _hat(pen: Pen, look: Look, view: str) -> None:
     if view != "down":
         pen.ellipse(*bobble, 5.6, None, tone.light, tone.line, 1.0)
     top = -36 if view == "down" else -31
+    low, high = (brim + top) / 2, (brim + 3 * top) / 4
     pen.path(
-        f"M-18,{brim} C-20,{top} 20,{top} 18,{brim} Q0,{brim - 3} -18,{brim}Z",
+        f"M-18,{brim} C-19,{low} -9.5,{high} 0,{high} C9.5,{high} 19,{low} 18,{brim} Q0,{brim - 3} -18,{brim}Z",
         linear(tone.light, tone.base, tone.dark, angle=0),
         tone.line,
         1.0,
