@@ -217,16 +217,21 @@ def _bench_peers(args) -> None:
 
 
 def _measure(args) -> int:
-    from .measure import run, summary
+    from .measure import run, stages, summary
     from .measure.protocol import ARMS
+    from .paper import SPEARMAN
 
     if args.check:
         faults = summary.check(args.out)
         print(json.dumps({"faults": faults}) if args.json else "\n".join(faults) or "the sample agrees")
         return int(bool(faults))
     options = {"arms": ARMS, "workers": args.workers, "device": args.device}
-    chunks = [run.measure(split, args.runs, args.runs / "measure", **options) for split in ("validation", "test")]
+    folder = args.runs / "measure"
+    chunks = [run.measure(split, args.runs, folder, **options) for split in ("validation", "test")]
+    other = {stage: stages.measure(stage, folder, **options) for stage in stages.STAGES}
     tables, arrays = summary.summarise(*chunks, ARMS)
+    more, more_arrays = stages.summarise(other, [row.value for row in SPEARMAN])
+    tables, arrays = tables | more, arrays | more_arrays
     paths = [str(run.where(arm, args.runs)) for arm in ARMS]
     tables = {"about": summary.about(ARMS, paths, "python -m qgc measure", args.device), **tables}
     summary.write(args.out, tables, arrays)

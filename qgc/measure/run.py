@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,13 +54,30 @@ def where(arm: Arm, runs: Path) -> str | None:
     return str(card) if card.exists() else None
 
 
-def fingerprint(paths: Sequence[str]) -> str:
+def located(arms: Sequence[Arm], runs: Path) -> dict[Arm, str]:
+    """:func:`where` of all arms.
+
+    Raises
+    ------
+    QGCError
+        If a model of the protocol is missing; the message says which commands train it.
+    """
+    found = {arm: where(arm, runs) for arm in arms}
+    if missing := [arm.name for arm, path in found.items() if path is None]:
+        seeds = " && ".join(
+            f"python -m qgc train scenes natural --seed {name[-1]}" for name in missing if "seed" in name
+        )
+        raise QGCError(f"these models are missing: {', '.join(missing)}" + (f"; train them: {seeds}" if seeds else ""))
+    return {arm: path for arm, path in found.items() if path}
+
+
+def fingerprint(paths: Sequence[str], code: Sequence[str] = CODE) -> str:
     """A short hash of the models' checksums and of the code that measures."""
     digest = hashlib.sha256()
     for path in paths:
         digest.update(json.dumps(sorted(zoo.card(path)["files"].items())).encode())
     home = Path(__file__).resolve().parents[1]
-    for name in CODE:
+    for name in code:
         for file in sorted((home / name).rglob("*.py")) if (home / name).is_dir() else [home / name]:
             if file.exists():
                 digest.update(file.read_bytes())
@@ -78,8 +95,8 @@ def _start(device: str) -> None:
     _device = device
 
 
-def _subject(path: str) -> tuple[grounding.Subject, str]:
-    # A model, loaded once a worker, and which CNN it looks through: the checksum of a shared file, or its own path.
+def subject(path: str) -> tuple[grounding.Subject, str]:
+    """A model, loaded once a worker, and which CNN it looks through: the checksum of a shared file, or its own path."""
     if path not in _subjects:
         shared = "".join(sorted(checksum for file, checksum in zoo.card(path)["files"].items() if "cnn" in file))
         _subjects[path] = grounding.Subject(zoo.load(path, device=_device, dtype=torch.float32)), shared or path
@@ -95,10 +112,10 @@ def measure_scene(split: str, distribution: str, index: int, arms: Sequence[tupl
         return found
     maps: dict[str, torch.Tensor] = {}
     for name, path in arms:
-        subject, eyes = _subject(path)
-        view = View(subject.vqa, scene, maps.get(eyes))
+        subject_, eyes = subject(path)
+        view = View(subject_.vqa, scene, maps.get(eyes))
         maps[eyes] = view.F
-        found[name] = [grounding.measure_pair(subject, view, p, index % CLOSELY == 0) for p in pairs]
+        found[name] = [grounding.measure_pair(subject_, view, p, index % CLOSELY == 0) for p in pairs]
     return found
 
 
@@ -132,13 +149,8 @@ def measure(
     QGCError
         If a model of the protocol is missing; the message says which commands train it.
     """
-    found = {arm: where(arm, runs) for arm in arms}
-    if missing := [arm.name for arm, path in found.items() if path is None]:
-        seeds = " && ".join(
-            f"python -m qgc train scenes natural --seed {name[-1]}" for name in missing if "seed" in name
-        )
-        raise QGCError(f"these models are missing: {', '.join(missing)}" + (f"; train them: {seeds}" if seeds else ""))
-    folder = folder / fingerprint([p for p in found.values() if p])
+    found = located(arms, runs)
+    folder = folder / fingerprint(list(found.values()))
     count = scenes or SCENES[split]
     jobs = []
     for distribution in dict.fromkeys(arm.distribution for arm in arms):
@@ -149,18 +161,29 @@ def measure(
             )  # fmt: skip
             target = folder / f"{split}-{distribution}-{first:05d}.npz"
             jobs.append(Job(split, distribution, first, min(CHUNK, count - first), here, target))
-    missing_jobs = [job for job in jobs if not job.target.exists()]
-    bar = tqdm(total=len(jobs), initial=len(jobs) - len(missing_jobs), desc=f"measuring {split}", unit="chunk")
+    return work(jobs, _chunk, f"measuring {split}", workers, device)
+
+
+def work(
+    jobs: Sequence[Job], do: Callable[[Job], object], title: str, workers: int = 2, device: str = "cpu"
+) -> list[Path]:
+    """Do those jobs whose file is not there yet, in worker processes; returns all files, in order."""
+    missing = [job for job in jobs if not job.target.exists()]
+    bar = tqdm(total=len(jobs), initial=len(jobs) - len(missing), desc=title, unit="chunk")
     if workers == 1:
         _start(device)
-        for job in missing_jobs:
-            _chunk(job)
+        for job in missing:
+            do(job)
             bar.update()
-    elif missing_jobs:
+    elif missing:
         with ProcessPoolExecutor(workers, initializer=_start, initargs=(device,)) as pool:
-            for done in as_completed([pool.submit(_chunk, job) for job in missing_jobs]):
-                done.result()
-                bar.update()
+            try:
+                for done in as_completed([pool.submit(do, job) for job in missing]):
+                    done.result()
+                    bar.update()
+            except BaseException:  # also Ctrl-C: what has not begun need not be waited for
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
     bar.close()
     return [job.target for job in jobs]
 

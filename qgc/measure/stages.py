@@ -1,0 +1,183 @@
+"""What the protocol asks for besides the maps: nulls, interventions, deletion and sanity checks, scene by scene.
+
+Each stage turns a test scene and a model into rows of plain data, in chunks like those of :mod:`qgc.measure.run`, so
+that an interrupted measurement goes on where it stopped; :func:`summarise` makes the book's tables of them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ..explain import View, explain
+from ..models import zoo
+from ..scenes import Scene, sample
+from ..train.files import write_whole
+from ..train.recipes import FIRST_SEED
+from . import grounding, interventions, nulls, run, sanity, stats
+from .protocol import (
+    ARMS, BANK, CASCADE_SCENES, CASCADES, DELETION_SCENES, INTERVENTION_SCENES, NULL_SCENES, SANITY_DRAWS,
+    SANITY_SCENES, Arm,
+)  # fmt: skip
+from .similarity import Pair
+
+CHUNK = 20
+CODE = (*run.CODE, "measure/nulls.py", "measure/interventions.py", "measure/sanity.py", "measure/stages.py")
+NULL_ARRAYS = ("l2", "sum")
+"""Reductions whose nulls are kept scene by scene, for the book's figure and for :func:`qgc.measure.summary.check`."""
+
+
+# -- rows of one scene ----------------------------------------------------------------------------------------
+@cache
+def _bank(path: str, distribution: str, others: int) -> nulls.Bank:
+    vqa = run.subject(path)[0].vqa
+    return nulls.bank(vqa, (sample(FIRST_SEED["validation"] + i, distribution) for i in range(others)))
+
+
+@cache
+def _cascades(path: str) -> list:
+    return [sanity.cascade(run.subject(path)[0].vqa, seed) for seed in range(CASCADES)]
+
+
+def null_rows(path: str, scene: Scene, pairs: Sequence[Pair], index: int, shared: dict) -> list[dict]:
+    """One draw of every null of :mod:`qgc.measure.nulls` for the scene's first pair."""
+    vqa = run.subject(path)[0].vqa
+    bank = _bank(path, scene.distribution, BANK)
+    row = nulls.null_row(vqa, scene, bank, np.random.default_rng([index, 71]), pairs[0])
+    return [{**row, "scene": index}] if row else []
+
+
+def intervention_rows(path: str, scene: Scene, pairs: Sequence[Pair], index: int, shared: dict) -> list[dict]:
+    """Every change of the scene, asked about and held against the maps (:mod:`qgc.measure.interventions`)."""
+    if "changes" not in shared:  # the arms of a distribution are shown the same changed pictures
+        shared["changes"] = interventions.changes(scene, {p.answer for p in pairs})
+    rows = interventions.intervention_rows(run.subject(path)[0].vqa, scene, pairs, shared["changes"])
+    return [{**row, "scene": index} for row in rows]
+
+
+def deletion_rows(path: str, scene: Scene, pairs: Sequence[Pair], index: int, shared: dict) -> list[dict]:
+    """What is lost when the pixels that each map marks are blurred away (:func:`interventions.deletion`)."""
+    vqa = run.subject(path)[0].vqa
+    view, pair = View(vqa, scene), pairs[0]
+    first, second = explain(vqa, view, [pair.first.question, pair.second.question], pair.answer)
+    maps = interventions.pair_maps(first, second)[0]
+    rows = []
+    for name, map_ in zip(interventions.map_names(), maps, strict=True):
+        lost = interventions.deletion(first, map_, np.random.default_rng([index, 72]))
+        rows.append({"scene": index, "map": name, **lost})
+    return rows
+
+
+def sanity_rows(path: str, scene: Scene, pairs: Sequence[Pair], index: int, shared: dict) -> list[dict]:
+    """What is left of the maps under every control of :mod:`qgc.measure.sanity`, for the scene's first pair."""
+    vqa = run.subject(path)[0].vqa
+    cascades = _cascades(path) if index < CASCADE_SCENES else ()
+    rng = np.random.default_rng([index, 73])
+    rows = sanity.sanity_rows(
+        vqa, scene, _bank(path, scene.distribution, 0), rng, cascades=cascades, pairs=pairs[:1], draws=SANITY_DRAWS
+    )
+    return [{**row, "scene": index} for row in rows]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """``rows(path, scene, pairs, index, shared)`` of one scene under one arm; ``scenes`` says of how many."""
+
+    rows: Callable[[str, Scene, Sequence[Pair], int, dict], list[dict]]
+    scenes: dict[str, int]
+
+
+STAGES = {
+    "nulls": Stage(null_rows, NULL_SCENES),
+    "interventions": Stage(intervention_rows, INTERVENTION_SCENES),
+    "deletion": Stage(deletion_rows, DELETION_SCENES),
+    "sanity": Stage(sanity_rows, SANITY_SCENES),
+}
+
+
+# -- many scenes ----------------------------------------------------------------------------------------------
+def _chunk(job: run.Job) -> Path:
+    # job.split holds the stage's name: all stages read the test split
+    found: dict[str, list[dict]] = {name: [] for name, _ in job.arms}
+    stage = STAGES[job.split]
+    for index in range(job.first, job.first + job.count):
+        scene, shared = sample(FIRST_SEED["test"] + index, job.distribution), {}
+        pairs = grounding.chosen_pairs(scene)
+        for name, path in job.arms:
+            if pairs and index < stage.scenes[name]:
+                found[name] += stage.rows(path, scene, pairs, index, shared)
+    text = json.dumps(found, separators=(",", ":"), default=float)
+    write_whole(job.target, lambda p: p.write_text(text))
+    return job.target
+
+
+def measure(
+    stage: str, folder: Path, *, arms: Sequence[Arm] = ARMS, scenes: int | None = None,
+    workers: int = 2, device: str = "cpu",
+) -> list[Path]:  # fmt: skip
+    """Work through a stage for the shipped arms; returns the chunks' files, in order."""
+    arms = [arm for arm in arms if arm.name in zoo.names()]
+    folder = folder / run.fingerprint([arm.name for arm in arms], CODE)
+    jobs = []
+    for distribution in dict.fromkeys(arm.distribution for arm in arms):
+        here = [arm.name for arm in arms if arm.distribution == distribution]
+        count = scenes or max(STAGES[stage].scenes[name] for name in here)
+        for first in range(0, count, CHUNK):
+            names = tuple((name, name) for name in here if first < STAGES[stage].scenes[name])
+            target = folder / f"{stage}-{distribution}-{first:05d}.json"
+            jobs.append(run.Job(stage, distribution, first, min(CHUNK, count - first), names, target))
+    return run.work(jobs, _chunk, stage, workers, device)
+
+
+def gather(paths: Sequence[Path], arm: str) -> list[dict]:
+    """All rows of one arm, in the scenes' order."""
+    return [row for path in paths for row in json.loads(path.read_text()).get(arm, [])]
+
+
+def _records(table: pd.DataFrame) -> list[dict]:
+    return json.loads(table.to_json(orient="records", double_precision=5))
+
+
+def _deletion_table(rows: Sequence[dict]) -> pd.DataFrame:
+    frame = pd.DataFrame(rows)
+    return stats.intervals(frame, ["map"], [c for c in frame if "/" in c])
+
+
+def summarise(
+    chunks: dict[str, Sequence[Path]], printed: Sequence[float], arms: Sequence[Arm] = ARMS
+) -> tuple[dict, dict[str, np.ndarray]]:
+    """Tables of every stage and arm, and the nulls scene by scene as arrays.
+
+    Parameters
+    ----------
+    chunks : stage → its files, from :func:`measure`. printed : the paper's values (``qgc.paper.SPEARMAN``).
+    """
+    tables: dict[str, dict] = {stage: {} for stage in chunks}
+    arrays: dict[str, np.ndarray] = {}
+    for arm in (arm.name for arm in arms if arm.name in zoo.names()):
+        rows = {stage: gather(paths, arm) for stage, paths in chunks.items()}
+        for stage, found in rows.items():
+            if not found:
+                continue
+            made = {
+                "nulls": lambda r: nulls.summarise(r, printed),
+                "interventions": interventions.summarise,
+                "deletion": lambda r: {"lost": _deletion_table(r)},
+                "sanity": lambda r: {"controls": sanity.summarise(r)},
+            }[stage](found)
+            tables[stage][arm] = {
+                "scenes": len({row["scene"] for row in found}),
+                "rows": len(found),
+                **{name: _records(table) for name, table in made.items()},
+            }
+        for row in rows.get("nulls", [])[:1]:
+            for column in ["scene", *(c for c in row if c.endswith(NULL_ARRAYS) or c == "divided")]:
+                values = np.array([r[column] for r in rows["nulls"]])
+                arrays[f"nulls|{arm}|{column}"] = values.astype(np.int16 if column == "scene" else np.float16)
+    return tables, arrays
