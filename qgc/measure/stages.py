@@ -22,8 +22,16 @@ from ..train.files import write_whole
 from ..train.recipes import FIRST_SEED
 from . import grounding, interventions, nulls, run, sanity, stats
 from .protocol import (
-    ARMS, BANK, CASCADE_SCENES, CASCADES, DELETION_SCENES, INTERVENTION_SCENES, NULL_SCENES, SANITY_DRAWS,
-    SANITY_SCENES, Arm,
+    ARMS,
+    BANK,
+    CASCADE_SCENES,
+    CASCADES,
+    DELETION_SCENES,
+    INTERVENTION_SCENES,
+    NULL_SCENES,
+    SANITY_DRAWS,
+    SANITY_SCENES,
+    Arm,
 )  # fmt: skip
 from .similarity import Pair
 
