@@ -85,8 +85,9 @@ def measure_pair(subject: Subject, view: View, pair: Pair, closely: bool = True)
     """
     vqa, asks = subject.vqa, (pair.first, pair.second)
     asked = []
+    unranked = torch.zeros(vqa.combine)  # every ranking is made below; the default one is not worked out first
     for ask in asks:
-        e = explain(vqa, view, ask.question, pair.answer)
+        e = explain(vqa, view, ask.question, pair.answer, rank=unranked)
         asked.append((e, Asked.of(e, subject.word(view, ask.question))))
     masks = [pair.scene.masks[a.thing] for a in asks]
     grid = tuple(view.F.shape[2:])

@@ -1,0 +1,204 @@
+"""Figures of what was measured: dots with their intervals, curves over n, null distributions (book, part three).
+
+Each takes tables or arrays, as :class:`qgc.measure.stored.Stored` gives them, and returns a figure in the book's style.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from .style import CYCLE, FAINT, INK, MUTED, PAGE, PALETTE, SMALL, Sheet, styled
+
+MARKS = ("o", "s", "^", "D", "v", "P", "X")
+DASHES = ((0, (1, 1)), (0, (5, 1)), (0, (3, 1, 1, 1)))
+CHANCE = 0.5
+
+
+@styled
+def dots(
+    panels: Mapping[str, pd.DataFrame],
+    value: str = "grounding",
+    *,
+    xlabel: str = "contrastive grounding accuracy",
+    reference: float | None = CHANCE,
+    bold: Sequence[str] = (),
+    width: int = 34,
+) -> Figure:
+    """A row for each method: its estimate as a dot, its 95 % interval as a line, a colour and mark for each panel.
+
+    Parameters
+    ----------
+    panels : label → table, indexed by method, with columns ``value``, ``"value low"``, ``"value high"``. All share
+        their rows, in the first table's order. reference : where a vertical line stands. bold : methods to be set bold.
+    """
+    tables = dict(panels)
+    methods = list(dict.fromkeys(m for t in tables.values() for m in t.index))
+    lines = [textwrap.fill(m, width) for m in methods]
+    rows = sum(1 + 0.75 * line.count("\n") for line in lines)
+    sheet = Sheet(PAGE, 0.3 * rows + 0.9 + 0.34 * (len(tables) > 1))
+    ax = sheet.subplots()
+    if reference is not None:
+        ax.axvline(reference, color=INK, lw=0.9)
+    spread = np.linspace(-0.26, 0.26, len(tables)) if len(tables) > 1 else [0.0]
+    for k, (label, table) in enumerate(tables.items()):
+        known = [i for i, m in enumerate(methods) if m in table.index]
+        found = table.loc[[methods[i] for i in known]]
+        x, low, high = (found[f"{value}{end}"].to_numpy(float) for end in ("", " low", " high"))
+        y = np.array(known) + spread[k]
+        colour = CYCLE[k % len(CYCLE)]
+        ax.hlines(y, low, high, color=colour, lw=1.8)
+        ax.plot(x, y, MARKS[k % len(MARKS)], color=colour, ms=6, mec="white", mew=0.8, label=label)
+    ax.set_yticks(range(len(methods)), lines)
+    for tick, method in zip(ax.get_yticklabels(), methods, strict=True):
+        tick.set_fontweight("bold" if method in bold else "normal")
+    ax.set_ylim(len(methods) - 0.4, -0.6)
+    ax.set_xlabel(xlabel)
+    ax.xaxis.grid(True)
+    ax.tick_params(axis="y", length=0)
+    ax.spines["left"].set_visible(False)
+    if len(tables) > 1:
+        sheet.legend(loc="outside upper center", ncols=min(4, len(tables)), frameon=False, fontsize=SMALL)
+    return sheet
+
+
+@styled
+def over_n(
+    curves: Mapping[str, np.ndarray],
+    random: tuple[np.ndarray, np.ndarray] | None = None,
+    levels: Mapping[str, float] | None = None,
+    chosen: Mapping[str, int] | None = None,
+    title: str = "",
+    ax: Axes | None = None,
+    ylabel: str = "contrastive grounding accuracy",
+) -> Figure:
+    """Accuracy at every n, one line a ranking, beside random gates (paper §3.3, Figs 27–77 as numbers).
+
+    Parameters
+    ----------
+    curves : ranking → (3, J), mean and ends of the interval; the band is drawn for the first one. random : the grid
+        of n and the 5th, 50th, 95th percentile there. levels : maps without a gate, as horizontal lines. chosen :
+        ranking → the n that the validation scenes chose, as a mark on its line.
+    """
+    if ax is None:
+        ax = Sheet(PAGE, 4.6).subplots()
+    if random is not None:
+        n, (low, middle, high) = random
+        ax.fill_between(n, low, high, color=FAINT, alpha=0.55, lw=0, label="random gates, middle 90 %")
+        ax.plot(n, middle, color=MUTED, lw=1, ls="--", label="random gates, median")
+    J = max(c.shape[1] for c in curves.values())
+    for k, (name, (mean, low, high)) in enumerate(curves.items()):
+        ns, colour = np.arange(1, len(mean) + 1), CYCLE[k % len(CYCLE)]
+        if k == 0:
+            ax.fill_between(ns, low, high, color=colour, alpha=0.15, lw=0)
+        ax.plot(ns, mean, color=colour, lw=1.6, label=name)
+        if chosen and name in chosen:
+            at = chosen[name]
+            ax.plot([at], [mean[at - 1]], MARKS[k % len(MARKS)], color=colour, ms=8, mec="white", mew=1, zorder=5)
+    for style, (name, level) in zip(
+        ((0, (1, 1)), (0, (5, 1)), (0, (3, 1, 1, 1))), (levels or {}).items(), strict=False
+    ):
+        ax.axhline(level, color=INK, lw=1.2, ls=style, label=name)
+    ax.axhline(CHANCE, color=INK, lw=0.8)
+    ax.set(xscale="log", xlim=(1, J), xlabel="n, neurons that the gradient may pass", ylabel=ylabel)
+    ticks = [k for k in (1, 3, 10, 25, 50, 100, 200, 400, J) if k <= J]
+    ax.set_xticks(ticks, [str(k) for k in ticks])
+    ax.minorticks_off()
+    ax.yaxis.grid(True)
+    if title:
+        ax.set_title(title, loc="left")
+    figure = ax.figure
+    figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False, fontsize=SMALL)
+    return figure
+
+
+@styled
+def specification_curve(
+    curves: Mapping[str, np.ndarray], marked: Mapping[str, tuple[str, int]] | None = None, level: float | None = None
+) -> Figure:
+    """Every choice that could have been made, sorted by its outcome (Simonsohn et al. 2020): rankings × all n.
+
+    Above, the accuracy of all choices in ascending order; below, a row for each ranking, with the places that its
+    choices of n take, darker for more of them.
+
+    Parameters
+    ----------
+    curves : ranking → (3, J). marked : label → (ranking, n), points to be named. level : Grad-CAM's accuracy.
+    """
+    names = list(curves)
+    means = np.stack([c[0] for c in curves.values()])
+    flat = means.ravel()
+    order = np.argsort(flat, kind="stable")
+    place = np.empty(len(flat), int)
+    place[order] = np.arange(len(flat))
+    sheet = Sheet(PAGE, 2.6 + 0.27 * len(names))
+    top, below = sheet.subplots(2, 1, sharex=True, height_ratios=(2.3, 0.27 * len(names)))
+    top.plot(np.arange(len(flat)), flat[order], color=CYCLE[0], lw=2)
+    top.axhline(CHANCE, color=INK, lw=0.8)
+    if level is not None:
+        top.axhline(level, color=INK, lw=1.2, ls=(0, (5, 1)))
+        top.annotate("Grad-CAM", (0, level), (4, 3), textcoords="offset points", fontsize=SMALL, va="bottom")
+    for k, (label, (name, n)) in enumerate((marked or {}).items()):
+        x = place[names.index(name) * means.shape[1] + n - 1]
+        y, colour = means[names.index(name), n - 1], CYCLE[1 + k % (len(CYCLE) - 1)]
+        top.plot([x], [y], MARKS[k % len(MARKS)], color=colour, ms=8, mec="white", mew=1, label=label, zorder=5)
+        below.plot([x], [names.index(name)], MARKS[k % len(MARKS)], color=colour, ms=6, mec="white", mew=0.8, zorder=5)
+    top.set_ylabel("contrastive\ngrounding accuracy")
+    top.yaxis.grid(True)
+    bins = 140
+    density = np.stack([np.histogram(row, bins, (0, len(flat)))[0] for row in place.reshape(means.shape)])
+    shade = np.sqrt(density / density.max())
+    below.imshow(
+        shade, cmap="Greys", aspect="auto", interpolation="nearest", vmin=0, vmax=1,
+        extent=(0, len(flat), len(names) - 0.5, -0.5),
+    )  # fmt: skip
+    below.set_yticks(range(len(names)), names)
+    below.tick_params(axis="y", length=0)
+    below.set_xlabel(f"{len(flat):,} choices of ranking and n, from the worst to the best")
+    if marked:
+        sheet.legend(loc="outside upper center", ncols=min(3, len(marked)), frameon=False, fontsize=SMALL)
+    return sheet
+
+
+@styled
+def null_distributions(
+    groups: Mapping[str, np.ndarray], printed: Sequence[float] = (), xlabel: str = "Spearman's ρ of ∂A/∂q"
+) -> Figure:
+    """How a number is distributed under each null, beside the paper's printed values (paper Tables 5–6).
+
+    Parameters
+    ----------
+    groups : label → values, one a scene; nan is left out. A histogram each, with the median and the middle 90 %.
+    """
+    kept = {k: np.asarray(v, float)[np.isfinite(v)] for k, v in groups.items()}
+    kept = {k: v for k, v in kept.items() if len(v)}
+    low = min(0.0, *(float(v.min()) for v in kept.values()))
+    edges = np.linspace(low, 1, 81)
+    sheet = Sheet(PAGE, 0.62 * len(kept) + 1.0)
+    ax = sheet.subplots()
+    for value in printed:
+        ax.axvline(value, color=PALETTE["vermilion"], lw=1.2, ls=(0, (4, 2)), zorder=0)
+    for row, (values, colour) in enumerate(zip(kept.values(), np.resize(CYCLE[:6], len(kept)), strict=True)):
+        height = np.histogram(values, edges)[0]
+        ax.fill_between(
+            edges[:-1], row, row - 0.72 * height / height.max(), step="post", color=colour, alpha=0.55, lw=0
+        )
+        five, middle, top = np.percentile(values, (5, 50, 95))
+        ax.plot([five, top], [row + 0.1] * 2, color=INK, lw=2, solid_capstyle="butt")
+        ax.plot([middle], [row + 0.1], "D", ms=6, mfc="white", mec=INK, mew=1.5)
+    ax.set_yticks(range(len(kept)), [textwrap.fill(k, 24) for k in kept])
+    ax.set_ylim(len(kept) - 0.6, -0.95)
+    ax.set_xlabel(f"{xlabel}\ndiamond: median; bar: middle 90 %")
+    if len(printed):
+        ax.set_title(
+            f"dashed: the paper's values, {min(printed):.2f}–{max(printed):.2f}",
+            color=PALETTE["vermilion"], fontsize=10.5, loc="right",
+        )  # fmt: skip
+    ax.tick_params(axis="y", length=0)
+    ax.spines["left"].set_visible(False)
+    return sheet
