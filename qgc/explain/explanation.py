@@ -57,6 +57,21 @@ class View:
             self._M = left @ (middle @ right)
         return self._M
 
+    def gated_maps(self, g: Tensor, order: Tensor, q: Tensor) -> Tensor:
+        """The maps of every n before the ReLU, (J, h, w): Σ over the first n neurons of ``order`` of g_j Σ_k M_jk F^k.
+
+        Where M's factors are narrower than M itself, M is not formed: the running sum is taken over the first factor,
+        and the others go to the maps once a picture.
+        """
+        if self._M is None and hasattr(self.vqa, "jacobian_factors") and self._factors[0].shape[1] < self.F.shape[1]:
+            return (engine.weights(g, self._factors[0], order) @ self._cells).view(-1, *self.F.shape[2:])
+        return engine.maps(engine.weights(g, self.M(q), order), self.F)
+
+    @cached_property
+    def _cells(self) -> Tensor:
+        _, middle, right = self._factors
+        return (middle @ right) @ self.F[0].flatten(1)
+
     def through_M(self, rows: Tensor, q: Tensor) -> Tensor:
         """rows (N, J) times M, (N, K); a few rows go through M's factors, which costs less than M itself."""
         few = 8 * len(rows) <= rows.shape[1]
@@ -162,17 +177,17 @@ class Explanation:
     def maps(self, ns: Sequence[int] | None = None, *, relu: bool = True) -> Tensor:
         """Maps (len(ns), h, w) for several n, or for every n from 1 to J, (J, h, w), from one pass."""
         if ns is None:
-            alpha = self._alpha
+            raw = self._all_maps
         elif not isinstance(ns, Iterable):
             raise GateError(f"maps takes a list of n, such as [10, 25, 1024], not {ns!r}; map(n) gives one map")
         else:
             alpha = self.view.through_M(gates.top(self.order, list(ns)).to(self.g) * self.g, self.q)
-        raw = engine.maps(alpha, self.F)
+            raw = engine.maps(alpha, self.F)
         return raw.relu() if relu else raw
 
     @cached_property
-    def _alpha(self) -> Tensor:
-        return engine.weights(self.g, self.M, self.order)
+    def _all_maps(self) -> Tensor:
+        return self.view.gated_maps(self.g, self.order, self.q)
 
     def _score_gradient(self, A: Tensor) -> Tensor:
         """∂y_a/∂A (J,); for a linear classifier it is the row Wo[a]."""

@@ -13,7 +13,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from .style import CYCLE, FAINT, INK, MUTED, PAGE, PALETTE, SMALL, Sheet, styled
+from ..scenes import Scene
+from .style import CYCLE, FAINT, INK, MUTED, OUTLINES, PAGE, PALETTE, SMALL, Sheet, styled
 
 MARKS = ("o", "s", "^", "D", "v", "P", "X")
 DASHES = ((0, (1, 1)), (0, (5, 1)), (0, (3, 1, 1, 1)))
@@ -201,4 +202,78 @@ def null_distributions(
         )  # fmt: skip
     ax.tick_params(axis="y", length=0)
     ax.spines["left"].set_visible(False)
+    return sheet
+
+
+@styled
+def asked_again(
+    scene: Scene, changed: Mapping[str, Scene], effects: Mapping[str, Mapping[str, Sequence[float]]], ylabel: str
+) -> Figure:
+    """A scene, the same with one thing changed, and below what each change was worth to the answers (interventions).
+
+    Parameters
+    ----------
+    changed : title → the scene after the change. effects : model → question → one number for each of ``changed``, in
+        order; a row of bars for each model.
+    """
+    columns = 1 + len(changed)
+    side = PAGE / columns
+    sheet = Sheet(PAGE, 0.9 * side + 0.45 + 1.65 * len(effects))
+    pictures, *rows = sheet.subplots(1 + len(effects), columns, height_ratios=(0.9 * side, *[1.4] * len(effects)))
+    for ax, (title, shown) in zip(pictures, {"the scene": scene, **changed}.items(), strict=True):
+        ax.imshow(shown.render(448))
+        ax.set_title(textwrap.fill(title, 16), fontsize=SMALL)
+        ax.set_axis_off()
+    for (key, *panels), (model, by_question) in zip(rows, effects.items(), strict=True):
+        key.set_axis_off()
+        values = np.array(list(by_question.values()), float)  # (questions, changes)
+        span = np.ptp([0, *values.ravel()]) or 1.0
+        low, high = min(0, values.min() - 0.22 * span) if values.min() < 0 else 0, max(0, values.max()) + 0.22 * span
+        for k, (ax, column) in enumerate(zip(panels, values.T, strict=True)):
+            drawn = ax.bar(range(len(column)), column, 0.72, color=OUTLINES[: len(column)])
+            for x, value in enumerate(column):
+                ax.annotate(
+                    f"{value:.2f}".replace("-", "−"), (x, value), (0, 2 if value >= 0 else -2),
+                    textcoords="offset points", ha="center", va="bottom" if value >= 0 else "top", fontsize=SMALL,
+                )  # fmt: skip
+            ax.axhline(0, color=INK, lw=0.8)
+            ax.set(ylim=(low, high), xlim=(-0.7, len(column) - 0.3), xticks=[])
+            ax.spines["bottom"].set_visible(False)
+            ax.tick_params(labelleft=not k)
+        panels[0].set_ylabel(f"{model}:\n{ylabel}")
+    names = [textwrap.fill(q, 14) for q in by_question]
+    for key, *_ in rows:
+        key.legend(drawn, names, loc="center", frameon=False, fontsize=SMALL, handlelength=0.8)
+    return sheet
+
+
+@styled
+def cascade(panels: Mapping[str, pd.DataFrame], rows: Mapping[str, str], maps: Sequence[str]) -> Figure:
+    """What is left of the maps when layer after layer starts anew (Adebayo et al. 2018).
+
+    Parameters
+    ----------
+    panels : title → rows of :func:`qgc.measure.sanity.summarise` with the steps in ``control``, in their order.
+    rows : ``measure`` → label, a row of panels each. maps : which of ``map``, one line each, with its interval.
+    """
+    sheet = Sheet(PAGE, 2.1 * len(rows) + 1.9)
+    grid = sheet.subplots(len(rows), len(panels), sharex="col", sharey="row", squeeze=False)
+    for column, (title, table) in zip(grid.T, panels.items(), strict=True):
+        steps = list(dict.fromkeys(table["control"]))
+        for ax, measure in zip(column, rows, strict=True):
+            found = table[table["measure"] == measure].set_index(["map", "control"])
+            for k, name in enumerate(maps):
+                line = found.loc[name].reindex(steps)
+                x = np.arange(len(steps)) + 0.09 * (k - (len(maps) - 1) / 2)
+                ax.vlines(x, line["low"], line["high"], color=CYCLE[k], lw=1.4)
+                ax.plot(x, line["estimate"], MARKS[k] + "-", color=CYCLE[k], ms=4, lw=1, label=name)
+            if measure == "grounding":
+                ax.axhline(CHANCE, color=INK, lw=0.8)
+            ax.yaxis.grid(True)
+        column[0].set_title(title, loc="left")
+        column[-1].set_xticks(range(len(steps)), [s.removeprefix("cascade: ") for s in steps], rotation=90)
+    for ax, label in zip(grid[:, 0], rows.values(), strict=True):
+        ax.set_ylabel(label)
+    sheet.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=4, frameon=False,
+                 fontsize=SMALL)  # fmt: skip
     return sheet
