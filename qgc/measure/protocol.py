@@ -34,17 +34,17 @@ class Arm:
 
 ARMS = (
     Arm("deeper-lstm/natural", "natural"),
-    *(Arm(f"natural-seed{k}", "natural") for k in range(1, SEEDS)),
-    Arm("deeper-lstm/early", "natural"),
-    Arm("deeper-lstm/balanced", "balanced"),
-    Arm("pythia/natural", "natural"),
+    *(Arm(f"natural-seed{k}", "natural", 0.5) for k in range(1, SEEDS)),
+    Arm("deeper-lstm/early", "natural", 0.5),
+    Arm("deeper-lstm/balanced", "balanced", 0.5),
+    Arm("pythia/natural", "natural", 0.5),
 )
 """``natural-seedK`` is what ``python -m qgc train scenes natural --seed K`` leaves in runs/."""
 
 NAMES = ("deeper-lstm/natural", "deeper-lstm/early", "deeper-lstm/balanced", "pythia/natural")
 """The shipped arms, to which the counts below belong in this order."""
 
-NULL_SCENES = dict(zip(NAMES, (500, 500, 500, 200), strict=True))
+NULL_SCENES = dict(zip(NAMES, (300, 300, 300, 100), strict=True))
 """Test scenes on which the nulls of Tables 5 and 6 are drawn, and :data:`BANK` other pictures to draw from."""
 
 BANK = 200
@@ -52,14 +52,14 @@ BANK = 200
 INTERVENTION_SCENES = dict.fromkeys(NAMES, 300)
 """Test scenes that are drawn again with a thing changed."""
 
-DELETION_SCENES = dict(zip(NAMES, (100, 0, 100, 60), strict=True))
+DELETION_SCENES = dict(zip(NAMES, (60, 0, 60, 30), strict=True))
 """Test scenes of which pixels are blurred away as the maps rank them."""
 
-SANITY_SCENES = dict(zip(NAMES, (2000, 1000, 1000, 300), strict=True))
+SANITY_SCENES = dict(zip(NAMES, (1000, 500, 500, 100), strict=True))
 """Test scenes that are asked about with the question encoder, or the questions, replaced."""
 
 SANITY_DRAWS = 4
 """Encoders, and pairs of other questions, that are drawn for a scene."""
 
-CASCADE_SCENES, CASCADES = 300, 4
+CASCADE_SCENES, CASCADES = 100, 4
 """Test scenes that see the cascade of randomised layers, and how many cascades there are to draw from."""

@@ -277,3 +277,30 @@ def cascade(panels: Mapping[str, pd.DataFrame], rows: Mapping[str, str], maps: S
     sheet.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=4, frameon=False,
                  fontsize=SMALL)  # fmt: skip
     return sheet
+
+
+@styled
+def over_n_panels(
+    panels: Mapping[str, tuple[Mapping[str, np.ndarray], tuple[np.ndarray, np.ndarray] | None, Mapping[str, float]]],
+    chosen: Mapping[str, int] | None = None,
+    columns: int = 2,
+    ylabel: str = "contrastive grounding",
+) -> Figure:
+    """:func:`over_n` for several models side by side, with one legend and one scale (paper §3.3).
+
+    Parameters
+    ----------
+    panels : title → (curves, random, levels) as :func:`over_n` takes them, the same names in each. chosen : as there.
+    """
+    rows = -(-len(panels) // columns)
+    sheet = Sheet(PAGE, 2.5 * rows + 0.9)
+    grid = sheet.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    for ax in grid.flat[len(panels) :]:
+        ax.set_axis_off()
+    for ax, (title, (curves, random, levels)) in zip(grid.flat, panels.items(), strict=False):
+        over_n(curves, random, levels, chosen, title, ax, ylabel)
+        ax.set_xticks([1, 10, 100, 1000], ["1", "10", "100", "1000"])
+        ax.label_outer()
+    for legend in sheet.legends[:-1]:  # each panel brought its own, and all are the same
+        legend.remove()
+    return sheet
