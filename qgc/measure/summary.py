@@ -78,7 +78,7 @@ class Measured:
         return stats.sign_flip_p(values, self.scene)
 
     def _seeds(self, seed: np.ndarray) -> np.ndarray | None:
-        return seed if seed.max() > 0 else None
+        return seed if seed.any() else None
 
 
 def best_n(measured: Measured) -> dict[str, int]:
@@ -134,6 +134,8 @@ def table(measured: Measured, chosen: dict[str, int]) -> list[dict]:
             "own": float(measured.rows["random own"][:, near].astype(float).mean()),
         })  # fmt: skip
     for m, name in enumerate(GATE_FREE):
+        if np.isnan(free[:, m, 0]).all():  # no such map: in Pythia no u is averaged, since v sees the question too
+            continue
         rows.append(_method(measured, name, None, free[:, m, 0].astype(float), plain, random[:, _near(full)]) | {
             "own": float(free[:, m, 1].mean()), "mass": float(np.median(free[:, m, 2])),
             "empty": float(free[:, m, 3].mean()),
@@ -163,6 +165,7 @@ def measures(measured: Measured) -> list[dict]:
     return [
         {"map": name, **{m: float(np.nanmean(found[:, i, k])) for k, m in enumerate(MEASURES)}}
         for i, name in enumerate(grounding.MAPS)
+        if np.isfinite(found[:, i]).any()
     ]
 
 
@@ -187,6 +190,7 @@ def summarise(validation: Sequence[Path], test: Sequence[Path], arms: Sequence[A
         found["both right"] = {
             name: _row(measured.interval(np.where(both, grounded(measured.rows["free"][:, m, 0]), np.nan)))
             for m, name in enumerate(GATE_FREE)
+            if np.isfinite(measured.rows["free"][:, m, 0]).any()
         }
         tables["arms"][group.name] = found
         arrays[f"{group.name}|curves"] = curves(measured).astype(np.float16)

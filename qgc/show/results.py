@@ -299,7 +299,7 @@ def over_n_panels(
         ax.set_axis_off()
     for ax, (title, (curves, random, levels)) in zip(grid.flat, panels.items(), strict=False):
         over_n(curves, random, levels, chosen, title, ax, ylabel)
-        ax.set_xticks([1, 10, 100, 1000], ["1", "10", "100", "1000"])
+        ax.set_xticks([1, 10, 100, 400], ["1", "10", "100", "400"])
         ax.label_outer()
     for legend in sheet.legends[:-1]:  # each panel brought its own, and all are the same
         legend.remove()
