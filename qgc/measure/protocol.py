@@ -34,7 +34,7 @@ class Arm:
 
 ARMS = (
     Arm("deeper-lstm/natural", "natural"),
-    *(Arm(f"natural-seed{k}", "natural", 0.5) for k in range(1, SEEDS)),
+    *(Arm(f"natural-seed{k}", "natural", 0.25) for k in range(1, SEEDS)),
     Arm("deeper-lstm/early", "natural", 0.5),
     Arm("deeper-lstm/balanced", "balanced", 0.5),
     Arm("pythia/natural", "natural", 0.5),
@@ -49,7 +49,7 @@ NULL_SCENES = dict(zip(NAMES, (300, 300, 300, 100), strict=True))
 
 BANK = 200
 
-INTERVENTION_SCENES = dict.fromkeys(NAMES, 300)
+INTERVENTION_SCENES = dict.fromkeys(NAMES, 200)
 """Test scenes that are drawn again with a thing changed."""
 
 DELETION_SCENES = dict(zip(NAMES, (60, 0, 60, 30), strict=True))

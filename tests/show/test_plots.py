@@ -1,15 +1,12 @@
 """The book's figures: they draw, say what they show, and nothing in them overlaps or is too small."""
 
-import itertools
-
 import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.text import Text
+from legibility import legible, words
 from PIL import Image
 
 import qgc
@@ -19,7 +16,6 @@ from qgc.explain import View, explain
 from qgc.models import DeeperLSTM, DeeperLSTMConfig, full_size
 from qgc.scenes import sample
 from qgc.show import plots
-from qgc.show.style import PAGE, SMALL
 from qgc.train.run import config
 
 
@@ -39,39 +35,6 @@ def empty(small_model, scene):
     view = View(small_model, scene)
     view.F = torch.zeros_like(view.F)
     return explain(small_model, view, scene.questions[0])
-
-
-def words(figure) -> str:
-    return "\n".join(t.get_text() for t in figure.findobj(Text) if t.get_visible())
-
-
-def overlaps(figure) -> list[tuple[str, str]]:
-    """Pairs of drawn texts whose boxes meet."""
-    renderer = FigureCanvasAgg(figure).get_renderer()
-    figure.draw_without_rendering()
-    page = figure.bbox
-    texts = [t for t in figure.findobj(Text) if t.get_visible() and t.get_text().strip()]
-    boxes = [(t.get_text(), t.get_window_extent(renderer)) for t in texts]
-    boxes = [(text, b) for text, b in boxes if b.x1 > page.x0 and b.x0 < page.x1 and b.y1 > page.y0 and b.y0 < page.y1]
-    return [(a, b) for (a, p), (b, q) in itertools.combinations(boxes, 2) if p.shrunk(0.9, 0.9).overlaps(q)]
-
-
-def outside(figure) -> list[str]:
-    """Texts that the page's rim cuts off (ticks beyond the axes' limits are not drawn)."""
-    renderer = FigureCanvasAgg(figure).get_renderer()
-    titles = [t for ax in figure.get_axes() for t in (ax.title, ax.xaxis.label, ax.yaxis.label, *ax.texts)]
-    page = figure.bbox
-    cut = [(t, t.get_window_extent(renderer)) for t in titles if t.get_text().strip()]
-    return [t.get_text() for t, b in cut if b.x0 < -1 or b.y0 < -1 or b.x1 > page.x1 + 1 or b.y1 > page.y1 + 1]
-
-
-def legible(figure) -> None:
-    figure.draw_without_rendering()
-    assert figure.get_figwidth() <= PAGE
-    sizes = [t.get_fontsize() for t in figure.findobj(Text) if t.get_visible() and t.get_text().strip()]
-    assert min(sizes, default=SMALL) >= 9
-    assert overlaps(figure) == []
-    assert outside(figure) == []
 
 
 def trace(n=6):

@@ -1,0 +1,62 @@
+"""Figures of the measurement: legible, and they say what the tables say."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from legibility import legible, words
+
+from qgc.measure.stored import MODELS, Stored
+from qgc.show import results
+
+
+@pytest.fixture(scope="module")
+def found() -> Stored:
+    return Stored.read()
+
+
+@pytest.mark.parametrize("models", [("natural",), MODELS])
+def test_dots_are_legible_and_name_every_method(found, models):
+    figure = results.dots({m: found.table(m) for m in models})
+    legible(figure)
+    assert set(found.table("natural").index) <= set(words(figure).split("\n"))
+
+
+def test_a_method_that_one_model_lacks_has_its_row_all_the_same(found):
+    figure = results.dots({"pythia": found.table("pythia"), "natural": found.table("natural")})
+    assert "contrast with the mean question" in words(figure)
+
+
+def test_curves_are_legible_and_start_and_end_where_they_should(found):
+    names = found.gates[:3]
+    figure = results.over_n(
+        {n: found.curve("natural", n) for n in names}, found.random("natural"), {"Grad-CAM": 0.6}, found.chosen, "title"
+    )
+    legible(figure)
+    lines = {line.get_label(): line for line in figure.axes[0].get_lines()}
+    assert set(names) <= set(lines) and len(lines[names[0]].get_xdata()) == 1024
+    assert np.allclose(lines[names[0]].get_ydata(), found.curve("natural", names[0])[0])
+
+
+def test_every_ranking_ends_at_grad_cam(found):
+    table = found.table("natural")
+    ends = [found.curve("natural", gate)[0, -1] for gate in found.gates if "common" not in gate]
+    assert np.allclose(ends, table.loc["Grad-CAM", "grounding"], atol=2e-3)  # stored in float16
+
+
+def test_a_specification_curve_counts_all_choices(found):
+    curves = {n: found.curve("natural", n) for n in found.gates}
+    figure = results.specification_curve(curves, {"n = 25": (found.gates[0], 25)}, 0.6)
+    legible(figure)
+    heights = figure.axes[0].get_lines()[0].get_ydata()
+    assert len(heights) == 1024 * len(curves) and (np.diff(heights) >= 0).all()
+
+
+def test_nulls_leave_out_what_is_not_a_number():
+    figure = results.null_distributions({"a": np.array([0.1, np.nan, 0.5]), "b": np.array([np.nan])}, [0.8, 0.9])
+    legible(figure)
+    assert "b" not in words(figure).split("\n") and "0.80–0.90" in words(figure)
+
+
+def test_a_table_without_intervals_is_refused():
+    with pytest.raises(KeyError):
+        results.dots({"a": pd.DataFrame({"grounding": [0.5]}, index=["x"])})
