@@ -8,6 +8,9 @@ from pathlib import Path
 from ..files import write_whole
 from . import zoo
 
+DRAWN_BY = "ThorVG"
+"""What paints the scenes (qgc/scenes/render.py)."""
+
 CANNOT = {
     "natural": "It has learnt the colour habits of everyday pictures and leans on them: see the baseline.",
     "balanced": "It has no prior to lean on, but has only ever seen these drawn things in these drawn places.",
@@ -54,6 +57,7 @@ def markdown(name: str, about: dict) -> str:
         f"- **Data:** {recipe['scenes']:,} {about['trained_on']}, drawn by `qgc.scenes`; validation "
         f"{recipe['validation']:,}; test scenes come from other seeds.",
         _cnn_line(recipe),
+        *_drawn_line(about),
         f"- **Seed:** {recipe['seed']}. **Retrain:** `{about['command']}`. "
         f"**Time ({about['time']['device']}):** "
         + ", ".join(f"{k} {v / 60:.1f} min" for k, v in about["time"]["seconds"].items())
@@ -68,6 +72,15 @@ def markdown(name: str, about: dict) -> str:
         if "families" in about.get(split, {}):
             lines += [f"## Held-out accuracy ({split})", "", table(about[split]), ""]
     return "\n".join(lines)
+
+
+def _drawn_line(about: dict) -> list[str]:
+    if about.get("drawn_by") == DRAWN_BY:
+        return []
+    return [
+        f"- **Drawn by** {about.get('drawn_by')} when the model learnt; scenes are now drawn by {DRAWN_BY}, with slightly "
+        "other edges. The accuracy below is on scenes as they are drawn now."
+    ]
 
 
 def _cnn_line(recipe: dict) -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 
-from ..models import zoo
+from ..models import cards, zoo
 from ..models.backbones import SCENES, VGGLike
 from ..models.deeper_lstm import DeeperLSTM, DeeperLSTMConfig
 from ..models.text import Vocabulary
@@ -113,6 +113,7 @@ def card_of(name: str, recipe: Recipe, run: Path) -> dict:
     seed = getattr(recipe, "question_seed", 0)
     return {
         "trained_on": f"abstract scenes, {recipe.distribution}",
+        "drawn_by": cards.DRAWN_BY,
         "distribution": recipe.distribution,
         "command": f"python -m qgc train scenes {name}" + (f" --seed {seed}" if seed else ""),
         "recipe": recipe.__dict__,
