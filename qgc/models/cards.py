@@ -78,8 +78,8 @@ def _drawn_line(about: dict) -> list[str]:
     if about.get("drawn_by") == DRAWN_BY:
         return []
     return [
-        f"- **Drawn by** {about.get('drawn_by')} when the model learnt. Scenes are now drawn by {DRAWN_BY}, with edges that "
-        "differ a little; the accuracy below is on scenes as they are drawn now."
+        f"- **Drawn by** {about.get('drawn_by')} when the model learnt. Scenes are now drawn by {DRAWN_BY}, with edges "
+        "that differ a little; the accuracy below is on scenes as they are drawn now."
     ]
 
 
