@@ -10,6 +10,7 @@ import json
 import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -67,11 +68,30 @@ class Measured:
 
     def interval(self, values: np.ndarray) -> stats.Interval:
         """Mean over scenes with its 95 % interval, seeds and scenes drawn together; nan rows are left out."""
+        if np.isfinite(values).all():
+            return self.intervals(values[:, None])[0]
         known = np.isfinite(values)
         cells, scene, seed = self.by_scene(np.where(known, values, 0))
         weight = self.by_scene(known.astype(float))[0]
         some = weight > 0
         return stats.interval((cells[some] / weight[some]), scene[some], self._seeds(seed[some]), draws=BOOTSTRAP)
+
+    def intervals(self, values: np.ndarray) -> list[stats.Interval]:
+        """:meth:`interval` of every column of (pairs, columns), all from the same draws of scenes and seeds."""
+        cells = self.by_scene(values)[0]
+        ends = np.nanquantile(self._drawn @ cells, [0.025, 0.975], axis=0)
+        return [stats.Interval(*map(float, row)) for row in zip(cells.mean(0), *ends, strict=True)]
+
+    @cached_property
+    def _drawn(self) -> np.ndarray:
+        # (draws, cells): what part of a mean each scene and seed has in a draw; the same draws for every number
+        return np.concatenate(
+            [w / w.sum(1, keepdims=True) for w in self._weights(self._cells[1], self._cells[0], BOOTSTRAP)]
+        )
+
+    def _weights(self, scene: np.ndarray, seed: np.ndarray, draws: int):
+        clusters = [np.unique(c, return_inverse=True)[1] for c in (scene, self._seeds(seed)) if c is not None]
+        return stats._weights(clusters, draws, np.random.default_rng(0))
 
     def p_value(self, values: np.ndarray) -> float:
         """Two-sided p that values are symmetric about zero, by flipping the signs of whole scenes."""
@@ -92,10 +112,8 @@ def curves(measured: Measured) -> np.ndarray:
     found = []
     for margin in np.moveaxis(measured.rows["margin"], 1, 0):
         cells, scene, seed = measured.by_scene(grounded(margin))
-        clusters = [np.unique(c, return_inverse=True)[1] for c in (scene, measured._seeds(seed)) if c is not None]
-        drawn = np.concatenate(
-            [(w @ cells) / w.sum(1, keepdims=True) for w in stats._weights(clusters, 400, np.random.default_rng(0))]
-        )
+        weights = measured._weights(scene, seed, 400)
+        drawn = np.concatenate([(w @ cells) / w.sum(1, keepdims=True) for w in weights])
         found.append(np.stack([cells.mean(0), *np.quantile(drawn, [0.025, 0.975], axis=0)]))
     return np.stack(found)
 
@@ -148,15 +166,10 @@ def table(measured: Measured, chosen: dict[str, int]) -> list[dict]:
 
 def _method(measured: Measured, name: str, n: int | None, margin, plain, random) -> dict:
     hits = grounded(margin)
-    return {
-        "method": name,
-        "n": n,
-        "grounding": _row(measured.interval(hits)),
-        "margin": _row(measured.interval(margin)),
-        "minus random": _row(measured.interval(hits - random)),
-        "minus Grad-CAM": _row(measured.interval(hits - plain)),
-        "p": measured.p_value(hits - random),
-    }
+    names = ("grounding", "margin", "minus random", "minus Grad-CAM")
+    found = measured.intervals(np.stack([hits, margin, hits - random, hits - plain], 1))
+    rows = {label: _row(interval) for label, interval in zip(names, found, strict=True)}
+    return {"method": name, "n": n, **rows, "p": measured.p_value(hits - random)}
 
 
 def measures(measured: Measured) -> list[dict]:
