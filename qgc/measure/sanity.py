@@ -125,6 +125,7 @@ def sanity_rows(
     pairs: Sequence[Pair] | None = None,
     draws: int = 2,
     ns: Sequence[int] = NS,
+    controls: Sequence[str] = CONTROLS,
 ) -> list[dict]:
     """What is left of the maps of one scene's pairs under every control.
 
@@ -132,7 +133,8 @@ def sanity_rows(
     ----------
     bank : from :func:`qgc.measure.nulls.bank`, for foreign questions. cascades : from :func:`cascade`, several seeds
     worked out once for a model; a scene uses one of them by chance. pairs : one same-answer pair drawn from the
-    scene's if None. draws : encoders, and foreign pairs of questions, drawn for each pair.
+    scene's if None. draws : encoders, and foreign pairs of questions, drawn for each pair. controls : some of
+    :data:`CONTROLS`; without an encoder among them no model starts anew.
 
     Returns
     -------
@@ -148,9 +150,10 @@ def sanity_rows(
         return []
     view, seeds = View(vqa, scene), rng.integers(2**31, size=draws).tolist()
     encoder = encoder_parts(vqa)
-    models = [("encoder", d, started_anew(vqa, encoder, s)) for d, s in enumerate(seeds)]
+    models = [("encoder", d, started_anew(vqa, encoder, s)) for d, s in enumerate(seeds) if "encoder" in controls]
     if isinstance(vqa, DeeperLSTM):
         view.M(bank.q[:1])  # whatever the question: worked out here, all views of the same picture share it
+    if isinstance(vqa, DeeperLSTM) and "encoder and Wq" in controls:
         models += [("encoder and Wq", d, started_anew(vqa, [*encoder, "question"], s)) for d, s in enumerate(seeds)]
     views = [(control, draw, _same_picture(view, model)) for control, draw, model in models]
     steps = cascades[rng.integers(len(cascades))] if cascades else []
@@ -162,7 +165,7 @@ def sanity_rows(
         plain = _maps(view, texts, pair.answer, ns)
         foreign = [t for t in bank.questions if t not in texts]
         found = [("none", 0, plain)]
-        for d in range(draws):
+        for d in range(draws if "other questions" in controls else 0):
             drawn = rng.permutation(len(foreign))[:2]
             found.append(("other questions", d, _maps(view, [foreign[i] for i in drawn], pair.answer, ns)))
         found += [(control, draw, _maps(other, texts, pair.answer, ns)) for control, draw, other in views]

@@ -27,6 +27,7 @@ from .protocol import (
     CASCADE_SCENES,
     CASCADES,
     DELETION_SCENES,
+    FOREIGN_DRAWS,
     INTERVENTION_SCENES,
     NULL_SCENES,
     SANITY_DRAWS,
@@ -93,6 +94,14 @@ def sanity_rows(path: str, scene: Scene, pairs: Sequence[Pair], index: int, shar
     return [{**row, "scene": index} for row in rows]
 
 
+def foreign_rows(path: str, scene: Scene, pairs: Sequence[Pair], index: int, shared: dict) -> list[dict]:
+    """The control of foreign questions once more, with fresh and more draws (book/protocol.md says why)."""
+    vqa, rng = run.subject(path)[0].vqa, np.random.default_rng([index, 74])
+    bank, only = _bank(path, scene.distribution, 0), ("none", "other questions")
+    rows = sanity.sanity_rows(vqa, scene, bank, rng, pairs=pairs[:1], draws=FOREIGN_DRAWS, controls=only)
+    return [{**row, "scene": index} for row in rows]
+
+
 @dataclass(frozen=True)
 class Stage:
     """``rows(path, scene, pairs, index, shared)`` of one scene under one arm; ``scenes`` says of how many."""
@@ -106,6 +115,7 @@ STAGES = {
     "interventions": Stage(intervention_rows, INTERVENTION_SCENES),
     "deletion": Stage(deletion_rows, DELETION_SCENES),
     "sanity": Stage(sanity_rows, SANITY_SCENES),
+    "foreign questions": Stage(foreign_rows, SANITY_SCENES),
 }
 
 
@@ -138,7 +148,7 @@ def measure(
         count = scenes or max(STAGES[stage].scenes[name] for name in here)
         for first in range(0, count, CHUNK):
             names = tuple((name, name) for name in here if first < STAGES[stage].scenes[name])
-            target = folder / f"{stage}-{distribution}-{first:05d}.json"
+            target = folder / f"{stage.replace(' ', '-')}-{distribution}-{first:05d}.json"
             jobs.append(run.Job(stage, distribution, first, min(CHUNK, count - first), names, target))
     return run.work(jobs, _chunk, stage, workers, device)
 
@@ -178,6 +188,7 @@ def summarise(
                 "interventions": interventions.summarise,
                 "deletion": lambda r: {"lost": _deletion_table(r)},
                 "sanity": lambda r: {"controls": sanity.summarise(r)},
+                "foreign questions": lambda r: {"controls": sanity.summarise(r)},
             }[stage](found)
             tables[stage][arm] = {
                 "scenes": len({row["scene"] for row in found}),

@@ -17,7 +17,14 @@ def chunks(tmp_path_factory):
     folder = tmp_path_factory.mktemp("stages")
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(stages.FIRST_SEED, "test", stages.FIRST_SEED["validation"] + 700)
-        for name, value in {"BANK": 4, "CASCADES": 1, "CASCADE_SCENES": 1, "CHUNK": 1, "SANITY_DRAWS": 1}.items():
+        for name, value in {
+            "BANK": 4,
+            "CASCADES": 1,
+            "CASCADE_SCENES": 1,
+            "CHUNK": 1,
+            "SANITY_DRAWS": 1,
+            "FOREIGN_DRAWS": 1,
+        }.items():
             patch.setattr(stages, name, value)
         yield {s: stages.measure(s, folder, arms=NATURAL, scenes=2, workers=1) for s in stages.STAGES}
 
