@@ -11,6 +11,7 @@
   const HEAT_SIDE = 224; // pixels at which the heat is enlarged, those of a scene and its masks
   const SIDE = 448; // pixels at which it is shown, and the unit of the outlines
   const DRAWS = 40; // random rankings behind the band
+  const REMEDY = "The folder “explorer” belongs beside the folder “book”; then load the page again.";
   const BASE = document.currentScript.src.replace(/[^/]*$/, "");
 
   // -- loading ------------------------------------------------------------------------------------
@@ -59,14 +60,17 @@
   // -- the method -----------------------------------------------------------------------------------
   // Scores of the neurons for question a beside question b; the gate lets the n highest through (§3.3 of the paper).
   const RANKINGS = {
-    paper: { label: "most sensitive to the question first (the paper)", value: "∂A/∂q", score: (a) => a.sensitivity },
+    paper: { label: "most sensitive first", value: "∂A/∂q", score: (a) => a.sensitivity },
     least: { label: "least sensitive first", value: "−∂A/∂q", score: (a) => a.sensitivity.map((x) => -x) },
-    other: { label: "most sensitive to the other question first", value: "the other’s ∂A/∂q", score: (a, b) => b.sensitivity },
-    strength: { label: "strongest in the map first: |g|", value: "|g|", score: (a) => a.g.map(Math.abs) },
-    difference: { label: "what tells the questions apart first: |g − g′|", value: "|g − g′|",
-      score: (a, b) => a.g.map((x, j) => Math.abs(x - b.g[j])) },
+    other: { label: "the other question’s", value: "the other’s ∂A/∂q", score: (a, b) => b.sensitivity },
+    strength: { label: "strongest: |g|", value: "|g|", score: (a) => a.g.map(Math.abs) },
+    difference: {
+      label: "what differs: |g − g′|",
+      value: "|g − g′|",
+      score: (a, b) => a.g.map((x, j) => Math.abs(x - b.g[j])),
+    },
     random: { label: "by chance", value: "", score: (a, b, seed) => randomScores(seed, a.g.length) },
-    contrast: { label: "no gate: Grad-CAM minus the other question’s", value: "", score: (a) => a.g.map(Math.abs) },
+    contrast: { label: "no gate: contrast", value: "", score: (a) => a.g.map(Math.abs) },
   };
 
   // xorshift32 (Marsaglia 2003), so that a link shows everybody the same draw; packing.py has its twin.
@@ -203,21 +207,22 @@
 
   function bandPath(low, high, top) {
     const there = Array.from(low.keys()).filter((i) => !Number.isNaN(low[i]));
-    const point = (values) => (i) => `${across(i + 1, low.length).toFixed(1)} ${(HEIGHT * (1 - values[i] / top)).toFixed(1)}`;
+    const point = (values) => (i) =>
+      `${across(i + 1, low.length).toFixed(1)} ${(HEIGHT * (1 - values[i] / top)).toFixed(1)}`;
     return there.length ? `M${[...there.map(point(high)), ...there.reverse().map(point(low))].join("L")}Z` : "";
   }
 
   // -- the page: what is on it ------------------------------------------------------------------------
   const plot = (kind, inner) => `
-    <figure class="qx-plot"><figcaption data-at="${kind}-title"></figcaption>
+    <div class="qx-plot"><p data-at="${kind}-title"></p>
       <svg viewBox="0 0 ${WIDTH} ${HEIGHT}" preserveAspectRatio="none" aria-hidden="true" class="qx-${kind}">
         ${inner}<line data-at="${kind}-cut" class="qx-cut" y1="0" y2="${HEIGHT}"/></svg>
       <div class="qx-axis" aria-hidden="true"><span>1</span><span style="left:31.25%">100</span><span
-        style="left:62.5%">400</span><span>1024</span></div></figure>`;
+        style="left:62.5%">400</span><span>1024</span></div></div>`;
 
   const panel = (side) => `
     <section class="qx-panel qx-${side}" aria-labelledby="qx-${side}-title">
-      <h3 id="qx-${side}-title" data-at="title"></h3>
+      <h2 id="qx-${side}-title" data-at="title"></h2>
       <p class="qx-said" data-at="said"></p>
       <canvas role="img" width="${SIDE}" height="${SIDE}" data-at="map"></canvas>
       <div class="qx-share"><span data-at="own-label"></span><output data-at="own"></output>
@@ -225,10 +230,16 @@
       <div class="qx-share qx-not-asked"><span data-at="other-label"></span><output data-at="other"></output>
         <div class="qx-track" aria-hidden="true"><i data-at="other-fill"></i><b data-at="other-even"></b></div></div>
       <p class="qx-strength" data-at="strength"></p>
-      ${plot("bars", `<clipPath id="qx-${side}-clip"><rect data-at="clip" height="${HEIGHT}"/></clipPath>
-        <path data-at="bars-all"/><path data-at="bars-kept" class="qx-kept" clip-path="url(#qx-${side}-clip)"/>`)}
-      ${plot("curve", `<path data-at="band-other" class="qx-band qx-dashed"/><path data-at="band-own" class="qx-band"/>
-        <path data-at="curve-other" class="qx-line qx-dashed"/><path data-at="curve-own" class="qx-line"/>`)}
+      ${plot(
+        "bars",
+        `<clipPath id="qx-${side}-clip"><rect data-at="clip" height="${HEIGHT}"/></clipPath>
+        <path data-at="bars-all"/><path data-at="bars-kept" class="qx-kept" clip-path="url(#qx-${side}-clip)"/>`,
+      )}
+      ${plot(
+        "curve",
+        `<path data-at="band-other" class="qx-band qx-dashed"/><path data-at="band-own" class="qx-band"/>
+        <path data-at="curve-other" class="qx-line qx-dashed"/><path data-at="curve-own" class="qx-line"/>`,
+      )}
     </section>`;
 
   const choice = (name, label) => `<label class="qx-${name}">${label}<select name="${name}"></select></label>`;
@@ -245,20 +256,33 @@
     </form>
     <fieldset class="qx-n"><legend data-at="n-title"></legend>
       <div class="qx-row"><button type="button" name="less" aria-label="One neuron fewer">−</button>
-        <div class="qx-slide"><input type="range" min="0" max="1" step="any" name="slide" aria-label="n, how many neurons pass"><div class="qx-ticks" data-at="ticks"></div></div>
+        <div class="qx-slide"><input type="range" min="0" max="1" step="any" name="slide"
+          aria-label="n, how many neurons pass"><div class="qx-ticks" data-at="ticks"></div></div>
         <button type="button" name="more" aria-label="One neuron more">+</button>
-        <label class="qx-exact"><span>n =</span><input type="number" name="n" min="1" step="1" inputmode="numeric"></label></div>
+        <label class="qx-exact"><span>n =</span>
+          <input type="number" name="n" min="1" step="1" inputmode="numeric"></label></div>
     </fieldset>
     <p class="qx-alike" data-at="alike"></p>
     <div class="qx-panels">${panel("a")}${panel("b")}</div>
     <div class="qx-legend"><span>0</span><i data-at="heat" role="img"
-      aria-label="Colours of the heat, from pale to dark"></i><span>1</span><small>share of the map’s own maximum</small></div>
+      aria-label="Colours of the heat, from pale to dark"></i><span>1</span>
+      <small>share of the map’s own maximum</small></div>
+    <p class="qx-key"><b></b> what an even map would have <i></i> the middle 90 % of ${DRAWS} rankings by chance</p>
     <p class="qx-link"><a data-at="link" href="#">Link to this view</a> <span data-at="copied" role="status"></span></p>
     <p class="qx-problem" role="alert" data-at="problem"></p>
     <p class="qx-voice" aria-live="polite" data-at="voice"></p>`;
 
   // -- the page: state ----------------------------------------------------------------------------------
-  const START = { scene: "bathroom", model: "deeper-lstm/natural", q: "", other: "", answer: "true", rank: "paper", draw: "0", n: "25" };
+  const START = {
+    scene: "bathroom",
+    model: "deeper-lstm/natural",
+    q: "",
+    other: "",
+    answer: "true",
+    rank: "paper",
+    draw: "0",
+    n: "25",
+  };
   const percent = (value) => (Number.isNaN(value) ? "–" : `${(100 * value).toFixed(1)} %`);
   const whole = (text, low, high) => Math.min(Math.max(Math.round(Number(text)) || low, low), high);
 
@@ -288,7 +312,11 @@
     const panels = ["a", "b"].map((side) => root.querySelector(`.qx-${side}`));
     const heat = floats(index.heat);
     const tints = Uint32Array.from({ length: 256 }, (_, i) =>
-      [0, 1, 2].reduce((word, channel) => word | (Math.round(255 * heat[3 * i + channel]) << (8 * channel)), 0xff << 24));
+      [0, 1, 2].reduce(
+        (word, channel) => word | (Math.round(255 * heat[3 * i + channel]) << (8 * channel)),
+        0xff << 24,
+      ),
+    );
     const state = readFragment();
     const images = new Map();
     let shown = null; // what is on the page: the scene, its two views, and the rankings' running sums
@@ -316,18 +344,31 @@
     function offerAnswers(scene, model, pair) {
       known("answer", ["true", "said", ...model.answers]);
       const both = (words) => [...new Set(words)].join(" / ");
-      offer(control.answer, [
-        ["true", `the true one: ${both(pair.map((i) => scene.questions[i].answer))}`],
-        ["said", `what the model says: ${both(pair.map((i) => model.questions[i].said))}`],
-        ...model.answers.map((answer) => [answer, answer]),
-      ], state.answer);
+      offer(
+        control.answer,
+        [
+          ["true", `true: ${both(pair.map((i) => scene.questions[i].answer))}`],
+          ["said", `the model’s: ${both(pair.map((i) => model.questions[i].said))}`],
+          ...model.answers.map((answer) => [answer, answer]),
+        ],
+        state.answer,
+      );
+    }
+
+    // Short, to be read on a phone: the model of most chapters goes without its family's name.
+    function modelLabel(name) {
+      const [family, kind] = name.split("/");
+      return family === "deeper-lstm" ? kind : `${kind}, ${family[0].toUpperCase()}${family.slice(1)}`;
     }
 
     const image = (source) => {
       if (!images.has(source)) {
         const picture = new Image();
         picture.src = source;
-        images.set(source, picture.decode().then(() => picture));
+        images.set(
+          source,
+          picture.decode().then(() => picture),
+        );
       }
       return images.get(source);
     };
@@ -348,7 +389,10 @@
         checkQuestions(things);
         const pair = [state.q, state.other].map((thing) => things.indexOf(thing));
         const [pale, colours, ...maps] = await Promise.all([
-          image(scene.pale), image(scene.picture), ...pair.map((i) => load(model.questions[i].maps))]);
+          image(scene.pale),
+          image(scene.picture),
+          ...pair.map((i) => load(model.questions[i].maps)),
+        ]);
         if (mine !== ticket) return;
         const views = pair.map((i, side) => viewOf(scene.questions[i], model, model.questions[i], maps[side]));
         shown = { scene, views, pale, size: views[0].g.length };
@@ -359,7 +403,8 @@
         paintChoice();
         bands(mine);
       } catch (error) {
-        if (mine === ticket) at("problem").textContent = `${error.message}. The folder “explorer” belongs beside the folder “book”.`;
+        if (mine === ticket)
+          at("problem").textContent = `${error.message}. ${REMEDY}`;
       } finally {
         if (mine === ticket) root.removeAttribute("aria-busy");
       }
@@ -371,8 +416,15 @@
       // An answer that came with a link to another scene may not be on offer here.
       const explained = answer in question.c ? answer : (state.answer = "true") && asked.answer;
       const c = floats(model.rows[question.c[explained]]);
-      return { ...asked, answer: explained, said: question.said, probability: question.probability,
-        sensitivity: floats(question.sensitivity), g: u.map((x, j) => c[j] * x), P: neuronMaps(packed) };
+      return {
+        ...asked,
+        answer: explained,
+        said: question.said,
+        probability: question.probability,
+        sensitivity: floats(question.sensitivity),
+        g: u.map((x, j) => c[j] * x),
+        P: neuronMaps(packed),
+      };
     }
 
     function rankAndSum() {
@@ -396,21 +448,34 @@
         if (view.contrast) view.shares = view.inside.map((inside) => [share(view.contrast, inside, anywhere)]);
         else view.shares = view.inside.map((inside) => sharesOfAll(view.maps, inside, anywhere));
       }
+      shown.top = highest(views.flatMap((view) => view.shares));
     }
 
     function offerAll(scene, model, pair) {
-      offer(control.scene, Object.keys(index.scenes).map((name) => [name, name]), state.scene);
-      offer(control.model, index.models.map((name) => [name, name]), state.model);
+      offer(
+        control.scene,
+        Object.keys(index.scenes).map((name) => [name, name]),
+        state.scene,
+      );
+      offer(
+        control.model,
+        index.models.map((name) => [name, modelLabel(name)]),
+        state.model,
+      );
       const questions = scene.questions.map((question) => [question.thing, question.question]);
       offer(control.q, questions, state.q);
       offer(control.other, questions, state.other);
       offerAnswers(scene, model, pair);
-      offer(control.rank, Object.entries(RANKINGS).map(([name, { label }]) => [name, label]), state.rank);
+      offer(
+        control.rank,
+        Object.entries(RANKINGS).map(([name, { label }]) => [name, label]),
+        state.rank,
+      );
       control.draw.hidden = state.rank !== "random";
       control.draw.textContent = `Draw again (this is draw ${Number(state.draw) + 1})`;
       root.querySelector(".qx-n").disabled = state.rank === "contrast";
       control.n.max = shown.size;
-      at("ticks").replaceChildren(...scene.paperN.map(tick));
+      at("ticks").replaceChildren(...[1, ...scene.paperN].map(tick));
     }
 
     function tick(n) {
@@ -418,8 +483,9 @@
       mark.type = "button";
       mark.tabIndex = -1; // PageUp and PageDown on the slider go to the same places
       mark.style.left = `${100 * Math.sqrt(n / shown.size)}%`;
-      mark.title = n === shown.size ? `n = ${n}: Grad-CAM without a gate` : `n = ${n}, one of the paper’s`;
-      mark.textContent = [10, 25, 50, 100, 200, 400, 750, shown.size].includes(n) ? n : "";
+      mark.title = n === shown.size ? `n = ${n}: plain Grad-CAM` : n === 1 ? "n = 1" : `n = ${n}, one of the paper’s`;
+      mark.textContent = [1, 10, 25, 50, 100, 200, 400, 750, shown.size].includes(n) ? n : "";
+      if (n === 10) mark.className = "qx-dense"; // a phone has no room for its number beside 25's
       mark.onclick = () => setN(n);
       return mark;
     }
@@ -427,7 +493,10 @@
     // -- what does not change with n --
     const colourOf = (side) => index.outlines[side];
     const outlineOf = (side, dashed) => ({
-      path: new Path2D(shown.scene.things[shown.views[side].thing].outline), colour: colourOf(side), dashed });
+      path: new Path2D(shown.scene.things[shown.views[side].thing].outline),
+      colour: colourOf(side),
+      dashed,
+    });
 
     function paintScene(colours) {
       const context = at("scene").getContext("2d");
@@ -444,7 +513,10 @@
         at("said", element).textContent = saidBy(view);
         at("own-label", element).textContent = `on the ${view.thing} (asked)`;
         at("other-label", element).textContent = `on the ${other.thing}`;
-        [["own", view], ["other", other]].forEach(([name, { thing }]) => {
+        [
+          ["own", view],
+          ["other", other],
+        ].forEach(([name, { thing }]) => {
           at(`${name}-even`, element).style.left = `${100 * shown.scene.things[thing].area}%`;
           at(`${name}-even`, element).title = `an even map: ${percent(shown.scene.things[thing].area)}`;
         });
@@ -460,7 +532,9 @@
     function saidBy(view) {
       const chance = ` (${Math.round(100 * (view.probability[view.said] ?? 0))} %)`;
       const own = `The model says ${view.said}${chance}.`;
-      return view.said === view.answer ? own : `${own} Explained: ${view.answer} (${Math.round(100 * view.probability[view.answer])} %).`;
+      return view.said === view.answer
+        ? own
+        : `${own} Explained: ${view.answer} (${Math.round(100 * view.probability[view.answer])} %).`;
     }
 
     function paintBars(element, view) {
@@ -468,19 +542,19 @@
       const path = value ? barsPath(view.order.map ? Array.from(view.order, (j) => view.scores[j]) : []) : "";
       at("bars-all", element).setAttribute("d", path);
       at("bars-kept", element).setAttribute("d", path);
-      at("bars-title", element).textContent = value ? `${value}, ranked` : "No ranking by a value, so no bars.";
-      element.querySelector(".qx-bars").closest("figure").classList.toggle("qx-empty", !value);
+      at("bars-title", element).textContent = `${value}, ranked`;
+      element.querySelector(".qx-bars").closest(".qx-plot").hidden = !value;
     }
 
     function paintCurves(element, view) {
       const hide = Boolean(view.contrast);
-      view.top = Math.min(1, 1.1 * Math.max(0.05, ...view.shares.flatMap((s) => Array.from(s).filter((x) => x === x))));
-      at("curve-title", element).textContent = hide ? "Without a gate there is no n to follow." : `Share for every n, up to ${percent(view.top)}`;
+      const { top } = shown; // the same in both plots, so that they can be compared
+      at("curve-title", element).textContent = `Both shares for every n (top: ${Math.round(100 * top)} %)`;
       ["own", "other"].forEach((name, i) => {
-        at(`curve-${name}`, element).setAttribute("d", hide ? "" : curvePath(view.shares[i], view.top));
-        at(`band-${name}`, element).setAttribute("d", "");
+        at(`curve-${name}`, element).setAttribute("d", hide ? "" : curvePath(view.shares[i], top));
+        at(`band-${name}`, element).setAttribute("d", view.bands ? bandPath(...view.bands[i], top) : "");
       });
-      element.querySelector(".qx-curve").closest("figure").classList.toggle("qx-empty", hide);
+      element.querySelector(".qx-curve").closest(".qx-plot").hidden = hide;
     }
 
     // The middle 90 % of random rankings, draw by draw, so that the page stays responsive.
@@ -491,22 +565,27 @@
         for (let draw = 0; draw < DRAWS; draw++) {
           await new Promise((resolve) => setTimeout(resolve, 4));
           if (mine !== ticket) return;
-          const order = ranking(randomScores(2 * (draw + 1000) + side, shown.size));
+          const order = ranking(randomScores(2 * (draw + 1000) + side, shown.size)); // other draws than those on offer
           const maps = running(order, view.g, view.P);
           view.inside.forEach((inside, i) => drawn[i].push(sharesOfAll(maps, inside, view.anywhere)));
         }
-        ["own", "other"].forEach((name, i) => {
-          const [low, high] = middle(drawn[i], shown.size);
-          at(`band-${name}`, panels[side]).setAttribute("d", bandPath(low, high, view.top));
-        });
+        view.bands = drawn.map((shares) => middle(shares, shown.size));
       }
+      shown.top = highest(shown.views.flatMap((view) => [...view.shares, ...view.bands.map(([, high]) => high)]));
+      panels.forEach((element, side) => paintCurves(element, shown.views[side]));
     }
+
+    const highest = (curves) =>
+      Math.min(1, 1.05 * Math.max(0.05, ...curves.flatMap((s) => Array.from(s).filter((x) => x === x))));
 
     function middle(drawn, size) {
       const low = new Float32Array(size).fill(NaN);
       const high = new Float32Array(size).fill(NaN);
       for (let i = 0; i < size; i++) {
-        const values = drawn.map((shares) => shares[i]).filter((x) => x === x).sort((a, b) => a - b);
+        const values = drawn
+          .map((shares) => shares[i])
+          .filter((x) => x === x)
+          .sort((a, b) => a - b);
         if (!values.length) continue;
         low[i] = values[Math.round(0.05 * (values.length - 1))];
         high[i] = values[Math.round(0.95 * (values.length - 1))];
@@ -524,9 +603,16 @@
       const maps = shown.views.map(mapNow);
       panels.forEach((element, side) => paintPanel(element, shown.views[side], maps[side], n));
       const alike = cosine(maps[0], maps[1]);
-      at("alike").textContent = Number.isNaN(alike) ? "" : `The two maps: cosine ${alike.toFixed(3)} (1: the same; 0: no place in common)`;
-      at("n-title").textContent = state.rank === "contrast" ? "Without a gate, n plays no part" :
-        n === shown.size ? `All ${n} neurons pass: plain Grad-CAM` : `The gradient passes ${n} of ${shown.size} neurons`;
+      at("alike").textContent =
+        Number.isNaN(alike) || state.rank === "contrast"
+          ? ""
+          : `The two maps: cosine ${alike.toFixed(3)} (1: the same; 0: no place in common)`;
+      at("n-title").textContent =
+        state.rank === "contrast"
+          ? "Without a gate, n plays no part"
+          : n === shown.size
+            ? `All ${n} neurons pass: plain Grad-CAM`
+            : `The gradient passes ${n} of ${shown.size} neurons`;
       control.slide.value = Math.sqrt(n / shown.size);
       control.slide.setAttribute("aria-valuetext", `${n} of ${shown.size} neurons`);
       if (document.activeElement !== control.n) control.n.value = n;
@@ -565,14 +651,20 @@
     function step(direction) {
       const stops = [1, ...shown.scene.paperN, shown.size];
       const n = nNow();
-      return direction > 0 ? Math.min(...stops.filter((s) => s > n), shown.size) : Math.max(...stops.filter((s) => s < n), 1);
+      return direction > 0
+        ? Math.min(...stops.filter((s) => s > n), shown.size)
+        : Math.max(...stops.filter((s) => s < n), 1);
     }
 
     // -- words for those who do not see the page, and the address --
     const say = later(600, () => {
       const lines = shown.views.map((view, side) => {
-        const words = `${percent(shareNow(view, 0))} on the ${view.thing}, ${percent(shareNow(view, 1))} on the ${shown.views[1 - side].thing}`;
-        at("map", panels[side]).setAttribute("aria-label", `Map for “${view.question}”, answer ${view.answer}: ${words}.`);
+        const things = [view.thing, shown.views[1 - side].thing];
+        const words = things.map((thing, i) => `${percent(shareNow(view, i))} on the ${thing}`).join(", ");
+        at("map", panels[side]).setAttribute(
+          "aria-label",
+          `Map for “${view.question}”, answer ${view.answer}: ${words}.`,
+        );
         return `${view.question} ${words}.`;
       });
       at("voice").textContent = [`${at("n-title").textContent}.`, ...lines, `${at("alike").textContent}.`].join(" ");
@@ -604,8 +696,16 @@
     control.slide.addEventListener("input", () => setN(control.slide.value ** 2 * shown.size));
     control.slide.addEventListener("keydown", (event) => {
       const n = nNow();
-      const to = { ArrowRight: n + 1, ArrowUp: n + 1, ArrowLeft: n - 1, ArrowDown: n - 1, Home: 1, End: shown.size,
-        PageUp: step(1), PageDown: step(-1) }[event.key];
+      const to = {
+        ArrowRight: n + 1,
+        ArrowUp: n + 1,
+        ArrowLeft: n - 1,
+        ArrowDown: n - 1,
+        Home: 1,
+        End: shown.size,
+        PageUp: step(1),
+        PageDown: step(-1),
+      }[event.key];
       if (to === undefined || event.altKey || event.ctrlKey || event.metaKey) return;
       event.preventDefault();
       setN(to);
@@ -618,7 +718,12 @@
     at("link").addEventListener("click", (event) => {
       event.preventDefault();
       const copying = navigator.clipboard?.writeText(at("link").href) ?? Promise.reject();
-      copying.then(() => "copied", () => "the address of this page is the link").then((word) => (at("copied").textContent = word));
+      copying
+        .then(
+          () => "copied",
+          () => "the address of this page is the link",
+        )
+        .then((word) => (at("copied").textContent = word));
     });
     window.addEventListener("hashchange", () => {
       if (!location.hash.includes("=")) return; // a link to a heading
@@ -627,8 +732,10 @@
     });
 
     const stops = [0, 12, 32, 64, 96, 128, 160, 192, 224, 255];
-    const colour = (i) => `rgb(${[0, 1, 2].map((channel) => Math.round(255 * index.paper * heat[3 * i + channel])).join(" ")})`;
-    at("heat").style.background = `linear-gradient(to right, ${stops.map((i) => `${colour(i)} ${(100 * i) / 255}%`).join(", ")})`;
+    const colour = (i) =>
+      `rgb(${[0, 1, 2].map((channel) => Math.round(255 * index.paper * heat[3 * i + channel])).join(" ")})`;
+    at("heat").style.background =
+      `linear-gradient(to right, ${stops.map((i) => `${colour(i)} ${(100 * i) / 255}%`).join(", ")})`;
     root.style.setProperty("--qx-first", index.outlines[0]);
     root.style.setProperty("--qx-second", index.outlines[1]);
     await choose();
@@ -637,6 +744,6 @@
   const root = document.getElementById("qgc-explorer");
   if (root)
     start(root).catch((error) => {
-      root.textContent = `The explorer could not start: ${error.message}. The folder “explorer” belongs beside the folder “book”.`;
+      root.textContent = `The explorer could not start: ${error.message}. ${REMEDY}`;
     });
 })();
