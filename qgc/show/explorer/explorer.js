@@ -213,12 +213,16 @@
   }
 
   // -- the page: what is on it ------------------------------------------------------------------------
-  const plot = (kind, inner) => `
+  // The cut at n is an element over the plot, so that a drag moves it and nothing is drawn anew.
+  const plot = (kind, paths) => `
     <div class="qx-plot"><p data-at="${kind}-title"></p>
-      <svg viewBox="0 0 ${WIDTH} ${HEIGHT}" preserveAspectRatio="none" aria-hidden="true" class="qx-${kind}">
-        ${inner}<line data-at="${kind}-cut" class="qx-cut" y1="0" y2="${HEIGHT}"/></svg>
+      <div class="qx-frame"><svg viewBox="0 0 ${WIDTH} ${HEIGHT}" preserveAspectRatio="none" aria-hidden="true">${paths}</svg>
+        <i class="qx-cut qx-cut-${kind}" data-at="${kind}-cut"></i></div>
       <div class="qx-axis" aria-hidden="true"><span>1</span><span style="left:31.25%">100</span><span
         style="left:62.5%">400</span><span>1024</span></div></div>`;
+
+  const CURVES = `<path data-at="band-other" class="qx-band qx-dashed"/><path data-at="band-own" class="qx-band"/>
+    <path data-at="curve-other" class="qx-line qx-dashed"/><path data-at="curve-own" class="qx-line"/>`;
 
   const panel = (side) => `
     <section class="qx-panel qx-${side}" aria-labelledby="qx-${side}-title">
@@ -230,16 +234,8 @@
       <div class="qx-share qx-not-asked"><span data-at="other-label"></span><output data-at="other"></output>
         <div class="qx-track" aria-hidden="true"><i data-at="other-fill"></i><b data-at="other-even"></b></div></div>
       <p class="qx-strength" data-at="strength"></p>
-      ${plot(
-        "bars",
-        `<clipPath id="qx-${side}-clip"><rect data-at="clip" height="${HEIGHT}"/></clipPath>
-        <path data-at="bars-all"/><path data-at="bars-kept" class="qx-kept" clip-path="url(#qx-${side}-clip)"/>`,
-      )}
-      ${plot(
-        "curve",
-        `<path data-at="band-other" class="qx-band qx-dashed"/><path data-at="band-own" class="qx-band"/>
-        <path data-at="curve-other" class="qx-line qx-dashed"/><path data-at="curve-own" class="qx-line"/>`,
-      )}
+      ${plot("bars", '<path data-at="bars" class="qx-bars"/>')}
+      ${plot("curve", CURVES)}
     </section>`;
 
   const choice = (name, label) => `<label class="qx-${name}">${label}<select name="${name}"></select></label>`;
@@ -320,6 +316,7 @@
     const state = readFragment();
     const images = new Map();
     let shown = null; // what is on the page: the scene, its two views, and the rankings' running sums
+    let finished = 0; // choices that are through, well or not; tests wait for it
     let ticket = 0; // the latest choice; earlier ones that are still loading give up
 
     // -- choices --
@@ -403,10 +400,10 @@
         paintChoice();
         bands(mine);
       } catch (error) {
-        if (mine === ticket)
-          at("problem").textContent = `${error.message}. ${REMEDY}`;
+        if (mine === ticket) at("problem").textContent = `${error.message}. ${REMEDY}`;
       } finally {
         if (mine === ticket) root.removeAttribute("aria-busy");
+        root.dataset.choices = ++finished;
       }
     }
 
@@ -539,11 +536,10 @@
 
     function paintBars(element, view) {
       const { value } = RANKINGS[state.rank];
-      const path = value ? barsPath(view.order.map ? Array.from(view.order, (j) => view.scores[j]) : []) : "";
-      at("bars-all", element).setAttribute("d", path);
-      at("bars-kept", element).setAttribute("d", path);
+      const values = Array.from(view.order, (j) => view.scores[j]);
+      at("bars", element).setAttribute("d", value ? barsPath(values) : "");
       at("bars-title", element).textContent = `${value}, ranked`;
-      element.querySelector(".qx-bars").closest(".qx-plot").hidden = !value;
+      at("bars", element).closest(".qx-plot").hidden = !value;
     }
 
     function paintCurves(element, view) {
@@ -554,7 +550,7 @@
         at(`curve-${name}`, element).setAttribute("d", hide ? "" : curvePath(view.shares[i], top));
         at(`band-${name}`, element).setAttribute("d", view.bands ? bandPath(...view.bands[i], top) : "");
       });
-      element.querySelector(".qx-curve").closest(".qx-plot").hidden = hide;
+      at("curve-own", element).closest(".qx-plot").hidden = hide;
     }
 
     // The middle 90 % of random rankings, draw by draw, so that the page stays responsive.
@@ -625,12 +621,8 @@
         at(name, element).textContent = percent(value);
         at(`${name}-fill`, element).style.width = `${100 * (value || 0)}%`;
       });
-      const cut = across(n, shown.size);
-      for (const name of ["bars-cut", "curve-cut"]) {
-        at(name, element).setAttribute("x1", cut);
-        at(name, element).setAttribute("x2", cut);
-      }
-      at("clip", element).setAttribute("width", cut);
+      for (const name of ["bars-cut", "curve-cut"])
+        at(name, element).style.transform = `translateX(${100 * Math.sqrt(n / shown.size)}%)`;
       at("strength", element).textContent = strength(view, map);
     }
 
