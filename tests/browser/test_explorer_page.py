@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -231,31 +232,36 @@ def test_no_scrolling_sideways(browser, page, width):
 
 
 DRAG = """
-const done = arguments[arguments.length - 1], slide = document.querySelector("[name=slide]"), times = [], work = [];
+const done = arguments[arguments.length - 1], slide = document.querySelector("[name=slide]"), times = [];
 function frame(now) {
   times.push(now);
-  if (times.length > 181) return done([times, work]);
+  if (times.length > 180 || now > times[0] + 4000) return done(times);
   slide.value = 0.5 - 0.5 * Math.cos(times.length / 15);
-  const before = performance.now();
   slide.dispatchEvent(new Event("input", {bubbles: true}));
-  work.push(performance.now() - before);
   requestAnimationFrame(frame);
 }
 requestAnimationFrame(frame);
 """
 
 
+def busy_ms(browser) -> float:
+    """Processor time that the page's main thread has used; other programs on the machine do not count."""
+    metrics = browser.execute_cdp_cmd("Performance.getMetrics", {})["metrics"]
+    return 1000 * next(m["value"] for m in metrics if m["name"] == "TaskDuration")
+
+
 def test_fifty_frames_a_second_while_dragging(browser, page):
-    """The median frame, since other programs may take the machine for a moment."""
+    """Every frame must leave time to spare; on a machine that is not busy otherwise, the frames are counted as well."""
     open_page(browser, page)
-    wait(browser, lambda b: b.execute_script("return document.querySelector('.qx-b .qx-band').getAttribute('d')"))
-    times, work = browser.execute_async_script(DRAG)
-    frames = np.diff(times)
-    mean = 1000 / frames.mean()
-    print(
-        f"\n{1000 / np.median(frames):.0f} frames a second (mean {mean:.0f}); {np.median(work):.1f} ms of work in each"
-    )
-    assert 1000 / np.median(frames) >= 50
+    wait(browser, lambda b: b.find_element(By.CSS_SELECTOR, ".qx-b .qx-band").get_attribute("d"))
+    browser.execute_cdp_cmd("Performance.enable", {"timeDomain": "threadTicks"})
+    before = busy_ms(browser)
+    times = browser.execute_async_script(DRAG)
+    work, frames = (busy_ms(browser) - before) / len(times), np.diff(times)
+    rate, load = 1000 / np.median(frames), os.getloadavg()[0] / os.cpu_count()
+    print(f"\n{rate:.0f} frames a second, {work:.1f} ms of processor time each, load {load:.1f} a core")
+    assert work <= 1000 / 50
+    assert rate >= 50 or load > 0.8
 
 
 def test_a_drag_with_the_pointer_reaches_both_ends(browser, page):

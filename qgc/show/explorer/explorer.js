@@ -153,7 +153,7 @@
   }
 
   // A map over the pale scene, scaled by its own maximum; heat tints like coloured glass, so the scene stays visible.
-  function paintMap(context, ground, map, tints, outlines) {
+  function paintMap(context, ground, map, tints, lines) {
     context.drawImage(ground, 0, 0, SIDE, SIDE);
     const top = Math.max(...map);
     if (top > 0) {
@@ -162,7 +162,7 @@
       context.drawImage(heatCanvas, 0, 0, SIDE, SIDE);
       context.globalCompositeOperation = "source-over";
     }
-    paintOutlines(context, outlines);
+    context.drawImage(lines, 0, 0, SIDE, SIDE);
   }
 
   // A coloured line on a white one is seen on any ground; the thing that was not asked about is dashed.
@@ -303,7 +303,12 @@
   async function start(root) {
     const index = await load("index");
     root.innerHTML = PAGE;
-    const at = (name, inside = root) => inside.querySelector(`[data-at="${name}"]`);
+    const found = new Map(); // a drag looks for some thirty elements in every frame
+    const at = (name, inside = root) => {
+      const key = inside.className + name;
+      if (!found.has(key)) found.set(key, inside.querySelector(`[data-at="${name}"]`));
+      return found.get(key);
+    };
     const control = Object.fromEntries([...root.querySelectorAll("[name]")].map((element) => [element.name, element]));
     const panels = ["a", "b"].map((side) => root.querySelector(`.qx-${side}`));
     const heat = floats(index.heat);
@@ -517,7 +522,9 @@
           at(`${name}-even`, element).style.left = `${100 * shown.scene.things[thing].area}%`;
           at(`${name}-even`, element).title = `an even map: ${percent(shown.scene.things[thing].area)}`;
         });
-        view.outlines = [outlineOf(1 - side, true), outlineOf(side, false)];
+        // Dashes take long to draw: once here, then copied for every frame.
+        view.lines = Object.assign(document.createElement("canvas"), { width: SIDE, height: SIDE });
+        paintOutlines(view.lines.getContext("2d"), [outlineOf(1 - side, true), outlineOf(side, false)]);
         paintBars(element, view);
         paintCurves(element, view);
       });
@@ -615,7 +622,7 @@
     }
 
     function paintPanel(element, view, map, n) {
-      paintMap(at("map", element).getContext("2d"), shown.pale, map, tints, view.outlines);
+      paintMap(at("map", element).getContext("2d"), shown.pale, map, tints, view.lines);
       ["own", "other"].forEach((name, i) => {
         const value = shareNow(view, i);
         at(name, element).textContent = percent(value);
