@@ -224,14 +224,15 @@
   const CURVES = `<path data-at="band-other" class="qx-band qx-dashed"/><path data-at="band-own" class="qx-band"/>
     <path data-at="curve-other" class="qx-line qx-dashed"/><path data-at="curve-own" class="qx-line"/>`;
 
+  // No <output>: screen readers would read it out for every step of a drag; `say` speaks once it has ended.
   const panel = (side) => `
     <section class="qx-panel qx-${side}" aria-labelledby="qx-${side}-title">
       <h2 id="qx-${side}-title" data-at="title"></h2>
       <p class="qx-said" data-at="said"></p>
       <canvas role="img" width="${SIDE}" height="${SIDE}" data-at="map"></canvas>
-      <div class="qx-share"><span data-at="own-label"></span><output data-at="own"></output>
+      <div class="qx-share"><span data-at="own-label"></span><strong data-at="own"></strong>
         <div class="qx-track" aria-hidden="true"><i data-at="own-fill"></i><b data-at="own-even"></b></div></div>
-      <div class="qx-share qx-not-asked"><span data-at="other-label"></span><output data-at="other"></output>
+      <div class="qx-share qx-not-asked"><span data-at="other-label"></span><strong data-at="other"></strong>
         <div class="qx-track" aria-hidden="true"><i data-at="other-fill"></i><b data-at="other-even"></b></div></div>
       <p class="qx-strength" data-at="strength"></p>
       ${plot("bars", '<path data-at="bars" class="qx-bars"/>')}
