@@ -216,7 +216,8 @@
   // The cut at n is an element over the plot, so that a drag moves it and nothing is drawn anew.
   const plot = (kind, paths) => `
     <div class="qx-plot"><p data-at="${kind}-title"></p>
-      <div class="qx-frame"><svg viewBox="0 0 ${WIDTH} ${HEIGHT}" preserveAspectRatio="none" aria-hidden="true">${paths}</svg>
+      <div class="qx-frame">
+        <svg viewBox="0 0 ${WIDTH} ${HEIGHT}" preserveAspectRatio="none" aria-hidden="true">${paths}</svg>
         <i class="qx-cut qx-cut-${kind}" data-at="${kind}-cut"></i></div>
       <div class="qx-axis" aria-hidden="true"><span>1</span><span style="left:31.25%">100</span><span
         style="left:62.5%">400</span><span>1024</span></div></div>`;
