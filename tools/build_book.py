@@ -333,9 +333,15 @@ def build_site(book: Book, device: str) -> int:
     if done.returncode:
         print("The site was not built: each WARNING above names the page to mend (in book/, not in its copy).")
         return done.returncode
+    site = output / "_build" / "html"
+    # Beside the pages, not in html_static_path: Jupyter Book loads every script from there on every page.
+    explorer = subprocess.run([sys.executable, "-m", "qgc.show.explorer", str(site / "explorer")], cwd=book.root)
+    if explorer.returncode:
+        print("The site was not built: the explorer's data could not be written, see above.")
+        return explorer.returncode
     shutil.rmtree(book.site, ignore_errors=True)
     book.site.parent.mkdir(exist_ok=True)
-    (output / "_build" / "html").replace(book.site)
+    site.replace(book.site)
     print(f"The book is built. Open {book.site / 'index.html'}")
     return 0
 

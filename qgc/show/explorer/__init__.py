@@ -1,0 +1,13 @@
+"""The explorer of the static pages: every n, every ranking, with no kernel and no network (book/explorer.md).
+
+>>> from qgc.show.explorer import write
+>>> write("site/explorer")     # or: python -m qgc.show.explorer site/explorer
+
+A gated map is a sum of one small map per neuron (:mod:`qgc.explain.engine`), Σ g_j P_j over the first n of a ranking.
+So a page needs no precomputed maps: ``export`` writes P, g's two factors and ∂A/∂q, ``packing`` says how the numbers
+are written down, and ``explorer.js`` ranks and adds up in the reader's browser.
+"""
+
+from .export import write
+
+__all__ = ["write"]

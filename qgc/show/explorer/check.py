@@ -1,0 +1,68 @@
+"""python -m qgc.show.explorer.check FOLDER: how far the shares that written files give are from qgc's in float64."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ...explain import View, explain, gates
+from ...measure import map_share
+from ...measure.rankings import neuron_maps, running
+from ...models import zoo
+from ...scenes.situations import situation
+from .packing import random_scores, unpack, unpack_maps
+
+DRAWS = 3  # random rankings to compare, besides those by ∂A/∂q, by its opposite and by |g|
+
+
+def read(folder: Path, name: str) -> dict:
+    """The data of a part that ``export`` wrote."""
+    return json.loads((folder / f"{name}.js").read_text(encoding="utf-8").split(", ", 1)[1].removesuffix(");\n"))
+
+
+def differences(folder: Path, place: str, vqa) -> np.ndarray:
+    """|share by the files − share by qgc|, for every n, several rankings, and all questions and things of a scene.
+
+    A map that only one of the two finds empty counts as the other's whole share.
+    """
+    scene, view = situation(place), View(vqa, situation(place))
+    own, model = read(folder, place), read(folder, f"{place}.{vqa.name.replace('/', '-')}")
+    found = []
+    for ask, asked in zip(scene.asks, model["questions"], strict=True):
+        e = explain(vqa, view, ask.question, ask.answer)
+        exact = e.g[:, None].double() * neuron_maps(e.M, e.F).double()
+        g = unpack(model["rows"][asked["c"][e.answer]]) * unpack(asked["u"])
+        P = unpack_maps(read(folder, asked["maps"]), exact.shape[1])
+        ours = torch.tensor(g[:, None] * P)
+        sensitivity = unpack(asked["sensitivity"])
+        for scores in (sensitivity, -sensitivity, np.abs(g), *(random_scores(i, len(g)) for i in range(DRAWS))):
+            order = gates.ranking(torch.tensor(scores))
+            maps = running(ours, order).relu().numpy()
+            truth = running(exact, order).relu().view(len(g), *e.F.shape[2:])
+            for thing, where in own["things"].items():
+                with np.errstate(invalid="ignore"):
+                    shares = maps @ unpack(where["inside"]) / (maps @ unpack(own["anywhere"]))
+                there = map_share(truth, scene.masks[thing]).numpy()
+                found.append(np.abs(np.nan_to_num(shares) - np.nan_to_num(there)))
+    return np.concatenate(found)
+
+
+def main() -> None:
+    """Print the largest and the mean difference for every model."""
+    parser = argparse.ArgumentParser(prog="python -m qgc.show.explorer.check", description=__doc__)
+    parser.add_argument("folder", type=Path)
+    folder = parser.parse_args().folder
+    index = read(folder, "index")
+    for name in index["models"]:
+        vqa = zoo.load(name)
+        off = np.concatenate([differences(folder, place, vqa) for place in index["scenes"]])
+        rare = np.quantile(off, 0.999)
+        print(f"{name:22} {len(off)} shares: max {off.max():.4f}, 99.9 % below {rare:.4f}, mean {off.mean():.5f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,750 @@
+/* The explorer of book/explorer.md: a reader drags n, and the map follows.
+
+   Nothing here asks a server. `python -m qgc.show.explorer` wrote down, for each scene and model, what the neurons of
+   the combine layer know; this file ranks them, adds up their small maps and paints the sum. Read it from top to
+   bottom: loading, reading numbers, the method, painting, the page. export.py names what the parts hold. */
+"use strict";
+
+(() => {
+  const GRID = 14; // cells along a side of a map
+  const CELLS = GRID * GRID;
+  const HEAT_SIDE = 224; // pixels at which the heat is enlarged, those of a scene and its masks
+  const SIDE = 448; // pixels at which it is shown, and the unit of the outlines
+  const DRAWS = 40; // random rankings behind the band
+  const REMEDY = "The folder “explorer” belongs beside the folder “book”; then load the page again.";
+  const BASE = document.currentScript.src.replace(/[^/]*$/, "");
+
+  // -- loading ------------------------------------------------------------------------------------
+  // Parts are scripts, since fetch() refuses to read files beside a page that was opened from a disk.
+  const parts = new Map();
+
+  function load(name) {
+    if (!parts.has(name)) {
+      const entry = {};
+      entry.promise = new Promise((resolve, reject) => Object.assign(entry, { resolve, reject }));
+      parts.set(name, entry);
+      const script = document.createElement("script");
+      script.src = BASE + name + ".js";
+      script.onerror = () => {
+        parts.delete(name); // so that the next choice tries again
+        entry.reject(new Error(`“${name}.js” could not be loaded`));
+      };
+      document.head.append(script);
+    }
+    return parts.get(name).promise;
+  }
+
+  window.qgcExplorer = { part: (name, data) => parts.get(name)?.resolve(data) };
+
+  // -- reading numbers (packing.py) -----------------------------------------------------------------
+  const bytes = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+  const floats = (text) => new Float32Array(bytes(text).buffer);
+
+  // P: row j is the map of neuron j alone. Kept, as it takes a few milliseconds.
+  function neuronMaps(packed) {
+    if (packed.P) return packed.P;
+    const scale = floats(packed.scale);
+    const rows = new (packed.bytes === 2 ? Int16Array : Int8Array)(bytes(packed.rows).buffer);
+    const patterns = packed.patterns && floats(packed.patterns);
+    const width = rows.length / scale.length;
+    packed.P = new Float32Array(scale.length * CELLS);
+    for (let j = 0; j < scale.length; j++)
+      for (let k = 0; k < width; k++) {
+        const value = scale[j] * rows[j * width + k];
+        if (!patterns) packed.P[j * CELLS + k] = value;
+        else for (let cell = 0; cell < CELLS; cell++) packed.P[j * CELLS + cell] += value * patterns[k * CELLS + cell];
+      }
+    return packed.P;
+  }
+
+  // -- the method -----------------------------------------------------------------------------------
+  // Scores of the neurons for question a beside question b; the gate lets the n highest through (§3.3 of the paper).
+  const RANKINGS = {
+    paper: { label: "most sensitive first", value: "∂A/∂q", score: (a) => a.sensitivity },
+    least: { label: "least sensitive first", value: "−∂A/∂q", score: (a) => a.sensitivity.map((x) => -x) },
+    other: { label: "the other question’s", value: "the other’s ∂A/∂q", score: (a, b) => b.sensitivity },
+    strength: { label: "strongest: |g|", value: "|g|", score: (a) => a.g.map(Math.abs) },
+    difference: {
+      label: "what differs: |g − g′|",
+      value: "|g − g′|",
+      score: (a, b) => a.g.map((x, j) => Math.abs(x - b.g[j])),
+    },
+    random: { label: "by chance", value: "", score: (a, b, seed) => randomScores(seed, a.g.length) },
+    contrast: { label: "no gate: contrast", value: "", score: (a) => a.g.map(Math.abs) },
+  };
+
+  // xorshift32 (Marsaglia 2003), so that a link shows everybody the same draw; packing.py has its twin.
+  function randomScores(seed, size) {
+    let x = Math.imul(seed + 1, 0x9e3779b1) >>> 0 || 1;
+    return Float64Array.from({ length: size }, () => {
+      x ^= x << 13;
+      x ^= x >>> 17;
+      x ^= x << 5;
+      return (x >>>= 0);
+    });
+  }
+
+  // Neurons from the highest score to the lowest, equal scores in order of their index.
+  const ranking = (scores) => Uint16Array.from(scores.keys()).sort((i, j) => scores[j] - scores[i] || i - j);
+
+  // Maps of every n before the ReLU, one after the other: the running sum of g_j P_j in ranking order.
+  function running(order, g, P) {
+    const maps = new Float32Array(order.length * CELLS);
+    const sum = new Float64Array(CELLS);
+    order.forEach((j, step) => {
+      for (let cell = 0; cell < CELLS; cell++) {
+        sum[cell] += g[j] * P[j * CELLS + cell];
+        maps[step * CELLS + cell] = sum[cell];
+      }
+    });
+    return maps;
+  }
+
+  const mapOf = (maps, n) => maps.subarray((n - 1) * CELLS, n * CELLS);
+  const relu = (map) => map.map((value) => Math.max(value, 0));
+
+  // How much of a map (after its ReLU) lies on a thing, NaN if it is empty.
+  function share(map, inside, anywhere) {
+    let on = 0;
+    let all = 0;
+    for (let cell = 0; cell < CELLS; cell++) {
+      if (map[cell] <= 0) continue;
+      on += map[cell] * inside[cell];
+      all += map[cell] * anywhere[cell];
+    }
+    return on / all;
+  }
+
+  function sharesOfAll(maps, inside, anywhere) {
+    return Float32Array.from({ length: maps.length / CELLS }, (_, i) => share(mapOf(maps, i + 1), inside, anywhere));
+  }
+
+  function cosine(a, b) {
+    const dot = (x, y) => x.reduce((sum, value, i) => sum + value * y[i], 0);
+    return dot(a, b) / Math.sqrt(dot(a, a) * dot(b, b));
+  }
+
+  // -- painting -------------------------------------------------------------------------------------
+  // Bilinear enlargement, as everywhere in the book: for each pixel the two cells beside it and the second's weight.
+  const BESIDE = Array.from({ length: HEAT_SIDE }, (_, pixel) => {
+    const at = Math.max(((pixel + 0.5) * GRID) / HEAT_SIDE - 0.5, 0);
+    const first = Math.floor(at);
+    return [first, Math.min(first + 1, GRID - 1), at - first];
+  });
+  const wide = new Float32Array(GRID * HEAT_SIDE);
+  const heatCanvas = Object.assign(document.createElement("canvas"), { width: HEAT_SIDE, height: HEAT_SIDE });
+  const heatContext = heatCanvas.getContext("2d");
+  const heatImage = heatContext.createImageData(HEAT_SIDE, HEAT_SIDE);
+  const heatPixels = new Uint32Array(heatImage.data.buffer);
+
+  function enlargeHeat(map, top, tints) {
+    for (let row = 0; row < GRID; row++)
+      BESIDE.forEach(([i, k, weight], x) => {
+        const left = map[row * GRID + i];
+        wide[row * HEAT_SIDE + x] = ((left + (map[row * GRID + k] - left) * weight) * 255) / top;
+      });
+    BESIDE.forEach(([i, k, weight], y) => {
+      for (let x = 0; x < HEAT_SIDE; x++) {
+        const above = wide[i * HEAT_SIDE + x];
+        heatPixels[y * HEAT_SIDE + x] = tints[Math.round(above + (wide[k * HEAT_SIDE + x] - above) * weight)];
+      }
+    });
+    heatContext.putImageData(heatImage, 0, 0);
+  }
+
+  // A map over the pale scene, scaled by its own maximum; heat tints like coloured glass, so the scene stays visible.
+  function paintMap(context, ground, map, tints, lines) {
+    context.drawImage(ground, 0, 0, SIDE, SIDE);
+    const top = Math.max(...map);
+    if (top > 0) {
+      enlargeHeat(map, top, tints);
+      context.globalCompositeOperation = "multiply";
+      context.drawImage(heatCanvas, 0, 0, SIDE, SIDE);
+      context.globalCompositeOperation = "source-over";
+    }
+    context.drawImage(lines, 0, 0, SIDE, SIDE);
+  }
+
+  // A coloured line on a white one is seen on any ground; the thing that was not asked about is dashed.
+  function paintOutlines(context, outlines) {
+    context.lineJoin = "round";
+    for (const { path, colour, dashed } of outlines) {
+      context.setLineDash([]);
+      context.strokeStyle = "white";
+      context.lineWidth = dashed ? 4 : 6;
+      context.stroke(path);
+      context.setLineDash(dashed ? [7, 5] : []);
+      context.strokeStyle = colour;
+      context.lineWidth = dashed ? 2 : 3;
+      context.stroke(path);
+    }
+    context.setLineDash([]);
+  }
+
+  // -- plots: n runs along a square-root scale, as maps change most at small n -----------------------
+  const WIDTH = 1000;
+  const HEIGHT = 300;
+  const across = (n, size) => WIDTH * Math.sqrt(n / size);
+
+  function barsPath(values) {
+    const top = Math.max(...values.map(Math.abs)) || 1;
+    const steps = Array.from(values, (value, i) => {
+      const y = (HEIGHT * (1 - Math.abs(value) / top)).toFixed(1);
+      return `V${y}H${across(i + 1, values.length).toFixed(1)}`;
+    });
+    return `M0 ${HEIGHT}${steps.join("")}V${HEIGHT}Z`;
+  }
+
+  function curvePath(shares, top) {
+    let pen = "M"; // lifted where the map is empty
+    return Array.from(shares, (value, i) => {
+      if (Number.isNaN(value)) return (pen = "M") && "";
+      const point = `${pen}${across(i + 1, shares.length).toFixed(1)} ${(HEIGHT * (1 - value / top)).toFixed(1)}`;
+      pen = "L";
+      return point;
+    }).join("");
+  }
+
+  function bandPath(low, high, top) {
+    const there = Array.from(low.keys()).filter((i) => !Number.isNaN(low[i]));
+    const point = (values) => (i) =>
+      `${across(i + 1, low.length).toFixed(1)} ${(HEIGHT * (1 - values[i] / top)).toFixed(1)}`;
+    return there.length ? `M${[...there.map(point(high)), ...there.reverse().map(point(low))].join("L")}Z` : "";
+  }
+
+  // -- the page: what is on it ------------------------------------------------------------------------
+  // The cut at n is an element over the plot, so that a drag moves it and nothing is drawn anew.
+  const plot = (kind, paths) => `
+    <div class="qx-plot"><p data-at="${kind}-title"></p>
+      <div class="qx-frame">
+        <svg viewBox="0 0 ${WIDTH} ${HEIGHT}" preserveAspectRatio="none" aria-hidden="true">${paths}</svg>
+        <i class="qx-cut qx-cut-${kind}" data-at="${kind}-cut"></i></div>
+      <div class="qx-axis" aria-hidden="true"><span>1</span><span style="left:31.25%">100</span><span
+        style="left:62.5%">400</span><span>1024</span></div></div>`;
+
+  const CURVES = `<path data-at="band-other" class="qx-band qx-dashed"/><path data-at="band-own" class="qx-band"/>
+    <path data-at="curve-other" class="qx-line qx-dashed"/><path data-at="curve-own" class="qx-line"/>`;
+
+  // No <output>: screen readers would read it out for every step of a drag; `say` speaks once it has ended.
+  const panel = (side) => `
+    <section class="qx-panel qx-${side}" aria-labelledby="qx-${side}-title">
+      <h2 id="qx-${side}-title" data-at="title"></h2>
+      <p class="qx-said" data-at="said"></p>
+      <canvas role="img" width="${SIDE}" height="${SIDE}" data-at="map"></canvas>
+      <div class="qx-share"><span data-at="own-label"></span><strong data-at="own"></strong>
+        <div class="qx-track" aria-hidden="true"><i data-at="own-fill"></i><b data-at="own-even"></b></div></div>
+      <div class="qx-share qx-not-asked"><span data-at="other-label"></span><strong data-at="other"></strong>
+        <div class="qx-track" aria-hidden="true"><i data-at="other-fill"></i><b data-at="other-even"></b></div></div>
+      <p class="qx-strength" data-at="strength"></p>
+      ${plot("bars", '<path data-at="bars" class="qx-bars"/>')}
+      ${plot("curve", CURVES)}
+    </section>`;
+
+  const choice = (name, label) => `<label class="qx-${name}">${label}<select name="${name}"></select></label>`;
+
+  const PAGE = `
+    <form class="qx-choices" aria-label="What to look at" autocomplete="off">
+      <canvas role="img" width="${SIDE}" height="${SIDE}" data-at="scene"></canvas>
+      <div class="qx-fields">
+        ${choice("scene", "Scene")} ${choice("model", "Checkpoint")}
+        ${choice("q", "First question")} ${choice("other", "Second question")}
+        ${choice("answer", "Answer to explain")} ${choice("rank", "Neurons that pass")}
+        <button type="button" name="draw" hidden>Draw again</button>
+      </div>
+    </form>
+    <fieldset class="qx-n"><legend data-at="n-title"></legend>
+      <div class="qx-row"><button type="button" name="less" aria-label="One neuron fewer">−</button>
+        <div class="qx-slide"><input type="range" min="0" max="1" step="any" name="slide"
+          aria-label="n, how many neurons pass"><div class="qx-ticks" data-at="ticks"></div></div>
+        <button type="button" name="more" aria-label="One neuron more">+</button>
+        <label class="qx-exact"><span>n =</span>
+          <input type="number" name="n" min="1" step="1" inputmode="numeric"></label></div>
+    </fieldset>
+    <p class="qx-alike" data-at="alike"></p>
+    <div class="qx-panels">${panel("a")}${panel("b")}</div>
+    <div class="qx-legend"><span>0</span><i data-at="heat" role="img"
+      aria-label="Colours of the heat, from pale to dark"></i><span>1</span>
+      <small>share of the map’s own maximum</small></div>
+    <p class="qx-key"><b></b> what an even map would have <i></i> the middle 90 % of ${DRAWS} rankings by chance</p>
+    <p class="qx-link"><a data-at="link" href="#">Link to this view</a> <span data-at="copied" role="status"></span></p>
+    <p class="qx-problem" role="alert" data-at="problem"></p>
+    <p class="qx-voice" aria-live="polite" data-at="voice"></p>`;
+
+  // -- the page: state ----------------------------------------------------------------------------------
+  const START = {
+    scene: "bathroom",
+    model: "deeper-lstm/natural",
+    q: "",
+    other: "",
+    answer: "true",
+    rank: "paper",
+    draw: "0",
+    n: "25",
+  };
+  const percent = (value) => (Number.isNaN(value) ? "–" : `${(100 * value).toFixed(1)} %`);
+  const whole = (text, low, high) => Math.min(Math.max(Math.round(Number(text)) || low, low), high);
+
+  function readFragment() {
+    const found = Object.fromEntries(new URLSearchParams(location.hash.slice(1)));
+    return Object.fromEntries(Object.keys(START).map((key) => [key, found[key] ?? START[key]]));
+  }
+
+  function fragment(state) {
+    const said = Object.entries(state).filter(([key]) => key !== "draw" || state.rank === "random");
+    return "#" + new URLSearchParams(said).toString().replaceAll("%2F", "/");
+  }
+
+  function later(wait, action) {
+    let timer;
+    return () => {
+      clearTimeout(timer);
+      timer = setTimeout(action, wait);
+    };
+  }
+
+  async function start(root) {
+    const index = await load("index");
+    root.innerHTML = PAGE;
+    const found = new Map(); // a drag looks for some thirty elements in every frame
+    const at = (name, inside = root) => {
+      const key = inside.className + name;
+      if (!found.has(key)) found.set(key, inside.querySelector(`[data-at="${name}"]`));
+      return found.get(key);
+    };
+    const control = Object.fromEntries([...root.querySelectorAll("[name]")].map((element) => [element.name, element]));
+    const panels = ["a", "b"].map((side) => root.querySelector(`.qx-${side}`));
+    const heat = floats(index.heat);
+    const tints = Uint32Array.from({ length: 256 }, (_, i) =>
+      [0, 1, 2].reduce(
+        (word, channel) => word | (Math.round(255 * heat[3 * i + channel]) << (8 * channel)),
+        0xff << 24,
+      ),
+    );
+    const state = readFragment();
+    const images = new Map();
+    let shown = null; // what is on the page: the scene, its two views, and the rankings' running sums
+    let finished = 0; // choices that are through, well or not; tests wait for it
+    let ticket = 0; // the latest choice; earlier ones that are still loading give up
+
+    // -- choices --
+    function offer(select, options, value) {
+      select.replaceChildren(...options.map(([key, label]) => new Option(label, key, false, key === value)));
+      return select.value;
+    }
+
+    function known(key, values) {
+      if (!values.includes(state[key])) state[key] = values[0];
+    }
+
+    function checkQuestions(things) {
+      known("q", things);
+      if (!things.includes(state.other) || state.other === state.q) state.other = things.find((t) => t !== state.q);
+    }
+
+    function pickAnswer(question, asked) {
+      return { true: asked.answer, said: question.said }[state.answer] ?? state.answer;
+    }
+
+    function offerAnswers(scene, model, pair) {
+      known("answer", ["true", "said", ...model.answers]);
+      const both = (words) => [...new Set(words)].join(" / ");
+      offer(
+        control.answer,
+        [
+          ["true", `true: ${both(pair.map((i) => scene.questions[i].answer))}`],
+          ["said", `the model’s: ${both(pair.map((i) => model.questions[i].said))}`],
+          ...model.answers.map((answer) => [answer, answer]),
+        ],
+        state.answer,
+      );
+    }
+
+    // Short, to be read on a phone: the model of most chapters goes without its family's name.
+    function modelLabel(name) {
+      const [family, kind] = name.split("/");
+      return family === "deeper-lstm" ? kind : `${kind}, ${family[0].toUpperCase()}${family.slice(1)}`;
+    }
+
+    const image = (source) => {
+      if (!images.has(source)) {
+        const picture = new Image();
+        picture.src = source;
+        images.set(
+          source,
+          picture.decode().then(() => picture),
+        );
+      }
+      return images.get(source);
+    };
+
+    // Everything that a choice other than n changes.
+    async function choose() {
+      const mine = ++ticket;
+      known("scene", Object.keys(index.scenes));
+      known("model", index.models);
+      known("rank", Object.keys(RANKINGS));
+      state.draw = String(whole(state.draw, 0, 999));
+      root.setAttribute("aria-busy", "true");
+      try {
+        const name = `${state.scene}.${state.model.replace("/", "-")}`;
+        const [scene, model] = await Promise.all([load(state.scene), load(name)]);
+        if (mine !== ticket) return;
+        const things = scene.questions.map((question) => question.thing);
+        checkQuestions(things);
+        const pair = [state.q, state.other].map((thing) => things.indexOf(thing));
+        const [pale, colours, ...maps] = await Promise.all([
+          image(scene.pale),
+          image(scene.picture),
+          ...pair.map((i) => load(model.questions[i].maps)),
+        ]);
+        if (mine !== ticket) return;
+        const views = pair.map((i, side) => viewOf(scene.questions[i], model, model.questions[i], maps[side]));
+        shown = { scene, views, pale, size: views[0].g.length };
+        rankAndSum();
+        offerAll(scene, model, pair);
+        paintScene(colours);
+        at("problem").textContent = "";
+        paintChoice();
+        bands(mine);
+      } catch (error) {
+        if (mine === ticket) at("problem").textContent = `${error.message}. ${REMEDY}`;
+      } finally {
+        if (mine === ticket) root.removeAttribute("aria-busy");
+        root.dataset.choices = ++finished;
+      }
+    }
+
+    function viewOf(asked, model, question, packed) {
+      const answer = pickAnswer(question, asked);
+      const u = floats(question.u);
+      // An answer that came with a link to another scene may not be on offer here.
+      const explained = answer in question.c ? answer : (state.answer = "true") && asked.answer;
+      const c = floats(model.rows[question.c[explained]]);
+      return {
+        ...asked,
+        answer: explained,
+        said: question.said,
+        probability: question.probability,
+        sensitivity: floats(question.sensitivity),
+        g: u.map((x, j) => c[j] * x),
+        P: neuronMaps(packed),
+      };
+    }
+
+    function rankAndSum() {
+      const { views, scene } = shown;
+      const anywhere = floats(scene.anywhere);
+      views.forEach((view, side) => {
+        const partner = views[1 - side];
+        view.scores = RANKINGS[state.rank].score(view, partner, 2 * Number(state.draw) + side);
+        view.order = ranking(view.scores);
+        view.maps = running(view.order, view.g, view.P);
+        view.inside = [view.thing, partner.thing].map((thing) => floats(scene.things[thing].inside));
+        view.anywhere = anywhere;
+        view.full = mapOf(view.maps, view.order.length);
+      });
+      if (state.rank === "contrast") {
+        const [first, second] = views.map((view) => view.full);
+        views[0].contrast = first.map((value, cell) => value - second[cell]);
+        views[1].contrast = second.map((value, cell) => value - first[cell]);
+      }
+      for (const view of views) {
+        if (view.contrast) view.shares = view.inside.map((inside) => [share(view.contrast, inside, anywhere)]);
+        else view.shares = view.inside.map((inside) => sharesOfAll(view.maps, inside, anywhere));
+      }
+      shown.top = highest(views.flatMap((view) => view.shares));
+    }
+
+    function offerAll(scene, model, pair) {
+      offer(
+        control.scene,
+        Object.keys(index.scenes).map((name) => [name, name]),
+        state.scene,
+      );
+      offer(
+        control.model,
+        index.models.map((name) => [name, modelLabel(name)]),
+        state.model,
+      );
+      const questions = scene.questions.map((question) => [question.thing, question.question]);
+      offer(control.q, questions, state.q);
+      offer(control.other, questions, state.other);
+      offerAnswers(scene, model, pair);
+      offer(
+        control.rank,
+        Object.entries(RANKINGS).map(([name, { label }]) => [name, label]),
+        state.rank,
+      );
+      control.draw.hidden = state.rank !== "random";
+      control.draw.textContent = `Draw again (this is draw ${Number(state.draw) + 1})`;
+      root.querySelector(".qx-n").disabled = state.rank === "contrast";
+      control.n.max = shown.size;
+      at("ticks").replaceChildren(...[1, ...scene.paperN].map(tick));
+    }
+
+    function tick(n) {
+      const mark = document.createElement("button");
+      mark.type = "button";
+      mark.tabIndex = -1; // PageUp and PageDown on the slider go to the same places
+      mark.style.left = `${100 * Math.sqrt(n / shown.size)}%`;
+      mark.title = n === shown.size ? `n = ${n}: plain Grad-CAM` : n === 1 ? "n = 1" : `n = ${n}, one of the paper’s`;
+      mark.textContent = [1, 10, 25, 50, 100, 200, 400, 750, shown.size].includes(n) ? n : "";
+      if (n === 10) mark.className = "qx-dense"; // a phone has no room for its number beside 25's
+      mark.onclick = () => setN(n);
+      return mark;
+    }
+
+    // -- what does not change with n --
+    const colourOf = (side) => index.outlines[side];
+    const outlineOf = (side, dashed) => ({
+      path: new Path2D(shown.scene.things[shown.views[side].thing].outline),
+      colour: colourOf(side),
+      dashed,
+    });
+
+    function paintScene(colours) {
+      const context = at("scene").getContext("2d");
+      context.drawImage(colours, 0, 0, SIDE, SIDE);
+      paintOutlines(context, [outlineOf(0), outlineOf(1)]);
+      at("scene").setAttribute("aria-label", `The scene: ${shown.scene.about}.`);
+    }
+
+    function paintChoice() {
+      panels.forEach((element, side) => {
+        const view = shown.views[side];
+        const other = shown.views[1 - side];
+        at("title", element).textContent = view.question;
+        at("said", element).textContent = saidBy(view);
+        at("own-label", element).textContent = `on the ${view.thing} (asked)`;
+        at("other-label", element).textContent = `on the ${other.thing}`;
+        [
+          ["own", view],
+          ["other", other],
+        ].forEach(([name, { thing }]) => {
+          at(`${name}-even`, element).style.left = `${100 * shown.scene.things[thing].area}%`;
+          at(`${name}-even`, element).title = `an even map: ${percent(shown.scene.things[thing].area)}`;
+        });
+        // Dashes take long to draw: once here, then copied for every frame.
+        view.lines = Object.assign(document.createElement("canvas"), { width: SIDE, height: SIDE });
+        paintOutlines(view.lines.getContext("2d"), [outlineOf(1 - side, true), outlineOf(side, false)]);
+        paintBars(element, view);
+        paintCurves(element, view);
+      });
+      paint();
+      say();
+      remember();
+    }
+
+    function saidBy(view) {
+      const chance = ` (${Math.round(100 * (view.probability[view.said] ?? 0))} %)`;
+      const own = `The model says ${view.said}${chance}.`;
+      return view.said === view.answer
+        ? own
+        : `${own} Explained: ${view.answer} (${Math.round(100 * view.probability[view.answer])} %).`;
+    }
+
+    function paintBars(element, view) {
+      const { value } = RANKINGS[state.rank];
+      const values = Array.from(view.order, (j) => view.scores[j]);
+      at("bars", element).setAttribute("d", value ? barsPath(values) : "");
+      at("bars-title", element).textContent = `${value}, ranked`;
+      at("bars", element).closest(".qx-plot").hidden = !value;
+    }
+
+    function paintCurves(element, view) {
+      const hide = Boolean(view.contrast);
+      const { top } = shown; // the same in both plots, so that they can be compared
+      at("curve-title", element).textContent = `Both shares for every n (top: ${Math.round(100 * top)} %)`;
+      ["own", "other"].forEach((name, i) => {
+        at(`curve-${name}`, element).setAttribute("d", hide ? "" : curvePath(view.shares[i], top));
+        at(`band-${name}`, element).setAttribute("d", view.bands ? bandPath(...view.bands[i], top) : "");
+      });
+      at("curve-own", element).closest(".qx-plot").hidden = hide;
+    }
+
+    // The middle 90 % of random rankings, draw by draw, so that the page stays responsive.
+    async function bands(mine) {
+      if (state.rank === "contrast") return;
+      for (const [side, view] of shown.views.entries()) {
+        const drawn = view.inside.map(() => []);
+        for (let draw = 0; draw < DRAWS; draw++) {
+          await new Promise((resolve) => setTimeout(resolve, 4));
+          if (mine !== ticket) return;
+          const order = ranking(randomScores(2 * (draw + 1000) + side, shown.size)); // other draws than those on offer
+          const maps = running(order, view.g, view.P);
+          view.inside.forEach((inside, i) => drawn[i].push(sharesOfAll(maps, inside, view.anywhere)));
+        }
+        view.bands = drawn.map((shares) => middle(shares, shown.size));
+      }
+      shown.top = highest(shown.views.flatMap((view) => [...view.shares, ...view.bands.map(([, high]) => high)]));
+      panels.forEach((element, side) => paintCurves(element, shown.views[side]));
+    }
+
+    const highest = (curves) =>
+      Math.min(1, 1.05 * Math.max(0.05, ...curves.flatMap((s) => Array.from(s).filter((x) => x === x))));
+
+    function middle(drawn, size) {
+      const low = new Float32Array(size).fill(NaN);
+      const high = new Float32Array(size).fill(NaN);
+      for (let i = 0; i < size; i++) {
+        const values = drawn
+          .map((shares) => shares[i])
+          .filter((x) => x === x)
+          .sort((a, b) => a - b);
+        if (!values.length) continue;
+        low[i] = values[Math.round(0.05 * (values.length - 1))];
+        high[i] = values[Math.round(0.95 * (values.length - 1))];
+      }
+      return [low, high];
+    }
+
+    // -- what changes with n: this runs for every frame of a drag --
+    const nNow = () => whole(state.n, 1, shown.size);
+    const mapNow = (view) => relu(view.contrast ?? mapOf(view.maps, nNow()));
+    const shareNow = (view, i) => view.shares[i][view.contrast ? 0 : nNow() - 1];
+
+    function paint() {
+      const n = nNow();
+      const maps = shown.views.map(mapNow);
+      panels.forEach((element, side) => paintPanel(element, shown.views[side], maps[side], n));
+      const alike = cosine(maps[0], maps[1]);
+      at("alike").textContent =
+        Number.isNaN(alike) || state.rank === "contrast"
+          ? ""
+          : `The two maps: cosine ${alike.toFixed(3)} (1: the same; 0: no place in common)`;
+      at("n-title").textContent =
+        state.rank === "contrast"
+          ? "Without a gate, n plays no part"
+          : n === shown.size
+            ? `All ${n} neurons pass: plain Grad-CAM`
+            : `The gradient passes ${n} of ${shown.size} neurons`;
+      control.slide.value = Math.sqrt(n / shown.size);
+      control.slide.setAttribute("aria-valuetext", `${n} of ${shown.size} neurons`);
+      if (document.activeElement !== control.n) control.n.value = n;
+    }
+
+    function paintPanel(element, view, map, n) {
+      paintMap(at("map", element).getContext("2d"), shown.pale, map, tints, view.lines);
+      ["own", "other"].forEach((name, i) => {
+        const value = shareNow(view, i);
+        at(name, element).textContent = percent(value);
+        at(`${name}-fill`, element).style.width = `${100 * (value || 0)}%`;
+      });
+      for (const name of ["bars-cut", "curve-cut"])
+        at(name, element).style.transform = `translateX(${100 * Math.sqrt(n / shown.size)}%)`;
+      at("strength", element).textContent = strength(view, map);
+    }
+
+    function strength(view, map) {
+      const top = Math.max(...map);
+      if (!(top > 0)) return "The map is empty: no cell is positive.";
+      const all = Math.max(...view.full);
+      return all > 0 ? `Its highest value is ${percent(top / all)} of plain Grad-CAM’s.` : "";
+    }
+
+    function setN(value) {
+      state.n = String(whole(value, 1, shown.size));
+      paint();
+      say();
+      remember();
+    }
+
+    function step(direction) {
+      const stops = [1, ...shown.scene.paperN, shown.size];
+      const n = nNow();
+      return direction > 0
+        ? Math.min(...stops.filter((s) => s > n), shown.size)
+        : Math.max(...stops.filter((s) => s < n), 1);
+    }
+
+    // -- words for those who do not see the page, and the address --
+    const say = later(600, () => {
+      const lines = shown.views.map((view, side) => {
+        const things = [view.thing, shown.views[1 - side].thing];
+        const words = things.map((thing, i) => `${percent(shareNow(view, i))} on the ${thing}`).join(", ");
+        at("map", panels[side]).setAttribute(
+          "aria-label",
+          `Map for “${view.question}”, answer ${view.answer}: ${words}.`,
+        );
+        return `${view.question} ${words}.`;
+      });
+      at("voice").textContent = [`${at("n-title").textContent}.`, ...lines, `${at("alike").textContent}.`].join(" ");
+    });
+
+    const remember = later(250, () => {
+      state.n = String(nNow());
+      at("link").href = fragment(state);
+      at("copied").textContent = "";
+      try {
+        history.replaceState(history.state, "", fragment(state));
+      } catch {
+        // Some browsers refuse on pages opened from a disk; the link below the maps still works.
+      }
+    });
+
+    // -- events --
+    for (const name of ["scene", "model", "q", "other", "answer", "rank"])
+      control[name].addEventListener("change", () => {
+        const before = { q: state.q, other: state.other };
+        state[name] = control[name].value;
+        if (state.q === state.other) Object.assign(state, { q: before.other, other: before.q }); // the same twice: swap
+        choose();
+      });
+    control.draw.addEventListener("click", () => {
+      state.draw = String((Number(state.draw) + 1) % 1000);
+      choose();
+    });
+    control.slide.addEventListener("input", () => setN(control.slide.value ** 2 * shown.size));
+    control.slide.addEventListener("keydown", (event) => {
+      const n = nNow();
+      const to = {
+        ArrowRight: n + 1,
+        ArrowUp: n + 1,
+        ArrowLeft: n - 1,
+        ArrowDown: n - 1,
+        Home: 1,
+        End: shown.size,
+        PageUp: step(1),
+        PageDown: step(-1),
+      }[event.key];
+      if (to === undefined || event.altKey || event.ctrlKey || event.metaKey) return;
+      event.preventDefault();
+      setN(to);
+    });
+    control.n.addEventListener("input", () => control.n.value && setN(control.n.value));
+    control.n.addEventListener("change", () => (control.n.value = nNow()));
+    control.less.addEventListener("click", () => setN(nNow() - 1));
+    control.more.addEventListener("click", () => setN(nNow() + 1));
+    root.querySelector("form").addEventListener("submit", (event) => event.preventDefault());
+    at("link").addEventListener("click", (event) => {
+      event.preventDefault();
+      const copying = navigator.clipboard?.writeText(at("link").href) ?? Promise.reject();
+      copying
+        .then(
+          () => "copied",
+          () => "the address of this page is the link",
+        )
+        .then((word) => (at("copied").textContent = word));
+    });
+    window.addEventListener("hashchange", () => {
+      if (!location.hash.includes("=")) return; // a link to a heading
+      Object.assign(state, readFragment());
+      choose();
+    });
+
+    const stops = [0, 12, 32, 64, 96, 128, 160, 192, 224, 255];
+    const colour = (i) =>
+      `rgb(${[0, 1, 2].map((channel) => Math.round(255 * index.paper * heat[3 * i + channel])).join(" ")})`;
+    at("heat").style.background =
+      `linear-gradient(to right, ${stops.map((i) => `${colour(i)} ${(100 * i) / 255}%`).join(", ")})`;
+    root.style.setProperty("--qx-first", index.outlines[0]);
+    root.style.setProperty("--qx-second", index.outlines[1]);
+    await choose();
+  }
+
+  const root = document.getElementById("qgc-explorer");
+  if (root)
+    start(root).catch((error) => {
+      root.textContent = `The explorer could not start: ${error.message}. ${REMEDY}`;
+    });
+})();

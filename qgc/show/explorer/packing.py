@@ -1,0 +1,71 @@
+"""How numbers travel to ``explorer.js``, and the same arithmetic in Python, so that tests can compare the two."""
+
+from __future__ import annotations
+
+import base64
+
+import numpy as np
+
+FEW = 48  # patterns up to which P is written as a product: then it is smaller *and* more exact
+NEGLIGIBLE = 1e-9  # a singular value below this share of the largest is rounding
+
+
+def pack(values) -> str:
+    """Numbers of any shape as base64 of little-endian float32, row by row."""
+    return base64.b64encode(np.ascontiguousarray(values, "<f4").tobytes()).decode()
+
+
+def unpack(text: str) -> np.ndarray:
+    """The inverse of :func:`pack`, flat, as float64."""
+    return np.frombuffer(base64.b64decode(text), "<f4").astype(float)
+
+
+def pack_maps(P: np.ndarray) -> dict:
+    """P (J, h·w) of book/gate.ipynb, the map of every neuron alone, in at most 400 kB for J = 1024 and 14×14 cells.
+
+    Every row has a scale of its own, so that faint neurons stay as exact as strong ones. With few active units in
+    fc7, all rows are mixtures of few patterns: then the mixtures are written, as int16, and the patterns as float32.
+    Otherwise the rows themselves are written, as int8.
+
+    Returns
+    -------
+    dict
+        ``patterns`` base64 float32 (r, h·w) or None, ``bytes`` of an integer, ``scale`` base64 float32 (J,), ``rows``
+        base64 integers (J, r) or (J, h·w): P ≈ scale · rows (· patterns).
+    """
+    _, strength, patterns = np.linalg.svd(P, full_matrices=False)
+    patterns = patterns[strength > NEGLIGIBLE * strength[0]]
+    product = len(patterns) <= FEW
+    rows, size = (P @ patterns.T, 2) if product else (P, 1)
+    scale = np.abs(rows).max(1) / np.iinfo(f"i{size}").max
+    scale[scale == 0] = 1
+    whole = np.rint(rows / scale[:, None]).astype(f"<i{size}")
+    return {
+        "patterns": pack(patterns) if product else None,
+        "bytes": size,
+        "scale": pack(scale),
+        "rows": base64.b64encode(whole.tobytes()).decode(),
+    }
+
+
+def unpack_maps(packed: dict, cells: int) -> np.ndarray:
+    """The inverse of :func:`pack_maps`, up to rounding: P (J, cells)."""
+    scale = unpack(packed["scale"])
+    rows = np.frombuffer(base64.b64decode(packed["rows"]), f"<i{packed['bytes']}").reshape(len(scale), -1)
+    rows = rows * scale[:, None]
+    return rows if packed["patterns"] is None else rows @ unpack(packed["patterns"]).reshape(-1, cells)
+
+
+def random_scores(seed: int, size: int) -> np.ndarray:
+    """Scores (size,) of a ranking by chance, whole numbers below 2³² by xorshift32 (Marsaglia 2003).
+
+    The same sequence in the browser and here, which no library promises.
+    """
+    x = (seed + 1) * 0x9E3779B1 % 2**32 or 1
+    scores = []
+    for _ in range(size):
+        x ^= x << 13 & 0xFFFFFFFF
+        x ^= x >> 17
+        x ^= x << 5 & 0xFFFFFFFF
+        scores.append(x)
+    return np.array(scores, float)
