@@ -61,8 +61,9 @@ SANITY_SCENES = dict(zip(NAMES, (1000, 500, 500, 100), strict=True))
 SANITY_DRAWS = 4
 """Encoders, and pairs of other questions, that are drawn for a scene."""
 
+FOREIGN_SCENES = dict(zip(NAMES, (1000, 0, 0, 0), strict=True))
 FOREIGN_DRAWS = 16
-"""Pairs of other questions that are drawn when that control is repeated; added after the test split had been read."""
+"""Scenes, and pairs of other questions for each, when that control is repeated; added after the test split was read."""
 
 CASCADE_SCENES, CASCADES = 100, 4
 """Test scenes that see the cascade of randomised layers, and how many cascades there are to draw from."""

@@ -28,6 +28,7 @@ from .protocol import (
     CASCADES,
     DELETION_SCENES,
     FOREIGN_DRAWS,
+    FOREIGN_SCENES,
     INTERVENTION_SCENES,
     NULL_SCENES,
     SANITY_DRAWS,
@@ -115,7 +116,7 @@ STAGES = {
     "interventions": Stage(intervention_rows, INTERVENTION_SCENES),
     "deletion": Stage(deletion_rows, DELETION_SCENES),
     "sanity": Stage(sanity_rows, SANITY_SCENES),
-    "foreign questions": Stage(foreign_rows, SANITY_SCENES),
+    "foreign questions": Stage(foreign_rows, FOREIGN_SCENES),
 }
 
 
@@ -145,7 +146,8 @@ def measure(
     jobs = []
     for distribution in dict.fromkeys(arm.distribution for arm in arms):
         here = [arm.name for arm in arms if arm.distribution == distribution]
-        count = scenes or max(STAGES[stage].scenes[name] for name in here)
+        most = max(STAGES[stage].scenes[name] for name in here)
+        count = min(scenes or most, most)
         for first in range(0, count, CHUNK):
             names = tuple((name, name) for name in here if first < STAGES[stage].scenes[name])
             target = folder / f"{stage.replace(' ', '-')}-{distribution}-{first:05d}.json"
