@@ -255,7 +255,8 @@ def check(folder: Path, scenes: int = 3, seed: int = 0) -> list[str]:
         raise QGCError(f"no measurement can be read in {folder} ({error}); run: python -m qgc measure") from None
     faults = []
     rng = np.random.default_rng(seed)
-    for name in [key.removesuffix("|scene") for key in arrays if key.endswith("|scene")]:
+    measured = [key.removesuffix("|scene") for key in arrays if key.endswith("|scene") and not key.startswith("nulls|")]
+    for name in measured:
         if tables["about"]["weights"].get(name) != zoo.card(name)["files"]:
             faults.append(f"{name}: the stored result was measured with other weights")
             continue

@@ -16,11 +16,20 @@ def overlaps(figure) -> list[tuple[str, str]]:
     """Pairs of drawn texts whose boxes meet."""
     renderer = FigureCanvasAgg(figure).get_renderer()
     figure.draw_without_rendering()
-    page = figure.bbox
-    texts = [t for t in figure.findobj(Text) if t.get_visible() and t.get_text().strip()]
+    page, unseen = figure.bbox, ticks_beyond_the_limits(figure)
+    texts = [t for t in figure.findobj(Text) if t.get_visible() and t.get_text().strip() and t not in unseen]
     boxes = [(t.get_text(), t.get_window_extent(renderer)) for t in texts]
     boxes = [(text, b) for text, b in boxes if b.x1 > page.x0 and b.x0 < page.x1 and b.y1 > page.y0 and b.y0 < page.y1]
     return [(a, b) for (a, p), (b, q) in itertools.combinations(boxes, 2) if p.shrunk(0.9, 0.9).overlaps(q)]
+
+
+def ticks_beyond_the_limits(figure) -> set[Text]:
+    """Labels that an axis keeps but does not draw."""
+    unseen = set()
+    for axis in (axis for ax in figure.get_axes() for axis in (ax.xaxis, ax.yaxis)):
+        low, high = sorted(axis.get_view_interval())
+        unseen |= {t.label1 for t in axis.get_major_ticks() if not low - 1e-9 <= t.get_loc() <= high + 1e-9}
+    return unseen
 
 
 def outside(figure) -> list[str]:

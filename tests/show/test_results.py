@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from legibility import legible, words
 
+import qgc
 from qgc.measure.stored import MODELS, Stored
 from qgc.show import results
 
@@ -60,3 +61,37 @@ def test_nulls_leave_out_what_is_not_a_number():
 def test_a_table_without_intervals_is_refused():
     with pytest.raises(KeyError):
         results.dots({"a": pd.DataFrame({"grounding": [0.5]}, index=["x"])})
+
+
+def test_models_side_by_side_share_one_legend(found):
+    names = found.gates[:2]
+    panels = {
+        m: (
+            {n: found.curve(m, n) for n in names},
+            found.random(m),
+            {"Grad-CAM": found.table(m).loc["Grad-CAM", "grounding"]},
+        )
+        for m in MODELS
+    }
+    figure = results.over_n_panels(panels, found.chosen)
+    legible(figure)
+    assert words(figure).split("\n").count(names[0]) == 1 and set(MODELS) <= set(words(figure).split("\n"))
+
+
+def test_the_cascade_has_a_panel_for_each_model_and_measure(found):
+    panels = {}
+    for m in ("natural", "balanced"):
+        rows = found.rows("sanity", m, "controls")
+        panels[m] = rows[rows["control"].str.startswith("cascade")]
+    figure = results.cascade(panels, {"grounding": "grounding", "cosine": "cosine"}, ["Grad-CAM", "question contrast"])
+    legible(figure)
+    assert len([ax for ax in figure.axes if ax.get_lines()]) == 4
+
+
+def test_what_changes_were_worth_stands_under_the_pictures():
+    scene = qgc.scene("bathroom")
+    changed = {"sink recoloured": scene.recolour("sink", "red"), "towels removed": scene.remove("towels")}
+    effects = {"natural": {"What is the color of the sink?": [1.25, -0.5], "What color are the towels?": [0.0, 2.0]}}
+    figure = results.asked_again(scene, changed, effects, "score lost")
+    legible(figure)
+    assert {"1.25", "−0.50", "2.00"} <= set(words(figure).split("\n"))
