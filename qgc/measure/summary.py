@@ -16,13 +16,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ..errors import QGCError
 from ..models import zoo
 from ..train.files import write_whole
 from . import grounding, run, stats
 from .localise import MEASURES
 from .protocol import BOOTSTRAP, DRAWS, GRID, SEEDS, Arm
 from .rankings import GATE_FREE
+from .stored import Stored
 
 KEPT = (10, 25, 200, 1024)
 """The n at which every scene's margins are kept, for :func:`check`."""
@@ -247,12 +247,8 @@ def check(folder: Path, scenes: int = 3, seed: int = 0) -> list[str]:
     QGCError
         If nothing is stored in ``folder``.
     """
-    try:
-        tables = json.loads((folder / "measure.json").read_text())
-        with np.load(folder / "measure.npz") as file:
-            arrays = {key: file[key] for key in file.files}
-    except (OSError, ValueError) as error:
-        raise QGCError(f"no measurement can be read in {folder} ({error}); run: python -m qgc measure") from None
+    before = Stored.read(folder)
+    tables, arrays = before.tables, before.arrays
     faults = []
     rng = np.random.default_rng(seed)
     measured = [key.removesuffix("|scene") for key in arrays if key.endswith("|scene") and not key.startswith("nulls|")]

@@ -15,7 +15,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ..explain import REDUCTIONS, Explanation, View, explain, gates, gradcam
-from ..explain.sensitivity import sensitivity
+from ..explain.sensitivity import reductions
 from ..measure import Pair, cosine, map_share, same_answer_pairs, spearman
 from ..measure.overlap import top_overlap
 from ..models import load
@@ -184,7 +184,7 @@ def sensitivities(view: View, question: str) -> dict[str, Tensor]:
     """∂A/∂q (J,) of paper §3.2 in the three reductions."""
     q = view.vqa.encode(question)
     u, v = view.branches(q)
-    return {r: sensitivity(view.vqa, view.F, q, u, v, r) for r in REDUCTIONS}
+    return reductions(view.vqa, view.F, q, u, v)
 
 
 @cache
