@@ -8,7 +8,7 @@ DEVICE ?= cpu
 BUILD_BOOK := $(BIN)/python tools/build_book.py --device $(DEVICE) $(if $(FORCE),--force)
 
 .DEFAULT_GOAL := help
-.PHONY: help env book notebooks test lint format lock clean
+.PHONY: help env book site notebooks test lint format lock clean
 
 help: ## show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-10s %s\n", $$1, $$2 }'
@@ -26,6 +26,9 @@ env: ## set up .venv with the locked packages (again only when the lock changed)
 
 book: env ## run the notebooks that changed and build the site; DEVICE=cuda, FORCE=1
 	@$(BUILD_BOOK)
+
+site: env ## build the site from the outputs that stand in book/, running nothing
+	@$(BUILD_BOOK) --as-committed
 
 notebooks: env ## run the notebooks that changed and write clean outputs back to book/; DEVICE=cuda, FORCE=1
 	@$(BUILD_BOOK) --write-back

@@ -3,7 +3,8 @@
 Each notebook of `_toc.yml` is run by papermill into `build/notebooks/`, unless the run that lies there was made from
 the same notebook, package, lock and device. A run takes its final name only when it has succeeded; a failed one stays
 beside the earlier good one as `NAME.failed.ipynb`. Then Jupyter Book turns the runs and pages into `_build/html/`.
-With `--write-back` the clean outputs go to `book/` in place of building the site.
+With `--write-back` the clean outputs go to `book/` in place of building the site; with `--as-committed` no notebook is
+run, and the site shows the outputs that stand in `book/`.
 """
 
 from __future__ import annotations
@@ -308,27 +309,27 @@ def write_back(book: Book, say: Callable[[str], None] = print) -> list[Path]:
     return refused
 
 
-def stage(book: Book, device: str) -> Path:
-    """Copy the book with the clean runs in place of its notebooks, for Jupyter Book to read; return the copy."""
+def stage(book: Book, device: str, as_committed: bool = False) -> Path:
+    """Copy the book for Jupyter Book to read, with the clean runs in place of its notebooks unless `as_committed`."""
     copy = book.build / "source"
     shutil.rmtree(copy, ignore_errors=True)
     shutil.copytree(book.root / "book", copy / "book", ignore=shutil.ignore_patterns(".*"))
     for name in ("_config.yml", "_toc.yml"):
         shutil.copy(book.root / name, copy / name)
-    for notebook in book.notebooks():
+    for notebook in [] if as_committed else book.notebooks():
         nb = nbformat.read(book.run_of(notebook), as_version=4)
         write(clean(nb, keep_injected=device != "cpu"), copy / notebook)
     return copy
 
 
-def build_site(book: Book, device: str) -> int:
+def build_site(book: Book, device: str, as_committed: bool = False) -> int:
     """Build the site with warnings as errors; an earlier good site is replaced only by a good one."""
     output = book.build / "site"
     shutil.rmtree(output, ignore_errors=True)
     jupyter_book = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()"]
     options = ["--path-output", str(output), "--warningiserror", "--nitpick", "--keep-going", "--quiet"]
     print("Building the site …", flush=True)  # Jupyter Book's own words name a place that the site then leaves
-    command = [*jupyter_book, "build", str(stage(book, device)), *options]
+    command = [*jupyter_book, "build", str(stage(book, device, as_committed)), *options]
     done = subprocess.run(command, cwd=book.root, stdout=subprocess.DEVNULL)
     if done.returncode:
         print("The site was not built: each WARNING above names the page to mend (in book/, not in its copy).")
@@ -351,11 +352,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--device", default="cpu", help="passed to notebooks that have a `parameters` cell")
     parser.add_argument("--force", action="store_true", help="run unchanged notebooks too")
-    parser.add_argument("--write-back", action="store_true", help="write clean outputs to book/, build no site")
+    instead = parser.add_mutually_exclusive_group()
+    instead.add_argument("--write-back", action="store_true", help="write clean outputs to book/, build no site")
+    instead.add_argument("--as-committed", action="store_true", help="run nothing, show the outputs in book/")
     options = parser.parse_args(arguments)
     os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"  # this environment's kernel, not one of the same name elsewhere
     book = Book(ROOT)
     try:
+        if options.as_committed:
+            return build_site(book, options.device, as_committed=True)
         if run_all(book, options.device, options.force):
             print("Nothing was built, since notebooks failed: see above.")
             return 1

@@ -7,7 +7,7 @@ function: calling the module calls :func:`explain`.
 import sys
 import types
 
-from .explanation import RANKINGS, Explanation, View, explain, normalised
+from .explanation import RANKINGS, Explanation, View, explain, maps_of, normalised
 from .gradcam import gradcam
 from .guided import guided_backprop, guided_gradcam, input_gradient
 from .sensitivity import REDUCTIONS
@@ -24,6 +24,7 @@ __all__ = [
     "guided_backprop",
     "guided_gradcam",
     "input_gradient",
+    "maps_of",
     "normalised",
 ]
 

@@ -249,6 +249,29 @@ def explain(vqa, image, question, answer=None, *, rank="sensitivity", reduce: st
     return [Explanation(view, question, a, rank, reduce, q) for question, a, q in rows]
 
 
+@torch.no_grad()
+def maps_of(explanations: Sequence[Explanation], ns: Sequence[int], *, relu: bool = True) -> Tensor:
+    """Maps (N, len(ns), h, w) of several questions about one picture, each at several n (Eq. 1–2, paper §3.3).
+
+    The same as every explanation's :meth:`Explanation.maps`, but all rows go through M's factors together.
+
+    Raises
+    ------
+    GateError
+        If there is no explanation, they belong to different Views, or an n is out of range.
+    """
+    if len({id(e.view) for e in explanations}) != 1:
+        raise GateError("maps_of wants explanations of one View: give explain a list of questions")
+    view, J = explanations[0].view, explanations[0].vqa.combine
+    rows = torch.stack([gates.top(e.order, list(ns)).to(e.g) * e.g for e in explanations])
+    if hasattr(view.vqa, "pooled_jacobian"):  # M is the same for all questions
+        alpha = view.through_M(rows.view(-1, J), explanations[0].q)
+    else:
+        alpha = torch.cat([view.through_M(r, e.q) for r, e in zip(rows, explanations, strict=True)])
+    raw = engine.maps(alpha, view.F).view(len(explanations), -1, *view.F.shape[2:])
+    return raw.relu() if relu else raw
+
+
 def normalised(map_: Tensor | np.ndarray) -> np.ndarray:
     """A map divided by its largest value, for display only; an empty map (all zero) stays zero.
 

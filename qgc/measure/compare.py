@@ -10,7 +10,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
-import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
@@ -18,12 +17,11 @@ from torch import Tensor
 from ..models import VQA
 from ..scenes import Scene
 from ..scenes.questions import Ask
-from .localise import MEASURES, cell_weights, chance, contrastive_grounding, map_share, rescaled
+from .localise import MEASURES, ceilings, chance, contrastive_grounding, map_share, rescaled
 from .similarity import cosine
 
 FAMILIES = ("colour", "activity")
 MEASURED = ("mass accuracy", "rank accuracy", "pointing game")
-TRIED = 4
 CNN_ALONE = "CNN alone"
 """The control: Σ_k F^k, where the CNN responds at all. It knows neither the question nor the answer."""
 
@@ -82,19 +80,6 @@ def look(models: Mapping[str, VQA], scene: Scene, families: Sequence[str] = FAMI
             found.maps[f"{name} attention"] = vqa.attention(F.expand(len(q), -1, -1, -1), q)
     found.maps[CNN_ALONE] = F.sum(1).expand(len(asks), -1, -1)
     return found
-
-
-def ceilings(mask: np.ndarray, grid: tuple[int, int]) -> dict[str, float]:
-    """What a map of ``grid`` cells reaches that knows the mask, for each of :data:`MEASURED`.
-
-    As :func:`qgc.measure.ceiling`, but trying only the map of the cells' coverage and the :data:`TRIED` cells that
-    the mask covers most: to try every single cell takes seconds a mask, and changes little (tested).
-    """
-    inside, anywhere = cell_weights(mask, grid)
-    coverage = inside / anywhere
-    cells = torch.nn.functional.one_hot(coverage.topk(TRIED).indices, len(coverage)).to(coverage.dtype)
-    candidates = torch.cat([coverage[None], cells]).view(-1, *grid)
-    return {name: float(MEASURES[name](candidates, mask).max()) for name in MEASURED}
 
 
 def localisation(looks: Iterable[Look]) -> pd.DataFrame:

@@ -22,7 +22,7 @@ from ..explain.gates import ranking
 from ..explain.words import Words
 from ..scenes import Scene
 from ..scenes.questions import every_question
-from .localise import MEASURES, TIE, cell_weights
+from .localise import MEASURES, TIE, ceilings, cell_weights, chance, rescaled
 from .protocol import DRAWS, GRID, PAIRS
 from .rankings import COMMON, GATE_FREE, RANKINGS, Asked, running, running_without_common
 from .similarity import Pair, same_answer_pairs
@@ -80,8 +80,9 @@ def measure_pair(subject: Subject, view: View, pair: Pair, closely: bool = True)
     the n of the protocol's grid; mass is that of Grad-CAM's map, empty how many of the two maps have none.
     ``random`` (draws, grid) margins and ``random own`` (grid) of random gates. ``free`` (maps, 4): margin, own, mass
     and empty of :data:`~qgc.measure.rankings.GATE_FREE`. ``right``: how many of the two questions the model answers
-    rightly; ``cosine`` of the two Grad-CAM maps. ``measures`` (maps, measures): of :data:`MAPS`, mean of both; these
-    take as long as all the rest, and are left out unless ``closely``.
+    rightly; ``cosine`` of the two Grad-CAM maps. ``measures`` (2, maps, measures): of :data:`MAPS`, mean of both, as
+    they are and rescaled between each thing's chance and ceiling; these take as long as all the rest, and are left out
+    unless ``closely``.
     """
     vqa, asks = subject.vqa, (pair.first, pair.second)
     asked = []
@@ -120,7 +121,9 @@ def measure_pair(subject: Subject, view: View, pair: Pair, closely: bool = True)
             continue
         some = [running(own_maps, orders[first])[n - 1].relu() for n in (10, 25, 200)]
         maps = torch.stack([*free, *some, by_chance[0, GRID.index(25)]]).view(-1, *grid)
-        result["measures"] = torch.stack([m(maps, masks[k]) for m in MEASURES.values()], 1)
+        raw = torch.stack([m(maps, masks[k]) for m in MEASURES.values()], 1)
+        high = raw.new_tensor(list(ceilings(masks[k], grid).values()))
+        result["measures"] = torch.stack([raw, rescaled(raw, chance(masks[k]), high)])
 
     mean = {name: (both[0][name] + both[1][name]) / 2 for name in both[0]}  # (..., 4): own, other, mass, empty
     margin = {name: _margin(x) for name, x in mean.items()}

@@ -12,7 +12,7 @@ import platform
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from ..errors import QGCError
-from ..explain import Explanation, View, explain
+from ..explain import Explanation, View, explain, maps_of
 from ..explain.gates import top
 from ..files import write_whole
 from ..models import VQA, DeeperLSTM, card, load
@@ -46,6 +46,7 @@ ENGINE = "engine, 72 maps"
 ENGINE_ALL = "engine, all 4096 maps"
 ENGINE_F = "engine, 72 maps, from F"
 GRADCAM = "pytorch-grad-cam, one by one"
+GRADCAM_ALL = "pytorch-grad-cam, one by one, all 4096 maps"
 GRADCAM_FROZEN = "pytorch-grad-cam, one by one, frozen"
 CAPTUM = f"Captum, batches of {BATCH}"
 CAPTUM_F = "Captum, one batch, from F"
@@ -54,6 +55,7 @@ RATIOS: dict[str, tuple[str, str, str, float | None]] = {
     "72 maps / the convolutions": (ENGINE, FORWARD, "≤", 1.25),
     "all 4096 maps / the convolutions": (ENGINE_ALL, FORWARD, "≤", 1.6),
     "pytorch-grad-cam one by one / engine": (GRADCAM, ENGINE, "≥", 300.0),
+    "pytorch-grad-cam one by one / engine, all 4096 maps": (GRADCAM_ALL, ENGINE_ALL, "≥", 300.0),
     "pytorch-grad-cam one by one, frozen / engine": (GRADCAM_FROZEN, ENGINE, "", None),
     f"Captum in batches of {BATCH} / engine": (CAPTUM, ENGINE, "≥", 50.0),
     "Captum from F in one batch / engine from F": (CAPTUM_F, ENGINE_F, "≥", 3.0),
@@ -187,8 +189,11 @@ def ways(vqa: DeeperLSTM, scene: Scene) -> tuple[dict[str, Way], float]:
     total = len(work.answers)
     from_picture, from_maps = Gated(vqa), Gated(vqa, from_maps=True)
 
-    def engine(F: Tensor | None = None, ns: Sequence[int] | None = NS) -> list[Tensor]:
-        return [e.maps(ns) for e in explain(vqa, View(vqa, scene, F), questions, answers)]
+    def engine(F: Tensor | None = None) -> Tensor:
+        return maps_of(explain(vqa, View(vqa, scene, F), questions, answers), NS)
+
+    def engine_all() -> list[Tensor]:
+        return [e.maps() for e in explain(vqa, View(vqa, scene), questions, answers)]
 
     def pieces(size: int, make: Callable[[Work], object]) -> Way:
         return Way(lambda k: make(work.part(k, size)), total, size)
@@ -198,12 +203,14 @@ def ways(vqa: DeeperLSTM, scene: Scene) -> tuple[dict[str, Way], float]:
         return vqa.conv(x)
 
     raw = torch.cat([e.maps(NS, relu=False) for e in ours])
+    one_by_one = pieces(1, lambda one: gradcam_maps(from_picture, x, one))
     found = {
         FORWARD: Way(lambda _: convolutions(), 1, 1),
         ENGINE: Way(lambda _: engine(), total, total),
-        ENGINE_ALL: Way(lambda _: engine(ns=None), QUESTIONS * vqa.combine, QUESTIONS * vqa.combine),
+        ENGINE_ALL: Way(lambda _: engine_all(), QUESTIONS * vqa.combine, QUESTIONS * vqa.combine),
         ENGINE_F: Way(lambda _: engine(view.F), total, total),
-        GRADCAM: pieces(1, lambda one: gradcam_maps(from_picture, x, one)),
+        GRADCAM: one_by_one,
+        GRADCAM_ALL: replace(one_by_one, maps=QUESTIONS * vqa.combine),
         GRADCAM_FROZEN: pieces(1, lambda one: gradcam_maps(from_picture, x, one, last_convolution(vqa))),
         CAPTUM: pieces(BATCH, lambda few: captum_maps(from_picture, x, few)),
         CAPTUM_F: Way(lambda _: captum_maps(from_maps, view.F, work), total, total),

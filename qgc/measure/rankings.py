@@ -93,7 +93,8 @@ def running(own: Tensor, order: Tensor) -> Tensor:
 def running_without_common(own: Tensor, order: Tensor, partner: Tensor) -> Tensor:
     """The same, leaving out at each n the neurons that the partner's first n holds too (paper §4, future work).
 
-    A neuron is common from n = max(its two ranks) on; what is common is one more running sum.
+    A neuron is common from n = max(its two ranks) on; what is common is one more running sum. Where nothing is left,
+    as at n = J, the map is zero, and not what rounding leaves.
     """
     J = len(order)
     rank = torch.empty(2, J, dtype=torch.long, device=order.device)
@@ -101,7 +102,8 @@ def running_without_common(own: Tensor, order: Tensor, partner: Tensor) -> Tenso
     rank[0, order], rank[1, partner] = places, places
     joins = rank.amax(0)
     common = torch.zeros_like(own).index_add_(0, joins, own).cumsum(0)
-    return running(own, order) - common
+    left = places + 1 - torch.bincount(joins, minlength=J).cumsum(0)
+    return torch.where(left[:, None] > 0, running(own, order) - common, 0.0)
 
 
 def _hires(a: Asked, vqa, c: Tensor | None = None) -> Tensor:

@@ -24,6 +24,16 @@ from .protocol import BOOTSTRAP, DRAWS, GRID, SEEDS, Arm
 from .rankings import GATE_FREE
 from .stored import Stored
 
+SHOWN = ("∂A/∂q, l2", "∂A/∂q of the other question")
+"""Rankings whose result is also given for every training seed by itself."""
+
+AGAINST = (
+    ("∂A/∂q, l2", "∂A/∂q of the other question"),
+    ("question contrast", "∂A/∂q, l2"),
+    ("question contrast", "contrast with the mean question"),
+)
+"""Methods that are held against each other pair by pair, each ranking at its chosen n."""
+
 KEPT = (10, 25, 200, 1024)
 """The n at which every scene's margins are kept, for :func:`check`."""
 
@@ -173,13 +183,53 @@ def _method(measured: Measured, name: str, n: int | None, margin, plain, random)
 
 
 def measures(measured: Measured) -> list[dict]:
-    """Every measure of every map of :data:`grounding.MAPS`, over the scenes that were looked at closely."""
-    found = measured.rows["measures"]
+    """Every measure of every map of :data:`grounding.MAPS`, over the scenes that were looked at closely.
+
+    As it is, and as "… rescaled" between what chance and what the best map of this size gets on the same thing.
+    """
+    found = measured.rows["measures"]  # (pairs, raw or rescaled, maps, measures)
+    names = [*MEASURES, *(f"{m} rescaled" for m in MEASURES)]
     return [
-        {"map": name, **{m: float(np.nanmean(found[:, i, k])) for k, m in enumerate(MEASURES)}}
+        {"map": name, **dict(zip(names, map(float, np.nanmean(found[:, :, i], 0).ravel()), strict=True))}
         for i, name in enumerate(grounding.MAPS)
-        if np.isfinite(found[:, i]).any()
+        if np.isfinite(found[:, :, i]).any()
     ]
+
+
+def _margins(measured: Measured, method: str, chosen: dict[str, int]) -> np.ndarray:
+    if method in GATE_FREE:
+        return measured.rows["free"][:, list(GATE_FREE).index(method), 0]
+    return measured.rows["margin"][:, grounding.GATES.index(method), chosen[method] - 1]
+
+
+def against(measured: Measured, chosen: dict[str, int]) -> list[dict]:
+    """For each pair of :data:`AGAINST`, the first's contrastive grounding minus the second's, with its interval."""
+    rows = []
+    for pair in AGAINST:
+        margins = [_margins(measured, m, chosen) for m in pair]
+        if all(np.isfinite(m).all() for m in margins):
+            first, second = map(grounded, margins)
+            rows.append({"first": pair[0], "second": pair[1], **_row(measured.interval(first - second))})
+    return rows
+
+
+def by_seed(paths: Sequence[Path], group: Group, chosen: dict[str, int]) -> list[dict]:
+    """A row for each training seed and method: its grounding, less the random gates' and Grad-CAM's.
+
+    Here a seed counts once. In the main table, which counts scenes, the shipped seed weighs as much as all others
+    together, as it saw four times as many (:data:`~qgc.measure.protocol.ARMS`).
+    """
+    rows = []
+    for seed, arm in enumerate(group.arms):
+        measured = Measured(paths, Group(arm, (arm,)))
+        random = grounded(measured.rows["random"]).mean(1)
+        plain = _margins(measured, "Grad-CAM", chosen)
+        for method in (*SHOWN, *GATE_FREE):
+            n = chosen.get(method)
+            margin = _margins(measured, method, chosen).astype(float)
+            found = _method(measured, method, n, margin, grounded(plain), random[:, _near(n or random.shape[1])])
+            rows.append({"seed": seed, "scenes": len(np.unique(measured.scene))} | found)
+    return rows
 
 
 def summarise(validation: Sequence[Path], test: Sequence[Path], arms: Sequence[Arm]) -> tuple[dict, dict]:
@@ -197,8 +247,10 @@ def summarise(validation: Sequence[Path], test: Sequence[Path], arms: Sequence[A
             "pairs": len(right) // len(group.arms), "scenes": len(np.unique(measured.scene)),
             "seeds": len(group.arms), "right": float(right.mean() / 2),
             "cosine": _row(measured.interval(measured.rows["cosine"])),
-            "table": table(measured, chosen), "measures": measures(measured),
+            "table": table(measured, chosen), "measures": measures(measured), "against": against(measured, chosen),
         }  # fmt: skip
+        if len(group.arms) > 1:
+            found["by seed"] = by_seed(test, group, chosen)
         both = right == 2
         found["both right"] = {
             name: _row(measured.interval(np.where(both, grounded(measured.rows["free"][:, m, 0]), np.nan)))
@@ -207,7 +259,7 @@ def summarise(validation: Sequence[Path], test: Sequence[Path], arms: Sequence[A
         }
         tables["arms"][group.name] = found
         arrays[f"{group.name}|curves"] = curves(measured).astype(np.float16)
-        draws = grounded(measured.rows["random"]).mean(0)
+        draws = measured.by_scene(grounded(measured.rows["random"]))[0].mean(0)
         arrays[f"{group.name}|random"] = np.quantile(draws, [0.05, 0.5, 0.95], axis=0).astype(np.float16)
     for arm in arms:
         if arm.name in zoo.names():

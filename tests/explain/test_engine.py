@@ -9,7 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from qgc.explain import View, engine, explain, gates, gradcam
+from qgc.errors import GateError
+from qgc.explain import View, engine, explain, gates, gradcam, maps_of
 from qgc.scenes import DISTRIBUTIONS, Scene, sample
 from qgc.scenes.questions import every_question
 
@@ -110,6 +111,19 @@ def test_row_n_of_all_maps_is_the_map_of_n(explained):
 def small_view(small_model, scenes) -> View:
     """A picture seen by the model of 32 combine neurons."""
     return View(small_model, scenes[1])
+
+
+def test_maps_of_several_questions_are_those_of_each(model, scenes):
+    view = View(model, scenes[0])
+    several = explain(model, view, scenes[0].questions[:3], "white")
+    ns = [1, 25, 272, 1024]
+    torch.testing.assert_close(maps_of(several, ns), torch.stack([e.maps(ns) for e in several]))
+    raw = maps_of(several, ns, relu=False)
+    torch.testing.assert_close(raw, torch.stack([e.maps(ns, relu=False) for e in several]))
+    with pytest.raises(GateError, match="one View"):
+        maps_of([several[0], explain(model, scenes[1], scenes[1].questions[0])], ns)
+    with pytest.raises(GateError, match="one View"):
+        maps_of([], ns)
 
 
 def test_closed_form_and_fallback_agree(small_model, small_view):

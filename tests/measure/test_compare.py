@@ -13,6 +13,7 @@ import torch
 
 from qgc.explain import explain, gradcam
 from qgc.measure import MEASURES, ceiling, chance, compare, cosine
+from qgc.measure.localise import ceilings
 from qgc.models.pythia import Pythia, PythiaConfig
 from qgc.scenes.situations import situation
 from qgc.show import plots
@@ -95,7 +96,7 @@ def test_localisation_has_a_row_for_each_map_and_the_measures_of_it(seen):
     assert row["question"] == seen.asks[1].question and not row["place"] and row["chance"] == chance(mask)
     for m in compare.MEASURED:
         assert row[m] == pytest.approx(float(MEASURES[m](seen.maps["Pythia"][1], mask)))
-    high = compare.ceilings(mask, (14, 14))["mass accuracy"]
+    high = ceilings(mask, (14, 14))["mass accuracy"]
     expected = (row["mass accuracy"] - chance(mask)) / (high - chance(mask))
     assert row["mass accuracy rescaled"] == pytest.approx(expected)
     assert row["all right"] == all(bool(r[1]) for r in seen.right.values())
@@ -121,7 +122,7 @@ def test_differences_are_second_minus_first(seen):
 @pytest.mark.parametrize(("name", "thing"), [("birthday", "cake"), ("phone", "phone"), ("toilets", "wall")])
 def test_ceilings_come_near_those_that_try_every_cell(name, thing):
     mask = situation(name).masks[thing]
-    found = compare.ceilings(mask, (14, 14))
+    found = ceilings(mask, (14, 14))
     for m in compare.MEASURED:
         most = ceiling(m, mask)
         assert chance(mask) < found[m] <= most + 1e-12 and found[m] > most - 0.05, m

@@ -13,6 +13,7 @@ import qgc
 from qgc.errors import QGCError
 from qgc.explain import View, explain
 from qgc.measure import grounding, map_share, run, summary
+from qgc.measure.localise import MEASURES, ceilings, chance, rescaled
 from qgc.measure.protocol import ARMS, DRAWS, GRID, Arm
 from qgc.measure.rankings import COMMON, GATE_FREE, RANKINGS
 from qgc.scenes import sample
@@ -63,6 +64,7 @@ def test_leaving_out_the_common_neurons_agrees_with_sets(measured):
         maps = [e.map(neurons=mine - theirs)[None] for e, mine, theirs in ((first, *top), (second, *top[::-1]))]
         got = float(found["margin"][grounding.GATES.index(COMMON), n - 1])
         assert got == pytest.approx(float(margin(pair, *maps)), abs=ROUNDING)
+    assert found["margin"][grounding.GATES.index(COMMON), -1] == 0  # nothing is left, and rounding is nothing
 
 
 def test_all_neurons_are_grad_cam_whatever_the_ranking(measured):
@@ -165,3 +167,14 @@ def test_a_summary_is_stored_and_a_changed_one_is_noticed(chunks, tmp_path, monk
 def test_no_stored_measurement_is_said_plainly(tmp_path):
     with pytest.raises(QGCError, match="python -m qgc measure"):
         summary.check(tmp_path)
+
+
+def test_measures_are_rescaled_between_the_chance_and_the_ceiling_of_each_thing(measured):
+    _, view, pair, found = measured
+    maps = [explain(view.vqa, view, a.question, pair.answer).map()[None] for a in (pair.first, pair.second)]
+    masks = [pair.scene.masks[a.thing] for a in (pair.first, pair.second)]
+    for k, (name, measure) in enumerate(MEASURES.items()):
+        raw = [float(measure(m, mask)) for m, mask in zip(maps, masks, strict=True)]
+        assert found["measures"][0, 0, k] == pytest.approx(np.mean(raw), abs=1e-5)
+        scaled = [rescaled(r, chance(m), ceilings(m)[name]) for r, m in zip(raw, masks, strict=True)]
+        assert found["measures"][1, 0, k] == pytest.approx(np.mean(scaled), abs=1e-5)
