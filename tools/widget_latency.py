@@ -116,6 +116,7 @@ def chromium() -> Iterator[webdriver.Chrome]:
         options.add_argument(argument)
     if getattr(os, "geteuid", lambda: 1)() == 0:
         options.add_argument("--no-sandbox")
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     browser = webdriver.Chrome(options=options, service=Service(driver))
     try:
         yield browser
