@@ -74,7 +74,7 @@ class Pick:
 
 METHODS: dict[str, Callable[[Explanation, Explanation, Tensor], Tensor]] = {
     "Grad-CAM": lambda e, other, lot: e.map(),
-    "the paper’s gate, n = 25": lambda e, other, lot: e.map(N),
+    "the paper’s gate, n = 25": lambda e, other, lot: e.map(N),
     "25 neurons by lot": lambda e, other, lot: e.map(neurons=lot),
     "the question contrast": lambda e, other, lot: (e.map(relu=False) - other.map(relu=False)).relu(),
 }
@@ -84,8 +84,8 @@ EXERCISES: dict[str, Look | Pick] = {
     "look-natural": Look("deeper-lstm/natural", "bathroom"),
     "look-balanced": Look("deeper-lstm/balanced", 11, "balanced"),
     "look-pythia": Look("pythia/natural", 12),
-    "pick-gate": Pick(("the paper’s gate, n = 25", "25 neurons by lot"), 1),
-    "pick-gradcam": Pick(("the paper’s gate, n = 25", "Grad-CAM"), 2),
+    "pick-gate": Pick(("the paper’s gate, n = 25", "25 neurons by lot"), 1),
+    "pick-gradcam": Pick(("the paper’s gate, n = 25", "Grad-CAM"), 2),
     "pick-contrast": Pick(("the question contrast", "Grad-CAM"), 3),
 }
 """Every exercise by the name that a page asks for. The seeds were chosen before anything was seen."""
@@ -134,6 +134,12 @@ def load_scripts(site: Path, folder: Path) -> list[Path]:
     return found
 
 
+def chapter_name(model: str) -> str:
+    """What the chapters call a shipped model."""
+    family, kind = model.split("/")
+    return "Pythia" if family == "pythia" else kind
+
+
 # -- mark where the model looks ---------------------------------------------------------------------
 def explained(pair: Pair, vqa: VQA) -> list[Explanation]:
     """Both questions of a pair with its true answer."""
@@ -147,7 +153,7 @@ def look_part(exercise: Look, vqa: VQA) -> dict:
     both = explained(pair, vqa)
     names = [ask.thing for ask in (pair.first, pair.second)]
     return {
-        "model": exercise.model.split("/")[0] if "pythia" in exercise.model else exercise.model.split("/")[1],
+        "model": chapter_name(exercise.model),
         "about": parts.about(pair.scene),
         "picture": parts.webp(pair.scene.render(parts.SIDE)),
         "answer": pair.answer,
@@ -175,7 +181,7 @@ def pick_part(exercise: Pick, vqa: VQA) -> dict:
     for pair in islice(drawn_pairs(exercise.kind, exercise.seed), exercise.count):
         lots = [torch.from_numpy(rng.permutation(vqa.combine)[:N]) for _ in range(2)]
         items.append({**pick_item(pair, vqa, exercise.methods, lots), "swap": bool(rng.integers(2))})
-    return {"model": exercise.model.split("/")[1], "methods": list(exercise.methods), "items": items}
+    return {"model": chapter_name(exercise.model), "methods": list(exercise.methods), "items": items}
 
 
 def pick_item(pair: Pair, vqa: VQA, methods: tuple[str, str], lots: list[Tensor]) -> dict:

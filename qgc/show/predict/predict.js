@@ -366,7 +366,7 @@
           model: on(maps[k], own),
           area: own.area,
         };
-        const words = element("p", lookWords(asked.thing, marked, numbers));
+        const words = element("p", lookWords(asked.thing, marked, numbers).replaceAll(" %", "\u00a0%"));
         inside("result").replaceChildren(key, words, table(rows, "Share of the heat, and of your marks"));
       }
 
@@ -478,8 +478,8 @@
       measure itself has a tie, every answer gives half a point.</p>
     <p class="qp-progress" data-at="progress" tabindex="-1"></p>
     <div class="qp-pick">
-      <figure><canvas role="img" width="${SIDE}" height="${SIDE}" data-at="scene"></canvas>
-        <figcaption data-at="place"></figcaption></figure>
+      <div class="qp-scene"><canvas role="img" width="${SIDE}" height="${SIDE}" data-at="scene"></canvas>
+        <p data-at="place"></p></div>
       <div class="qp-maps"><b aria-hidden="true">A</b><b aria-hidden="true">B</b>
         ${questionRow(0)} ${questionRow(1)}</div>
     </div>
@@ -702,7 +702,9 @@
       root.setAttribute("aria-labelledby", `qp-${name}-title`);
       root.style.setProperty("--qp-first", index.outlines[0]);
       root.style.setProperty("--qp-second", index.outlines[1]);
-      await { look, pick }[index.exercises[name]](root, name, index);
+      const kind = { look, pick }[index.exercises[name]];
+      if (!kind) throw new Error(`no exercise is called “${name}”`);
+      await kind(root, name, index);
       root.dataset.ready = "yes";
     } catch (error) {
       root.innerHTML = fallback; // the page reads well without the exercise
