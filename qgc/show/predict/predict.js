@@ -648,7 +648,7 @@
     ])
       button(key).addEventListener("click", () => {
         now += by;
-        show().then(() => at("progress").focus({ preventScroll: true }));
+        show().then(() => at("progress").focus()); // and scroll there, as the maps are above the button
       });
     await show();
   }
