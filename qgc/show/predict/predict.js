@@ -628,7 +628,7 @@
         element(
           "p",
           `A pair of maps passes if the two lie more on their own things than on each other’s. Maps that ignore the ` +
-            `question pass in half of all cases. And ${total} scenes are few: the chapters count hundreds.`,
+            `question get one half on average. And ${total} scenes are few: the chapters count hundreds.`,
         ),
         details,
       ];
