@@ -336,10 +336,11 @@ def build_site(book: Book, device: str, as_committed: bool = False) -> int:
         return done.returncode
     site = output / "_build" / "html"
     # Beside the pages, not in html_static_path: Jupyter Book loads every script from there on every page.
-    explorer = subprocess.run([sys.executable, "-m", "qgc.show.explorer", str(site / "explorer")], cwd=book.root)
-    if explorer.returncode:
-        print("The site was not built: the explorer's data could not be written, see above.")
-        return explorer.returncode
+    for part, folder in {"explorer": site / "explorer", "predict": site}.items():
+        written = subprocess.run([sys.executable, "-m", f"qgc.show.{part}", str(folder)], cwd=book.root)
+        if written.returncode:
+            print(f"The site was not built: the data of qgc.show.{part} could not be written, see above.")
+            return written.returncode
     shutil.rmtree(book.site, ignore_errors=True)
     book.site.parent.mkdir(exist_ok=True)
     site.replace(book.site)

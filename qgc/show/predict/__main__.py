@@ -1,0 +1,16 @@
+"""python -m qgc.show.predict SITE: write the exercises into SITE/predict, and load them on the pages that hold one."""
+
+import argparse
+import time
+from pathlib import Path
+
+from .export import load_scripts, write
+
+parser = argparse.ArgumentParser(prog="python -m qgc.show.predict", description=__doc__)
+parser.add_argument("site", type=Path, help="the folder of the built pages")
+site = parser.parse_args().site
+start = time.perf_counter()
+folder = write(site / "predict")
+pages = load_scripts(site, folder)
+size = sum(path.stat().st_size for path in folder.iterdir())
+print(f"predict, then reveal: {size / 1e6:.1f} MB, on {len(pages)} pages, {time.perf_counter() - start:.0f} s")
