@@ -22,6 +22,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import execution_page
+import launch
 import nbformat
 import papermill
 import yaml
@@ -319,6 +321,10 @@ def stage(book: Book, device: str, as_committed: bool = False) -> Path:
     for notebook in [] if as_committed else book.notebooks():
         nb = nbformat.read(book.run_of(notebook), as_version=4)
         write(clean(nb, keep_injected=device != "cpu"), copy / notebook)
+    repository = launch.find(book.root)
+    launch.configure(copy / "_config.yml", repository)
+    launch.stamp(copy / "book", repository)
+    execution_page.fill(book.root, copy, as_committed)
     return copy
 
 
@@ -340,6 +346,7 @@ def build_site(book: Book, device: str, as_committed: bool = False) -> int:
     if explorer.returncode:
         print("The site was not built: the explorer's data could not be written, see above.")
         return explorer.returncode
+    launch.offer_as_files(site)
     shutil.rmtree(book.site, ignore_errors=True)
     book.site.parent.mkdir(exist_ok=True)
     site.replace(book.site)
@@ -359,13 +366,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"  # this environment's kernel, not one of the same name elsewhere
     book = Book(ROOT)
     try:
+        launch.find(book.root)  # an address that is none shall be heard of before the notebooks run
         if options.as_committed:
             return build_site(book, options.device, as_committed=True)
         if run_all(book, options.device, options.force):
             print("Nothing was built, since notebooks failed: see above.")
             return 1
         return bool(write_back(book)) if options.write_back else build_site(book, options.device)
-    except FileNotFoundError as error:
+    except (FileNotFoundError, launch.NoAddress) as error:
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:

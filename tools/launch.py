@@ -32,6 +32,10 @@ UNKNOWN = 'os.environ.get("QGC_REPOSITORY", "")'  # stands in the cell as long a
 HOSTS = ("github", "gitlab")
 
 
+class NoAddress(ValueError):
+    """What was given is no address of a repository or hub, or no branch; the message says what one looks like."""
+
+
 @dataclass(frozen=True)
 class Repository:
     """The published repository: `https://HOST/OWNER/NAME`, a branch or tag ("" for its default), and a JupyterHub."""
@@ -70,7 +74,7 @@ class Repository:
 def parse(address: str, branch: str = "", hub: str = "") -> Repository:
     """A repository from the https or ssh address that GitHub or GitLab give.
 
-    Raises ValueError, with what to write instead, for any other address, branch or hub.
+    Raises NoAddress, with what to write instead, for any other address, branch or hub.
     """
     found = re.fullmatch(
         r"(?:https://(?:[^@/]+@)?|ssh://[^@/]+@|[^@/:]+@)"  # a name or token before the @ is nobody's business
@@ -78,11 +82,11 @@ def parse(address: str, branch: str = "", hub: str = "") -> Repository:
         address.strip(),
     )
     if not found or not any(host in found[1] for host in HOSTS):
-        raise ValueError(f"{address!r} is no address of GitHub or GitLab such as https://github.com/OWNER/NAME.")
+        raise NoAddress(f"{address!r} is no address of GitHub or GitLab such as https://github.com/OWNER/NAME.")
     if branch and not re.fullmatch(r"[\w][\w./-]*", branch):
-        raise ValueError(f"{branch!r} is no name of a branch or tag.")
+        raise NoAddress(f"{branch!r} is no name of a branch or tag.")
     if hub and not re.fullmatch(r"https?://[^\s?#]+", hub):
-        raise ValueError(f"{hub!r} is no address of a JupyterHub such as https://hub.example.org.")
+        raise NoAddress(f"{hub!r} is no address of a JupyterHub such as https://hub.example.org.")
     return Repository(f"https://{found[1]}/{found[2].strip('/')}", branch, hub.rstrip("/"))
 
 
@@ -105,7 +109,7 @@ def git(root: Path, *words: str) -> str:
 def find(root: Path = ROOT, said: Mapping[str, str] = os.environ) -> Repository | None:
     """The repository, or None where nothing names one.
 
-    Raises ValueError if what somebody wrote down is no address; a remote `origin` elsewhere is merely not used.
+    Raises NoAddress if what somebody wrote down is no address; a remote `origin` elsewhere is merely not used.
     """
     branch, hub = said.get("QGC_BRANCH", ""), said.get("QGC_JUPYTERHUB", "")
     given = said.get("QGC_REPOSITORY") or noted(root)
@@ -116,7 +120,7 @@ def find(root: Path = ROOT, said: Mapping[str, str] = os.environ) -> Repository 
     default = git(root, "rev-parse", "--abbrev-ref", "origin/HEAD").removeprefix("origin/")
     try:
         return parse(git(root, "remote", "get-url", "origin"), branch or default, hub)
-    except ValueError:
+    except NoAddress:
         return None
 
 
@@ -183,7 +187,7 @@ def main(arguments: list[str]) -> int:
             note(arguments[0])
         address = noted()
         repository = parse(address) if address else None
-    except ValueError as error:
+    except NoAddress as error:
         print(error, file=sys.stderr)
         return 1
     for notebook in build_book.Book(ROOT).notebooks():
