@@ -179,7 +179,7 @@ def test_each_notebook_begins_with_the_same_setup_cell(notebook):
     expected = launch.cell_source(launch.parse(address) if address else None)
     code = [c for c in nbformat.read(ROOT / notebook, as_version=4).cells if c.cell_type == "code"]
     assert code[0].source == expected, "run `python tools/launch.py`"
-    assert code[0].metadata.tags == launch.TAGS and code[0].outputs == []
+    assert code[0].metadata == launch.METADATA and code[0].outputs == []
     assert not [c for c in code[1:] if "setup" in c.metadata.get("tags", [])]
 
 

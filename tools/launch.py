@@ -28,6 +28,7 @@ from nbformat import NotebookNode
 ROOT = Path(__file__).resolve().parents[1]
 CELL = Path(__file__).with_name("setup_cell.txt")
 TAGS = ["setup", "remove-cell"]  # a reader of the site needs no cell that fetches the package
+METADATA = {"jupyter": {"source_hidden": True}, "tags": TAGS}  # JupyterLab shows it folded
 UNKNOWN = 'os.environ.get("QGC_REPOSITORY", "")'  # stands in the cell as long as no address is known
 HOSTS = ("github", "gitlab")
 
@@ -147,7 +148,7 @@ def with_cell(nb: NotebookNode, source: str) -> NotebookNode:
     """The notebook with this setup cell before its first other code cell, in place of one that it has."""
     cells = [c for c in nb.cells if "setup" not in c.metadata.get("tags", [])]
     first = next((i for i, c in enumerate(cells) if c.cell_type == "code"), len(cells))
-    nb.cells = [*cells[:first], nbformat.v4.new_code_cell(source, metadata={"tags": TAGS}), *cells[first:]]
+    nb.cells = [*cells[:first], nbformat.v4.new_code_cell(source, metadata=METADATA), *cells[first:]]
     return nb
 
 
