@@ -163,11 +163,14 @@ def stamp(folder: Path, repository: Repository | None) -> None:
 
 
 def offer_as_files(site: Path) -> None:
-    """Have a browser save a notebook or page that somebody downloads; some would show its text instead."""
+    """Have a browser save a notebook or page that somebody downloads; some would show its text instead.
+
+    From a site on a disk (`file:`) Chromium shows it all the same, so it does so in a new tab.
+    """
     link = re.compile(r'<a href="((?:\.\./)*_sources/[^"]+)" target="_blank"')
     for page in site.rglob("*.html"):
         text = page.read_text(encoding="utf-8")
-        page.write_text(link.sub(r'<a href="\1" download', text), encoding="utf-8")
+        page.write_text(link.sub(r'<a href="\1" download target="_blank"', text), encoding="utf-8")
 
 
 def note(address: str, root: Path = ROOT) -> None:
