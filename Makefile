@@ -7,6 +7,9 @@ BIN := $(VENV)/bin
 DEVICE ?= cpu
 BUILD_BOOK := $(BIN)/python tools/build_book.py --device $(DEVICE) $(if $(FORCE),--force)
 
+# Where the book is published, for the launch buttons: make book REPOSITORY=https://github.com/OWNER/NAME
+$(foreach name,REPOSITORY BRANCH JUPYTERHUB,$(if $($(name)),$(eval export QGC_$(name) := $($(name)))))
+
 .DEFAULT_GOAL := help
 .PHONY: help env book site notebooks test lint format lock clean
 
@@ -24,7 +27,7 @@ env: ## set up .venv with the locked packages (again only when the lock changed)
 		$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e . \
 		&& cp pyproject.toml $(VENV)/installed.toml; }
 
-book: env ## run the notebooks that changed and build the site; DEVICE=cuda, FORCE=1
+book: env ## run the notebooks that changed and build the site; DEVICE=cuda, FORCE=1, REPOSITORY=https://…
 	@$(BUILD_BOOK)
 
 site: env ## build the site from the outputs that stand in book/, running nothing

@@ -22,6 +22,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import execution_page
+import launch
 import nbformat
 import papermill
 import yaml
@@ -319,6 +321,10 @@ def stage(book: Book, device: str, as_committed: bool = False) -> Path:
     for notebook in [] if as_committed else book.notebooks():
         nb = nbformat.read(book.run_of(notebook), as_version=4)
         write(clean(nb, keep_injected=device != "cpu"), copy / notebook)
+    repository = launch.find(book.root)
+    launch.configure(copy / "_config.yml", repository)
+    launch.stamp(copy / "book", repository)
+    execution_page.fill(book.root, copy, as_committed)
     return copy
 
 
@@ -335,17 +341,38 @@ def build_site(book: Book, device: str, as_committed: bool = False) -> int:
         print("The site was not built: each WARNING above names the page to mend (in book/, not in its copy).")
         return done.returncode
     site = output / "_build" / "html"
-    # Beside the pages, not in html_static_path: Jupyter Book loads every script from there on every page.
-    for part, folder in {"explorer": site / "explorer", "predict": site}.items():
-        written = subprocess.run([sys.executable, "-m", f"qgc.show.{part}", str(folder)], cwd=book.root)
-        if written.returncode:
-            print(f"The site was not built: the data of qgc.show.{part} could not be written, see above.")
-            return written.returncode
+    if not add_interactive_parts(book, site):
+        return 1
+    launch.offer_as_files(site)
     shutil.rmtree(book.site, ignore_errors=True)
     book.site.parent.mkdir(exist_ok=True)
     site.replace(book.site)
     print(f"The book is built. Open {book.site / 'index.html'}")
     return 0
+
+
+def add_interactive_parts(book: Book, site: Path) -> bool:
+    """Write the data of what works without a kernel beside the pages; whether that went well.
+
+    Not into html_static_path: Jupyter Book loads every script from there on every page. The data are kept for the next
+    build, as long as the package and the lock are the same.
+    """
+    key = digest_of_surroundings(book.root)[:12]
+    for part, target in {"explorer": site / "explorer", "predict": site}.items():
+        kept = book.build / "parts" / f"{part}-{key}"
+        options = []
+        if kept.exists():
+            shutil.copytree(kept, site / part)
+            options = ["--keep"]
+        if subprocess.run([sys.executable, "-m", f"qgc.show.{part}", str(target), *options], cwd=book.root).returncode:
+            print(f"The site was not built: the data of qgc.show.{part} could not be written, see above.")
+            return False
+        if not kept.exists():
+            for older in kept.parent.glob(f"{part}-*"):
+                shutil.rmtree(older)
+            shutil.copytree(site / part, kept.with_suffix(".part"), dirs_exist_ok=True)
+            kept.with_suffix(".part").rename(kept)
+    return True
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -360,13 +387,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"  # this environment's kernel, not one of the same name elsewhere
     book = Book(ROOT)
     try:
+        launch.find(book.root)  # an address that is none shall be heard of before the notebooks run
         if options.as_committed:
             return build_site(book, options.device, as_committed=True)
         if run_all(book, options.device, options.force):
             print("Nothing was built, since notebooks failed: see above.")
             return 1
         return bool(write_back(book)) if options.write_back else build_site(book, options.device)
-    except FileNotFoundError as error:
+    except (FileNotFoundError, launch.NoAddress) as error:
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
