@@ -35,6 +35,9 @@ ROOT = Path(__file__).resolve().parents[1]
 SLOW_S = 60  # a notebook that a reader waits for longer than this, on a CPU, deserves a warning
 CELL_TIMEOUT_S = 1800  # a cell that runs this long hangs
 INJECTED = "injected-parameters"  # papermill's tag for the cell it adds
+ONE_THREAD = {
+    "OMP_NUM_THREADS": "1"
+}  # for many small sums; several threads that wait for each other take ten times as long
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 
 
@@ -364,7 +367,8 @@ def add_interactive_parts(book: Book, site: Path) -> bool:
         if kept.exists():
             shutil.copytree(kept, site / part)
             options = ["--keep"]
-        if subprocess.run([sys.executable, "-m", f"qgc.show.{part}", str(target), *options], cwd=book.root).returncode:
+        command = [sys.executable, "-m", f"qgc.show.{part}", str(target), *options]
+        if subprocess.run(command, cwd=book.root, env=os.environ | ONE_THREAD).returncode:
             print(f"The site was not built: the data of qgc.show.{part} could not be written, see above.")
             return False
         if not kept.exists():
