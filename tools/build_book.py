@@ -322,6 +322,20 @@ def stage(book: Book, device: str, as_committed: bool = False) -> Path:
     return copy
 
 
+def write_explorer(book: Book, folder: Path) -> bool:
+    """Put the explorer's script and data into the site, worked out anew only if the package or the lock changed."""
+    kept, key = book.build / "explorer", digest_of_surroundings(book.root)
+    record = book.build / "explorer.key"
+    if not (record.exists() and record.read_text(encoding="utf-8") == key and kept.exists()):
+        record.unlink(missing_ok=True)
+        shutil.rmtree(kept, ignore_errors=True)
+        if subprocess.run([sys.executable, "-m", "qgc.show.explorer", str(kept)], cwd=book.root).returncode:
+            return False
+        record.write_text(key, encoding="utf-8")
+    shutil.copytree(kept, folder)
+    return True
+
+
 def build_site(book: Book, device: str, as_committed: bool = False) -> int:
     """Build the site with warnings as errors; an earlier good site is replaced only by a good one."""
     output = book.build / "site"
@@ -336,10 +350,9 @@ def build_site(book: Book, device: str, as_committed: bool = False) -> int:
         return done.returncode
     site = output / "_build" / "html"
     # Beside the pages, not in html_static_path: Jupyter Book loads every script from there on every page.
-    explorer = subprocess.run([sys.executable, "-m", "qgc.show.explorer", str(site / "explorer")], cwd=book.root)
-    if explorer.returncode:
+    if not write_explorer(book, site / "explorer"):
         print("The site was not built: the explorer's data could not be written, see above.")
-        return explorer.returncode
+        return 1
     shutil.rmtree(book.site, ignore_errors=True)
     book.site.parent.mkdir(exist_ok=True)
     site.replace(book.site)

@@ -133,6 +133,7 @@ def finish(site: Path, store: Path) -> None:
             )
         markup = ICON.sub(lambda match: icon(match, known), markup)
         markup = re.sub(r'(_images/)([^"/]+\.png)', lambda m: m[1] + renamed.get(m[2], m[2]), markup)
+        markup = markup.replace('role="doc-biblioentry"', 'role="listitem"')  # its list has the role of a list
         page.write_text(lazy(markup, page, sizes), encoding="utf-8")
     for needless in [script, *site.rglob("*.map"), *site.glob("_static/scripts/fontawesome*")]:
         needless.unlink(missing_ok=True)
