@@ -10,7 +10,6 @@ import argparse
 import json
 import os
 import secrets
-import shutil
 import socket
 import statistics
 import subprocess
@@ -23,11 +22,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import browsing
 import nbformat
 from nbformat.v4 import new_code_cell, new_notebook
 from selenium import webdriver
 from selenium.common.exceptions import ElementNotInteractableException, StaleElementReferenceException
-from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
@@ -105,19 +104,9 @@ def jupyter_lab(folder: Path) -> Iterator[str]:
 
 
 @contextmanager
-def chromium() -> Iterator[webdriver.Chrome]:
-    """A headless Chromium; FileNotFoundError, with the remedy, where there is none."""
-    program, driver = shutil.which("chromium") or shutil.which("google-chrome"), shutil.which("chromedriver")
-    if not (program and driver):
-        raise FileNotFoundError("no Chromium with its driver here: install the packages chromium and chromium-driver")
-    options = webdriver.ChromeOptions()
-    options.binary_location = program
-    for argument in ("--headless=new", "--disable-gpu", "--no-first-run", "--window-size=1400,1400"):
-        options.add_argument(argument)
-    if getattr(os, "geteuid", lambda: 1)() == 0:
-        options.add_argument("--no-sandbox")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    browser = webdriver.Chrome(options=options, service=Service(driver))
+def closing_browser(profile: Path) -> Iterator[webdriver.Chrome]:
+    """A browser for as long as it is needed."""
+    browser = browsing.start(profile)
     try:
         yield browser
     finally:
@@ -161,8 +150,10 @@ def timed(browser: webdriver.Chrome, element: WebElement, step: int) -> float:
 @contextmanager
 def live_widget() -> Iterator[webdriver.Chrome]:
     """A browser that shows :func:`qgc.widgets.explorer` in JupyterLab."""
-    with tempfile.TemporaryDirectory() as name, chromium() as browser:
-        folder = Path(name)
+    with tempfile.TemporaryDirectory() as name, closing_browser(Path(name) / "profile") as browser:
+        folder = Path(name) / "notebooks"
+        folder.mkdir()
+        browsing.resize(browser, 1400, 1400)
         notebook = new_notebook(cells=[new_code_cell(CELL)], metadata={"kernelspec": KERNEL})
         nbformat.write(notebook, folder / "widgets.ipynb")
         with jupyter_lab(folder) as address:
@@ -191,7 +182,7 @@ def main() -> int:
     try:
         with live_widget() as browser:
             found = measure(browser)
-    except FileNotFoundError as error:
+    except browsing.NoBrowser as error:
         print(error, file=sys.stderr)
         return 1
     medians = {what: statistics.median(times) for what, times in found.items()}

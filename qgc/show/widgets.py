@@ -14,7 +14,8 @@ import html
 import io
 import warnings
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from typing import Any
 import ipywidgets
 import matplotlib
 import numpy as np
+import torch
 from matplotlib.figure import Figure
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
@@ -126,6 +128,10 @@ class ExplorerState:
 
     def paint(self) -> Painted:
         """The pictures and words for the present choice; what is wrong is told, not raised."""
+        with _one_thread():
+            return self._paint()
+
+    def _paint(self) -> Painted:
         try:
             found, notes = self._explained()
             n = min(max(int(self.n), 1), found.vqa.combine)
@@ -433,6 +439,10 @@ class EditorState:
 
     def paint(self) -> tuple[bytes, bytes, bytes]:
         """The edited scene, and the map of :attr:`question` before and after, as JPEG."""
+        with _one_thread():
+            return self._paint()
+
+    def _paint(self) -> tuple[bytes, bytes, bytes]:
         scenes = self.original, self.scene
         thing = next(a.thing for a in self.asks if a.question == self.question)
         pictures = [_jpeg(scenes[1].render(EDITED))]
@@ -550,6 +560,17 @@ def scene_editor(
         return SceneEditor(EditorState(situation(name), load(model)))
     except QGCError as error:
         return ipywidgets.VBox([ipywidgets.HTML(_said("", str(error)))])
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    # These sums are small: where another program holds a core, two threads that wait for each other take five times as long
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 # -- parts ----------------------------------------------------------------------------------------

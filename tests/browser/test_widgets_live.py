@@ -5,9 +5,9 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterator
 
+import browsing
 import pytest
 import widget_latency
-from chromium import complaints
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 
@@ -19,7 +19,7 @@ def page() -> Iterator[webdriver.Chrome]:
     try:
         with widget_latency.live_widget() as browser:
             yield browser
-    except FileNotFoundError as error:
+    except browsing.NoBrowser as error:
         pytest.skip(str(error))
 
 
@@ -31,7 +31,7 @@ def test_every_control_and_both_pictures_are_seen(page):
         assert widget_latency.control(page, name).is_displayed(), name
     assert not page.find_elements(By.XPATH, "//*[contains(text(), 'javascript error')]")
     assert "of the map lies on the sink" in page.find_element(By.CSS_SELECTOR, "[role=status]").text
-    assert not [line for line in complaints(page) if "widget" in line.lower()]
+    assert not [line for line in browsing.complaints(page) if "widget" in line.lower()]
 
 
 def test_changes_are_seen_soon(page):
