@@ -564,7 +564,7 @@ def scene_editor(
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    # These sums are small: where another program holds a core, two threads that wait for each other take five times as long
+    # These sums are small: where another program holds a core, threads that wait take five times as long
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
