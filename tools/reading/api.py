@@ -7,15 +7,17 @@ sphinx-codeautolink links the names in the chapters' code to it, and "Used in" l
 from __future__ import annotations
 
 import ast
+import functools
 import importlib
 import inspect
 import pkgutil
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from types import ModuleType
 
+import sphinx_codeautolink.extension as autolink
 from docutils import nodes
 from docutils.statemachine import StringList
 from sphinx import addnodes
@@ -40,6 +42,7 @@ SETTINGS = {
 OTHERS_TYPES = ("py:class", r"(?!qgc\.).*")  # torch, numpy, …: their references lie elsewhere, and no network is asked
 LEFT_OUT = re.compile(r"qgc\.scenes\.things\.|.*\.__main__$")  # drawings, which the gallery shows better; and programs
 CHAPTER = re.compile(r"(`{0,2})book/([a-z-]+)\.(?:ipynb|md)\1")
+CODE = re.compile(r'<div class="highlight-\w+ notranslate">.*?</pre></div>\s*</div>', re.DOTALL)  # as Sphinx writes it
 VERBATIM = re.compile(r"(``.*?``|:[a-z:]+:`.*?`)", re.DOTALL)
 
 
@@ -219,6 +222,21 @@ def common(a: str, b: str) -> str:
     return a[:same]
 
 
+# -- from the chapters ----------------------------------------------------------------------------
+def link_code_alone(link: Callable) -> Callable:
+    """Have sphinx-codeautolink read the code of a page and not all of it: much quicker, and the rest stays as it was."""
+
+    def wrapped(document: str, out_dir: str, *args, **kwargs) -> None:
+        page = Path(out_dir) / f"{document}.html"
+        text = page.read_text(encoding="utf-8")
+        page.write_text("\n".join(CODE.findall(text)), encoding="utf-8")
+        link(document, out_dir, *args, **kwargs)
+        linked = iter(CODE.findall(page.read_text(encoding="utf-8")))
+        page.write_text(CODE.sub(lambda _: next(linked), text), encoding="utf-8")
+
+    return wrapped
+
+
 # -- and back -------------------------------------------------------------------------------------
 def uses(env: BuildEnvironment) -> dict[str, list[str]]:
     """For each name that is described, the chapters whose code uses it, in the order of the book."""
@@ -274,6 +292,8 @@ def setup(app: Sphinx) -> None:
     """Register the directive, and the extensions that it stands on."""
     for extension in EXTENSIONS:
         app.setup_extension(extension)
+    if not hasattr(autolink.link_html, "__wrapped__"):
+        autolink.link_html = functools.wraps(autolink.link_html)(link_code_alone(autolink.link_html))
     app.add_directive("qgc-room", Room)
     app.connect("config-inited", configure, priority=0)
     app.connect("autodoc-process-docstring", tidy_docstring, priority=100)  # before napoleon

@@ -20,8 +20,8 @@ from sphinx.util.docutils import SphinxDirective
 ABOUT = re.compile(r"^\[([^\]]+)\]\(([\w/-]+)\.(?:ipynb|md)\)\n: (.+(?:\n  .+)*)", re.MULTILINE)
 NEEDS = re.compile(r"\*\*You need\*\*(.*?)(?:\n\n|\Z)", re.DOTALL)
 LINK = re.compile(r"\]\(([\w-]+)\.(?:ipynb|md)\)")
-BOX, GAP = (148, 46), (14, 34)  # width and height of a box, and the room between two, in the drawing's units
-LETTERS = 20  # in a line of a box
+BOX, GAP = (130, 52), (10, 32)  # width and height of a box, and the room between two, in the drawing's units
+LETTERS = 18  # in a line of a box
 
 
 @dataclass(frozen=True)

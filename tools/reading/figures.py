@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import html
 import re
+import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,8 +54,8 @@ class FiguresDirective(SphinxDirective):
 
 
 def first_sentence(text: str) -> str:
-    """The first sentence of an alternative text."""
-    return re.split(r"(?<=[.!?])\s+(?=[A-Z“\"‘(])", " ".join(text.split()), maxsplit=1)[0]
+    """The first sentence of an alternative text; of a very long one, the beginning."""
+    return textwrap.shorten(re.split(r"(?<=[.!?])\s", " ".join(text.split()), maxsplit=1)[0], 140, placeholder=" …")
 
 
 def sections_above(node: nodes.Node) -> Iterator[nodes.section]:

@@ -55,7 +55,7 @@ def facts() -> dict[str, str]:
         "alone": grounding["contrast with the mean question"],
         "model": model["estimate"].item(),
     }
-    words = {name: f"{100 * share:.0f} %" for name, share in shares.items()}
+    words = {name: f"{100 * share:.0f}\N{NO-BREAK SPACE}%" for name, share in shares.items()}
     most = sorted(alike)
     return {**words, "n": str(found.chosen[PAPER]), "alike_least": f"{most[1]:.2f}", "alike_not": f"{most[0]:.2f}"}
 
