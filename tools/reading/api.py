@@ -42,7 +42,9 @@ SETTINGS = {
 OTHERS_TYPES = ("py:class", r"(?!qgc\.).*")  # torch, numpy, …: their references lie elsewhere, and no network is asked
 LEFT_OUT = re.compile(r"qgc\.scenes\.things\.|.*\.__main__$")  # drawings, which the gallery shows better; and programs
 CHAPTER = re.compile(r"(`{0,2})book/([a-z-]+)\.(?:ipynb|md)\1")
-CODE = re.compile(r'<div class="highlight-\w+ notranslate">.*?</pre></div>\s*</div>', re.DOTALL)  # as Sphinx writes it
+CODE = re.compile(
+    r'<div class="(?:doctest )?highlight-\w+ notranslate">.*?</pre></div>\s*</div>', re.DOTALL
+)  # as Sphinx writes it
 VERBATIM = re.compile(r"(``.*?``|:[a-z:]+:`.*?`)", re.DOTALL)
 
 
@@ -224,7 +226,7 @@ def common(a: str, b: str) -> str:
 
 # -- from the chapters ----------------------------------------------------------------------------
 def link_code_alone(link: Callable) -> Callable:
-    """Have sphinx-codeautolink read the code of a page and not all of it: much quicker, and the rest stays as it was."""
+    """Have sphinx-codeautolink read the code of a page, not all of it: much quicker, and the rest stays as it was."""
 
     def wrapped(document: str, out_dir: str, *args, **kwargs) -> None:
         page = Path(out_dir) / f"{document}.html"
