@@ -196,6 +196,14 @@ def skip_what_others_wrote(app: Sphinx, what: str, name: str, obj: object, skip:
     return True if not (getattr(obj, "__module__", None) or "qgc").startswith("qgc") else None
 
 
+def shorten_types(
+    app: Sphinx, what: str, name: str, obj: object, options: object, signature: str | None, returned: str | None
+) -> tuple[str | None, str | None]:
+    """Say Tensor in place of torch.Tensor; where our own types lead stays."""
+    short = [text and re.sub(r"~(?!qgc\.)(?:\w+\.)*(\w+)", r"\1", text) for text in (signature, returned)]
+    return short[0], short[1]
+
+
 def resolve(app: Sphinx, env: BuildEnvironment, node: addnodes.pending_xref, text: nodes.Node) -> nodes.Node | None:
     """Lead a name to where it is described: by its home, or by being the nearest of that name."""
     if node.get("refdomain") != "py":
@@ -299,6 +307,7 @@ def setup(app: Sphinx) -> None:
     app.add_directive("qgc-room", Room)
     app.connect("config-inited", configure, priority=0)
     app.connect("autodoc-process-docstring", tidy_docstring, priority=100)  # before napoleon
+    app.connect("autodoc-process-signature", shorten_types)
     app.connect("autodoc-skip-member", skip_what_others_wrote)
     app.connect("missing-reference", resolve)
     app.connect("doctree-resolved", add_uses)

@@ -21,7 +21,7 @@ ABOUT = re.compile(r"^\[([^\]]+)\]\(([\w/-]+)\.(?:ipynb|md)\)\n: (.+(?:\n  .+)*)
 NEEDS = re.compile(r"\*\*You need\*\*(.*?)(?:\n\n|\Z)", re.DOTALL)
 LINK = re.compile(r"\]\(([\w-]+)\.(?:ipynb|md)\)")
 BOX, GAP = (130, 52), (10, 32)  # width and height of a box, and the room between two, in the drawing's units
-LETTERS = 18  # in a line of a box
+LETTERS = 17  # in a line of a box
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def source_of(book: Path, name: str) -> str:
 
 def abouts(index: str) -> dict[str, tuple[str, str]]:
     """From the landing page: each page's short title, and what it is about."""
-    return {name: (title, " ".join(about.split())) for title, name, about in ABOUT.findall(index)}
+    return {name: (title, " ".join(about.replace("*", "").split())) for title, name, about in ABOUT.findall(index)}
 
 
 def chapters(root: Path) -> list[Chapter]:

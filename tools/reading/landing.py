@@ -5,6 +5,7 @@ The numbers come from book/results by way of ``qgc``; the page names them as ``{
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 from PIL import Image
@@ -57,7 +58,12 @@ def facts() -> dict[str, str]:
     }
     words = {name: f"{100 * share:.0f}\N{NO-BREAK SPACE}%" for name, share in shares.items()}
     most = sorted(alike)
-    return {**words, "n": str(found.chosen[PAPER]), "alike_least": f"{most[1]:.2f}", "alike_not": f"{most[0]:.2f}"}
+    return {
+        **words,
+        "n": str(found.chosen[PAPER]),
+        "alike_least": f"{math.floor(100 * most[1]) / 100:.2f}",
+        "alike_not": f"{most[0]:.2f}",
+    }
 
 
 def write_pictures(app: Sphinx, failure: Exception | None) -> None:
