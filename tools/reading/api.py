@@ -7,12 +7,12 @@ sphinx-codeautolink links the names in the chapters' code to it, and "Used in" l
 from __future__ import annotations
 
 import ast
-import functools
+import html
 import importlib
 import inspect
 import pkgutil
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -23,8 +23,12 @@ from docutils.statemachine import StringList
 from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
+from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
 from sphinx.util.nodes import make_refnode, nested_parse_with_titles
+from sphinx_codeautolink.extension.block import construct_name_pattern
+
+logger = logging.getLogger(__name__)
 
 EXTENSIONS = ("sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_codeautolink")
 SETTINGS = {
@@ -32,7 +36,6 @@ SETTINGS = {
     "autodoc_member_order": "bysource",
     "autodoc_preserve_defaults": True,
     "codeautolink_concat_default": True,  # a page's cells are one program
-    "codeautolink_disable_link_titles": True,
     "napoleon_google_docstring": False,
     "napoleon_use_ivar": True,  # a property that has a docstring too is described once
     "napoleon_use_param": False,  # "(J, K)" is a shape for people, not a type to look up
@@ -42,9 +45,8 @@ SETTINGS = {
 OTHERS_TYPES = ("py:class", r"(?!qgc\.).*")  # torch, numpy, …: their references lie elsewhere, and no network is asked
 LEFT_OUT = re.compile(r"qgc\.scenes\.things\.|.*\.__main__$")  # drawings, which the gallery shows better; and programs
 CHAPTER = re.compile(r"(`{0,2})book/([a-z-]+)\.(?:ipynb|md)\1")
-CODE = re.compile(
-    r'<div class="(?:doctest )?highlight-\w+ notranslate">.*?</pre></div>\s*</div>', re.DOTALL
-)  # as Sphinx writes it
+CODE = re.compile(r"(?<=<pre>)(.*?)(?=</pre>)", re.DOTALL)
+TAG = re.compile(r"<[^>]*>")
 VERBATIM = re.compile(r"(``.*?``|:[a-z:]+:`.*?`)", re.DOTALL)
 
 
@@ -233,18 +235,34 @@ def common(a: str, b: str) -> str:
 
 
 # -- from the chapters ----------------------------------------------------------------------------
-def link_code_alone(link: Callable) -> Callable:
-    """Have sphinx-codeautolink read the code of a page, not all of it: much quicker, and the rest stays as it was."""
+def link_code(document: str, out_dir: str, transforms: list, inventory: dict[str, str], *_, **__) -> None:
+    """Put the links that sphinx-codeautolink has found into a page's code.
 
-    def wrapped(document: str, out_dir: str, *args, **kwargs) -> None:
-        page = Path(out_dir) / f"{document}.html"
-        text = page.read_text(encoding="utf-8")
-        page.write_text("\n".join(CODE.findall(text)), encoding="utf-8")
-        link(document, out_dir, *args, **kwargs)
-        linked = iter(CODE.findall(page.read_text(encoding="utf-8")))
-        page.write_text(CODE.sub(lambda _: next(linked), text), encoding="utf-8")
-
-    return wrapped
+    In place of its ``link_html``, which reads and writes whole pages as a tree and takes as long as all the rest.
+    """
+    page = Path(out_dir) / f"{document}.html"
+    pieces = CODE.split(page.read_text(encoding="utf-8"))  # what lies between, code, between, code, …
+    left = {i: html.unescape(TAG.sub("", pieces[i])).rstrip() for i in range(1, len(pieces), 2)}
+    for transform in transforms:
+        at = next((i for i, text in left.items() if text == transform.source.rstrip()), None)
+        if at is None:
+            logger.warning("this code is not on the page as it was read:\n%s", transform.source, location=document)
+            continue
+        del left[at]
+        lines = pieces[at].split("\n")
+        for name in transform.names:
+            first, last = name.lineno - 1, name.end_lineno
+            code = "\n".join(lines[first:last])
+            found = list(re.finditer(construct_name_pattern(name), code))
+            if not found:
+                logger.warning("%s is not in its line of code", name.code_str, location=document)
+                continue
+            start, end = found[-1].start() + len(found[-1].group(1)), found[-1].end()  # the last: links before it stay
+            target = "../" * document.count("/") + inventory[name.resolved_location]
+            link = f'<a href="{target}" class="sphinx-codeautolink-a">{code[start:end]}</a>'
+            lines[first:last] = f"{code[:start]}{link}{code[end:]}".split("\n")
+        pieces[at] = "\n".join(lines)
+    page.write_text("".join(pieces), encoding="utf-8")
 
 
 # -- and back -------------------------------------------------------------------------------------
@@ -302,8 +320,7 @@ def setup(app: Sphinx) -> None:
     """Register the directive, and the extensions that it stands on."""
     for extension in EXTENSIONS:
         app.setup_extension(extension)
-    if not hasattr(autolink.link_html, "__wrapped__"):
-        autolink.link_html = functools.wraps(autolink.link_html)(link_code_alone(autolink.link_html))
+    autolink.link_html = link_code
     app.add_directive("qgc-room", Room)
     app.connect("config-inited", configure, priority=0)
     app.connect("autodoc-process-docstring", tidy_docstring, priority=100)  # before napoleon
