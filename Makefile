@@ -7,8 +7,11 @@ BIN := $(VENV)/bin
 DEVICE ?= cpu
 BUILD_BOOK := $(BIN)/python tools/build_book.py --device $(DEVICE) $(if $(FORCE),--force)
 
+# Where the book is published, for the launch buttons: make book REPOSITORY=https://github.com/OWNER/NAME
+$(foreach name,REPOSITORY BRANCH JUPYTERHUB,$(if $($(name)),$(eval export QGC_$(name) := $($(name)))))
+
 .DEFAULT_GOAL := help
-.PHONY: help env book site notebooks test lint format lock clean
+.PHONY: help env book site offline pdf notebooks test browser lint format lock clean
 
 help: ## show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-10s %s\n", $$1, $$2 }'
@@ -24,17 +27,27 @@ env: ## set up .venv with the locked packages (again only when the lock changed)
 		$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e . \
 		&& cp pyproject.toml $(VENV)/installed.toml; }
 
-book: env ## run the notebooks that changed and build the site; DEVICE=cuda, FORCE=1
+book: env ## run the notebooks that changed and build the site; DEVICE=cuda, FORCE=1, REPOSITORY=https://…
 	@$(BUILD_BOOK)
 
 site: env ## build the site from the outputs that stand in book/, running nothing
 	@$(BUILD_BOOK) --as-committed
+
+offline: site ## one archive of the site, to be read without a network
+	@$(BIN)/python tools/offline.py
+
+pdf: site ## the whole book as a PDF; needs Chromium
+	@$(BIN)/python tools/pdf.py
 
 notebooks: env ## run the notebooks that changed and write clean outputs back to book/; DEVICE=cuda, FORCE=1
 	@$(BUILD_BOOK) --write-back
 
 test: env ## style, layers, site, unit tests and the notebooks' committed outputs
 	@$(BIN)/python tools/check.py
+
+browser: env ## only the tests of pages in Chromium, then what each page weighs
+	@$(BIN)/python -m pytest -q tests/browser
+	@$(BIN)/python tools/site_report.py
 
 lint: env ## style and layers only
 	@$(BIN)/python tools/check.py lint

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import warnings
 from pathlib import Path
@@ -16,7 +17,7 @@ LEAST_SIDE = 8  # below this there is nothing to see: accepted, with a warning
 
 
 def open_image(source) -> Image.Image:
-    """A path, a PIL image, an array (H, W[, 3 or 4]) or anything with ``.image`` as an RGB PIL image.
+    """A path, a file's bytes, a PIL image, an array (H, W[, 3 or 4]) or anything with ``.image``, as an RGB PIL image.
 
     The camera's rotation (EXIF) is applied; transparent pixels are laid over white; CMYK, palette,
     grey and 16-bit pictures are converted.
@@ -32,6 +33,10 @@ def open_image(source) -> Image.Image:
         source = _from_array(source)
     if isinstance(source, Image.Image):
         return to_rgb(source)
+    if isinstance(source, bytes | bytearray | memoryview):
+        if not len(source):
+            raise ImageError("the file is empty (0 bytes); copy or download it again")
+        return _decoded(io.BytesIO(source), "the file")
     if not isinstance(source, str | os.PathLike):
         raise ImageError(f"cannot read a picture from {type(source).__name__}; give a path, a PIL image or an array")
     path = Path(source)
@@ -41,21 +46,25 @@ def open_image(source) -> Image.Image:
         raise ImageError(f"{path} is a folder; give one picture file")
     if path.stat().st_size == 0:
         raise ImageError(f"{path} is empty (0 bytes); copy or download it again")
+    return _decoded(path, path)
+
+
+def _decoded(file: Path | io.BytesIO, name) -> Image.Image:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit below says it better
-            with Image.open(path) as picture:
-                _check_size(picture.size, path)
+            with Image.open(file) as picture:
+                _check_size(picture.size, name)
                 picture.load()
                 return to_rgb(picture)
     except ImageError:
         raise
     except UnidentifiedImageError:
-        raise ImageError(f"{path} is not a picture that can be read; save it as PNG or JPEG") from None
+        raise ImageError(f"{name} is not a picture that can be read; save it as PNG or JPEG") from None
     except Image.DecompressionBombError:
-        raise ImageError(f"{path} has too many pixels; scale it down to at most 150 megapixels") from None
+        raise ImageError(f"{name} has too many pixels; scale it down to at most 150 megapixels") from None
     except (OSError, SyntaxError, ValueError) as error:
-        raise ImageError(f"{path} is damaged or cut off ({error}); copy or download it again") from None
+        raise ImageError(f"{name} is damaged or cut off ({error}); copy or download it again") from None
 
 
 def to_rgb(picture: Image.Image) -> Image.Image:

@@ -90,7 +90,7 @@ def test_a_huge_picture_is_refused_before_it_is_unpacked(tmp_path, side):
     assert seconds < 0.3  # unpacking takes seconds
 
 
-@pytest.mark.parametrize("source", [None, 3, b"bytes", object(), [[1, 2], [3, 4]]], ids=repr)
+@pytest.mark.parametrize("source", [None, 3, object(), [[1, 2], [3, 4]]], ids=repr)
 def test_what_is_no_source_of_pictures_is_refused(source):
     with pytest.raises(ImageError, match="give a path, a PIL image or an array"):
         open_image(source)
@@ -260,3 +260,12 @@ def test_random_damage_gives_only_image_errors(tmp_path, pixels):
                     outcomes["refused"] += 1
     print(f"\ndamaged files: {outcomes}")
     assert outcomes["refused"] > 50
+
+
+def test_bytes_are_those_of_a_file(tmp_path):
+    Image.new("RGB", (20, 10), "red").save(tmp_path / "red.png")
+    data = (tmp_path / "red.png").read_bytes()
+    assert open_image(data).tobytes() == open_image(tmp_path / "red.png").tobytes()
+    for bad, message in ((b"", "is empty"), (b"bytes", "not a picture"), (data[:45], "the file is")):
+        with pytest.raises(ImageError, match=message):
+            open_image(bad)

@@ -22,6 +22,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import execution_page
+import launch
 import nbformat
 import papermill
 import yaml
@@ -33,6 +35,9 @@ ROOT = Path(__file__).resolve().parents[1]
 SLOW_S = 60  # a notebook that a reader waits for longer than this, on a CPU, deserves a warning
 CELL_TIMEOUT_S = 1800  # a cell that runs this long hangs
 INJECTED = "injected-parameters"  # papermill's tag for the cell it adds
+ONE_THREAD = {
+    "OMP_NUM_THREADS": "1"
+}  # for many small sums; several threads that wait for each other take ten times as long
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 
 
@@ -319,6 +324,10 @@ def stage(book: Book, device: str, as_committed: bool = False) -> Path:
     for notebook in [] if as_committed else book.notebooks():
         nb = nbformat.read(book.run_of(notebook), as_version=4)
         write(clean(nb, keep_injected=device != "cpu"), copy / notebook)
+    repository = launch.find(book.root)
+    launch.configure(copy / "_config.yml", repository)
+    launch.stamp(copy / "book", repository)
+    execution_page.fill(book.root, copy, as_committed)
     return copy
 
 
@@ -335,16 +344,39 @@ def build_site(book: Book, device: str, as_committed: bool = False) -> int:
         print("The site was not built: each WARNING above names the page to mend (in book/, not in its copy).")
         return done.returncode
     site = output / "_build" / "html"
-    # Beside the pages, not in html_static_path: Jupyter Book loads every script from there on every page.
-    explorer = subprocess.run([sys.executable, "-m", "qgc.show.explorer", str(site / "explorer")], cwd=book.root)
-    if explorer.returncode:
-        print("The site was not built: the explorer's data could not be written, see above.")
-        return explorer.returncode
+    if not add_interactive_parts(book, site):
+        return 1
+    launch.offer_as_files(site)
     shutil.rmtree(book.site, ignore_errors=True)
     book.site.parent.mkdir(exist_ok=True)
     site.replace(book.site)
     print(f"The book is built. Open {book.site / 'index.html'}")
     return 0
+
+
+def add_interactive_parts(book: Book, site: Path) -> bool:
+    """Write the data of what works without a kernel beside the pages; whether that went well.
+
+    Not into html_static_path: Jupyter Book loads every script from there on every page. The data are kept for the next
+    build, as long as the package and the lock are the same.
+    """
+    key = digest_of_surroundings(book.root)[:12]
+    for part, target in {"explorer": site / "explorer", "predict": site}.items():
+        kept = book.build / "parts" / f"{part}-{key}"
+        options = []
+        if kept.exists():
+            shutil.copytree(kept, site / part)
+            options = ["--keep"]
+        command = [sys.executable, "-m", f"qgc.show.{part}", str(target), *options]
+        if subprocess.run(command, cwd=book.root, env=os.environ | ONE_THREAD).returncode:
+            print(f"The site was not built: the data of qgc.show.{part} could not be written, see above.")
+            return False
+        if not kept.exists():
+            for older in kept.parent.glob(f"{part}-*"):
+                shutil.rmtree(older)
+            shutil.copytree(site / part, kept.with_suffix(".part"), dirs_exist_ok=True)
+            kept.with_suffix(".part").rename(kept)
+    return True
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -359,13 +391,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"  # this environment's kernel, not one of the same name elsewhere
     book = Book(ROOT)
     try:
+        launch.find(book.root)  # an address that is none shall be heard of before the notebooks run
         if options.as_committed:
             return build_site(book, options.device, as_committed=True)
         if run_all(book, options.device, options.force):
             print("Nothing was built, since notebooks failed: see above.")
             return 1
         return bool(write_back(book)) if options.write_back else build_site(book, options.device)
-    except FileNotFoundError as error:
+    except (FileNotFoundError, launch.NoAddress) as error:
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:

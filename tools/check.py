@@ -6,6 +6,7 @@ other check. The exit status is 1 if anything failed.
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
@@ -19,20 +20,22 @@ LINT = {
     "format": ["-m", "ruff", "format", "--check", "."],
     "layers": ["-c", "from importlinter.cli import lint_imports_command; lint_imports_command()"],
 }
-SITE = {"site": ["tools/build_book.py"]}
+SITE = {"site": ["tools/build_book.py", "--as-committed"]}  # that the outputs are right is seen by "notebooks" below
+SHARED = ["-n", "2", "--dist", "loadfile"]  # two files at a time
 PYTEST = {
-    "tests": ["-m", "pytest", "-q"],
+    "tests": ["-m", "pytest", "-q", *SHARED],
     "notebooks": [
-        *["-m", "pytest", "-q", "--nbval", "--nbval-current-env"],
+        *["-m", "pytest", "-q", *SHARED, "--nbval", "--nbval-current-env"],
         *["--nbval-sanitize-with", "tests/nbval_sanitize.cfg", "book"],
     ],
 }
+ONE_THREAD = {"OMP_NUM_THREADS": "1"}  # in each of two processes
 
 
 def run(name: str, arguments: list[str]) -> bool:
     """Run one check with this Python, under a heading, and say whether it passed."""
     print(f"\n== {name}", flush=True)
-    return subprocess.run([sys.executable, *arguments], cwd=ROOT).returncode == 0
+    return subprocess.run([sys.executable, *arguments], cwd=ROOT, env=os.environ | ONE_THREAD).returncode == 0
 
 
 def run_pytest(name: str, arguments: list[str]) -> tuple[int, int]:

@@ -57,21 +57,23 @@ class Stored:
         """A row for each method, by its name: ``n`` (chosen on validation), and of grounding, margin and the
         differences from random gates and Grad-CAM the estimate with ``low`` and ``high``; ``holm`` is Holm's p.
         """
-        rows = []
-        for row in self.arm(model)["table"]:
-            flat = {"method": row["method"], "n": row["n"]}
-            for name in ("grounding", "margin", "minus random", "minus Grad-CAM"):
-                if name in row:
-                    flat |= {f"{name} {end}".strip(): row[name][end or "value"] for end in ENDS}
-            rows.append(flat | {k: row[k] for k in ("own", "mass", "empty", "p", "holm") if k in row})
+        rows = [_flat(row) for row in self.arm(model)["table"]]
         for row in rows:
             if row["method"] == "random gates":
                 row["method"] += f", n = {row['n']}"
         return pd.DataFrame(rows).set_index("method")
 
     def measures(self, model: str) -> pd.DataFrame:
-        """Means of the four classical measures for each map (:data:`qgc.measure.MEASURES`)."""
+        """Means of the four classical measures for each map (:data:`qgc.measure.MEASURES`), and as "… rescaled"."""
         return pd.DataFrame(self.arm(model)["measures"]).set_index("map")
+
+    def by_seed(self, model: str = "natural") -> pd.DataFrame:
+        """:meth:`table`'s main numbers for each training by itself: rows (method, seed), "scenes" of each."""
+        return pd.DataFrame(map(_flat, self.arm(model)["by seed"])).set_index(["method", "seed"])
+
+    def against(self, model: str) -> pd.DataFrame:
+        """Some methods' grounding minus others', pair by pair: rows (first, second), the estimate with its interval."""
+        return pd.DataFrame(self.arm(model)["against"]).set_index(["first", "second"])
 
     @cached_property
     def gates(self) -> list[str]:
@@ -115,3 +117,11 @@ class Stored:
     @staticmethod
     def _shipped(model: str) -> str:
         return "pythia/natural" if model == "pythia" else f"deeper-lstm/{model}"
+
+
+def _flat(row: dict) -> dict:
+    flat = {k: row[k] for k in ("method", "n", "seed", "scenes") if k in row}
+    for name in ("grounding", "margin", "minus random", "minus Grad-CAM"):
+        if name in row:
+            flat |= {f"{name} {end}".strip(): row[name][end or "value"] for end in ENDS}
+    return flat | {k: row[k] for k in ("own", "mass", "empty", "p", "holm") if k in row}

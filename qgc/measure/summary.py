@@ -222,12 +222,12 @@ def by_seed(paths: Sequence[Path], group: Group, chosen: dict[str, int]) -> list
     rows = []
     for seed, arm in enumerate(group.arms):
         measured = Measured(paths, Group(arm, (arm,)))
-        random = grounded(measured.rows["random"]).mean(1)
+        random, full = grounded(measured.rows["random"]).mean(1), measured.rows["margin"].shape[2]
         plain = _margins(measured, "Grad-CAM", chosen)
         for method in (*SHOWN, *GATE_FREE):
             n = chosen.get(method)
             margin = _margins(measured, method, chosen).astype(float)
-            found = _method(measured, method, n, margin, grounded(plain), random[:, _near(n or random.shape[1])])
+            found = _method(measured, method, n, margin, grounded(plain), random[:, _near(n or full)])
             rows.append({"seed": seed, "scenes": len(np.unique(measured.scene))} | found)
     return rows
 

@@ -42,11 +42,13 @@ def dots(
     methods = list(dict.fromkeys(m for t in tables.values() for m in t.index))
     lines = [textwrap.fill(m, width) for m in methods]
     rows = sum(1 + 0.75 * line.count("\n") for line in lines)
-    sheet = Sheet(PAGE, 0.3 * rows + 0.9 + 0.34 * (len(tables) > 1))
+    tall = max(0.3, 0.09 * len(tables))  # so that the marks of many panels do not lie on each other
+    sheet = Sheet(PAGE, tall * rows + 0.9 + 0.34 * (len(tables) > 1))
     ax = sheet.subplots()
     if reference is not None:
         ax.axvline(reference, color=INK, lw=0.9)
-    spread = np.linspace(-0.26, 0.26, len(tables)) if len(tables) > 1 else [0.0]
+    reach = 0.26 if len(tables) <= 4 else 0.36
+    spread = np.linspace(-reach, reach, len(tables)) if len(tables) > 1 else [0.0]
     for k, (label, table) in enumerate(tables.items()):
         known = [i for i, m in enumerate(methods) if m in table.index]
         found = table.loc[[methods[i] for i in known]]
@@ -64,7 +66,7 @@ def dots(
     ax.tick_params(axis="y", length=0)
     ax.spines["left"].set_visible(False)
     if len(tables) > 1:
-        sheet.legend(loc="outside upper center", ncols=min(4, len(tables)), frameon=False, fontsize=SMALL)
+        sheet.legend(loc="outside upper center", ncols=min(5, len(tables)), frameon=False, fontsize=SMALL)
     return sheet
 
 

@@ -9,11 +9,13 @@ a kernel. Pictures are composed in NumPy, so that a new n is seen within millise
 
 from __future__ import annotations
 
+import base64
 import html
 import io
 import warnings
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,15 +23,18 @@ from typing import Any
 import ipywidgets
 import matplotlib
 import numpy as np
+import torch
 from matplotlib.figure import Figure
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from .. import paper
-from ..errors import QGCError, WeightsError
+from ..errors import ImageError, QGCError, WeightsError
 from ..explain import REDUCTIONS, Explanation, View, explain
+from ..images import open_image
 from ..measure import map_share
 from ..models import VQA, zoo
 from ..scenes import COLOURS, DISTRIBUTIONS, Ask, Scene, sample
+from ..scenes.questions import every_question
 from ..scenes.scene import PARTS
 from ..scenes.situations import SITUATIONS, situation
 from . import plots
@@ -37,7 +42,7 @@ from .pixels import compose, pale, share_of_maximum, stroke
 from .style import CYCLE, FAINT, INK, MUTED, OUTLINES, Sheet, styled
 
 SIDE = 384  # pixels of the widgets' pictures
-RANDOM = "random scene"
+RANDOM, OWN = "random scene", "your own picture"
 BARS = 60
 EDITED = 300  # pixels of the editor's pictures, three of which stand in a row
 MOST_VIEWS, MOST_EXPLANATIONS = 12, 24  # what is kept for quick return; an explanation holds 1.5 MB
@@ -82,7 +87,8 @@ class ExplorerState:
 
     Attributes
     ----------
-    situation : a name of the paper's situations, or :data:`RANDOM` for ``seed`` and ``distribution``.
+    situation : a name of the paper's situations, :data:`RANDOM` for ``seed`` and ``distribution``, or :data:`OWN` for
+        ``own``, a picture, of which nothing is known but its pixels.
     model : a name for ``load``. question : any text. answer : None explains the predicted one.
     n : how many combine neurons the gradient may pass. reduce : how ∂A/∂q becomes one number.
     """
@@ -92,6 +98,7 @@ class ExplorerState:
         self._load = load
         self.model = next((n for n in self.names if n.endswith("/natural")), self.names[0] if self.names else "")
         self.situation, self.seed, self.distribution = "bathroom", 0, DISTRIBUTIONS[0]
+        self.own: Image.Image | None = None
         self.question: str = situation("bathroom").questions[0]
         self.answer: str | None = None
         self.n, self.reduce = 25, REDUCTIONS[0]
@@ -105,9 +112,14 @@ class ExplorerState:
         return self._keep("model", self.model, lambda: self._load(self.model), len(self.names))
 
     @property
-    def scene(self) -> Scene:
-        """The chosen scene."""
-        return self._keep("scene", self._scene_key, self._make_scene, MOST_VIEWS)
+    def scene(self) -> Scene | None:
+        """The chosen scene; None where a picture of one's own is shown."""
+        return None if self.situation == OWN else self._keep("scene", self._scene_key, self._make_scene, MOST_VIEWS)
+
+    @property
+    def questions(self) -> list[str]:
+        """What is offered to be asked: the scene's questions, or for a picture all that the models were taught."""
+        return sorted(every_question()) if self.scene is None else self.scene.questions
 
     @property
     def explanation(self) -> Explanation:
@@ -116,17 +128,22 @@ class ExplorerState:
 
     def paint(self) -> Painted:
         """The pictures and words for the present choice; what is wrong is told, not raised."""
+        with _one_thread():
+            return self._paint()
+
+    def _paint(self) -> Painted:
         try:
             found, notes = self._explained()
             n = min(max(int(self.n), 1), found.vqa.combine)
-            share = share_of_maximum(found.map(n), (SIDE, SIDE))
+            size = self._colour().size
+            share = share_of_maximum(found.map(n), size)
         except QGCError as error:
             return Painted(_jpeg(self._colour()), b"", "", str(error))
         pixels = compose(self._pale(), share)
-        mask = plots.asked_mask(self.scene, found.question)
+        mask = plots.asked_mask(self.scene, found.question) if self.scene else None
         if mask is not None:
             key = (self._scene_key, found.question)
-            halo, line = self._keep("stroke", key, lambda: stroke(mask, (SIDE, SIDE)), MOST_EXPLANATIONS)
+            halo, line = self._keep("stroke", key, lambda: stroke(mask, size), MOST_EXPLANATIONS)
             pixels = _stroked(pixels, halo, line)
         return Painted(_jpeg(pixels), _jpeg(_bars(found, n)), self._words(found, n, share is None, mask), notes)
 
@@ -144,6 +161,8 @@ class ExplorerState:
 
     @property
     def _scene_key(self):
+        if self.situation == OWN:
+            return OWN, id(self.own)  # kept below, so that no other picture takes its number
         return (self.seed, self.distribution) if self.situation == RANDOM else self.situation
 
     def _make_scene(self) -> Scene:
@@ -156,14 +175,24 @@ class ExplorerState:
 
     def _explain(self) -> tuple[Explanation, str]:
         key = (self.model, self._scene_key)
-        view = self._keep("view", key, lambda: View(self.vqa, self.scene), MOST_VIEWS)
+        view = self._keep("view", key, lambda: View(self.vqa, self.scene or self._photograph()), MOST_VIEWS)
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             found = explain(self.vqa, view, self.question.strip(), self.answer, reduce=self.reduce)
         return found, "; ".join(dict.fromkeys(str(w.message) for w in caught))
 
+    def _photograph(self) -> Image.Image:
+        if self.own is None:
+            raise ImageError("no picture yet; choose a file (JPEG or PNG), or give one: explorer(image='photo.jpg')")
+        return self._keep("own", self._scene_key, lambda: self.own, 10**6)
+
     def _colour(self) -> Image.Image:
-        return self._keep("colour", self._scene_key, lambda: self.scene.render(SIDE), MOST_VIEWS)
+        return self._keep("colour", self._scene_key, self._make_colour, MOST_VIEWS)
+
+    def _make_colour(self) -> Image.Image:
+        if self.scene:
+            return self.scene.render(SIDE)
+        return ImageOps.contain(self.own, (SIDE, SIDE)) if self.own else Image.new("RGB", (SIDE, SIDE // 2), "white")
 
     def _pale(self) -> np.ndarray:
         return self._keep("pale", self._scene_key, lambda: pale(self._colour()), MOST_VIEWS)
@@ -184,34 +213,36 @@ class Explorer(ipywidgets.VBox):
 
     def __init__(self, state: ExplorerState):
         self.state = state
-        self.situation = _dropdown("Scene", [*SITUATIONS, RANDOM], state.situation)
-        self.seed = ipywidgets.BoundedIntText(value=0, min=0, max=10**9, description="Seed", layout=_FIELD)
+        self.situation = _dropdown("Scene", [*SITUATIONS, RANDOM, OWN], state.situation)
+        self.seed = ipywidgets.BoundedIntText(value=0, min=0, max=10**9, description="Seed", layout=_field())
         self.distribution = _dropdown("Distribution", DISTRIBUTIONS, state.distribution)
         self.model = _dropdown("Checkpoint", state.names, state.model or None)
-        self.question = _dropdown("Question", state.scene.questions, state.question)
+        self.upload = ipywidgets.FileUpload(accept="image/*", description="Choose a picture", layout=_field())
+        self.question = _dropdown("Question", state.questions, state.question)
         self.own = ipywidgets.Text(
-            description="Or your own", placeholder="Is there a cat?", continuous_update=False, layout=_FIELD
+            description="Or your own", placeholder="Is there a cat?", continuous_update=False, layout=_field()
         )
         self.answer = _dropdown("Answer", [_PREDICTED], _PREDICTED)
         self.reduce = _dropdown("∂A/∂q as", REDUCTIONS, state.reduce)
         self.n, self.exact_n = _n_controls(1024, state.n)
-        self.picture = _picture("The map over the scene")
-        self.bars = _picture("The highest values of ∂A/∂q, and the cut at n")
+        self.picture = Picture("The map over the scene")
+        self.bars = Picture("The highest values of ∂A/∂q, and the cut at n")
         self.status = ipywidgets.HTML()
-        random = ipywidgets.HBox([self.seed, self.distribution], layout=_ROW)
+        random = ipywidgets.HBox([self.seed, self.distribution], layout=_row())
         controls = [self.situation, self.model, self.question, self.own, self.answer, self.reduce]
         controls += [self.n, self.exact_n]
         super().__init__(
             [
-                ipywidgets.HBox(controls, layout=_ROW),
+                ipywidgets.HBox(controls, layout=_row()),
                 random,
+                self.upload,
                 self.status,
-                ipywidgets.HBox([self.picture, self.bars], layout=_ROW),
+                ipywidgets.HBox([self.picture, self.bars], layout=_row()),
             ]
         )
         self._random = random
         self._busy = False
-        for control in (*controls, self.seed, self.distribution):
+        for control in (*controls, self.seed, self.distribution, self.upload):
             control.observe(self._changed, "value")
         self._offer_answers()
         self._repaint()
@@ -223,9 +254,12 @@ class Explorer(ipywidgets.VBox):
         self._busy = True
         try:
             self._take(change["owner"])
+            problem = ""
+        except QGCError as error:  # of a file that is no picture: what was shown before stays
+            problem = str(error)
         finally:
             self._busy = False
-        self._repaint()
+        self._repaint(problem)
 
     def _take(self, control) -> None:
         state = self.state
@@ -237,9 +271,11 @@ class Explorer(ipywidgets.VBox):
             self.situation.value, self.seed.value, self.distribution.value,
         )  # fmt: skip
         state.reduce = self.reduce.value
+        if control is self.upload and self.upload.value:
+            state.own = open_image(bytes(self.upload.value[0]["content"]))
         if control in (self.situation, self.seed, self.distribution):
-            self.question.options = state.scene.questions
-            self.question.value = state.scene.questions[0]
+            self.question.options = state.questions
+            self.question.value = state.questions[0]
         if control is self.question:
             self.own.value = ""
         if control is self.model:
@@ -261,22 +297,35 @@ class Explorer(ipywidgets.VBox):
         self.state.n = min(self.state.n, vqa.combine)
         _match(self.n, self.exact_n, self.state.n)
 
-    def _repaint(self) -> None:
+    def _repaint(self, problem: str = "") -> None:
         self._random.layout.display = "flex" if self.state.situation == RANDOM else "none"
+        self.upload.layout.display = "flex" if self.state.situation == OWN else "none"
         painted = self.state.paint()
-        self.picture.value, self.bars.value = painted.picture, painted.bars or _EMPTY
-        self.status.value = _said(painted.text, painted.problem)
+        self.picture.show(painted.picture)
+        self.bars.show(painted.bars or _EMPTY)
+        self.status.value = _said(painted.text, problem or painted.problem)
 
 
-def explorer(names: Sequence[str] | None = None, load: Loader = zoo.load) -> Explorer:
-    """Ask any question about a scene and see the map for every n (paper §3.3, Figs 27–101).
+def explorer(names: Sequence[str] | None = None, load: Loader = zoo.load, image=None) -> Explorer:
+    """Ask any question about a scene or a photograph and see the map for every n (paper §3.3, Figs 27–101).
 
     Parameters
     ----------
     names : the checkpoints to choose from; all that are shipped by default.
     load : how a name becomes a model, for example ``functools.partial(qgc.load, device="cuda")``.
+    image : a picture of your own to begin with, anything that :func:`qgc.images.open_image` reads. The shipped models
+        have only seen drawings: what they say of a photograph shows how they fail, not what they know.
+
+    Raises
+    ------
+    ImageError
+        If ``image`` cannot be read.
     """
-    return Explorer(ExplorerState(names, load))
+    state = ExplorerState(names, load)
+    if image is not None:
+        state.situation, state.own = OWN, open_image(image)
+        state.question = state.questions[0]
+    return Explorer(state)
 
 
 # -- the scene editor -----------------------------------------------------------------------------
@@ -390,6 +439,10 @@ class EditorState:
 
     def paint(self) -> tuple[bytes, bytes, bytes]:
         """The edited scene, and the map of :attr:`question` before and after, as JPEG."""
+        with _one_thread():
+            return self._paint()
+
+    def _paint(self) -> tuple[bytes, bytes, bytes]:
         scenes = self.original, self.scene
         thing = next(a.thing for a in self.asks if a.question == self.question)
         pictures = [_jpeg(scenes[1].render(EDITED))]
@@ -411,13 +464,13 @@ class SceneEditor(ipywidgets.VBox):
         self.dx = _shift("Move right")
         self.dy = _shift("Move down")
         self.colour = _dropdown("Colour", [_AS_IT_WAS, *COLOURS], _AS_IT_WAS)
-        self.removed = ipywidgets.Checkbox(description="Take it out of the scene", indent=False, layout=_FIELD)
+        self.removed = ipywidgets.Checkbox(description="Take it out of the scene", indent=False, layout=_field())
         self.undo = ipywidgets.Button(description="Undo everything", tooltip="Back to the original scene")
         self.question = _dropdown("Question", [a.question for a in state.asks], state.question)
         self.n, self.exact_n = _n_controls(state.vqa.combine, state.n)
         self.pictures = [
-            _picture("The scene as edited", EDITED), _picture("The question's map in the original scene", EDITED),
-            _picture("The question's map in the edited scene", EDITED),
+            Picture("The scene as edited", EDITED), Picture("The question's map in the original scene", EDITED),
+            Picture("The question's map in the edited scene", EDITED),
         ]  # fmt: skip
         self.status, self.table = ipywidgets.HTML(), ipywidgets.HTML()
         controls = [self.thing, self.dx, self.dy, self.colour, self.removed, self.undo]
@@ -429,10 +482,10 @@ class SceneEditor(ipywidgets.VBox):
         ]
         super().__init__(
             [
-                ipywidgets.HBox(controls, layout=_ROW),
-                ipywidgets.HBox(asked, layout=_ROW),
+                ipywidgets.HBox(controls, layout=_row()),
+                ipywidgets.HBox(asked, layout=_row()),
                 self.status,
-                ipywidgets.HBox(shown, layout=_ROW),
+                ipywidgets.HBox(shown, layout=_row()),
                 self.table,
             ]
         )
@@ -488,7 +541,7 @@ class SceneEditor(ipywidgets.VBox):
     def _repaint(self) -> None:
         try:
             for picture, value in zip(self.pictures, self.state.paint(), strict=True):
-                picture.value = value
+                picture.show(value)
             self.table.value = _table(self.state.answers())
             self.status.value = _said("", "")
         except QGCError as error:
@@ -509,20 +562,40 @@ def scene_editor(
         return ipywidgets.VBox([ipywidgets.HTML(_said("", str(error)))])
 
 
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    # These sums are small: where another program holds a core, two threads that wait for each other take five times as long
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
 # -- parts ----------------------------------------------------------------------------------------
 _PREDICTED, _AS_IT_WAS = "the predicted one", "as it was"
-_ROW = ipywidgets.Layout(flex_flow="row wrap", width="100%")  # wraps on a phone
-_FIELD = ipywidgets.Layout(width="320px", max_width="100%")
 _WORDS = {"description_width": "95px"}
 
 
+def _row() -> ipywidgets.Layout:
+    """A row that wraps on a phone. Every widget has a layout of its own: one that is hidden would hide all."""
+    return ipywidgets.Layout(flex_flow="row wrap", width="100%")
+
+
+def _field() -> ipywidgets.Layout:
+    return ipywidgets.Layout(width="320px", max_width="100%")
+
+
 def _dropdown(description: str, options: Sequence[str], value) -> ipywidgets.Dropdown:
-    return ipywidgets.Dropdown(options=list(options), value=value, description=description, layout=_FIELD, style=_WORDS)
+    return ipywidgets.Dropdown(
+        options=list(options), value=value, description=description, layout=_field(), style=_WORDS
+    )
 
 
 def _shift(description: str) -> ipywidgets.IntSlider:
     return ipywidgets.IntSlider(
-        0, -120, 120, 4, description=description, continuous_update=False, layout=_FIELD, style=_WORDS
+        0, -120, 120, 4, description=description, continuous_update=False, layout=_field(), style=_WORDS
     )
 
 
@@ -530,9 +603,9 @@ def _n_controls(size: int, n: int) -> tuple[ipywidgets.SelectionSlider, ipywidge
     """A slider over the useful n, and a field that takes every n."""
     steps = useful_n(size)
     slider = ipywidgets.SelectionSlider(
-        options=steps, value=_nearest(steps, n), description="Top n", layout=_FIELD, style=_WORDS
+        options=steps, value=_nearest(steps, n), description="Top n", layout=_field(), style=_WORDS
     )
-    exact = ipywidgets.BoundedIntText(value=n, min=1, max=size, description="Exact n", layout=_FIELD, style=_WORDS)
+    exact = ipywidgets.BoundedIntText(value=n, min=1, max=size, description="Exact n", layout=_field(), style=_WORDS)
     return slider, exact
 
 
@@ -545,9 +618,19 @@ def _nearest(steps: Sequence[int], n: int) -> int:
     return min(steps, key=lambda step: abs(np.log(step / n)))
 
 
-def _picture(tooltip: str, side: int = SIDE) -> ipywidgets.Image:
-    layout = ipywidgets.Layout(max_width="100%", width=f"{side}px", object_fit="contain")
-    return ipywidgets.Image(format="jpeg", tooltip=tooltip, layout=layout)
+class Picture(ipywidgets.HTML):
+    """A JPEG with a text alternative: :class:`ipywidgets.Image` has none, and takes no tooltip (ipywidgets #3860)."""
+
+    def __init__(self, alt: str, side: int = SIDE):
+        super().__init__(layout=ipywidgets.Layout(max_width="100%", width=f"{side}px"))
+        self.alt, self.jpeg = alt, b""
+
+    def show(self, jpeg: bytes) -> None:
+        """Show other pixels; decoded before they are drawn, so that nothing flickers."""
+        self.jpeg = jpeg
+        data = base64.b64encode(jpeg).decode("ascii")
+        alt = html.escape(self.alt)
+        self.value = f'<img alt="{alt}" src="data:image/jpeg;base64,{data}" decoding="sync" style="max-width:100%">'
 
 
 def _said(text: str, problem: str) -> str:

@@ -1,41 +1,33 @@
-"""A headless Chromium for the tests of pages; without one they are skipped, and say so."""
+"""A headless Chromium for the tests of pages, and the built site; without a Chromium they are skipped, and say so."""
 
 from __future__ import annotations
 
-import os
-import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
+import browsing
 import pytest
+from build_book import ROOT, Book
 from selenium import webdriver
-from selenium.webdriver.chrome.service import Service
 
-QUIET = ["--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
-QUIET += ["--disable-component-update", "--disable-sync", "--headless=new"]
+MADE_FROM = ["book/**/*", "_config.yml", "_toc.yml", "tools/**/*.py", "qgc/**/*"]
 
 
 @pytest.fixture(scope="session")
 def start_browser(tmp_path_factory) -> Iterator[Callable]:
     """start_browser(script=True) → a new Chromium, closed at the end; ``script=False`` switches JavaScript off."""
-    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    driver = shutil.which("chromedriver")
-    if not (program and driver):
-        pytest.skip("no Chromium with its driver here: install the packages chromium and chromium-driver")
-    started = []
+    started: list[webdriver.Chrome] = []
 
     def start(script: bool = True) -> webdriver.Chrome:
-        options = webdriver.ChromeOptions()
-        options.binary_location = program
-        for argument in [*QUIET, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"]:
-            options.add_argument(argument)
-        if getattr(os, "geteuid", lambda: 1)() == 0:
-            options.add_argument("--no-sandbox")  # Chromium has no sandbox for root
-        if not script:
-            options.add_experimental_option("prefs", {"profile.managed_default_content_settings.javascript": 2})
-        options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-        started.append(webdriver.Chrome(options=options, service=Service(driver)))
+        started.append(browsing.start(tmp_path_factory.mktemp("profile"), script))
         return started[-1]
 
+    try:
+        browsing.program()
+    except browsing.NoBrowser as none:
+        pytest.skip(str(none))
     yield start
     for browser in started:
         browser.quit()
@@ -45,3 +37,22 @@ def start_browser(tmp_path_factory) -> Iterator[Callable]:
 def browser(start_browser) -> webdriver.Chrome:
     """One Chromium for all tests of a session."""
     return start_browser()
+
+
+def newest(root: Path) -> float:
+    """When the latest change was made to anything that the site is built from."""
+    files = (p for pattern in MADE_FROM for p in root.glob(pattern) if p.is_file() and "__pycache__" not in p.parts)
+    return max(p.stat().st_mtime for p in files if not p.name.startswith("."))
+
+
+@pytest.fixture(scope="session")
+def site() -> Path:
+    """The folder of the built site; built now, from the committed outputs, unless it is there and nothing is newer.
+
+    `make test` builds it before the tests run, so it is not built twice.
+    """
+    folder = Book(ROOT).site
+    made = folder / ".buildinfo"
+    if not made.exists() or made.stat().st_mtime < newest(ROOT):
+        subprocess.run([sys.executable, "tools/build_book.py", "--as-committed"], cwd=ROOT, check=True)
+    return folder

@@ -1,8 +1,10 @@
 """The widgets: their cores without a kernel, and the controls' wiring."""
 
+import html
 import io
 import re
 import time
+from datetime import UTC, datetime
 
 import ipywidgets
 import numpy as np
@@ -10,10 +12,10 @@ import pytest
 from PIL import Image
 
 import qgc
-from qgc.errors import WeightsError
+from qgc.errors import ImageError, WeightsError
 from qgc.scenes import sample
 from qgc.show import widgets
-from qgc.show.widgets import RANDOM, EditorState, ExplorerState, explorer, scene_editor, still, useful_n
+from qgc.show.widgets import OWN, RANDOM, EditorState, ExplorerState, explorer, scene_editor, still, useful_n
 
 NAMES = ["deeper-lstm/early", "deeper-lstm/natural"]
 
@@ -140,8 +142,17 @@ def test_explorer_is_a_box_whose_controls_are_described(load):
     assert isinstance(box, ipywidgets.VBox)
     for control in (box.situation, box.seed, box.distribution, box.model, box.question, box.own, box.answer, box.n):
         assert control.description
-    assert box.picture.tooltip and box.bars.tooltip
+    assert all('alt="The ' in picture.value for picture in (box.picture, box.bars))
     assert 'role="status"' in box.status.value
+
+
+def test_what_is_hidden_hides_nothing_else(load):
+    box = explorer(NAMES, load)
+    hidden = [box._random, box.upload]
+    assert all(w.layout.display == "none" for w in hidden)
+    below = {id(w.layout) for w in hidden}
+    shown = [c for child in box.children if child not in hidden for c in (child, *getattr(child, "children", ()))]
+    assert len(shown) > 10 and all(id(w.layout) not in below and w.layout.display != "none" for w in shown)
 
 
 def test_slider_and_field_follow_each_other(load):
@@ -155,10 +166,10 @@ def test_slider_and_field_follow_each_other(load):
 
 def test_controls_reach_the_state(load):
     box = explorer(NAMES, load)
-    before = box.picture.value
+    before = box.picture.jpeg
     box.situation.value = "park"
     assert box.question.value == box.state.question == "What color are the trees?"
-    assert box.picture.value != before
+    assert box.picture.jpeg != before
     box.own.value = "Is there a <cat>?"
     assert box.state.question == "Is there a <cat>?" and "&lt;cat&gt;" in box.status.value
     box.question.value = "What color is the grass?"
@@ -172,6 +183,48 @@ def test_controls_reach_the_state(load):
     box.situation.value = RANDOM
     box.seed.value = 3
     assert box.state.scene == sample(3) and box._random.layout.display == "flex"
+
+
+def uploaded(picture: Image.Image | bytes) -> tuple:
+    """What a FileUpload holds after a file was chosen."""
+    if not isinstance(picture, bytes):
+        file = io.BytesIO()
+        picture.save(file, "PNG")
+        picture = file.getvalue()
+    return (
+        {
+            "name": "a.png",
+            "type": "image/png",
+            "size": len(picture),
+            "content": memoryview(picture),
+            "last_modified": datetime.now(UTC),
+        },
+    )
+
+
+def test_a_picture_of_ones_own(load, model):
+    box = explorer(NAMES, load)
+    box.situation.value = OWN
+    assert "no picture yet" in box.status.value and box.upload.layout.display == "flex"
+    photograph = Image.fromarray(np.random.default_rng(0).integers(0, 255, (200, 300, 3), np.uint8))
+    box.upload.value = uploaded(photograph)
+    assert opened(box.picture.jpeg).shape == (256, 384, 3) and "→" in box.status.value
+    assert "lies on" not in box.status.value  # nobody knows where things are
+    box.own.value = "Is there a cat?"
+    found = qgc.explain(model, photograph, "Is there a cat?")
+    assert repr(found.answer) in html.unescape(box.status.value) and f"{found.confidence:.0%}" in box.status.value
+    box.upload.value = uploaded(b"no picture")
+    assert "not a picture" in box.status.value and "Is there a cat?" in box.status.value
+    box.own.value = ""
+    box.situation.value = "park"
+    assert box.question.value == "What color are the trees?" and box.upload.layout.display == "none"
+
+
+def test_a_picture_to_begin_with(load):
+    box = explorer(NAMES, load, image=np.full((50, 90, 3), 200, np.uint8))
+    assert box.situation.value == OWN and len(box.question.options) > 100 and not box.state.paint().problem
+    with pytest.raises(ImageError, match="no file"):
+        explorer(NAMES, load, image="nowhere.jpg")
 
 
 def test_errors_are_text_in_the_widget(load):

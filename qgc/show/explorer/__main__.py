@@ -2,6 +2,7 @@
 
 import argparse
 import time
+from pathlib import Path
 
 from .export import write
 
@@ -9,8 +10,12 @@ parser = argparse.ArgumentParser(prog="python -m qgc.show.explorer", description
 parser.add_argument("folder", help="where to; the built pages look for it beside the folder `book`")
 parser.add_argument("--scenes", nargs="+", help="only these situations")
 parser.add_argument("--models", nargs="+", help="only these models")
+parser.add_argument("--keep", action="store_true", help="the data lie there already; only say how much it is")
 arguments = parser.parse_args()
 start = time.perf_counter()
-folder = write(arguments.folder, arguments.scenes, arguments.models)
+if arguments.keep:
+    folder = Path(arguments.folder)
+else:
+    folder = write(arguments.folder, arguments.scenes, arguments.models)
 size = sum(path.stat().st_size for path in folder.iterdir())
 print(f"the explorer: {len(list(folder.iterdir()))} files, {size / 1e6:.1f} MB, {time.perf_counter() - start:.0f} s")

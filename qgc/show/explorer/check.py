@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 
 import numpy as np
@@ -14,14 +13,15 @@ from ...measure import map_share
 from ...measure.rankings import neuron_maps, running
 from ...models import zoo
 from ...scenes.situations import situation
-from .packing import random_scores, unpack, unpack_maps
+from ..parts import read_part, unpack
+from .packing import random_scores, unpack_maps
 
 DRAWS = 3  # random rankings to compare, besides those by ∂A/∂q, by its opposite and by |g|
 
 
 def read(folder: Path, name: str) -> dict:
     """The data of a part that ``export`` wrote."""
-    return json.loads((folder / f"{name}.js").read_text(encoding="utf-8").split(", ", 1)[1].removesuffix(");\n"))
+    return read_part(folder / f"{name}.js")
 
 
 def differences(folder: Path, place: str, vqa) -> np.ndarray:

@@ -1,45 +1,20 @@
 /* The explorer of book/explorer.md: a reader drags n, and the map follows.
 
    Nothing here asks a server. `python -m qgc.show.explorer` wrote down, for each scene and model, what the neurons of
-   the combine layer know; this file ranks them, adds up their small maps and paints the sum. Read it from top to
-   bottom: loading, reading numbers, the method, painting, the page. export.py names what the parts hold. */
+   the combine layer know; this file ranks them, adds up their small maps and paints the sum, with parts/maps.js.
+   Read it from top to bottom: numbers, the method, plots, the page. export.py names what the parts hold. */
 "use strict";
 
 (() => {
-  const GRID = 14; // cells along a side of a map
-  const CELLS = GRID * GRID;
-  const HEAT_SIDE = 224; // pixels at which the heat is enlarged, those of a scene and its masks
-  const SIDE = 448; // pixels at which it is shown, and the unit of the outlines
+  const { CELLS, SIDE, loader, image: decode, bytes, floats, percent, share, cosine } = window.qgcMaps;
+  const { newCanvas, tintsOf, heatGradient, paintMap, paintOutlines } = window.qgcMaps; // maps.js
   const DRAWS = 40; // random rankings behind the band
   const REMEDY = "The folder “explorer” belongs beside the folder “book”; then load the page again.";
   const BASE = document.currentScript.src.replace(/[^/]*$/, "");
 
-  // -- loading ------------------------------------------------------------------------------------
-  // Parts are scripts, since fetch() refuses to read files beside a page that was opened from a disk.
-  const parts = new Map();
-
-  function load(name) {
-    if (!parts.has(name)) {
-      const entry = {};
-      entry.promise = new Promise((resolve, reject) => Object.assign(entry, { resolve, reject }));
-      parts.set(name, entry);
-      const script = document.createElement("script");
-      script.src = BASE + name + ".js";
-      script.onerror = () => {
-        parts.delete(name); // so that the next choice tries again
-        entry.reject(new Error(`“${name}.js” could not be loaded`));
-      };
-      document.head.append(script);
-    }
-    return parts.get(name).promise;
-  }
-
-  window.qgcExplorer = { part: (name, data) => parts.get(name)?.resolve(data) };
+  const load = loader(BASE, "qgcExplorer");
 
   // -- reading numbers (packing.py) -----------------------------------------------------------------
-  const bytes = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
-  const floats = (text) => new Float32Array(bytes(text).buffer);
-
   // P: row j is the map of neuron j alone. Kept, as it takes a few milliseconds.
   function neuronMaps(packed) {
     if (packed.P) return packed.P;
@@ -103,82 +78,8 @@
   const mapOf = (maps, n) => maps.subarray((n - 1) * CELLS, n * CELLS);
   const relu = (map) => map.map((value) => Math.max(value, 0));
 
-  // How much of a map (after its ReLU) lies on a thing, NaN if it is empty.
-  function share(map, inside, anywhere) {
-    let on = 0;
-    let all = 0;
-    for (let cell = 0; cell < CELLS; cell++) {
-      if (map[cell] <= 0) continue;
-      on += map[cell] * inside[cell];
-      all += map[cell] * anywhere[cell];
-    }
-    return on / all;
-  }
-
   function sharesOfAll(maps, inside, anywhere) {
     return Float32Array.from({ length: maps.length / CELLS }, (_, i) => share(mapOf(maps, i + 1), inside, anywhere));
-  }
-
-  function cosine(a, b) {
-    const dot = (x, y) => x.reduce((sum, value, i) => sum + value * y[i], 0);
-    return dot(a, b) / Math.sqrt(dot(a, a) * dot(b, b));
-  }
-
-  // -- painting -------------------------------------------------------------------------------------
-  // Bilinear enlargement, as everywhere in the book: for each pixel the two cells beside it and the second's weight.
-  const BESIDE = Array.from({ length: HEAT_SIDE }, (_, pixel) => {
-    const at = Math.max(((pixel + 0.5) * GRID) / HEAT_SIDE - 0.5, 0);
-    const first = Math.floor(at);
-    return [first, Math.min(first + 1, GRID - 1), at - first];
-  });
-  const wide = new Float32Array(GRID * HEAT_SIDE);
-  const heatCanvas = Object.assign(document.createElement("canvas"), { width: HEAT_SIDE, height: HEAT_SIDE });
-  const heatContext = heatCanvas.getContext("2d");
-  const heatImage = heatContext.createImageData(HEAT_SIDE, HEAT_SIDE);
-  const heatPixels = new Uint32Array(heatImage.data.buffer);
-
-  function enlargeHeat(map, top, tints) {
-    for (let row = 0; row < GRID; row++)
-      BESIDE.forEach(([i, k, weight], x) => {
-        const left = map[row * GRID + i];
-        wide[row * HEAT_SIDE + x] = ((left + (map[row * GRID + k] - left) * weight) * 255) / top;
-      });
-    BESIDE.forEach(([i, k, weight], y) => {
-      for (let x = 0; x < HEAT_SIDE; x++) {
-        const above = wide[i * HEAT_SIDE + x];
-        heatPixels[y * HEAT_SIDE + x] = tints[Math.round(above + (wide[k * HEAT_SIDE + x] - above) * weight)];
-      }
-    });
-    heatContext.putImageData(heatImage, 0, 0);
-  }
-
-  // A map over the pale scene, scaled by its own maximum; heat tints like coloured glass, so the scene stays visible.
-  function paintMap(context, ground, map, tints, lines) {
-    context.drawImage(ground, 0, 0, SIDE, SIDE);
-    const top = Math.max(...map);
-    if (top > 0) {
-      enlargeHeat(map, top, tints);
-      context.globalCompositeOperation = "multiply";
-      context.drawImage(heatCanvas, 0, 0, SIDE, SIDE);
-      context.globalCompositeOperation = "source-over";
-    }
-    context.drawImage(lines, 0, 0, SIDE, SIDE);
-  }
-
-  // A coloured line on a white one is seen on any ground; the thing that was not asked about is dashed.
-  function paintOutlines(context, outlines) {
-    context.lineJoin = "round";
-    for (const { path, colour, dashed } of outlines) {
-      context.setLineDash([]);
-      context.strokeStyle = "white";
-      context.lineWidth = dashed ? 4 : 6;
-      context.stroke(path);
-      context.setLineDash(dashed ? [7, 5] : []);
-      context.strokeStyle = colour;
-      context.lineWidth = dashed ? 2 : 3;
-      context.stroke(path);
-    }
-    context.setLineDash([]);
   }
 
   // -- plots: n runs along a square-root scale, as maps change most at small n -----------------------
@@ -281,7 +182,6 @@
     draw: "0",
     n: "25",
   };
-  const percent = (value) => (Number.isNaN(value) ? "–" : `${(100 * value).toFixed(1)} %`);
   const whole = (text, low, high) => Math.min(Math.max(Math.round(Number(text)) || low, low), high);
 
   function readFragment() {
@@ -314,12 +214,7 @@
     const control = Object.fromEntries([...root.querySelectorAll("[name]")].map((element) => [element.name, element]));
     const panels = ["a", "b"].map((side) => root.querySelector(`.qx-${side}`));
     const heat = floats(index.heat);
-    const tints = Uint32Array.from({ length: 256 }, (_, i) =>
-      [0, 1, 2].reduce(
-        (word, channel) => word | (Math.round(255 * heat[3 * i + channel]) << (8 * channel)),
-        0xff << 24,
-      ),
-    );
+    const tints = tintsOf(heat);
     const state = readFragment();
     const images = new Map();
     let shown = null; // what is on the page: the scene, its two views, and the rankings' running sums
@@ -366,14 +261,7 @@
     }
 
     const image = (source) => {
-      if (!images.has(source)) {
-        const picture = new Image();
-        picture.src = source;
-        images.set(
-          source,
-          picture.decode().then(() => picture),
-        );
-      }
+      if (!images.has(source)) images.set(source, decode(source));
       return images.get(source);
     };
 
@@ -525,7 +413,7 @@
           at(`${name}-even`, element).title = `an even map: ${percent(shown.scene.things[thing].area)}`;
         });
         // Dashes take long to draw: once here, then copied for every frame.
-        view.lines = Object.assign(document.createElement("canvas"), { width: SIDE, height: SIDE });
+        view.lines = newCanvas(SIDE);
         paintOutlines(view.lines.getContext("2d"), [outlineOf(1 - side, true), outlineOf(side, false)]);
         paintBars(element, view);
         paintCurves(element, view);
@@ -732,11 +620,7 @@
       choose();
     });
 
-    const stops = [0, 12, 32, 64, 96, 128, 160, 192, 224, 255];
-    const colour = (i) =>
-      `rgb(${[0, 1, 2].map((channel) => Math.round(255 * index.paper * heat[3 * i + channel])).join(" ")})`;
-    at("heat").style.background =
-      `linear-gradient(to right, ${stops.map((i) => `${colour(i)} ${(100 * i) / 255}%`).join(", ")})`;
+    at("heat").style.background = heatGradient(heat, index.paper);
     root.style.setProperty("--qx-first", index.outlines[0]);
     root.style.setProperty("--qx-second", index.outlines[1]);
     await choose();

@@ -13,34 +13,25 @@ SCENE.MODEL.maps-I.js
 
 from __future__ import annotations
 
-import base64
-import io
-import json
-import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
 from PIL import Image
-from scipy import ndimage
 
 from ...explain import Explanation, View, explain
 from ...files import write_whole
-from ...measure.localise import cell_weights
 from ...measure.rankings import neuron_maps
 from ...models import VQA, zoo
 from ...paper import sweep_n
 from ...scenes import Scene
 from ...scenes.situations import SITUATIONS, situation
-from .. import plots
+from .. import parts, plots
+from ..parts import SIDE, pack, webp
 from ..pixels import pale
-from ..style import HEAT, OUTLINES, PAPER, Sheet
-from .packing import pack, pack_maps
+from .packing import pack_maps
 
 HERE = Path(__file__).parent
-OURS = ("explorer.js", "explorer.css")
-SIDE = 448  # pixels of the pictures
 LIKELY = 3  # how many of a model's most probable answers are on offer, besides the true one
 STILL_N = (None, 25)  # what the picture for readers without JavaScript shows
 
@@ -60,8 +51,7 @@ def write(folder: str | Path, scenes: Sequence[str] | None = None, models: Seque
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     scenes, models = list(scenes or situations()), list(models or sorted(zoo.names(), key=_natural_first))
-    for name in OURS:
-        shutil.copy(HERE / name, folder / name)
+    parts.copy_scripts(folder, [HERE / "explorer.js", HERE / "explorer.css"])
     _write_part(folder, "index", index(scenes, models))
     for name in scenes:
         _write_part(folder, name, scene_part(situation(name)))
@@ -79,66 +69,32 @@ def _natural_first(name: str) -> tuple[bool, bool, str]:
 
 
 def _write_part(folder: Path, name: str, data: dict) -> None:
-    text = f"qgcExplorer.part({json.dumps(name)}, {json.dumps(data, ensure_ascii=False, separators=(',', ':'))});\n"
-    write_whole(folder / f"{name}.js", lambda path: path.write_text(text, encoding="utf-8"))
+    parts.write_part(folder, "qgcExplorer", name, data)
 
 
 def index(scenes: Sequence[str], models: Sequence[str]) -> dict:
-    """What can be chosen, and the book's colours: ``heat`` is the tint (256, 3) of a map's share of its maximum."""
+    """What can be chosen, and the book's colours."""
     return {
         "scenes": {name: {"place": situation(name).place, "asks": len(situation(name).asks)} for name in scenes},
         "models": list(models),
-        "heat": pack(HEAT),
-        "paper": PAPER,
-        "outlines": list(OUTLINES),
+        **parts.colours(),
     }
 
 
 # -- a scene --------------------------------------------------------------------------------------
 def scene_part(scene: Scene) -> dict:
-    """A situation without any model: pictures, questions, and where the asked things are.
-
-    ``inside`` and ``anywhere`` are :func:`qgc.measure.localise.cell_weights`: a map's share on a thing is the ratio of
-    its products with the two.
-    """
+    """A situation without any model: pictures, questions, and where the asked things are."""
     picture = scene.render(SIDE)
-    things = {}
-    for name in dict.fromkeys(ask.thing for ask in scene.asks):
-        mask = scene.masks[name]
-        inside, anywhere = cell_weights(mask, (14, 14))
-        things[name] = {"outline": outline(mask), "area": round(float(mask.mean()), 5), "inside": pack(inside)}
+    masks = {ask.thing: scene.masks[ask.thing] for ask in scene.asks}
     return {
-        "about": f"a {scene.place} with {', '.join(scene.names[:-1])} and {scene.names[-1]}",
+        "about": parts.about(scene),
         "picture": webp(picture),
         "pale": webp(Image.fromarray(pale(picture)[..., 0])),
         "questions": [{"question": ask.question, "answer": ask.answer, "thing": ask.thing} for ask in scene.asks],
-        "things": things,
-        "anywhere": pack(anywhere),
+        "things": {name: parts.thing(mask) for name, mask in masks.items()},
+        "anywhere": parts.anywhere(next(iter(masks.values()))),
         "paperN": sweep_n(scene.name) if len(sweep_n(scene.name)) > 1 else sweep_n("bathroom"),
     }
-
-
-def webp(picture: Image.Image) -> str:
-    """A picture as an address that holds it."""
-    with io.BytesIO() as file:
-        picture.save(file, "WEBP", quality=80, method=6)
-        return "data:image/webp;base64," + base64.b64encode(file.getvalue()).decode()
-
-
-def outline(mask: np.ndarray) -> str:
-    """The outline of a mask (H, W) as SVG path data on a square of :data:`SIDE` units, its stairs smoothed."""
-    soft = np.pad(ndimage.gaussian_filter(mask.astype(float), 0.8), 1)  # the rim of zeros closes it at the border
-    at = (
-        np.arange(-0.5, mask.shape[1] + 1) * SIDE / mask.shape[1],
-        np.arange(-0.5, mask.shape[0] + 1) * SIDE / mask.shape[0],
-    )
-    contours = Sheet().subplots().contour(*at, soft, [0.5])
-    found = []
-    for line in contours.allsegs[0]:
-        points = np.clip(np.rint(line), 0, SIDE).astype(int)
-        if len(points) > 3:
-            found.append("M" + "L".join(f"{x} {y}" for x, y in points) + "Z")
-    return "".join(found)
 
 
 # -- a scene through a model ----------------------------------------------------------------------

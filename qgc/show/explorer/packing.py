@@ -6,18 +6,10 @@ import base64
 
 import numpy as np
 
+from ..parts import pack, unpack
+
 FEW = 48  # patterns up to which P is written as a product: then it is smaller *and* more exact
 NEGLIGIBLE = 1e-9  # a singular value below this share of the largest is rounding
-
-
-def pack(values) -> str:
-    """Numbers of any shape as base64 of little-endian float32, row by row."""
-    return base64.b64encode(np.ascontiguousarray(values, "<f4").tobytes()).decode()
-
-
-def unpack(text: str) -> np.ndarray:
-    """The inverse of :func:`pack`, flat, as float64."""
-    return np.frombuffer(base64.b64decode(text), "<f4").astype(float)
 
 
 def pack_maps(P: np.ndarray) -> dict:

@@ -1,0 +1,38 @@
+// Small services: formulas wider than the page can be scrolled by keyboard, paper shows what the screen folds away,
+// and the search works in an unpacked archive.
+"use strict";
+
+// The search fetches every page that it found, to quote from it; a browser lets no page fetch files beside it.
+if (location.protocol === "file:") DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;
+
+function letScroll() {
+  for (const box of document.querySelectorAll("div.math, .cell_output .output.text_html")) {
+    const wide = box.scrollWidth > box.clientWidth;
+    if (wide) {
+      box.tabIndex = 0;
+      box.setAttribute("role", "group");
+      box.setAttribute("aria-label", box.matches(".math") ? "Formula, scrolls sideways" : "Table, scrolls sideways");
+    } else if (box.getAttribute("role") === "group") {
+      for (const name of ["tabindex", "role", "aria-label"]) box.removeAttribute(name);
+    }
+  }
+}
+
+addEventListener("load", letScroll);
+addEventListener("resize", letScroll);
+
+let folded = [];
+let theme;
+
+addEventListener("beforeprint", () => {
+  theme = document.documentElement.dataset.theme;
+  document.documentElement.dataset.theme = "light";
+  folded = [...document.querySelectorAll("details:not([open])")];
+  for (const details of folded) details.open = true;
+  for (const picture of document.querySelectorAll("img[loading=lazy]")) picture.loading = "eager";
+});
+
+addEventListener("afterprint", () => {
+  document.documentElement.dataset.theme = theme;
+  for (const details of folded) details.open = false;
+});

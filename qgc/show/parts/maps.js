@@ -1,0 +1,165 @@
+/* What the parts of the pages that work without a kernel share: loading data, reading numbers, painting maps.
+
+   parts/__init__.py wrote the data. Loaded before explorer.js and predict.js, which take what they need from
+   `qgcMaps`. */
+"use strict";
+
+window.qgcMaps = (() => {
+  const GRID = 14; // cells along a side of a map
+  const CELLS = GRID * GRID;
+  const HEAT_SIDE = 224; // pixels at which the heat is enlarged, those of a scene and its masks
+  const SIDE = 448; // pixels at which it is shown, and the unit of the outlines
+  const DARKEST = 0.72; // grey of a pale picture's black
+
+  // -- loading ------------------------------------------------------------------------------------
+  // Parts are scripts, since fetch() refuses to read files beside a page that was opened from a disk.
+  // loader(folder, registry) → a function that loads NAME.js once; the file calls registry.part(NAME, its data).
+  function loader(folder, registry) {
+    const parts = new Map();
+    window[registry] = { part: (name, data) => parts.get(name)?.resolve(data) };
+    return (name) => {
+      if (!parts.has(name)) {
+        const entry = {};
+        entry.promise = new Promise((resolve, reject) => Object.assign(entry, { resolve, reject }));
+        parts.set(name, entry);
+        const script = document.createElement("script");
+        script.src = folder + name + ".js";
+        script.onerror = () => {
+          parts.delete(name); // so that the next choice tries again
+          entry.reject(new Error(`“${name}.js” could not be loaded`));
+        };
+        document.head.append(script);
+      }
+      return parts.get(name).promise;
+    };
+  }
+
+  async function image(source) {
+    const picture = new Image();
+    picture.src = source;
+    await picture.decode();
+    return picture;
+  }
+
+  // -- numbers --------------------------------------------------------------------------------------
+  const bytes = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+  const floats = (text) => new Float32Array(bytes(text).buffer);
+  const percent = (value) => (Number.isNaN(value) ? "–" : `${(100 * value).toFixed(1)} %`);
+
+  // How much of a map (after its ReLU) lies on a thing, NaN if it is empty.
+  function share(map, inside, anywhere) {
+    let on = 0;
+    let all = 0;
+    for (let cell = 0; cell < CELLS; cell++) {
+      if (map[cell] <= 0) continue;
+      on += map[cell] * inside[cell];
+      all += map[cell] * anywhere[cell];
+    }
+    return on / all;
+  }
+
+  function cosine(a, b) {
+    const dot = (x, y) => x.reduce((sum, value, i) => sum + value * y[i], 0);
+    return dot(a, b) / Math.sqrt(dot(a, a) * dot(b, b));
+  }
+
+  // -- painting -------------------------------------------------------------------------------------
+  // Bilinear enlargement, as everywhere in the book: for each pixel the two cells beside it and the second's weight.
+  const BESIDE = Array.from({ length: HEAT_SIDE }, (_, pixel) => {
+    const at = Math.max(((pixel + 0.5) * GRID) / HEAT_SIDE - 0.5, 0);
+    const first = Math.floor(at);
+    return [first, Math.min(first + 1, GRID - 1), at - first];
+  });
+  const newCanvas = (side) => Object.assign(document.createElement("canvas"), { width: side, height: side });
+  const wide = new Float32Array(GRID * HEAT_SIDE);
+  const heatCanvas = newCanvas(HEAT_SIDE);
+  const heatContext = heatCanvas.getContext("2d");
+  const heatImage = heatContext.createImageData(HEAT_SIDE, HEAT_SIDE);
+  const heatPixels = new Uint32Array(heatImage.data.buffer);
+
+  // A picture in pale grey, as qgc/show/pixels.py makes it: recognisable, and out of the heat's way.
+  function paleOf(picture) {
+    const canvas = newCanvas(SIDE);
+    const context = canvas.getContext("2d", { willReadFrequently: true });
+    context.drawImage(picture, 0, 0, SIDE, SIDE);
+    const image = context.getImageData(0, 0, SIDE, SIDE);
+    const grey = new Uint8Array(SIDE * SIDE);
+    for (let i = 0; i < grey.length; i++)
+      grey[i] = Math.round([0.299, 0.587, 0.114].reduce((sum, part, c) => sum + part * image.data[4 * i + c], 0));
+    const ranked = grey.slice().sort();
+    const [low, high] = [0.01, 0.99].map((part) => ranked[Math.round(part * (ranked.length - 1))]);
+    grey.forEach((value, i) => {
+      const level = Math.min(Math.max((value - low) / Math.max(high - low, 1), 0), 1);
+      image.data.fill(255 * (DARKEST + (1 - DARKEST) * level), 4 * i, 4 * i + 3);
+    });
+    context.putImageData(image, 0, 0);
+    return canvas;
+  }
+
+  // The 256 tints of a map's share of its maximum as pixels, from parts.colours().
+  function tintsOf(heat) {
+    return Uint32Array.from({ length: 256 }, (_, i) =>
+      [0, 1, 2].reduce(
+        (word, channel) => word | (Math.round(255 * heat[3 * i + channel]) << (8 * channel)),
+        0xff << 24,
+      ),
+    );
+  }
+
+  // The same as a gradient for a legend, as it looks on a pale picture.
+  function heatGradient(heat, paper) {
+    const stops = [0, 12, 32, 64, 96, 128, 160, 192, 224, 255];
+    const colour = (i) =>
+      `rgb(${[0, 1, 2].map((channel) => Math.round(255 * paper * heat[3 * i + channel])).join(" ")})`;
+    return `linear-gradient(to right, ${stops.map((i) => `${colour(i)} ${(100 * i) / 255}%`).join(", ")})`;
+  }
+
+  function enlargeHeat(map, top, tints) {
+    for (let row = 0; row < GRID; row++)
+      BESIDE.forEach(([i, k, weight], x) => {
+        const left = map[row * GRID + i];
+        wide[row * HEAT_SIDE + x] = ((left + (map[row * GRID + k] - left) * weight) * 255) / top;
+      });
+    BESIDE.forEach(([i, k, weight], y) => {
+      for (let x = 0; x < HEAT_SIDE; x++) {
+        const above = wide[i * HEAT_SIDE + x];
+        heatPixels[y * HEAT_SIDE + x] = tints[Math.round(above + (wide[k * HEAT_SIDE + x] - above) * weight)];
+      }
+    });
+    heatContext.putImageData(heatImage, 0, 0);
+  }
+
+  // A map over the pale scene, scaled by its own maximum; heat tints like coloured glass, so the scene stays visible.
+  function paintMap(context, ground, map, tints, lines) {
+    context.drawImage(ground, 0, 0, SIDE, SIDE);
+    const top = Math.max(...map);
+    if (top > 0) {
+      enlargeHeat(map, top, tints);
+      context.globalCompositeOperation = "multiply";
+      context.drawImage(heatCanvas, 0, 0, SIDE, SIDE);
+      context.globalCompositeOperation = "source-over";
+    }
+    if (lines) context.drawImage(lines, 0, 0, SIDE, SIDE);
+  }
+
+  // A coloured line on a white one is seen on any ground; the thing that was not asked about is dashed.
+  function paintOutlines(context, outlines) {
+    context.lineJoin = "round";
+    for (const { path, colour, dashed } of outlines) {
+      context.setLineDash([]);
+      context.strokeStyle = "white";
+      context.lineWidth = dashed ? 4 : 6;
+      context.stroke(path);
+      context.setLineDash(dashed ? [7, 5] : []);
+      context.strokeStyle = colour;
+      context.lineWidth = dashed ? 2 : 3;
+      context.stroke(path);
+    }
+    context.setLineDash([]);
+  }
+
+  return {
+    ...{ GRID, CELLS, SIDE, HEAT_SIDE, BESIDE, loader, image, bytes, floats, percent, share, cosine },
+    ...{ newCanvas, paleOf, tintsOf, heatGradient, paintMap, paintOutlines },
+  };
+})();

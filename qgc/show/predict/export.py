@@ -1,0 +1,220 @@
+"""What the exercises load: scenes, maps and shares that :mod:`qgc` worked out, one small script file for each.
+
+A file registers itself, ``qgcPredict.part(name, data)``, and is loaded when its exercise comes into view; ``index.js``
+holds what all share. There are two kinds of exercise:
+
+look
+    The reader marks cells where the model may look. The file holds the map of each question as float32, so that the
+    page can work out for any marks what :func:`qgc.measure.map_share` gives.
+pick
+    The reader says which of two methods grounds a pair of questions better, scene after scene. The shares are those of
+    qgc; the maps are only painted, so a byte a cell is enough.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...explain import Explanation, View, explain
+from ...files import write_whole
+from ...measure import cosine, map_share, same_answer_pairs
+from ...measure.grounding import chosen_pairs
+from ...measure.localise import TIE
+from ...measure.protocol import SCENES
+from ...measure.similarity import Pair
+from ...models import VQA, zoo
+from ...scenes import sample
+from ...scenes.situations import SITUATIONS, situation
+from ...train.recipes import FIRST_SEED
+from .. import parts
+
+HERE = Path(__file__).parent
+MOUNT = 'class="qgc-predict"'
+SIMPLIFY = 0.7  # units of an outline, of 448
+SMALL = 320  # pixels of the pictures of a series
+N = 25  # the paper's favourite n, and as many neurons by lot
+
+
+@dataclass(frozen=True)
+class Look:
+    """Mark where a model looks: a situation by name, or the first pair that a seed draws from validation scenes."""
+
+    model: str
+    place: str | int
+    kind: str = "natural"
+
+    def pair(self) -> Pair:
+        """The two questions."""
+        if self.place in SITUATIONS:
+            return same_answer_pairs([situation(self.place)])[0]
+        return next(drawn_pairs(self.kind, self.place))
+
+
+@dataclass(frozen=True)
+class Pick:
+    """Which of two of :data:`METHODS` is the more grounded one? ``count`` scenes of the validation split by a seed."""
+
+    methods: tuple[str, str]
+    seed: int
+    model: str = "deeper-lstm/natural"
+    kind: str = "natural"
+    count: int = 10
+
+
+METHODS: dict[str, Callable[[Explanation, Explanation, Tensor], Tensor]] = {
+    "Grad-CAM": lambda e, other, lot: e.map(),
+    "the paper’s gate, n = 25": lambda e, other, lot: e.map(N),
+    "25 neurons by lot": lambda e, other, lot: e.map(neurons=lot),
+    "the question contrast": lambda e, other, lot: (e.map(relu=False) - other.map(relu=False)).relu(),
+}
+"""Maps (14, 14) of a question beside the other one; ``lot`` are N neurons that chance drew for it."""
+
+EXERCISES: dict[str, Look | Pick] = {
+    "look-natural": Look("deeper-lstm/natural", "bathroom"),
+    "look-balanced": Look("deeper-lstm/balanced", 11, "balanced"),
+    "look-pythia": Look("pythia/natural", 12),
+    "pick-gate": Pick(("the paper’s gate, n = 25", "25 neurons by lot"), 1),
+    "pick-gradcam": Pick(("the paper’s gate, n = 25", "Grad-CAM"), 2),
+    "pick-contrast": Pick(("the question contrast", "Grad-CAM"), 3),
+}
+"""Every exercise by the name that a page asks for. The seeds were chosen before anything was seen."""
+
+
+def drawn_pairs(kind: str, seed: int) -> Iterator[Pair]:
+    """Same-answer pairs of the validation scenes in random order: of each scene the first that the protocol chooses."""
+    for i in np.random.default_rng(seed).permutation(SCENES["validation"]):
+        yield from chosen_pairs(sample(FIRST_SEED["validation"] + int(i), kind))[:1]
+
+
+# -- writing --------------------------------------------------------------------------------------
+def write(folder: str | Path, names: list[str] | None = None) -> Path:
+    """Write scripts, styles and the data of the exercises, all of them by default, into ``folder``."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    parts.copy_scripts(folder, [HERE / "predict.js", HERE / "predict.css"])
+    names = list(names or EXERCISES)
+    kinds = {name: type(EXERCISES[name]).__name__.lower() for name in names}
+    parts.write_part(folder, "qgcPredict", "index", {"exercises": kinds, "tie": TIE, **parts.colours()})
+    models: dict[str, VQA] = {}
+    for name in names:
+        exercise = EXERCISES[name]
+        vqa = models.setdefault(exercise.model, models.get(exercise.model) or zoo.load(exercise.model))
+        data = look_part(exercise, vqa) if isinstance(exercise, Look) else pick_part(exercise, vqa)
+        # Guesses that a browser remembers count for the data that they were made on.
+        version = hashlib.sha256(json.dumps(data).encode()).hexdigest()[:8]
+        parts.write_part(folder, "qgcPredict", name, {"version": version, **data})
+    return folder
+
+
+def load_scripts(site: Path, folder: Path) -> list[Path]:
+    """Let each page of ``site`` that holds an exercise load the scripts in ``folder``; return these pages."""
+    found = []
+    for page in sorted(site.rglob("*.html")):
+        text = page.read_text(encoding="utf-8")
+        if MOUNT not in text:
+            continue
+        found.append(page)
+        there = Path(os.path.relpath(folder, page.parent)).as_posix()
+        tags = f'<link rel="stylesheet" href="{there}/predict.css">\n'
+        tags += "".join(f'<script src="{there}/{name}.js" defer></script>\n' for name in ("maps", "predict"))
+        if tags not in text:
+            text = text.replace("</head>", f"{tags}</head>", 1)
+            write_whole(page, lambda path, text=text: path.write_text(text, encoding="utf-8"))
+    return found
+
+
+def chapter_name(model: str) -> str:
+    """What the chapters call a shipped model."""
+    family, kind = model.split("/")
+    return "Pythia" if family == "pythia" else kind
+
+
+# -- mark where the model looks ---------------------------------------------------------------------
+def explained(pair: Pair, vqa: VQA) -> list[Explanation]:
+    """Both questions of a pair with its true answer."""
+    view = View(vqa, pair.scene)
+    return [explain(vqa, view, ask.question, pair.answer) for ask in (pair.first, pair.second)]
+
+
+def look_part(exercise: Look, vqa: VQA) -> dict:
+    """A scene, two questions, what the model says to each, and its Grad-CAM maps for the true answer."""
+    pair = exercise.pair()
+    both = explained(pair, vqa)
+    names = [ask.thing for ask in (pair.first, pair.second)]
+    return {
+        "model": chapter_name(exercise.model),
+        "about": parts.about(pair.scene),
+        "picture": parts.webp(pair.scene.render(parts.SIDE)),
+        "answer": pair.answer,
+        "questions": [
+            {
+                "question": e.question,
+                "thing": thing,
+                "said": e.predicted,
+                "sure": round(float(e.probabilities.max()), 4),
+                "probability": round(e.confidence, 4),
+                "map": parts.pack(e.map().cpu()),
+            }
+            for e, thing in zip(both, names, strict=True)
+        ],
+        "things": {name: parts.thing(pair.scene.masks[name], SIMPLIFY) for name in names},
+        "anywhere": parts.anywhere(pair.scene.masks[names[0]]),
+    }
+
+
+# -- which of two is the more grounded one ------------------------------------------------------------
+def pick_part(exercise: Pick, vqa: VQA) -> dict:
+    """A series of scenes: for each the maps of both methods and questions, and their shares on both things."""
+    rng = np.random.default_rng([exercise.seed, 1])
+    items = []
+    for pair in islice(drawn_pairs(exercise.kind, exercise.seed), exercise.count):
+        lots = [torch.from_numpy(rng.permutation(vqa.combine)[:N]) for _ in range(2)]
+        items.append({**pick_item(pair, vqa, exercise.methods, lots), "swap": bool(rng.integers(2))})
+    return {"model": chapter_name(exercise.model), "methods": list(exercise.methods), "items": items}
+
+
+def pick_item(pair: Pair, vqa: VQA, methods: tuple[str, str], lots: list[Tensor]) -> dict:
+    """One scene. ``shares[method][question]``: [on the asked thing, on the other]; an empty map has 0 on both."""
+    both = explained(pair, vqa)
+    names = [ask.thing for ask in (pair.first, pair.second)]
+    masks = [pair.scene.masks[name] for name in names]
+    maps = [[METHODS[m](both[k], both[1 - k], lots[k]).cpu() for k in (0, 1)] for m in methods]
+    return {
+        "about": parts.about(pair.scene),
+        "picture": parts.webp(pair.scene.render(SMALL), quality=60),
+        "answer": pair.answer,
+        "questions": [ask.question for ask in (pair.first, pair.second)],
+        "things": names,
+        "outlines": [parts.outline(mask, SIMPLIFY) for mask in masks],
+        "where": [centre(mask) for mask in masks],
+        "maps": [[eight_bits(m) for m in two] for two in maps],
+        "cosines": [round(float(np.nan_to_num(cosine(*two))), 4) for two in maps],
+        "shares": [
+            [[round(float(map_share(two[k], masks[i]).nan_to_num(0)), 9) for i in (k, 1 - k)] for k in (0, 1)]
+            for two in maps
+        ],
+    }
+
+
+def centre(mask: np.ndarray) -> list[float]:
+    """The middle of a mask: (from the left, from the top), as parts of the picture, for those who do not see it."""
+    rows, columns = np.nonzero(mask)
+    return [round(float(columns.mean() / mask.shape[1]), 2), round(float(rows.mean() / mask.shape[0]), 2)]
+
+
+def eight_bits(map_: Tensor) -> str:
+    """A map as base64 of a byte a cell, 255 for its maximum; all zeros if it is empty."""
+    values = map_.numpy().ravel()
+    top = values.max()
+    return base64.b64encode(np.rint(values * (255 / top if top > 0 else 0)).astype("u1").tobytes()).decode()

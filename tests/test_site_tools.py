@@ -1,0 +1,93 @@
+"""Formulas without a script, icons without a font, pictures with a size: what is done to the pages of the site."""
+
+from __future__ import annotations
+
+import re
+
+import mathml
+import pages
+import pytest
+from mathml import BadFormula
+from PIL import Image
+
+
+def words(markup: str) -> str:
+    """What a formula shows."""
+    return re.sub(r"<annotation.*?</annotation>|<[^>]+>", "", markup)
+
+
+@pytest.mark.parametrize(
+    "tex, shown",
+    [
+        (r"\alpha_k = \frac{1}{Z} \sum_i y_i", "αk=1Z∑iyi"),
+        (r"L = \mathrm{ReLU}\Big(\sum_k \alpha_k F^k\Big)", "L=ReLU(∑kαkFk)"),
+        (r"\begin{cases} 1 & \text{if } j \in S, \\ 0 & \text{otherwise} \end{cases}", "{1if\xa0j∈S,0otherwise"),
+    ],
+)
+def test_a_formula_becomes_mathml_with_its_tex_beside_it(tex, shown):
+    markup = mathml.mathml(tex, block=True)
+    assert words(markup) == shown
+    assert 'encoding="application/x-tex"' in markup and 'display="block"' in markup
+
+
+def test_a_name_in_upright_letters_is_one_word():
+    assert re.search(r"<mi[^>]*>ReLU</mi>", mathml.mathml(r"\mathrm{ReLU}(x)", block=False))
+
+
+def test_bars_hug_what_they_enclose():
+    bars = re.findall(r"<mo ([^>]*)>[|‖]</mo>", mathml.mathml(r"|v_j| \lVert W \rVert", block=False))
+    assert len(bars) == 4 and all('lspace="0"' in b and 'stretchy="false"' in b for b in bars)
+
+
+@pytest.mark.parametrize("tex", [r"\nosuchcommand x", r"a & b", r"\frac{1}", r"x_1_2"])
+def test_a_formula_that_cannot_be_shown_is_told(tex):
+    with pytest.raises(BadFormula, match=re.escape(tex)):
+        mathml.mathml(tex, block=False)
+
+
+def test_the_font_holds_what_the_formulas_need_and_little_more():
+    needed = mathml.characters(mathml.mathml(r"h + \alpha", block=False))
+    assert {"h", "\u210e", "+", "α", "\U0001d6fc"} <= needed
+    styles = mathml.font_css(needed)
+    assert "@font-face" in styles and len(styles) < 30_000
+    assert styles == mathml.font_css(needed)
+
+
+SCRIPT = (
+    '{"file":[384,512,[],"f15b","M1 1z"],bars:[448,512,["navicon"],"f0c9","M0 96z"],"file":[8,9,[],"f15b","M2 2z"]}'
+)
+
+
+def test_icons_are_drawn_into_the_page(tmp_path):
+    (tmp_path / "icons.js").write_text(SCRIPT)
+    known = pages.drawings(tmp_path / "icons.js")
+    draw = lambda markup: pages.ICON.sub(lambda m: pages.icon(m, known), markup)  # noqa: E731
+    assert 'd="M0 96z"' in draw('<i class="fa-solid fa-navicon"></i>')
+    assert 'd="M2 2z"' in draw('<i class="fas fa-file"></i>') and 'd="M1 1z"' in draw('<i class="far fa-file"></i>')
+    switch = draw('<i class="theme-switch fa-solid fa-bars fa-lg" data-mode="dark" title="Dark"></i>')
+    assert 'class="svg-inline--fa theme-switch fa-bars fa-lg"' in switch and 'data-mode="dark"' in switch
+    assert 'aria-hidden="true"' in switch
+    with pytest.raises(KeyError, match="fa-nothing"):
+        draw('<i class="fas fa-nothing"></i>')
+
+
+def test_pictures_below_the_first_section_wait_and_have_their_size(tmp_path):
+    Image.new("RGB", (30, 20)).save(tmp_path / "a.png")
+    markup = '<img alt="top" src="a.png" /><h2>S</h2><img alt="x" src="a.png"><img src="a.png" width="3" alt="">'
+    top, below, sized = re.findall("<img[^>]*>", pages.lazy(markup, tmp_path / "page.html"))
+    assert 'loading="lazy"' not in top and 'width="30" height="20"' in top
+    assert 'loading="lazy"' in below and 'decoding="async"' in below and 'width="30" height="20"' in below
+    assert 'width="3"' in sized and "height" not in sized
+
+
+def test_pictures_get_lighter_and_keep_their_name(tmp_path):
+    site, store = tmp_path / "site", tmp_path / "store"
+    (site / "_images").mkdir(parents=True)
+    Image.effect_noise((300, 300), 40).convert("RGB").save(site / "_images" / "noise.png")
+    Image.linear_gradient("L").convert("RGB").save(site / "_images" / "plain.png")
+    before = {p.name: p.stat().st_size for p in site.glob("_images/*")}
+    renamed = pages.lighter_pictures(site, store)
+    assert renamed["noise.png"] == "noise.webp"
+    for old, new in renamed.items():
+        assert (site / "_images" / new).stat().st_size < before[old] and not (site / "_images" / old).exists()
+    assert Image.open(site / "_images" / "noise.webp").size == (300, 300)

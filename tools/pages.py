@@ -1,0 +1,139 @@
+"""The last touches to a built site: icons without a script, pictures of known size that load when they are needed."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from functools import cache
+from html import escape
+from pathlib import Path
+from urllib.parse import unquote
+
+from PIL import Image
+
+ICON = re.compile(r'<i class="(?P<classes>[^"]*\bfa-[^"]*)"(?P<rest>[^>]*)></i>')
+PICTURE = re.compile(r"<img\b(?P<attributes>[^>]*?)\s*/?>")
+SMALL = 64 * 1024  # a picture below this is kept without any loss
+QUALITY = 92
+
+
+@cache
+def drawings(script: Path) -> dict[str, list[tuple[str, str, str]]]:
+    """Font Awesome's drawings by name, (width, height, path) each: the regular one first, the solid one last."""
+    entry = r'[{,]"?([a-z0-9-]+)"?:\[(\d+),(\d+),\[([^\]]*)\],"[0-9a-f]+","([^"]+)"\]'
+    found: dict[str, list[tuple[str, str, str]]] = {}
+    for name, width, height, others, path in re.findall(entry, script.read_text(encoding="utf-8")):
+        for known in [name, *re.findall(r'"([a-z0-9-]+)"', others)]:
+            found.setdefault(known, []).append((width, height, path))
+    return found
+
+
+def icon(match: re.Match, known: dict[str, list[tuple[str, str, str]]]) -> str:
+    """An icon's element as an inline drawing that takes the colour and the size of the text around it."""
+    classes = match["classes"].split()
+    names = [c.removeprefix("fa-") for c in classes if c.startswith("fa-") and c.removeprefix("fa-") in known]
+    if not names:
+        raise KeyError(f"no icon of Font Awesome for the classes {match['classes']!r}")
+    drawn = known[names[0]]
+    width, height, path = drawn[0] if {"far", "fa-regular"} & set(classes) else drawn[-1]
+    rest = re.sub(r'\s+title="[^"]*"', "", match["rest"])
+    view = f'viewBox="0 0 {width} {height}" fill="currentColor" aria-hidden="true" focusable="false"'
+    kept = " ".join(c for c in classes if c not in ("fa-solid", "fa-regular", "fa-brands", "fas", "far", "fab"))
+    return f'<svg class="svg-inline--fa {kept}" {view}{rest}><path d="{path}"></path></svg>'
+
+
+def size(picture: Path) -> tuple[int, int] | None:
+    """A picture's width and height in its own points, None for what Pillow cannot read, such as SVG."""
+    try:
+        with Image.open(picture) as opened:
+            return opened.size
+    except OSError:
+        return None
+
+
+def lazy(markup: str, page: Path, measure: Callable[[Path], tuple[int, int] | None] = size) -> str:
+    """A page whose pictures have their size, and load only when somebody comes near them.
+
+    Pictures before the first section are at once in sight, so those are not put off.
+    """
+    first_section = markup.find("<h2")
+
+    def mend(match: re.Match) -> str:
+        attributes = match["attributes"]
+        present = set(re.findall(r'\s([a-z-]+)="', attributes))
+        source = re.search(r'\ssrc="([^"]+)"', attributes)
+        if not source or source[1].startswith(("data:", "http:", "https:")):
+            return match[0]
+        wanted = {"decoding": "async"}
+        if first_section >= 0 and match.start() > first_section:
+            wanted["loading"] = "lazy"
+        measured = measure((page.parent / unquote(source[1])).resolve())
+        if measured and not present & {"width", "height"}:
+            wanted |= {"width": str(measured[0]), "height": str(measured[1])}
+        if not wanted.get("loading"):
+            attributes = re.sub(r'\sloading="lazy"', "", attributes)
+        added = "".join(f' {name}="{escape(value)}"' for name, value in wanted.items() if name not in present)
+        return f"<img{attributes}{added} />"
+
+    return PICTURE.sub(mend, markup)
+
+
+def as_webp(picture: Path, target: Path) -> None:
+    """Write a PNG as WebP: a small one without loss, a large one (maps over scenes) as a photograph."""
+    with Image.open(picture) as opened:
+        image = opened.convert("RGBA" if opened.has_transparency_data else "RGB")
+    kept = io.BytesIO()
+    if picture.stat().st_size > SMALL:
+        image.save(kept, "webp", quality=QUALITY, method=4, use_sharp_yuv=True)
+    if not 0 < kept.tell() < picture.stat().st_size / 2:  # drawings with few colours fare better without loss
+        exact = io.BytesIO()
+        image.save(exact, "webp", lossless=True, quality=40, method=3)
+        kept = exact if not kept.tell() or exact.tell() < kept.tell() else kept
+    part = target.with_suffix(".part")
+    part.write_bytes(kept.getvalue())
+    part.replace(target)
+
+
+def lighter_pictures(site: Path, store: Path) -> dict[str, str]:
+    """Put a WebP in the place of every PNG of the site; old name → new name.
+
+    Names of notebook pictures are hashes of what they show, so `store` keeps what was once written.
+    """
+    store.mkdir(parents=True, exist_ok=True)
+    pictures = sorted(site.glob("_images/*.png"))
+    kept = {p: store / f"{p.stem}-{p.stat().st_size}.webp" for p in pictures}
+    fresh = [p for p in pictures if not kept[p].exists()]
+    with ProcessPoolExecutor(max_workers=2) as pool:
+        list(pool.map(as_webp, fresh, [kept[p] for p in fresh]))
+    renamed = {}
+    for picture in pictures:
+        if kept[picture].stat().st_size >= picture.stat().st_size:
+            continue
+        picture.with_suffix(".webp").write_bytes(kept[picture].read_bytes())
+        picture.unlink()
+        renamed[picture.name] = f"{picture.stem}.webp"
+    return renamed
+
+
+def finish(site: Path, store: Path) -> None:
+    """Give every page its last touches, and drop the files that no page needs."""
+    script = site / "_static" / "scripts" / "fontawesome.js"
+    known, renamed = drawings(script), lighter_pictures(site, store)
+    sizes = cache(size)
+    for page in sorted(site.rglob("*.html")):
+        if "_static" in page.relative_to(site).parts:
+            continue
+        markup = page.read_text(encoding="utf-8")
+        markup = re.sub(r'\s*<script defer src="[^"]*/fontawesome\.js[^"]*"></script>', "", markup)
+        if page.name != "search.html":  # they are for a search while typing, which is not switched on
+            markup = re.sub(
+                r'\s*<script src="[^"]*(?:searchtools|language_data|searchindex)\.js"></script>', "", markup
+            )
+        markup = ICON.sub(lambda match: icon(match, known), markup)
+        markup = re.sub(r'(_images/)([^"/]+\.png)', lambda m: m[1] + renamed.get(m[2], m[2]), markup)
+        markup = markup.replace('role="doc-biblioentry"', 'role="listitem"')  # its list has the role of a list
+        page.write_text(lazy(markup, page, sizes), encoding="utf-8")
+    for needless in [script, *site.rglob("*.map"), *site.glob("_static/scripts/fontawesome*")]:
+        needless.unlink(missing_ok=True)
