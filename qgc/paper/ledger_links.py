@@ -56,7 +56,7 @@ def slug(heading: str) -> str:
 
 
 def link(chapter: str, heading: str = "", root: Path = ROOT) -> str:
-    """The link to a section, relative to ``book/`` (book/ledger.md), for example ``gate.ipynb#in-short``."""
+    """The link to a section, relative to ``book/`` (book/ledger.md), for example ``gate.ipynb#exercises``."""
     page = _page(root, chapter)
     return (page.name if page else f"{chapter}.ipynb") + (f"#{slug(heading)}" if heading else "")
 

@@ -1,0 +1,218 @@
+"""The reading aids (tools/reading) on a small book: reference, glossary, index of figures, concept map."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from bs4 import BeautifulSoup
+from PIL import Image
+from reading import api, concepts, figures, landing
+from sphinx.application import Sphinx
+from sphinx.util.docutils import docutils_namespace
+
+import qgc
+from qgc.measure.stored import MODELS, Stored
+
+ROOT = Path(__file__).resolve().parents[1]
+ON_PAPER = {"ummettuguli_towards", "berlin_basic_1969"}  # sources without an address
+PAGES = {
+    "index.md": "# A book\n\n```{toctree}\nbook/gate\nbook/api/explain\nbook/api/measure\n```\n",
+    "book/gate.md": '# The gate\n\n```python\nimport qgc\nfrom qgc.measure import map_share\n\nvqa = qgc.load("x")\n'
+    'e = qgc.explain(vqa, None, "why?")\nmap_share(e.map(25), None)\n```\n',
+    "book/api/explain.md": "# explain\n\n```{eval-rst}\n.. qgc-room:: explain\n```\n",
+    "book/api/measure.md": "# measure\n\n```{eval-rst}\n.. qgc-room:: measure\n```\n",
+}
+CONFIG = {"extensions": ["myst_parser", "reading.api"], "nitpicky": True}
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory) -> Path:
+    """A site of a chapter and two rooms, built without a warning that is not about a chapter left out."""
+    source, out = tmp_path_factory.mktemp("book"), tmp_path_factory.mktemp("site")
+    for name, text in PAGES.items():
+        (source / name).parent.mkdir(parents=True, exist_ok=True)
+        (source / name).write_text(text, encoding="utf-8")
+    with open(out / "log", "w+", encoding="utf-8") as log:
+        with docutils_namespace():
+            Sphinx(source, None, out, out / "doctrees", "html", CONFIG, status=None, warning=log).build()
+        log.seek(0)
+        left = [line for line in log if "unknown document" not in line and "reference target not found" not in line]
+    assert not left
+    return out
+
+
+def build(book: Path, config: dict) -> None:
+    """Build a small book into its folder ``out``; a warning is an error."""
+    with docutils_namespace():
+        Sphinx(book, None, book / "out", book / "trees", "html", config, None, warningiserror=True).build()
+
+
+def soup(site: Path, page: str) -> BeautifulSoup:
+    return BeautifulSoup((site / page).read_text(encoding="utf-8"), "html.parser")
+
+
+def test_code_leads_to_the_reference(site):
+    links = {a["href"].rpartition("/")[2] for a in soup(site, "book/gate.html").select("a.sphinx-codeautolink-a")}
+    assert "explain.html#qgc.explain.explanation.explain" in links
+    assert "measure.html#qgc.measure.localise.map_share" in links  # by its short name
+
+
+def test_the_reference_leads_back(site):
+    entry = soup(site, "book/api/measure.html").find(id="qgc.measure.localise.map_share").find_parent("dl")
+    assert entry.select_one(".qgc-used a")["href"] == "../gate.html"
+    unused = soup(site, "book/api/measure.html").find(id="qgc.measure.localise.iou").find_parent("dl")
+    assert not unused.select(".qgc-used")
+
+
+def test_every_public_name_is_described(site):
+    described = {tag["id"] for tag in soup(site, "book/api/measure.html").select("dt[id]")}
+    assert set(api.doors("measure").values()) <= described
+
+
+GLOSSARY = """# Glossary
+
+```{glossary}
+gate
+gated map
+  Lets some neurons "pass".
+
+  Chapter: [](gate.md)
+
+ReLU
+  Cuts off what is negative.
+
+natural
+  The checkpoint with habits.
+```
+"""
+CHAPTER = """# A gate in a heading
+
+A [gate in a link](other.md), `gate` in code and $gate$ in a formula; nearly-gate. Then two
+Gates and a gate, also gated maps.
+A relu is no ReLU. It is natural, but not *natural*.
+"""
+
+
+def test_only_the_first_use_in_running_text_is_linked(tmp_path):
+    (tmp_path / "book").mkdir()
+    (tmp_path / "index.md").write_text("# B\n\n```{toctree}\nbook/gate\nbook/other\nbook/glossary\n```\n")
+    (tmp_path / "book" / "glossary.md").write_text(GLOSSARY)
+    (tmp_path / "book" / "gate.md").write_text(CHAPTER)
+    (tmp_path / "book" / "other.md").write_text("# Other\n\nNothing.\n")
+    config = {"extensions": ["myst_parser", "reading.glossary"], "myst_enable_extensions": ["dollarmath"]}
+    build(tmp_path, config)
+    page = soup(tmp_path, "out/book/gate.html")
+    linked = {a.text: a for a in page.select("a.qgc-term")}
+    assert list(linked) == ["Gates", "ReLU", "natural"]
+    assert linked["Gates"]["href"] == "glossary.html#term-gate"
+    assert linked["Gates"]["data-meaning"] in ('Lets some neurons "pass".', "Lets some neurons “pass”.")
+    assert linked["natural"].parent.name == "em"
+
+
+def test_the_glossary_holds_the_books_symbols_and_leads_to_chapters():
+    text = (ROOT / "book" / "glossary.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```\{glossary\}\n(.*?)```", text, re.DOTALL)
+    entries = [entry for block in blocks for entry in re.split(r"\n\n(?=\S)", block.strip())]
+    names = {line for entry in entries for line in entry.splitlines() if line and line[0] != " "}
+    assert {"A", "u", "v", "g", "M", "n", "∂A/∂q", "gate", "Grad-CAM", "HiResCAM", "language prior", "Pythia"} <= names
+    for entry in entries:
+        meaning = next(line.strip() for line in entry.splitlines() if line.startswith("  "))
+        assert 20 < len(meaning) <= 260, entry
+        assert re.search(r"Chapters?: \[\]\([a-z-]+\.(ipynb|md)\)", entry), entry
+
+
+def test_the_first_pages_sentences_follow_from_the_results():
+    """Each clause of "What it found" in book/index.md, held against book/results."""
+    found = Stored.read()
+    table = found.table("natural")
+    gate, chance = table.loc[landing.PAPER], table.loc["random gates, n = 25"]
+    alike = sorted(found.arm(m)["cosine"]["value"] for m in MODELS)
+    assert alike[1] > 0.9 and alike[0] == found.arm("balanced")["cosine"]["value"] < 0.2
+    assert gate["minus random low"] > 0 and gate["holm"] < 0.05  # beats chance
+    assert found.curve("natural", landing.PAPER)[0, 24] < chance["grounding"]  # not at 25
+    assert gate["minus Grad-CAM low"] < 0 < gate["minus Grad-CAM high"]  # may be luck
+    assert table.loc[landing.OTHER, "grounding"] > gate["grounding"] - 0.01
+    assert table.loc["question contrast", "grounding"] == table["grounding"].max()
+    assert table.loc["contrast with the mean question", "minus Grad-CAM low"] > 0
+    facts = landing.facts()
+    assert float(facts["model"].rstrip(" %\N{NO-BREAK SPACE}")) < 90
+    text = (ROOT / "book" / "index.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"\{\{ (\w+) \}\}", text)) <= facts.keys()
+    told = text.partition("## What it found")[2].partition("## Three ways in")[0]
+    by_hand = re.sub(r"\*n\* =\s+25|50 %|^\d\. |\{\{ \w+ \}\}", "", told, flags=re.MULTILINE)
+    assert not re.search(r"\d", by_hand), "a number typed by hand"
+
+
+def test_the_moving_picture_is_small_and_moves_as_its_words_say(tmp_path):
+    pictures = landing.pictures()
+    sizes = []
+    for name, picture in pictures.items():
+        picture.save(tmp_path / f"{name}.webp", quality=82, method=6)
+        sizes.append((tmp_path / f"{name}.webp").stat().st_size)
+    assert sum(sizes) < 300_000
+    text = (ROOT / "book" / "index.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"landing/([\w-]+)\.webp", text)) == set(pictures)
+    scene = qgc.scene("bathroom")
+    alike = {}
+    for name in landing.MOVING:
+        sink, towels = qgc.explain(qgc.load(f"deeper-lstm/{name}"), scene, scene.questions[:2], answer="white")
+        alike[name] = qgc.measure.cosine(sink.map(), towels.map())
+    assert alike["natural"] > 0.95 and alike["balanced"] < 0.3
+
+
+def chapter(name: str, *needs: str, title: str = "") -> concepts.Chapter:
+    return concepts.Chapter(name, title or name, needs, 0)
+
+
+def test_the_map_draws_what_needs_what():
+    found = [chapter("a"), chapter("b", "a"), chapter("c", "a", "b", title="Why & how?")]
+    assert concepts.direct(found) == [("a", "b"), ("b", "c")]  # a → c goes without saying
+    assert concepts.depths(found) == {"a": 0, "b": 1, "c": 2}
+    drawn = BeautifulSoup(concepts.draw(found), "html.parser")
+    assert [a["href"] for a in drawn.select("a")] == ["a.html", "b.html", "c.html"]
+    assert len(drawn.select("path")) == 2 and "Why & how?" in drawn.text
+    assert "c.html" in concepts.in_words(found)
+    with pytest.raises(ValueError, match="a → b → a"):
+        concepts.depths([chapter("a", "b"), chapter("b", "a")])
+
+
+def test_every_chapter_opens_and_closes_alike():
+    titles = concepts.abouts((ROOT / "book" / "index.md").read_text(encoding="utf-8"))
+    for found in concepts.chapters(ROOT):
+        text = concepts.source_of(ROOT / "book", found.name)
+        for mark in ("**You will learn**", "**You need**", "**Minutes:**"):
+            assert mark in text.split("\n## ")[0], f"{found.name} lacks {mark}"
+        assert found.name in titles, f"book/index.md does not say what {found.name} is about"
+        assert found.name == "ledger" or "\n## What to take away\n" in text, found.name
+
+
+def test_a_figure_is_listed_with_its_first_sentence_and_its_place(tmp_path):
+    (tmp_path / "book").mkdir()
+    Image.new("RGB", (900, 300), "red").save(tmp_path / "book" / "red.png")
+    (tmp_path / "index.md").write_text("# B\n\n```{toctree}\nbook/gate\nbook/figures-and-tables\n```\n")
+    table = "| a | b |\n|---|---|\n| 1 | 2 |\n"
+    figure = "```{image} red.png\n:alt: All red. Nothing else.\n```\n"
+    (tmp_path / "book" / "gate.md").write_text(f"# The gate\n\n{figure}\n## In numbers\n\n{table}")
+    (tmp_path / "book" / "figures-and-tables.md").write_text("# Figures\n\n```{qgc-figures}\n```\n")
+    config = {"extensions": ["myst_parser", "reading.figures"]}
+    build(tmp_path, config)
+    index, page = soup(tmp_path, "out/book/figures-and-tables.html"), soup(tmp_path, "out/book/gate.html")
+    entry = index.select_one(".qgc-figures a")
+    assert entry["href"] == "gate.html#figure-1" and page.select_one("img#figure-1")
+    assert entry.text == "All red." and entry.img["loading"] == "lazy"
+    with Image.open(tmp_path / "out" / "book" / entry.img["src"]) as small:
+        assert small.width == figures.WIDE
+    assert index.find("a", string="In numbers")["href"] == "gate.html#in-numbers"
+
+
+def test_every_source_can_be_found():
+    """Each entry of the bibliography has a well-formed DOI, arXiv number or address, unless it has neither."""
+    entries = re.split(r"\n(?=@)", (ROOT / "book" / "references.bib").read_text(encoding="utf-8"))
+    for entry in entries:
+        key = re.match(r"@\w+\{(\w+)", entry).group(1)
+        doi, url = (re.search(rf"^\s*{kind}\s*=\s*\{{(.+?)\}}", entry, re.MULTILINE) for kind in ("doi", "url"))
+        assert doi or url or key in ON_PAPER, f"{key} leads nowhere"
+        assert not doi or re.fullmatch(r"10\.\d{4,9}/\S+", doi.group(1)), key
+        assert not url or re.fullmatch(r"https://[\w.-]+/\S*", url.group(1)), key

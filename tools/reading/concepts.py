@@ -1,0 +1,179 @@
+"""What builds on what, drawn from the "You need" lines by ``{qgc-concepts}``; and what the next page is about.
+
+Titles, and what each page is about, are read from the list of chapters in book/index.md.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+import textwrap
+from dataclasses import dataclass
+from pathlib import Path
+
+import nbformat
+import yaml
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
+
+ABOUT = re.compile(r"^\[([^\]]+)\]\(([\w/-]+)\.(?:ipynb|md)\)\n: (.+(?:\n  .+)*)", re.MULTILINE)
+NEEDS = re.compile(r"\*\*You need\*\*(.*?)(?:\n\n|\Z)", re.DOTALL)
+LINK = re.compile(r"\]\(([\w-]+)\.(?:ipynb|md)\)")
+BOX, GAP = (130, 52), (10, 32)  # width and height of a box, and the room between two, in the drawing's units
+LETTERS = 17  # in a line of a box
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """A page of the book's parts: its short title, what it needs, and the number of its part."""
+
+    name: str
+    title: str
+    needs: tuple[str, ...]
+    part: int
+
+
+def source_of(book: Path, name: str) -> str:
+    """A page's words: the Markdown of a notebook, or the page itself."""
+    notebook = book / f"{name}.ipynb"
+    if not notebook.exists():
+        return (book / f"{name}.md").read_text(encoding="utf-8")
+    return "\n\n".join(c.source for c in nbformat.read(notebook, as_version=4).cells if c.cell_type == "markdown")
+
+
+def abouts(index: str) -> dict[str, tuple[str, str]]:
+    """From the landing page: each page's short title, and what it is about."""
+    return {name: (title, " ".join(about.replace("*", "").split())) for title, name, about in ABOUT.findall(index)}
+
+
+def chapters(root: Path) -> list[Chapter]:
+    """The chapters in the book's order; the last part of the table of contents is about the book and left out."""
+    parts = yaml.safe_load((root / "_toc.yml").read_text(encoding="utf-8"))["parts"][:-1]
+    titles = abouts((root / "book" / "index.md").read_text(encoding="utf-8"))
+    found = []
+    for number, part in enumerate(parts):
+        for name in (Path(entry["file"]).stem for entry in part["chapters"]):
+            line = NEEDS.search(source_of(root / "book", name))
+            needs = dict.fromkeys(LINK.findall(line.group(1))) if line else ()
+            found.append(Chapter(name, titles[name][0] if name in titles else name, tuple(needs), number))
+    known = {chapter.name for chapter in found}
+    return [Chapter(c.name, c.title, tuple(n for n in c.needs if n in known), c.part) for c in found]
+
+
+def depths(found: list[Chapter]) -> dict[str, int]:
+    """How many steps each chapter lies above those that need nothing."""
+    needs = {chapter.name: chapter.needs for chapter in found}
+
+    def depth(name: str, above: tuple[str, ...] = ()) -> int:
+        if name in above:
+            raise ValueError(f"these chapters need each other: {' → '.join([*above, name])}; mend their 'You need'")
+        return 1 + max((depth(n, (*above, name)) for n in needs[name]), default=-1)
+
+    return {name: depth(name) for name in needs}
+
+
+def direct(found: list[Chapter]) -> list[tuple[str, str]]:
+    """The arrows, (needed, needing), without those that others imply."""
+    needs = {chapter.name: chapter.needs for chapter in found}
+
+    def reached(name: str) -> set[str]:
+        return {name}.union(*(reached(n) for n in needs[name]))
+
+    return [
+        (need, chapter.name)
+        for chapter in found
+        for need in chapter.needs
+        if not any(need in reached(other) for other in chapter.needs if other != need)
+    ]
+
+
+def places(found: list[Chapter]) -> dict[str, tuple[float, int]]:
+    """Where each box stands, (column, row): below what it needs, and near to it."""
+    row_of = depths(found)
+    rows: dict[int, list[Chapter]] = {}
+    for chapter in found:
+        rows.setdefault(row_of[chapter.name], []).append(chapter)
+    widest = max(map(len, rows.values()))
+    at: dict[str, tuple[float, int]] = {}
+    for row, inside in sorted(rows.items()):
+        if row:
+            middle = {c.name: sum(at[n][0] for n in c.needs) / len(c.needs) for c in inside}
+            inside = sorted(inside, key=lambda c: middle[c.name])
+        start = (widest - len(inside)) / 2
+        at |= {chapter.name: (start + i, row) for i, chapter in enumerate(inside)}
+    return at
+
+
+def draw(found: list[Chapter], link=lambda name: f"{name}.html") -> str:
+    """The map as SVG, each box a link."""
+    at = places(found)
+    (wide, high), (across, down) = BOX, GAP
+    step = (wide + across, high + down)
+    corner = {name: (4 + x * step[0], 4 + y * step[1]) for name, (x, y) in at.items()}
+    size = [max(c[i] for c in corner.values()) + BOX[i] + 4 for i in (0, 1)]
+    lines = []
+    for need, name in direct(found):
+        (x, y), (u, v) = corner[need], corner[name]
+        x, y, u = x + wide / 2, y + high, u + wide / 2
+        bend = down * 0.8
+        lines.append(f'<path d="M{x:g} {y:g}C{x:g} {y + bend:g} {u:g} {v - bend:g} {u:g} {v:g}"/>')
+    boxes = []
+    for chapter in found:
+        x, y = corner[chapter.name]
+        words = textwrap.wrap(chapter.title, LETTERS)
+        first = y + high / 2 + 4.5 - 7.5 * (len(words) - 1)
+        text = "".join(
+            f'<tspan x="{x + wide / 2:g}" y="{first + 15 * i:g}">{html.escape(word)} </tspan>'
+            for i, word in enumerate(words)
+        )
+        box = f'<rect x="{x:g}" y="{y:g}" width="{wide}" height="{high}" rx="6"/>'
+        boxes.append(f'<a href="{link(chapter.name)}" class="qgc-part-{chapter.part}">{box}<text>{text}</text></a>')
+    head = (
+        f'<svg viewBox="0 0 {size[0]:g} {size[1]:g}" width="{size[0]:g}" role="group" aria-label="What builds on what">'
+    )
+    return f'{head}<g class="qgc-arrows" aria-hidden="true">{"".join(lines)}</g>{"".join(boxes)}</svg>'
+
+
+def in_words(found: list[Chapter], link=lambda name: f"{name}.html") -> str:
+    """The same as a list."""
+    title = {chapter.name: html.escape(chapter.title) for chapter in found}
+    items = []
+    for chapter in found:
+        needs = ", ".join(f'<a href="{link(n)}">{title[n]}</a>' for n in chapter.needs)
+        own = f'<a href="{link(chapter.name)}">{title[chapter.name]}</a>'
+        items.append(f"<li>{own} builds on {needs}</li>" if needs else f"<li>{own} can be read first</li>")
+    return f"<ul>{''.join(items)}</ul>"
+
+
+class ConceptsDirective(SphinxDirective):
+    """``{qgc-concepts}``: the map, and the same in words."""
+
+    def run(self) -> list[nodes.Node]:
+        found = chapters(Path(self.env.srcdir))
+        for path in ("_toc.yml", "book/index.md"):
+            self.env.note_dependency(path)
+        listed = f"<details><summary>The same as a list</summary>{in_words(found)}</details>"
+        drawn = (
+            f'<div class="qgc-concepts" tabindex="0" role="region" aria-label="Map of the chapters">{draw(found)}</div>'
+        )
+        return [nodes.raw("", drawn + listed, format="html")]
+
+
+def tell_the_way(app: Sphinx, page: str, template: str, context: dict, doctree: nodes.document | None) -> None:
+    """Say at the foot of a page what the next one, and the one before, is about."""
+    index = Path(app.srcdir) / "book" / "index.md"
+    if not hasattr(app, "qgc_abouts"):
+        app.qgc_abouts = abouts(index.read_text(encoding="utf-8")) if index.exists() else {}
+    for way in ("prev", "next"):
+        target = context.get(way)
+        name = target and Path(target["link"]).stem
+        if name in app.qgc_abouts:
+            about = f'<span class="qgc-about">{html.escape(app.qgc_abouts[name][1])}</span>'
+            context[way] = {**target, "title": f"{target['title']}{about}"}
+
+
+def setup(app: Sphinx) -> None:
+    """Register the directive, and the words at the foot of a page."""
+    app.add_directive("qgc-concepts", ConceptsDirective)
+    app.connect("html-page-context", tell_the_way)
