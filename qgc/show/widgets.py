@@ -42,7 +42,8 @@ from .pixels import compose, pale, share_of_maximum, stroke
 from .style import CYCLE, FAINT, INK, MUTED, OUTLINES, Sheet, styled
 
 SIDE = 384  # pixels of the widgets' pictures
-RANDOM, OWN = "random scene", "your own picture"
+RANDOM = "random scene"
+OWN = "your own picture"
 BARS = 60
 EDITED = 300  # pixels of the editor's pictures, three of which stand in a row
 MOST_VIEWS, MOST_EXPLANATIONS = 12, 24  # what is kept for quick return; an explanation holds 1.5 MB
