@@ -270,14 +270,15 @@ def test_binder_installs_what_the_notebooks_need_in_the_ranges_of_the_environmen
     python = binder.pop("python")
     assert re.fullmatch(r"=3\.1[1-9]", python)  # Binder reads the version to start from only in this form
     left_out = set(whole) - set(binder) - {"python"}
-    assert left_out == {"jupyter-book", "papermill", *for_tests()}
+    for_lab = {"ipykernel", "jupyterlab", "jupyterlab-myst"}
+    assert left_out == extra("book") - for_lab | extra("test")  # what builds the book, and what tests it
     assert binder == {name: whole[name] for name in binder}
 
 
-def for_tests() -> set[str]:
-    """Names of the extra `test`."""
+def extra(name: str) -> set[str]:
+    """Names of the packages of an extra."""
     extras = launch.tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    return {re.match(r"[\w-]+", r)[0] for r in extras["optional-dependencies"]["test"]}
+    return {re.match(r"[\w-]+", r)[0] for r in extras["optional-dependencies"][name]}
 
 
 def test_binder_prepares_the_package_by_a_script_that_can_run():

@@ -117,6 +117,9 @@ def lighter_pictures(site: Path, store: Path) -> dict[str, str]:
     return renamed
 
 
+NAMED_TOGGLE = '<summary aria-label="The pages of this part"><span class="toctree-toggle"'
+
+
 def finish(site: Path, store: Path) -> None:
     """Give every page its last touches, and drop the files that no page needs."""
     script = site / "_static" / "scripts" / "fontawesome.js"
@@ -134,6 +137,7 @@ def finish(site: Path, store: Path) -> None:
         markup = ICON.sub(lambda match: icon(match, known), markup)
         markup = re.sub(r'(_images/)([^"/]+\.png)', lambda m: m[1] + renamed.get(m[2], m[2]), markup)
         markup = markup.replace('role="doc-biblioentry"', 'role="listitem"')  # its list has the role of a list
+        markup = markup.replace('<summary><span class="toctree-toggle"', NAMED_TOGGLE)
         page.write_text(lazy(markup, page, sizes), encoding="utf-8")
     for needless in [script, *site.rglob("*.map"), *site.glob("_static/scripts/fontawesome*")]:
         needless.unlink(missing_ok=True)
