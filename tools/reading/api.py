@@ -81,7 +81,8 @@ def constants(module: ModuleType) -> dict[str, str]:
     found = {}
     for statement in ast.parse(source).body:
         targets = getattr(statement, "targets", [getattr(statement, "target", None)])
-        for name in (t.id for t in targets if isinstance(t, ast.Name) and re.fullmatch(r"[A-Z][A-Z0-9_]*", t.id)):
+        each = [name for target in targets for name in getattr(target, "elts", [target])]  # A, B = 1, 2
+        for name in (t.id for t in each if isinstance(t, ast.Name) and re.fullmatch(r"[A-Z][A-Z0-9_]*", t.id)):
             found[name] = comment_on(lines, statement.lineno, statement.end_lineno)
     return found
 
