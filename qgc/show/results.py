@@ -42,7 +42,7 @@ def dots(
     methods = list(dict.fromkeys(m for t in tables.values() for m in t.index))
     lines = [textwrap.fill(m, width) for m in methods]
     rows = sum(1 + 0.75 * line.count("\n") for line in lines)
-    tall = max(0.3, 0.09 * len(tables))  # so that the marks of many panels do not lie on each other
+    tall = 0.3 if len(tables) <= 4 else 0.09 * len(tables)  # so that the marks of many do not lie on each other
     sheet = Sheet(PAGE, tall * rows + 0.9 + 0.34 * (len(tables) > 1))
     ax = sheet.subplots()
     if reference is not None:

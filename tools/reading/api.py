@@ -46,6 +46,7 @@ OTHERS_TYPES = ("py:class", r"(?!qgc\.).*")  # torch, numpy, …: their referenc
 LEFT_OUT = re.compile(r"qgc\.scenes\.things\.|.*\.__main__$")  # drawings, which the gallery shows better; and programs
 CHAPTER = re.compile(r"(`{0,2})book/([a-z-]+)\.(?:ipynb|md)\1")
 CODE = re.compile(r"(?<=<pre>)(.*?)(?=</pre>)", re.DOTALL)
+TOGGLE = '<summary><span class="toctree-toggle"'
 TAG = re.compile(r"<[^>]*>")
 VERBATIM = re.compile(r"(``.*?``|:[a-z:]+:`.*?`)", re.DOTALL)
 
@@ -63,14 +64,13 @@ def modules(room: str) -> tuple[str, ...]:
 
 def members(module: ModuleType) -> list[str]:
     """The functions and classes that a module defines for others to use, in the order of its source."""
-    own = [
-        (inspect.getsourcelines(value)[1], name)
+    return [
+        name
         for name, value in vars(module).items()
         if name[0] != "_"
         and (inspect.isclass(value) or inspect.isfunction(value))
         and value.__module__ == module.__name__
     ]
-    return [name for _, name in sorted(own)]
 
 
 @cache
@@ -81,7 +81,8 @@ def constants(module: ModuleType) -> dict[str, str]:
     found = {}
     for statement in ast.parse(source).body:
         targets = getattr(statement, "targets", [getattr(statement, "target", None)])
-        for name in (t.id for t in targets if isinstance(t, ast.Name) and re.fullmatch(r"[A-Z][A-Z0-9_]*", t.id)):
+        each = [name for target in targets for name in getattr(target, "elts", [target])]  # A, B = 1, 2
+        for name in (t.id for t in each if isinstance(t, ast.Name) and re.fullmatch(r"[A-Z][A-Z0-9_]*", t.id)):
             found[name] = comment_on(lines, statement.lineno, statement.end_lineno)
     return found
 
@@ -124,6 +125,7 @@ def home_of(path: str) -> str | None:
     return f"{homes[0]}.{name}" if homes else None
 
 
+@cache
 def doors(room: str) -> dict[str, str]:
     """What a room offers under a shorter name: that name, and where it is defined."""
     package = importlib.import_module(modules(room)[0])
@@ -306,6 +308,17 @@ def add_uses(app: Sphinx, doctree: nodes.document, docname: str) -> None:
         entry.next_node(addnodes.desc_content).append(line)
 
 
+def name_toggles(app: Sphinx, failure: Exception | None) -> None:
+    """Give a name to what opens the list of rooms in the side bar; the theme gives it a picture alone."""
+    if failure or app.builder.format != "html":
+        return
+    for page in Path(app.outdir).rglob("*.html"):
+        text = page.read_text(encoding="utf-8")
+        named = text.replace(TOGGLE, TOGGLE.replace("<summary>", '<summary aria-label="Pages below this one">'))
+        if named != text:
+            page.write_text(named, encoding="utf-8")
+
+
 def configure(app: Sphinx, config) -> None:
     """The settings that the reference needs."""
     for name, value in SETTINGS.items():
@@ -328,3 +341,4 @@ def setup(app: Sphinx) -> None:
     app.connect("autodoc-skip-member", skip_what_others_wrote)
     app.connect("missing-reference", resolve)
     app.connect("doctree-resolved", add_uses)
+    app.connect("build-finished", name_toggles, priority=400)

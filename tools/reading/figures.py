@@ -157,4 +157,4 @@ def setup(app: Sphinx) -> None:
     app.add_directive("qgc-figures", FiguresDirective)
     app.connect("doctree-read", collect, priority=900)  # the images have got their names by then
     app.connect("doctree-resolved", fill)
-    app.connect("build-finished", write_thumbnails, priority=100)  # before the pictures are made lighter
+    app.connect("build-finished", write_thumbnails, priority=400)  # before the pages get their last touches

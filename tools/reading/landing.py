@@ -84,4 +84,4 @@ def add_facts(app: Sphinx, config) -> None:
 def setup(app: Sphinx) -> None:
     """Connect both."""
     app.connect("config-inited", add_facts, priority=0)
-    app.connect("build-finished", write_pictures, priority=100)
+    app.connect("build-finished", write_pictures, priority=400)  # before the pages get their last touches
