@@ -46,7 +46,6 @@ OTHERS_TYPES = ("py:class", r"(?!qgc\.).*")  # torch, numpy, …: their referenc
 LEFT_OUT = re.compile(r"qgc\.scenes\.things\.|.*\.__main__$")  # drawings, which the gallery shows better; and programs
 CHAPTER = re.compile(r"(`{0,2})book/([a-z-]+)\.(?:ipynb|md)\1")
 CODE = re.compile(r"(?<=<pre>)(.*?)(?=</pre>)", re.DOTALL)
-TOGGLE = '<summary><span class="toctree-toggle"'
 TAG = re.compile(r"<[^>]*>")
 VERBATIM = re.compile(r"(``.*?``|:[a-z:]+:`.*?`)", re.DOTALL)
 
@@ -308,17 +307,6 @@ def add_uses(app: Sphinx, doctree: nodes.document, docname: str) -> None:
         entry.next_node(addnodes.desc_content).append(line)
 
 
-def name_toggles(app: Sphinx, failure: Exception | None) -> None:
-    """Give a name to what opens the list of rooms in the side bar; the theme gives it a picture alone."""
-    if failure or app.builder.format != "html":
-        return
-    for page in Path(app.outdir).rglob("*.html"):
-        text = page.read_text(encoding="utf-8")
-        named = text.replace(TOGGLE, TOGGLE.replace("<summary>", '<summary aria-label="Pages below this one">'))
-        if named != text:
-            page.write_text(named, encoding="utf-8")
-
-
 def configure(app: Sphinx, config) -> None:
     """The settings that the reference needs."""
     for name, value in SETTINGS.items():
@@ -341,4 +329,3 @@ def setup(app: Sphinx) -> None:
     app.connect("autodoc-skip-member", skip_what_others_wrote)
     app.connect("missing-reference", resolve)
     app.connect("doctree-resolved", add_uses)
-    app.connect("build-finished", name_toggles, priority=400)
