@@ -127,12 +127,15 @@ class ExplorerState:
         """The question explained; a QGCError says what is wrong with it."""
         return self._explained()[0]
 
-    def paint(self) -> Painted:
-        """The pictures and words for the present choice; what is wrong is told, not raised."""
-        with _one_thread():
-            return self._paint()
+    def paint(self, first: Callable[[bytes], None] = lambda picture: None) -> Painted:
+        """The pictures and words for the present choice; what is wrong is told, not raised.
 
-    def _paint(self) -> Painted:
+        ``first`` is given the main picture as soon as it is there, before the rest is worked out.
+        """
+        with _one_thread():
+            return self._paint(first)
+
+    def _paint(self, first: Callable[[bytes], None]) -> Painted:
         try:
             found, notes = self._explained()
             n = min(max(int(self.n), 1), found.vqa.combine)
@@ -146,7 +149,9 @@ class ExplorerState:
             key = (self._scene_key, found.question)
             halo, line = self._keep("stroke", key, lambda: stroke(mask, size), MOST_EXPLANATIONS)
             pixels = _stroked(pixels, halo, line)
-        return Painted(_jpeg(pixels), _jpeg(_bars(found, n)), self._words(found, n, share is None, mask), notes)
+        picture = _jpeg(pixels)
+        first(picture)
+        return Painted(picture, _jpeg(_bars(found, n)), self._words(found, n, share is None, mask), notes)
 
     def _words(self, found: Explanation, n: int, empty: bool, mask: np.ndarray | None) -> str:
         own = "" if found.answer == found.predicted else f" The model itself says {found.predicted!r}."
@@ -261,12 +266,17 @@ class Explorer(ipywidgets.VBox):
         finally:
             self._busy = False
         self._repaint(problem)
+        if change["owner"] in (self.n, self.exact_n):  # after the picture, which is what is waited for
+            self._busy = True
+            try:
+                _match(self.n, self.exact_n, self.state.n)
+            finally:
+                self._busy = False
 
     def _take(self, control) -> None:
         state = self.state
         if control in (self.n, self.exact_n):
             state.n = control.value
-            _match(self.n, self.exact_n, state.n)
             return
         state.situation, state.seed, state.distribution = (
             self.situation.value, self.seed.value, self.distribution.value,
@@ -301,8 +311,9 @@ class Explorer(ipywidgets.VBox):
     def _repaint(self, problem: str = "") -> None:
         self._random.layout.display = "flex" if self.state.situation == RANDOM else "none"
         self.upload.layout.display = "flex" if self.state.situation == OWN else "none"
-        painted = self.state.paint()
-        self.picture.show(painted.picture)
+        painted = self.state.paint(self.picture.show)
+        if self.picture.jpeg != painted.picture:
+            self.picture.show(painted.picture)
         self.bars.show(painted.bars or _EMPTY)
         self.status.value = _said(painted.text, problem or painted.problem)
 
