@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -47,6 +50,17 @@ def start(profile: Path, script: bool = True) -> webdriver.Chrome:
     return webdriver.Chrome(options=options, service=Service(driver))
 
 
+@contextmanager
+def opened() -> Iterator[webdriver.Chrome]:
+    """A new Chromium for as long as it is needed, with a profile that goes with it."""
+    with tempfile.TemporaryDirectory() as profile:
+        browser = start(Path(profile))
+        try:
+            yield browser
+        finally:
+            browser.quit()
+
+
 def resize(browser: webdriver.Chrome, width: int, height: int = 900) -> None:
     """Give the page this many CSS pixels, as a phone does below 500."""
     sizes = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500}
@@ -81,6 +95,11 @@ def asked(browser: webdriver.Chrome) -> list[str]:
 def hosts(addresses: list[str]) -> set[str]:
     """The hosts among these addresses."""
     return {urlsplit(address).netloc for address in addresses} - {""}
+
+
+def hosts_asked(browser: webdriver.Chrome) -> set[str]:
+    """Hosts that the pages asked for anything since the last call."""
+    return hosts(asked(browser))
 
 
 def visit(browser: webdriver.Chrome, page: Path, quiet_s: float = 0.4) -> list[str]:

@@ -75,6 +75,14 @@ class Book:
         return self.build / "notebooks" / notebook
 
 
+def has_site(site: Path) -> bool:
+    """Whether a site was built in this folder; if not, says on stderr what makes one."""
+    if (site / "index.html").exists():
+        return True
+    print("There is no site yet: run `make site` or `make book` first.", file=sys.stderr)
+    return False
+
+
 def toc_entries(node: object) -> list[str]:
     """Every `root` and `file` of a table of contents, in order."""
     if isinstance(node, list):

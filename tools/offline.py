@@ -9,7 +9,7 @@ import sys
 import zipfile
 from pathlib import Path
 
-from build_book import ROOT, Book
+from build_book import ROOT, Book, has_site
 
 NAME = "can-you-believe-the-map"
 DATE = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip can hold
@@ -50,8 +50,7 @@ def put(pile: zipfile.ZipFile, name: str, data: bytes) -> None:
 def main() -> int:
     """Pack what was built; say where it is."""
     site = Book(ROOT).site
-    if not (site / "index.html").exists():
-        print("There is no site yet: run `make site` or `make book` first.", file=sys.stderr)
+    if not has_site(site):
         return 1
     archive = ROOT / "_build" / f"{NAME}.zip"
     print(f"{archive}: {pack(site, archive) / 1e6:.1f} MB. Unpack it anywhere and open index.html.")

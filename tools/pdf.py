@@ -18,7 +18,7 @@ from pathlib import Path
 
 import browsing
 import yaml
-from build_book import ROOT, Book, toc_entries
+from build_book import ROOT, Book, has_site, toc_entries
 from pypdf import PdfReader, PdfWriter
 from pypdf.annotations import Link
 from pypdf.generic import ArrayObject, NameObject
@@ -156,24 +156,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--output", type=Path, default=ROOT / "_build" / NAME)
     options = parser.parse_args(arguments)
     site = Book(ROOT).site
+    if not has_site(site):
+        return 1
     config = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
     wanted = [(part, page) for part, page in contents(ROOT) if not options.pages or page in options.pages]
-    if not (site / "index.html").exists():
-        print("There is no site yet: run `make site` or `make book` first.", file=sys.stderr)
-        return 1
-    with tempfile.TemporaryDirectory() as profile:
-        try:
-            browser = browsing.start(Path(profile))
-        except browsing.NoBrowser as none:
-            print(f"The PDF is printed by Chromium. There is {none}.", file=sys.stderr)
-            return 1
-        try:
+    try:
+        with browsing.opened() as browser:
             book = make(browser, site, wanted, config["title"], config["author"])
-        except FileNotFoundError as lacking:
-            print(f"No PDF was made: {lacking}.", file=sys.stderr)
-            return 1
-        finally:
-            browser.quit()
+    except browsing.NoBrowser as none:
+        print(f"The PDF is printed by Chromium. There is {none}.", file=sys.stderr)
+        return 1
+    except FileNotFoundError as lacking:
+        print(f"No PDF was made: {lacking}.", file=sys.stderr)
+        return 1
     book.write(options.output)
     print(f"{options.output}: {len(book.pages)} pages, {options.output.stat().st_size / 1e6:.1f} MB.")
     return 0

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import sys
-import tempfile
 from collections import Counter
 from pathlib import Path
 
 import browsing
-from build_book import ROOT, Book
+from build_book import ROOT, Book, has_site
 
 KINDS = {".html": "page", ".css": "styles", ".js": "scripts", ".woff2": "fonts", ".woff": "fonts"}
 COLUMNS = ["page", "styles", "scripts", "fonts", "pictures"]
@@ -23,21 +22,16 @@ def pages(site: Path) -> list[Path]:
 def main() -> int:
     """Visit all pages, print a table in kilobytes, the heaviest page last."""
     site = Book(ROOT).site
-    if not (site / "index.html").exists():
-        print("There is no site yet: run `make site` or `make book` first.", file=sys.stderr)
+    if not has_site(site):
         return 1
-    with tempfile.TemporaryDirectory() as profile:
-        try:
-            browser = browsing.start(Path(profile))
-        except browsing.NoBrowser as none:
-            print(f"Pages are weighed in Chromium. There is {none}.", file=sys.stderr)
-            return 1
-        try:
+    try:
+        with browsing.opened() as browser:
             browsing.cut_network(browser)
             browsing.resize(browser, 1280)
             weighed = {page: browsing.weights(browsing.visit(browser, page)) for page in pages(site)}
-        finally:
-            browser.quit()
+    except browsing.NoBrowser as none:
+        print(f"Pages are weighed in Chromium. There is {none}.", file=sys.stderr)
+        return 1
     print(f"{'kB before any scrolling':32}" + "".join(f"{c:>10}" for c in [*COLUMNS, "in all"]))
     for page, files in sorted(weighed.items(), key=lambda item: sum(item[1].values())):
         kinds: Counter[str] = Counter()

@@ -103,16 +103,6 @@ def jupyter_lab(folder: Path) -> Iterator[str]:
             server.kill()
 
 
-@contextmanager
-def closing_browser(profile: Path) -> Iterator[webdriver.Chrome]:
-    """A browser for as long as it is needed."""
-    browser = browsing.start(profile)
-    try:
-        yield browser
-    finally:
-        browser.quit()
-
-
 def open_widget(browser: webdriver.Chrome, address: str, seconds: float = 90) -> None:
     """Open the notebook, run its cell, and wait until the widget shows a picture."""
     browser.get(address)
@@ -150,9 +140,8 @@ def timed(browser: webdriver.Chrome, element: WebElement, step: int) -> float:
 @contextmanager
 def live_widget() -> Iterator[webdriver.Chrome]:
     """A browser that shows :func:`qgc.widgets.explorer` in JupyterLab."""
-    with tempfile.TemporaryDirectory() as name, closing_browser(Path(name) / "profile") as browser:
-        folder = Path(name) / "notebooks"
-        folder.mkdir()
+    with tempfile.TemporaryDirectory() as name, browsing.opened() as browser:
+        folder = Path(name)
         browsing.resize(browser, 1400, 1400)
         notebook = new_notebook(cells=[new_code_cell(CELL)], metadata={"kernelspec": KERNEL})
         nbformat.write(notebook, folder / "widgets.ipynb")

@@ -142,7 +142,9 @@ class ExplorerState:
             size = self._colour().size
             share = share_of_maximum(found.map(n), size)
         except QGCError as error:
-            return Painted(_jpeg(self._colour()), b"", "", str(error))
+            picture = _jpeg(self._colour())
+            first(picture)
+            return Painted(picture, b"", "", str(error))
         pixels = compose(self._pale(), share)
         mask = plots.asked_mask(self.scene, found.question) if self.scene else None
         if mask is not None:
@@ -312,8 +314,6 @@ class Explorer(ipywidgets.VBox):
         self._random.layout.display = "flex" if self.state.situation == RANDOM else "none"
         self.upload.layout.display = "flex" if self.state.situation == OWN else "none"
         painted = self.state.paint(self.picture.show)
-        if self.picture.jpeg != painted.picture:
-            self.picture.show(painted.picture)
         self.bars.show(painted.bars or _EMPTY)
         self.status.value = _said(painted.text, problem or painted.problem)
 

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from chromium import complaints, resize
+from browsing import complaints, resize
 from selenium.webdriver import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
