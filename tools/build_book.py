@@ -18,8 +18,10 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import execution_page
@@ -75,6 +77,12 @@ class Book:
         return self.build / "notebooks" / notebook
 
 
+def cores() -> int:
+    """How many cores this process may use, at most four: every notebook holds a model in memory."""
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(usable, 4)
+
+
 def has_site(site: Path) -> bool:
     """Whether a site was built in this folder; if not, says on stderr what makes one."""
     if (site / "index.html").exists():
@@ -124,13 +132,13 @@ def beside(run: Path, suffix: str) -> Path:
     return run.with_name(run.stem + suffix)
 
 
-def earlier_seconds(run: Path, key: str) -> float | None:
-    """How long the run that lies there took, or None where there is none that was made with this key."""
+def earlier_seconds(run: Path, key: str | None = None) -> float | None:
+    """How long the run that lies there took, or None where there is none (that was made with this key)."""
     record = beside(run, ".key.json")
     if not (run.exists() and record.exists()):
         return None
     saved = json.loads(record.read_text(encoding="utf-8"))
-    return saved["seconds"] if saved["key"] == key else None
+    return saved["seconds"] if key in (None, saved["key"]) else None
 
 
 def execute(source: Path, run: Path, device: str) -> None:
@@ -207,39 +215,88 @@ def remedy_for(name: str, message: str) -> str:
     )
 
 
-def run_all(book: Book, device: str, force: bool, say: Callable[[str], None] = tqdm.write) -> list[Path]:
-    """Run every notebook that changed, with a progress bar; write `build/timings.json`; return those that failed."""
+def run_one(book: Book, notebook: Path, device: str, key: str) -> float:
+    """Run a notebook, note beside its run what it was made from, and return the seconds that it took."""
+    run, start = book.run_of(notebook), time.perf_counter()
+    execute(book.root / notebook, run, device)
+    seconds = round(time.perf_counter() - start, 1)
+    beside(run, ".key.json").write_text(json.dumps({"key": key, "seconds": seconds}) + "\n", encoding="utf-8")
+    return seconds
+
+
+def finished(jobs: dict[Path, tuple], workers: int) -> Iterator[tuple[Path, float | NotebookFailed]]:
+    """Call :func:`run_one` for every notebook, several side by side, and give what came of each as it ends.
+
+    Side by side each has one thread. In processes of their own, so that Ctrl-C reaches every kernel.
+    """
+
+    def outcome(run: Callable[[], float]) -> float | NotebookFailed:
+        try:
+            return run()
+        except NotebookFailed as failure:
+            return failure
+
+    if workers == 1 or len(jobs) < 2:
+        for notebook, arguments in jobs.items():
+            yield notebook, outcome(lambda arguments=arguments: run_one(*arguments))
+        return
+    with ProcessPoolExecutor(workers, initializer=os.environ.update, initargs=(ONE_THREAD,)) as pool:
+        running = {pool.submit(run_one, *arguments): notebook for notebook, arguments in jobs.items()}
+        try:
+            for job in as_completed(running):
+                yield running[job], outcome(job.result)
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def run_all(
+    book: Book, device: str, force: bool, say: Callable[[str], None] = tqdm.write, workers: int = 1
+) -> list[Path]:
+    """Run every notebook that changed, with a progress bar; write `build/timings.json`; return those that failed.
+
+    ``workers`` notebooks run side by side, the longest first; but those that measure how long something takes
+    (`alone` in their metadata) run after the others, one by one.
+    """
     surroundings = digest_of_surroundings(book.root)
     timings: dict[str, dict[str, object]] = {}
     failed: list[Path] = []
     notebooks = book.notebooks()
     began = time.perf_counter()
-    for notebook in tqdm(notebooks, desc="notebooks", unit="notebook"):
-        run, name = book.run_of(notebook), notebook.as_posix()
-        key = key_of(nbformat.read(book.root / notebook, as_version=4), device, surroundings)
-        seconds = None if force else earlier_seconds(run, key)
-        fresh = seconds is None
-        if fresh:
-            start = time.perf_counter()
-            try:
-                execute(book.root / notebook, run, device)
-            except NotebookFailed as failure:
-                say(f"FAILED {name}\n{failure}")
-                failed.append(notebook)
-                continue
-            seconds = round(time.perf_counter() - start, 1)
-            record = {"key": key, "seconds": seconds}
-            beside(run, ".key.json").write_text(json.dumps(record) + "\n", encoding="utf-8")
+    bar = tqdm(total=len(notebooks), desc="notebooks", unit="notebook")
+
+    def told(notebook: Path, seconds: float, fresh: bool) -> None:
+        name = notebook.as_posix()
         say(f"{seconds:7.1f} s  {name}" + ("" if fresh else "  (unchanged: the earlier run is used)"))
         if device == "cpu" and seconds > SLOW_S:
             say(f"warning: {name} takes {seconds:.0f} s on this CPU, more than {SLOW_S} s")
         timings[name] = {"seconds": seconds, "executed": fresh}
+        bar.update()
+
+    shared, alone = {}, {}
+    for notebook in notebooks:
+        nb = nbformat.read(book.root / notebook, as_version=4)
+        key = key_of(nb, device, surroundings)
+        if not force and (seconds := earlier_seconds(book.run_of(notebook), key)) is not None:
+            told(notebook, seconds, fresh=False)
+        else:
+            (alone if nb.metadata.get("alone") else shared)[notebook] = (book, notebook, device, key)
+    took = {n: earlier_seconds(book.run_of(n)) or 0.0 for n in shared}
+    longest_first = {n: shared[n] for n in sorted(shared, key=lambda n: -took[n])}
+    for notebook, found in chain(finished(longest_first, workers), finished(alone, 1)):
+        if isinstance(found, NotebookFailed):
+            say(f"FAILED {notebook.as_posix()}\n{found}")
+            failed.append(notebook)
+            bar.update()
+        else:
+            told(notebook, found, fresh=True)
+    bar.close()
     total = round(time.perf_counter() - began, 1)
     say(f"{total:7.1f} s  in all, {len(timings)} of {len(notebooks)} notebooks good")
-    summary = {"device": device, "total_seconds": total, "notebooks": timings}
+    in_order = {n.as_posix(): timings[n.as_posix()] for n in notebooks if n.as_posix() in timings}
+    summary = {"device": device, "workers": workers, "total_seconds": total, "notebooks": in_order}
     book.build.mkdir(exist_ok=True)
     (book.build / "timings.json").write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
-    return failed
+    return [n for n in notebooks if n in failed]
 
 
 def clean(nb: NotebookNode, keep_injected: bool = False) -> NotebookNode:
@@ -392,6 +449,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--device", default="cpu", help="passed to notebooks that have a `parameters` cell")
     parser.add_argument("--force", action="store_true", help="run unchanged notebooks too")
+    parser.add_argument("--workers", type=int, default=cores(), help="notebooks that run side by side (default: cores)")
     instead = parser.add_mutually_exclusive_group()
     instead.add_argument("--write-back", action="store_true", help="write clean outputs to book/, build no site")
     instead.add_argument("--as-committed", action="store_true", help="run nothing, show the outputs in book/")
@@ -402,7 +460,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         launch.find(book.root)  # an address that is none shall be heard of before the notebooks run
         if options.as_committed:
             return build_site(book, options.device, as_committed=True)
-        if run_all(book, options.device, options.force):
+        if run_all(book, options.device, options.force, workers=options.workers):
             print("Nothing was built, since notebooks failed: see above.")
             return 1
         return bool(write_back(book)) if options.write_back else build_site(book, options.device)
