@@ -4,7 +4,7 @@ Each notebook of `_toc.yml` is run by papermill into `build/notebooks/`, unless 
 the same notebook, package, lock and device. A run takes its final name only when it has succeeded; a failed one stays
 beside the earlier good one as `NAME.failed.ipynb`. Then Jupyter Book turns the runs and pages into `_build/html/`.
 With `--write-back` the clean outputs go to `book/` in place of building the site; with `--as-committed` no notebook is
-run, and the site shows the outputs that stand in `book/`.
+run, and the site shows the outputs that stand in `book/`. `--only book/gate.ipynb` runs just this one.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -215,38 +215,64 @@ def remedy_for(name: str, message: str) -> str:
     )
 
 
-def run_one(book: Book, notebook: Path, device: str, key: str) -> float:
+def key_now(book: Book, notebook: Path, device: str) -> str:
+    """What a run of this notebook would be made from now."""
+    return key_of(nbformat.read(book.root / notebook, as_version=4), device, digest_of_surroundings(book.root))
+
+
+def run_one(book: Book, notebook: Path, device: str) -> float:
     """Run a notebook, note beside its run what it was made from, and return the seconds that it took."""
-    run, start = book.run_of(notebook), time.perf_counter()
+    run, key, start = book.run_of(notebook), key_now(book, notebook, device), time.perf_counter()
     execute(book.root / notebook, run, device)
     seconds = round(time.perf_counter() - start, 1)
     beside(run, ".key.json").write_text(json.dumps({"key": key, "seconds": seconds}) + "\n", encoding="utf-8")
     return seconds
 
 
-def finished(jobs: dict[Path, tuple], workers: int) -> Iterator[tuple[Path, float | NotebookFailed]]:
-    """Call :func:`run_one` for every notebook, several side by side, and give what came of each as it ends.
+class Elsewhere:
+    """:func:`run_one` in processes of their own, which are stopped with this one.
 
-    Side by side each has one thread. In processes of their own, so that Ctrl-C reaches every kernel.
+    In this process papermill would take Ctrl-C for the death of a kernel, and go on with the next notebook.
     """
 
-    def outcome(run: Callable[[], float]) -> float | NotebookFailed:
-        try:
-            return run()
-        except NotebookFailed as failure:
-            return failure
+    def __init__(self, threads: dict[str, str]):
+        self.environment = os.environ | threads
+        self.running: set[subprocess.Popen] = set()
 
-    if workers == 1 or len(jobs) < 2:
-        for notebook, arguments in jobs.items():
-            yield notebook, outcome(lambda arguments=arguments: run_one(*arguments))
-        return
-    with ProcessPoolExecutor(workers, initializer=os.environ.update, initargs=(ONE_THREAD,)) as pool:
-        running = {pool.submit(run_one, *arguments): notebook for notebook, arguments in jobs.items()}
+    def __call__(self, book: Book, notebook: Path, device: str) -> float:
+        what = ["--root", str(book.root), "--only", notebook.as_posix(), "--device", device]
+        with subprocess.Popen(
+            [sys.executable, __file__, *what], env=self.environment, stdout=subprocess.PIPE, text=True
+        ) as process:
+            self.running.add(process)
+            said = process.communicate()[0]
+            self.running.discard(process)
+        if process.returncode:
+            raise NotebookFailed(said.rstrip() or f"  its process ended with status {process.returncode}")
+        return earlier_seconds(book.run_of(notebook)) or 0.0
+
+    def stop(self) -> None:
+        """Ask what still runs to end, its kernels too."""
+        for process in tuple(self.running):
+            process.terminate()
+
+
+def finished(
+    book: Book, notebooks: list[Path], device: str, workers: int
+) -> Iterator[tuple[Path, float | NotebookFailed]]:
+    """Run notebooks, ``workers`` side by side on one thread each, and give what came of each as it ends."""
+    run = Elsewhere(ONE_THREAD if workers > 1 else {})
+    with ThreadPoolExecutor(workers) as pool:
+        jobs = {pool.submit(run, book, notebook, device): notebook for notebook in notebooks}
         try:
-            for job in as_completed(running):
-                yield running[job], outcome(job.result)
+            for job in as_completed(jobs):
+                failure = job.exception()
+                if failure and not isinstance(failure, NotebookFailed):
+                    raise failure
+                yield jobs[job], failure or job.result()
         finally:
-            pool.shutdown(cancel_futures=True)
+            pool.shutdown(wait=False, cancel_futures=True)
+            run.stop()
 
 
 def run_all(
@@ -257,7 +283,6 @@ def run_all(
     ``workers`` notebooks run side by side, the longest first; but those that measure how long something takes
     (`alone` in their metadata) run after the others, one by one.
     """
-    surroundings = digest_of_surroundings(book.root)
     timings: dict[str, dict[str, object]] = {}
     failed: list[Path] = []
     notebooks = book.notebooks()
@@ -272,17 +297,17 @@ def run_all(
         timings[name] = {"seconds": seconds, "executed": fresh}
         bar.update()
 
-    shared, alone = {}, {}
+    shared, alone = [], []
     for notebook in notebooks:
-        nb = nbformat.read(book.root / notebook, as_version=4)
-        key = key_of(nb, device, surroundings)
-        if not force and (seconds := earlier_seconds(book.run_of(notebook), key)) is not None:
+        seconds = None if force else earlier_seconds(book.run_of(notebook), key_now(book, notebook, device))
+        if seconds is not None:
             told(notebook, seconds, fresh=False)
         else:
-            (alone if nb.metadata.get("alone") else shared)[notebook] = (book, notebook, device, key)
-    took = {n: earlier_seconds(book.run_of(n)) or 0.0 for n in shared}
-    longest_first = {n: shared[n] for n in sorted(shared, key=lambda n: -took[n])}
-    for notebook, found in chain(finished(longest_first, workers), finished(alone, 1)):
+            measures = nbformat.read(book.root / notebook, as_version=4).metadata.get("alone")
+            (alone if measures else shared).append(notebook)
+    shared.sort(key=lambda notebook: -(earlier_seconds(book.run_of(notebook)) or 0.0))
+    runs = chain(finished(book, shared, device, workers), finished(book, alone, device, 1))
+    for notebook, found in runs:
         if isinstance(found, NotebookFailed):
             say(f"FAILED {notebook.as_posix()}\n{found}")
             failed.append(notebook)
@@ -444,19 +469,33 @@ def add_interactive_parts(book: Book, site: Path) -> bool:
     return True
 
 
+def only(book: Book, notebook: Path, device: str) -> int:
+    """Run one notebook, whatever has changed, and say on stdout what is wrong with it; return the exit status."""
+    try:
+        run_one(book, notebook, device)
+    except NotebookFailed as failure:
+        print(failure)
+        return 1
+    return 0
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run and build as the command line says; return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--device", default="cpu", help="passed to notebooks that have a `parameters` cell")
     parser.add_argument("--force", action="store_true", help="run unchanged notebooks too")
+    parser.add_argument("--root", type=Path, default=ROOT, help="where the book lies")
     parser.add_argument("--workers", type=int, default=cores(), help="notebooks that run side by side (default: cores)")
     instead = parser.add_mutually_exclusive_group()
     instead.add_argument("--write-back", action="store_true", help="write clean outputs to book/, build no site")
+    instead.add_argument("--only", type=Path, metavar="NOTEBOOK", help="run this one, build no site")
     instead.add_argument("--as-committed", action="store_true", help="run nothing, show the outputs in book/")
     options = parser.parse_args(arguments)
     os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"  # this environment's kernel, not one of the same name elsewhere
-    book = Book(ROOT)
+    book = Book(options.root)
     try:
+        if options.only:
+            return only(book, options.only, options.device)
         launch.find(book.root)  # an address that is none shall be heard of before the notebooks run
         if options.as_committed:
             return build_site(book, options.device, as_committed=True)
