@@ -58,8 +58,8 @@ def without_one(word: str) -> list[str]:
     return [word[:i] + word[i + 1 :] for i, letter in enumerate(word) if letter == "'"]
 
 
-# What lacks one apostrophe gets it back. The official table has no "lets", "im", "ive" or "shes", and somebody'd the wrong
-# way round.
+# What lacks one apostrophe gets it back. The official table has no "lets", "im", "ive" or "shes", and somebody'd stands
+# in it the wrong way round.
 CONTRACTIONS = {short: word for word in APOSTROPHES for short in without_one(word)} | {"somebody'd": "somebodyd"}
 
 
