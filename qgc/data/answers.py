@@ -34,8 +34,8 @@ def as_set(answer: str) -> str:
 
 # -- VQA ------------------------------------------------------------------------------------------
 # As the official evaluation has it since its last change (github.com/GT-Vision-Lab/VQA, March 2021), oddities included:
-# only what errs where it errs can be compared with published numbers. Before, it normalised the answer to be scored even
-# where people agree, and people's own only in part.
+# only what errs where it errs can be compared with published numbers. Before, it normalised the answer to be scored
+# even where people agree, and people's own only in part.
 
 PUNCTUATION = ';/[]"{}()=+\\_-><@`,?!'
 DIGITS_WITH_COMMA = re.compile(r"\d,\d")

@@ -20,7 +20,7 @@ def original(question: str) -> list[str]:
     """Tokens as the Deeper LSTM's preprocessing makes them: "What is the man's color?" → what is the man 's color ?
 
     ``prepro.py`` of GT-Vision-Lab/VQA_LSTM_CNN lower-cases a question and cuts it with NLTK's ``word_tokenize`` by
-    default, and so does Grad-CAM's own demonstration before it looks words up in the vocabulary of the published weights
+    default, and so does Grad-CAM's own demonstration before it looks words up in the published vocabulary
     (``misc/prepro_ques.py`` of ramprs/grad-cam). Its Treebank rules need no downloaded model; what is left out here,
     cutting into sentences first, matters only for a full stop within a question.
     """
