@@ -1,23 +1,17 @@
-"""Words: the tokenizer, and a vocabulary that says which words it does not know."""
+"""Words: a vocabulary that says which words it does not know."""
 
 from __future__ import annotations
 
 import difflib
-import re
 import warnings
 from collections.abc import Iterable, Sequence
 
 import torch
 
+from ..data.tokens import tokenize
 from ..errors import AnswerError, QuestionError
 
 PAD, UNK = 0, 1
-WORD = re.compile(r"[a-z0-9]+(?:'[a-z]+)?")
-
-
-def tokenize(question: str) -> list[str]:
-    """Lower-case words of a question: "What is the man's color?" → what is the man's color."""
-    return WORD.findall(question.lower().replace("’", "'"))
 
 
 class Vocabulary:
