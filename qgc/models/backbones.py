@@ -211,6 +211,11 @@ def named(name: str, side: int | None = None) -> BackboneConfig:
     return config if side is None else replace(config, side=side)
 
 
+def is_published(config: BackboneConfig) -> bool:
+    """Whether this is a CNN of photographs that :func:`named` knows, with any side, and not one that we trained."""
+    return isinstance(config, TorchvisionConfig) or replace(config, side=VGG19.side) in VGGS.values()
+
+
 def config_from_dict(data: Mapping) -> BackboneConfig:
     """The inverse of ``dataclasses.asdict`` after a round trip through JSON (lists become tuples)."""
     sizes = {k: tuple(v) if isinstance(v, list | tuple) else v for k, v in data.items()}

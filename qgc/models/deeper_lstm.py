@@ -31,7 +31,10 @@ class ImageState(NamedTuple):
 
 @dataclass(frozen=True)
 class DeeperLSTMConfig:
-    """Sizes of a Deeper LSTM + normalized CNN; the defaults are the scene-sized version."""
+    """Sizes of a Deeper LSTM + normalized CNN; the defaults are the scene-sized version.
+
+    ``tokens`` is how questions are cut into ``words`` (:class:`qgc.models.text.Vocabulary`).
+    """
 
     words: tuple[str, ...]
     answers: tuple[str, ...]
@@ -40,6 +43,7 @@ class DeeperLSTMConfig:
     combine: int = 1024
     longest: int = 26
     dropout: float = 0.5
+    tokens: str = "plain"
     cnn: BackboneConfig = field(default=SCENES)
 
     def as_dict(self) -> dict:
@@ -73,7 +77,7 @@ class DeeperLSTM(VQA):
     def __init__(self, config: DeeperLSTMConfig):
         super().__init__()
         self.config = config
-        self.vocabulary = Vocabulary(config.words, config.longest)
+        self.vocabulary = Vocabulary(config.words, config.longest, config.tokens)
         self.answers = list(config.answers)
         self.combine = config.combine
         self.cnn = backbones.build(config.cnn)

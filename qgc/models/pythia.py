@@ -32,7 +32,8 @@ class PythiaConfig:
     """Sizes of a Pythia; the defaults are the scene-sized version.
 
     ``boxes`` is the width of a detector's feature of one box, 0 for a model that reads the grid alone. ``scale``
-    divides the maps F where they become regions: the maps of the scenes' CNN are small numbers.
+    divides the maps F where they become regions: the maps of the scenes' CNN are small numbers. ``tokens`` is how
+    questions are cut into ``words`` (:class:`qgc.models.text.Vocabulary`).
     """
 
     words: tuple[str, ...]
@@ -49,6 +50,7 @@ class PythiaConfig:
     boxes: int = 0
     scale: float = 1.0
     dropout: float = 0.1
+    tokens: str = "plain"
     cnn: BackboneConfig = field(default=SCENES)
 
     def as_dict(self) -> dict:
@@ -229,7 +231,7 @@ class Pythia(VQA):
     def __init__(self, config: PythiaConfig):
         super().__init__()
         self.config = config
-        self.vocabulary = OneBlank(config.words, config.longest)
+        self.vocabulary = OneBlank(config.words, config.longest, config.tokens)
         self.answers = list(config.answers)
         self.combine = config.combine
         self.cnn = backbones.build(config.cnn)
