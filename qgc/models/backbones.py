@@ -104,6 +104,7 @@ class VGGLike(nn.Module):
         self.features = nn.Sequential(*layers)
         self.maps = before
         self.pool = nn.MaxPool2d(2)
+        self.seven = nn.AdaptiveAvgPool2d(7)
         self.fc6 = nn.Linear(before if config.tied else before * 49, config.fc)
         self.fc7 = nn.Linear(config.fc, config.fc)
         self.width = config.fc
@@ -111,7 +112,7 @@ class VGGLike(nn.Module):
         self._pooled: tuple | None = None
 
     def forward(self, x: Tensor) -> Tensor:
-        """Maps F (B, K, 14, 14) of the last convolution, after its ReLU; ``x`` is (B, 3, 224, 224)."""
+        """Maps F of the last convolution, after its ReLU: of pictures (B, 3, 224, 224) they are (B, K, 14, 14)."""
         return self.features(x)
 
     def feature(self, F: Tensor) -> Tensor:
@@ -119,8 +120,11 @@ class VGGLike(nn.Module):
         return self.from_pooled(self.pooled(F))
 
     def pooled(self, F: Tensor) -> Tensor:
-        """What fc6 reads: max-pooled and flattened maps (B, K·49), or their sum (B, K) where fc6 is tied."""
-        halved = self.pool(F).flatten(2)
+        """What fc6 reads: max-pooled and flattened maps (B, K·49), or their sum (B, K) where fc6 is tied.
+
+        Of pictures that are not 224 px wide, the pooled maps are averaged down (or up) to 7×7, as torchvision does.
+        """
+        halved = self.seven(self.pool(F)).flatten(2)
         return halved.sum(2) if self.config.tied else halved.flatten(1)
 
     def from_pooled(self, pooled: Tensor) -> Tensor:
@@ -151,7 +155,8 @@ class VGGLike(nn.Module):
         """fc6 summed over its 49 positions (fc, K), computed once for the weights at hand.
 
         Max-pooling hands the gradient of each of its 49 outputs to exactly one of four inputs, so the
-        gradient of fc6 summed over all 196 cells of F is its weight summed over the 49 positions.
+        gradient of fc6 summed over all 196 cells of F is its weight summed over the 49 positions. (Averaging to 7×7
+        cells, where another number of cells makes it necessary, shares a gradient out but keeps its sum as well.)
         """
         weight = self.fc6.weight
         if self.config.tied:  # sum pooling hands the same gradient to all 49 outputs of the max-pooling

@@ -70,6 +70,10 @@ class VQA(nn.Module):
         """RGB bytes (B, 3, H, W) as the CNN wants them."""
         return backbones.normalise(pixels, self.cnn.config, self.dtype)
 
+    def colours(self, x: Tensor) -> Tensor:
+        """What the CNN is handed, or its gradient (…, 3, H, W), with its channels in the order red, green, blue."""
+        return x.flip(-3) if self.cnn.config.bgr else x
+
     def encode(self, question: str) -> Tensor:
         """The question embedding q (1, Q); unknown words are warned about by name."""
         tokens = self.vocabulary.encode(question)[None].to(self.device)
