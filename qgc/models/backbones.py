@@ -209,6 +209,11 @@ def named(name: str, side: int | None = None) -> BackboneConfig:
         config = VGGS[name]
     elif name in known():
         config = torchvision_config(name)
+    elif name in classifiers(transformers=True):
+        raise WeightsError(
+            f"{name!r} is a transformer and has no convolution maps for Grad-CAM; choose a CNN, such as "
+            "'squeezenet1_1' (small), 'resnet152' or 'vgg19'"
+        )
     else:
         near = difflib.get_close_matches(str(name).lower(), known(), 3, cutoff=0.5)
         offer = f"did you mean {' or '.join(map(repr, near))}?" if near else f"there are {', '.join(known())}"
@@ -235,10 +240,12 @@ def build(config: BackboneConfig) -> VGGLike | TorchvisionCNN:
     Raises
     ------
     WeightsError
-        If torchvision's network has no last convolution maps that everything later goes through.
+        If torchvision has no such CNN, or it has no last convolution maps that everything later goes through.
     """
-    kinds = {CNNConfig: VGGLike, TorchvisionConfig: TorchvisionCNN}
-    return kinds[type(config)](config)
+    if isinstance(config, CNNConfig):
+        return VGGLike(config)
+    named(config.name)
+    return TorchvisionCNN(config)
 
 
 def load_weights(backbone: nn.Module, file) -> None:

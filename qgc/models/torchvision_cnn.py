@@ -48,10 +48,10 @@ class TorchvisionConfig:
 
 
 @cache
-def classifiers() -> tuple[str, ...]:
-    """torchvision's classification networks that are no transformers."""
+def classifiers(transformers: bool = False) -> tuple[str, ...]:
+    """torchvision's classification networks by name: the CNNs, or the transformers."""
     builders = {n: torchvision.models.get_model_builder(n) for n in torchvision.models.list_models(torchvision.models)}
-    return tuple(n for n, builder in builders.items() if builder.__module__.split(".")[-1] not in TRANSFORMERS)
+    return tuple(n for n, b in builders.items() if (b.__module__.split(".")[-1] in TRANSFORMERS) == transformers)
 
 
 def torchvision_config(name: str) -> TorchvisionConfig:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pickle
-import zipfile
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
+from typing import BinaryIO
 
 import safetensors.torch
 import torch
@@ -30,26 +31,21 @@ def read(file: str | Path) -> dict[str, Tensor]:
     path = Path(file)
     try:
         with path.open("rb") as opened:
-            start = opened.read(9)
-        if not start:
-            raise WeightsError(f"the weights file {path} is empty; {AGAIN}")
-        if start[8:] == b"{":
-            state = safetensors.torch.load_file(path)
-        else:
-            state = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+            safe = opened.read(9)[8:] == b"{"
+            opened.seek(0)
+            state = safetensors.torch.load_file(path) if safe else _unpickled(opened)
     except pickle.UnpicklingError as error:
-        if "weights_only" not in str(error):
-            raise WeightsError(f"the weights file {path} is damaged ({_first(error)}); {AGAIN}") from None
-        raise WeightsError(
-            f"the weights file {path} holds more than tensors and could run code, so it was not opened; "
-            "give a file of a state dict, best as safetensors"
-        ) from None
-    except WeightsError:
-        raise
+        if "allowed global" in str(error):
+            raise WeightsError(
+                f"the weights file {path} holds more than tensors and could run code, so it was not opened; "
+                "give a file of a state dict, best as safetensors"
+            ) from None
+        raise WeightsError(f"the weights file {path} is damaged or no weights file; {AGAIN}") from None
     except FileNotFoundError:
         raise WeightsError(f"there is no weights file {path}; give the path of one") from None
     except Exception as error:  # whatever the reader raises, the file is of no use
-        raise WeightsError(f"the weights file {path} cannot be read ({_first(error)}); {AGAIN}") from None
+        reason = f"{type(error).__name__}: {error}".splitlines()[0][:200]
+        raise WeightsError(f"the weights file {path} cannot be read ({reason}); {AGAIN}") from None
     if isinstance(state, Mapping) and isinstance(state.get("state_dict"), Mapping):
         state = state["state_dict"]
     if not isinstance(state, Mapping) or not state or not all(isinstance(v, Tensor) for v in state.values()):
@@ -59,8 +55,10 @@ def read(file: str | Path) -> dict[str, Tensor]:
     return dict(state)
 
 
-def _first(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}".splitlines()[0][:200]
+def _unpickled(file: BinaryIO):
+    with warnings.catch_warnings():  # of pickle protocols that torch does not write
+        warnings.simplefilter("ignore")
+        return torch.load(file, map_location="cpu", weights_only=True)
 
 
 def copy_into(backbone: nn.Module, file: str | Path) -> None:
@@ -69,9 +67,7 @@ def copy_into(backbone: nn.Module, file: str | Path) -> None:
     fault = _fault(state, own, backbone)
     if fault:
         kind = getattr(backbone.config, "name", "VGG-like network")
-        raise WeightsError(
-            f"{file} does not hold the weights of this {kind}: {fault}; give the file of the same network"
-        )
+        raise WeightsError(f"{file} is no weights file of this {kind}: {fault}; give that of the same network")
     backbone.load_state_dict({k: v for k, v in state.items() if k in own}, strict=False)
 
 
