@@ -17,7 +17,6 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -26,6 +25,7 @@ from torch import Tensor, nn
 
 from ..errors import WeightsError
 from ..images import open_image
+from .dense import DenseHead, SummedOverCells, dense_head, dense_slopes
 from .torchvision_cnn import TorchvisionCNN, TorchvisionConfig, classifiers, torchvision_config
 from .weights_file import copy_into
 
@@ -71,14 +71,6 @@ VGGS = {
 BackboneConfig = CNNConfig | TorchvisionConfig
 
 
-class VGGHead(NamedTuple):
-    """What the head makes of one picture's maps: fc6 and fc7 before their ReLU (fc,), and the feature f (1, fc)."""
-
-    a6: Tensor
-    a7: Tensor
-    f: Tensor
-
-
 class VGGLike(nn.Module):
     """Convolutions → F (K×14×14, after ReLU) → max-pool → fc6 → ReLU → fc7 → ReLU → f.
 
@@ -109,7 +101,7 @@ class VGGLike(nn.Module):
         self.fc7 = nn.Linear(config.fc, config.fc)
         self.width = config.fc
         self.drop = nn.Dropout(0.5)
-        self._pooled: tuple | None = None
+        self._summed = SummedOverCells()
 
     def forward(self, x: Tensor) -> Tensor:
         """Maps F of the last convolution, after its ReLU: of pictures (B, 3, 224, 224) they are (B, K, 14, 14)."""
@@ -132,39 +124,20 @@ class VGGLike(nn.Module):
         return self.fc7(self.drop(self.fc6(pooled).relu())).relu()
 
     # -- for the engine ---------------------------------------------------------------------------
-    @torch.no_grad()
-    def head(self, F: Tensor) -> VGGHead:
+    def head(self, F: Tensor) -> DenseHead:
         """One pass through fc6 and fc7 with the maps (1, K, h, w) of one picture."""
-        a6 = self.fc6(self.pooled(F))
-        a7 = self.fc7(a6.relu())
-        return VGGHead(a6[0], a7[0], a7.relu())
+        return dense_head(self.pooled(F), self.fc6, self.fc7)
 
-    @torch.no_grad()
-    def slopes(self, F: Tensor, head: VGGHead) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Σ_ij ∂f/∂F_ij (fc, K): its rows that are not zero, and what these are the product of.
-
-        The chain rule through the head, layer by layer and through the active units alone; the sum over cells is taken
-        inside fc6 (:meth:`pooled_fc6`), so no gradient ever has a spatial extent.
-        """
-        on6, on7 = (head.a6 > 0).nonzero()[:, 0], (head.a7 > 0).nonzero()[:, 0]
-        middle = self.fc7.weight.index_select(0, on7).index_select(1, on6)
-        return on7, (middle, self.pooled_fc6().index_select(0, on6))
+    def slopes(self, F: Tensor, head: DenseHead) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Σ_ij ∂f/∂F_ij (fc, K): its rows that are not zero, and the factors that these are the product of."""
+        return dense_slopes(head, self.fc7, self.pooled_fc6())
 
     @torch.no_grad()
     def pooled_fc6(self) -> Tensor:
-        """fc6 summed over its 49 positions (fc, K), computed once for the weights at hand.
-
-        Max-pooling hands the gradient of each of its 49 outputs to exactly one of four inputs, so the
-        gradient of fc6 summed over all 196 cells of F is its weight summed over the 49 positions. (Averaging to 7×7
-        cells, where another number of cells makes it necessary, shares a gradient out but keeps its sum as well.)
-        """
-        weight = self.fc6.weight
+        """fc6 summed over its 49 positions (fc, K), computed once for the weights at hand: the slope of the pooling."""
         if self.config.tied:  # sum pooling hands the same gradient to all 49 outputs of the max-pooling
-            return 49 * weight
-        key = (weight.data_ptr(), weight._version, weight.dtype)
-        if self._pooled is None or self._pooled[0] != key:
-            self._pooled = key, weight.view(self.config.fc, self.maps, 49).sum(2)
-        return self._pooled[1]
+            return 49 * self.fc6.weight
+        return self._summed(self.fc6.weight, self.maps)
 
     # -- weights ----------------------------------------------------------------------------------
     TORCHVISION = {"classifier.0.": "fc6.", "classifier.3.": "fc7."}

@@ -23,6 +23,7 @@ from torch import Tensor, fx, nn
 from torch.nn.modules.dropout import _DropoutNd
 
 from ..errors import WeightsError
+from .dense import DenseHead, SummedOverCells, dense_head, dense_slopes
 from .jacobian import jacobian
 
 Kinds = tuple[type | str, ...]
@@ -33,6 +34,7 @@ INCEPTIONS = ("googlenet", "inception_v3")
 HELPERS = ("AuxLogits.", "aux1.", "aux2.")  # the Inceptions' helper classifiers, for training alone
 MEAN: Kinds = (nn.AdaptiveAvgPool2d, "adaptive_avg_pool2d", "mean")
 SAME: Kinds = (_DropoutNd, nn.Identity, nn.Flatten, "dropout", "flatten")
+DENSE = (nn.Linear, nn.ReLU, nn.Linear, nn.ReLU)
 PASSED_OVER: Kinds = (*MEAN, *SAME, nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveMaxPool2d, "max_pool2d", "avg_pool2d")
 
 
@@ -66,21 +68,22 @@ def torchvision_config(name: str) -> TorchvisionConfig:
 
 
 class Cut(NamedTuple):
-    """A network in two graphs: ``body`` from the picture to F, ``tail`` from F, or from its mean, to f.
+    """A network in graphs: ``body`` from the picture to F, ``pool`` to what the head's layers read, ``tail`` on to f.
 
-    ``mean`` says whether the tail begins with the mean over all cells, which is left out of it then; ``tail`` is None
-    where there is nothing else in it. ``maps`` and ``width`` are the sizes of F and f.
+    ``pool`` is None where it is just the mean over all cells, ``tail`` where there is nothing else. ``dense`` names fc6
+    and fc7 where the tail is fc6, ReLU, fc7, ReLU. ``maps`` and ``width`` are the sizes of F and f.
     """
 
     body: fx.Graph
+    pool: fx.Graph | None
     tail: fx.Graph | None
-    mean: bool
+    dense: tuple[str, ...]
     maps: int
     width: int
 
 
 class PooledHead(NamedTuple):
-    """What the head makes of one picture's maps: what it pools (:meth:`TorchvisionCNN.pooled`) and f (1, width)."""
+    """What the head makes of one picture's maps: their pooling (:meth:`TorchvisionCNN.pooled`) and f (1, width)."""
 
     pooled: Tensor
     f: Tensor
@@ -108,6 +111,7 @@ class TorchvisionCNN(nn.Module):
         for name, child in net.named_children():
             self.add_module(name, child)
         self._dropped = everything - set(self.state_dict())
+        self._summed = SummedOverCells()
         self.train(False)
 
     def train(self, mode: bool = True) -> TorchvisionCNN:
@@ -123,30 +127,40 @@ class TorchvisionCNN(nn.Module):
         return self.from_pooled(self.pooled(F))
 
     def pooled(self, F: Tensor) -> Tensor:
-        """The mean of the maps over their cells (B, K), where the head begins with it; otherwise the maps."""
-        return F.mean((2, 3)) if self._cut.mean else F
+        """What the head's layers read: the mean of the maps over their cells (B, K), or however they are pooled."""
+        return F.mean((2, 3)) if self._cut.pool is None else fx.Interpreter(self, graph=self._cut.pool).run(F)
 
     def from_pooled(self, pooled: Tensor) -> Tensor:
         """f from what :meth:`pooled` gives."""
         if self._cut.tail is None:
             return pooled
-        cells = pooled[:, :, None, None] if self._cut.mean else pooled
+        cells = pooled[:, :, None, None] if self._cut.pool is None else pooled
         return fx.Interpreter(self, graph=self._cut.tail).run(cells)
 
     # -- for the engine ---------------------------------------------------------------------------
+    @property
+    def _layers(self) -> list[nn.Module]:
+        return [self.get_submodule(name) for name in self._cut.dense]
+
     @torch.no_grad()
-    def head(self, F: Tensor) -> PooledHead:
-        """The pooled maps and f of one picture's maps (1, K, h, w)."""
+    def head(self, F: Tensor) -> PooledHead | DenseHead:
+        """The steps to f of one picture's maps (1, K, h, w)."""
         pooled = self.pooled(F)
+        if self._cut.dense:
+            return dense_head(pooled, *self._layers)
         return PooledHead(pooled, self.from_pooled(pooled))
 
     @torch.no_grad()
-    def slopes(self, F: Tensor, head: PooledHead) -> tuple[None, tuple[Tensor, ...]] | None:
-        """Σ_ij ∂f/∂F_ij (width, K), all its rows, as the product of no factor or one; None if f needs more than a mean.
+    def slopes(self, F: Tensor, head) -> tuple[Tensor | None, tuple[Tensor, ...]] | None:
+        """Σ_ij ∂f/∂F_ij (width, K): which of its rows are not zero (None: all), and factors whose product they are.
 
-        Every cell has the share 1/Z in the mean and there are Z of them: what is left is the slope behind the mean.
+        Every cell has the share 1/Z in a mean and there are Z of them: what is left is the slope behind the mean, no
+        factor at all where f is the mean. None where the head is neither behind a mean nor dense.
         """
-        if not self._cut.mean:
+        if self._cut.dense:
+            fc6, fc7 = self._layers
+            return dense_slopes(head, fc7, self._summed(fc6.weight, self.maps))
+        if self._cut.pool is not None:
             return None
         return None, () if self._cut.tail is None else (jacobian(self.from_pooled, head.pooled),)
 
@@ -208,12 +222,20 @@ def _cut(net: nn.Module, name: str) -> Cut:
             break
         if not of(step, SAME):
             break
-    mean = pooled is not F or _spatial(f)
-    body = _between(nodes[0], F, name)
-    behind = [n for n in nodes[nodes.index(pooled) + 1 :] if n in before]
-    if mean and all(of(n, SAME) for n in behind):
-        return Cut(body, None, True, maps, maps)
-    return Cut(body, _between(pooled, f, name), mean, maps, f.meta["shape"][1])
+    body, behind = _between(nodes[0], F, name), [n for n in nodes[nodes.index(pooled) + 1 :] if n in before]
+    if pooled is not F or _spatial(f):  # a mean comes first
+        plain = all(of(n, SAME) for n in behind)
+        return Cut(body, None, None if plain else _between(pooled, f, name), (), maps, maps if plain else _width(f))
+    steps = [n for n in behind if not of(n, PASSED_OVER)]
+    if len(steps) == len(DENSE) and all(of(n, (kind,)) for n, kind in zip(steps, DENSE, strict=True)):
+        (read,) = steps[0].all_input_nodes
+        dense = tuple(str(n.target) for n in steps if of(n, (nn.Linear,)))
+        return Cut(body, _between(F, read, name), _between(read, f, name), dense, maps, _width(f))
+    return Cut(body, _between(F, F, name), _between(F, f, name), (), maps, _width(f))
+
+
+def _width(node: fx.Node) -> int:
+    return node.meta["shape"][1]
 
 
 def _spatial(node: fx.Node) -> bool:
@@ -246,8 +268,8 @@ def _between(start: fx.Node, end: fx.Node, name: str) -> fx.Graph:
 
 
 def _prune(net: nn.Module, cut: Cut) -> None:
-    # Without the modules that neither graph calls.
-    graphs = [g for g in (cut.body, cut.tail) if g is not None]
+    # Without the modules that no graph calls.
+    graphs = [g for g in (cut.body, cut.pool, cut.tail) if g is not None]
     called = [str(n.target) + "." for g in graphs for n in g.nodes if n.op in ("call_module", "get_attr")]
     for name, _ in reversed(list(net.named_modules())):
         if name and not any(c.startswith(name + ".") for c in called):
