@@ -33,8 +33,10 @@ def as_set(answer: str) -> str:
 
 
 # -- VQA ------------------------------------------------------------------------------------------
-# The official evaluation as of its last change (github.com/GT-Vision-Lab/VQA, March 2021; Antol et al. 2015), oddities
-# included; it can be compared with published numbers only if it errs where they err.
+# As the official evaluation has it since its last change (github.com/GT-Vision-Lab/VQA, March 2021), oddities included:
+# only what errs where it errs can be compared with published numbers. Before, it normalised the answer to be scored
+# even where people agree, and people's own only in part.
+
 PUNCTUATION = ';/[]"{}()=+\\_-><@`,?!'
 DIGITS_WITH_COMMA = re.compile(r"\d,\d")
 FULL_STOP = re.compile(r"\.(?!\d)")
@@ -58,8 +60,8 @@ def without_one(word: str) -> list[str]:
     return [word[:i] + word[i + 1 :] for i, letter in enumerate(word) if letter == "'"]
 
 
-# What lacks one apostrophe gets it back. The official table has no "lets", "im", "ive" or "shes", and somebody'd the wrong
-# way round.
+# What lacks one apostrophe gets it back. The official table has no "lets", "im", "ive" or "shes", and somebody'd stands
+# in it the wrong way round.
 CONTRACTIONS = {short: word for word in APOSTROPHES for short in without_one(word)} | {"somebody'd": "somebodyd"}
 
 
@@ -87,10 +89,12 @@ def trim(answer: str) -> str:
     return answer.replace("\n", " ").replace("\t", " ").strip()
 
 
-@lru_cache(maxsize=1 << 17)
 def normalize(answer: str) -> str:
     """An answer as the official VQA evaluation compares it: "The two, cats." → "2 cats"."""
     return simplify_words(strip_punctuation(trim(answer)))
+
+
+normalize_once = lru_cache(maxsize=1 << 17)(normalize)  # most of 4.4 million answers are given again and again
 
 
 def vqa_accuracy(answer: str, ten: Sequence[str]) -> float:
@@ -114,6 +118,6 @@ def vqa_accuracy(answer: str, ten: Sequence[str]) -> float:
         raise DataError("there are no answers of people to compare with; the annotations of this split are withheld")
     given, people = trim(answer), [trim(a) for a in ten]
     if len(set(people)) > 1:
-        given, people = normalize(answer), [normalize(a) for a in ten]
+        given, people = normalize_once(answer), [normalize_once(a) for a in ten]
     n, same = len(people), people.count(given)
     return (same * min(same - 1, 3) + (n - same) * min(same, 3)) / (3 * n)

@@ -52,10 +52,11 @@ def load(folder: Path, split: str) -> Daquar:
 def read_pairs(path: Path, known: set[str]) -> list[Question]:
     """The questions of a file, numbered from 0, each with its one answer; their photographs must be ``known``."""
     text = lines(path)
-    if len(text) % 2:
-        raise DataError(
-            f"{path} has {len(text)} lines, an odd number, but each question needs an answer; fetch it again"
+    if not text or len(text) % 2:
+        fault = (
+            f"has {len(text)} lines, an odd number, but each question needs an answer" if text else "has no question"
         )
+        raise DataError(f"{path} {fault}; fetch it again")
     questions = []
     for i, (asked, answer) in enumerate(zip(text[::2], text[1::2], strict=True)):
         where = f"{path}, line {2 * i + 1}"

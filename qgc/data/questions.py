@@ -39,7 +39,7 @@ class Question:
     def answer(self) -> str:
         """The commonest of the answers; of equally common ones the first in the alphabet.
 
-        VQA's own ``multiple_choice_answer`` is one of the commonest ten, too, but picks among equals at random.
+        VQA's own ``multiple_choice_answer`` is one of the commonest, too, but picks among equals by no visible rule.
 
         Raises
         ------

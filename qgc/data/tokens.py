@@ -19,10 +19,10 @@ def tokenize(question: str) -> list[str]:
 def original(question: str) -> list[str]:
     """Tokens as the Deeper LSTM's preprocessing makes them: "What is the man's color?" → what is the man 's color ?
 
-    ``prepro.py`` of GT-Vision-Lab/VQA_LSTM_CNN lower-cases a question and cuts it with NLTK by default, and so was the
-    vocabulary of the published weights made (``misc/prepro_ques.py`` of ramprs/grad-cam reads them that way). NLTK's
-    Treebank rules need no downloaded model; what ``word_tokenize`` adds, cutting into sentences, matters only for a
-    full stop within a question.
+    ``prepro.py`` of GT-Vision-Lab/VQA_LSTM_CNN lower-cases a question and cuts it with NLTK's ``word_tokenize`` by
+    default, and so does Grad-CAM's own demonstration before it looks words up in the published vocabulary
+    (``misc/prepro_ques.py`` of ramprs/grad-cam). Its Treebank rules need no downloaded model; what is left out here,
+    cutting into sentences first, matters only for a full stop within a question.
     """
     return treebank()(question.lower().replace("’", "'"))
 
@@ -39,7 +39,7 @@ def pythia(question: str) -> list[str]:
     """Tokens as Pythia v0.1 makes them: "What is the man's color?" → what is the man ' s color.
 
     Commas and question marks go, any other mark between words is a token (``text_processing.py`` of
-    facebookresearch/pythia). It means to keep 's whole, but its own cut parts it; the published vocabulary has it so.
+    facebookresearch/pythia). It means to keep 's whole, but its own cut then parts it.
     """
     text = question.lower().replace(",", "").replace("?", "").replace("'s", " 's")
     return [token.strip() for token in BETWEEN.split(text) if token.strip()]
