@@ -1,4 +1,4 @@
-"""The command line: ``python -m qgc explain|train|evaluate|measure|bench|ledger``, each with ``--help``."""
+"""The command line: ``python -m qgc explain|train|convert|evaluate|measure|bench|ledger``, each with ``--help``."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import sys
 import warnings
 from pathlib import Path
 
+from . import cli_convert
 from .errors import QGCError
 from .files import write_whole
 
@@ -65,6 +66,8 @@ def _parser() -> argparse.ArgumentParser:
     scenes.add_argument("--install", action="store_true", help="write the weights into the package, to be shipped")
     scenes.set_defaults(run=_train_scenes)
 
+    cli_convert.add(commands)
+
     evaluate = commands.add_parser("evaluate", help="held-out accuracy beside the question-only baseline")
     evaluate.add_argument("name", help="a shipped model or a run's folder")
     evaluate.add_argument("--scenes", type=int, default=2000)
@@ -107,7 +110,7 @@ def _explain(args) -> None:
     vqa = load(args.model, device=args.device)
     found = explain(vqa, args.image, args.question, args.answer, reduce=args.reduce)
     scene = Scene.open(args.image)
-    if scene is None:
+    if scene is None and "photograph" not in vqa.trained_on:
         print("note: this is not a scene of qgc; the model has only seen scenes, so do not trust it here",
               file=sys.stderr)  # fmt: skip
     figure = plots.overlay(found, n=args.n, mask=plots.asked_mask(scene, args.question) if scene else None)

@@ -15,13 +15,15 @@ from torch import Tensor, nn
 from ..errors import WeightsError
 
 COUNTER, PARALLEL = "num_batches_tracked", "module."
+ENTRIES = ("state_dict", "model")  # where training scripts put the weights among other things
 AGAIN = "fetch it again, or give another file"
 
 
 def read(file: str | Path) -> dict[str, Tensor]:
     """The tensors of a weights file by name: safetensors, or what ``torch.save`` wrote of a state dict.
 
-    Nothing in the file is executed. ``module.`` before all names, and a ``state_dict`` around them, are taken off.
+    Nothing in the file is executed. ``module.`` before all names, and a ``state_dict`` or ``model`` around them, are
+    taken off.
 
     Raises
     ------
@@ -46,8 +48,9 @@ def read(file: str | Path) -> dict[str, Tensor]:
     except Exception as error:  # whatever the reader raises, the file is of no use
         reason = f"{type(error).__name__}: {error}".splitlines()[0][:200]
         raise WeightsError(f"the weights file {path} cannot be read ({reason}); {AGAIN}") from None
-    if isinstance(state, Mapping) and isinstance(state.get("state_dict"), Mapping):
-        state = state["state_dict"]
+    for entry in ENTRIES:
+        if isinstance(state, Mapping) and isinstance(state.get(entry), Mapping):
+            state = state[entry]
     if not isinstance(state, Mapping) or not state or not all(isinstance(v, Tensor) for v in state.values()):
         raise WeightsError(f"the weights file {path} holds no state dict (tensors by name); give another file")
     if all(k.startswith(PARALLEL) for k in state):
@@ -88,3 +91,19 @@ def _fault(state: Mapping[str, Tensor], own: Mapping[str, Tensor], backbone: nn.
 
 def _size(tensor: Tensor) -> str:
     return "×".join(map(str, tensor.shape)) or "one number"
+
+
+def read_text(file: Path) -> str:
+    """The text of a vocabulary.
+
+    Raises
+    ------
+    WeightsError
+        If the file is missing or no text.
+    """
+    try:
+        return Path(file).read_text(encoding="utf-8")
+    except OSError as error:
+        raise WeightsError(f"{file} cannot be read ({error.strerror or error}); check the path") from None
+    except UnicodeDecodeError:
+        raise WeightsError(f"{file} is no text; give the vocabulary that came with the weights") from None

@@ -2,8 +2,8 @@
 
 A model is a pair of files beside each other: ``NAME.safetensors`` (tensors, stored as float16) and
 ``NAME.json`` (its card: configuration, checksum, data, seed, command, accuracy). Several models may
-share one CNN file, named by the card. A published CNN's tensors are stored as they came, in float32:
-what is explained is then what the training saw.
+share one CNN file, named by the card. Published weights are stored as they came, in float32: what is
+explained is then what the training saw.
 """
 
 from __future__ import annotations
@@ -129,8 +129,8 @@ def _read(path: Path, checksum: str) -> dict[str, torch.Tensor]:
         raise WeightsError(f"the weights file {path} cannot be read ({error}); restore it with git") from None
 
 
-def save(model: VQA, stem: Path, about: dict, shared_cnn: str | None = None) -> None:
-    """Write ``stem.safetensors`` and its card ``stem.json``.
+def save(model: VQA, stem: Path, about: dict, shared_cnn: str | None = None, exact: bool = False) -> None:
+    """Write ``stem.safetensors`` and its card ``stem.json``; with ``exact`` no tensor is rounded to float16.
 
     ``shared_cnn`` names a second file beside it that holds the ``cnn.`` tensors; it is written if it
     is not there, and must hold the same tensors if it is. Nothing is replaced before all is written:
@@ -143,8 +143,8 @@ def save(model: VQA, stem: Path, about: dict, shared_cnn: str | None = None) -> 
         cannot be written.
     """
     stem.parent.mkdir(parents=True, exist_ok=True)
-    exact = ("cnn.",) if is_published(model.config.cnn) else ()
-    state = {k: _stored(v, k.startswith(exact)) for k, v in model.state_dict().items()}
+    unrounded = ("",) if exact else ("cnn.",) if is_published(model.config.cnn) else ()
+    state = {k: _stored(v, k.startswith(unrounded)) for k, v in model.state_dict().items()}
     parts = {f"{stem.name}.safetensors": state}
     if shared_cnn:
         cnn = {k: v for k, v in state.items() if k.startswith("cnn.")}
