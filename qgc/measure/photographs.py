@@ -77,15 +77,7 @@ def _words(text: str) -> str:
 
 @torch.no_grad()
 def measure(vqa, photos: PhotoSet, count: int = 200, seed: int = 0) -> dict[str, pd.DataFrame]:
-    """The tables of this module's protocol for a model and a split of photographs.
-
-    Returns
-    -------
-    dict of DataFrame
-        ``"pairs"``: pairs of, measure ("top 10" or "spearman"), reduction, estimate, low, high, photographs, rows;
-        ``"sweep"``: ranking, n, cosine with its interval, and ``empty``, the share of pairs with an empty map;
-        ``"deletion"``: ranking, n, the share of pairs told apart with its interval.
-    """
+    """What this module's protocol finds for a model and a split of photographs, row by row, for :func:`summarise`."""
     rng = np.random.default_rng(seed)
     asked: list[Asked] = []
     sweep, deleted = [], []
@@ -100,11 +92,37 @@ def measure(vqa, photos: PhotoSet, count: int = 200, seed: int = 0) -> dict[str,
             orders = _orders(*pairs[i], rng)
             sweep += [{"scene": number, **row} for row in _alike(*pairs[i], orders)]
             deleted += [{"scene": number, **row} for row in _told_apart(*pairs[i], orders)]
-    return {
-        "pairs": _pairs(asked, rng),
-        "sweep": _by_n(pd.DataFrame(sweep), "cosine"),
-        "deletion": _by_n(pd.DataFrame(deleted), "told apart"),
+    return {"pairs": _pairs(asked, rng), "sweep": pd.DataFrame(sweep), "deletion": pd.DataFrame(deleted)}
+
+
+def summarise(found: Sequence[dict[str, pd.DataFrame]]) -> dict[str, pd.DataFrame]:
+    """Tables of what :func:`measure` found for one training seed or more.
+
+    Photographs are redrawn for the intervals, and training seeds where there are several.
+
+    Returns
+    -------
+    dict of DataFrame
+        ``"pairs"``: pairs of, measure ("top 10" or "spearman"), reduction; ``"sweep"``: ranking, n, measure ("cosine" or
+        "empty", the share of pairs with an empty map); ``"deletion"``: ranking, n, measure ("told apart", or "above
+        random": by how much more often than with a random gate of as many neurons). Each with estimate, low, high, and
+        of how many photographs and rows.
+    """
+    several = len(found) > 1
+    rows = {
+        k: pd.concat([f[k].assign(**({"seed": i} if several else {})) for i, f in enumerate(found)]) for k in found[0]
     }
+    columns = [f"{m}/{r}" for m in ("top 10", "spearman") for r in REDUCTIONS]
+    pairs = intervals(rows["pairs"], ["pairs of"], columns)
+    split = pairs["measure"].str.split("/", expand=True)
+    pairs["measure"] = split[0]
+    pairs.insert(2, "reduction", split[1])
+    tables = {
+        "pairs": pairs,
+        "sweep": intervals(rows["sweep"], ["ranking", "n"], ["cosine", "empty"]),
+        "deletion": intervals(rows["deletion"], ["ranking", "n"], ["told apart", "above random"]),
+    }
+    return {name: table.rename(columns={"scenes": "photographs"}) for name, table in tables.items()}
 
 
 # -- pairs of ∂A/∂q -----------------------------------------------------------------------------------
@@ -123,12 +141,7 @@ def _pairs(asked: Sequence[Asked], rng: np.random.Generator) -> pd.DataFrame:
             if able:
                 b = able[rng.integers(len(able))]
                 rows.append({"scene": a.photograph, "pairs of": kind, **_compared(a, b)})
-    columns = [f"{m}/{r}" for m in ("top 10", "spearman") for r in REDUCTIONS]
-    table = intervals(pd.DataFrame(rows), ["pairs of"], columns)
-    split = table.pop("measure").str.split("/", expand=True)
-    table.insert(1, "measure", split[0])
-    table.insert(2, "reduction", split[1])
-    return table.rename(columns={"scenes": "photographs"})
+    return pd.DataFrame(rows)
 
 
 def _compared(a: Asked, b: Asked) -> dict[str, float]:
@@ -184,7 +197,11 @@ def _told_apart(a, b, orders: Orders) -> list[dict]:
     costs = _costs([a, b], torch.cat(maps)).view(2, 2, len(tried))  # question, map, gate
     gain = (costs[0, 0] - costs[1, 0]) + (costs[1, 1] - costs[0, 1])
     apart = np.where(gain.abs() < 1e-9, 0.5, gain > 0)
-    rows = [{"ranking": ranking, "n": n, "told apart": x} for (ranking, _, n), x in zip(tried, apart, strict=True)]
+    random = {n: x for (ranking, _, n), x in zip(tried, apart, strict=True) if ranking == "random"}
+    rows = [
+        {"ranking": ranking, "n": n, "told apart": x, "above random": x - random.get(n, x)}
+        for (ranking, _, n), x in zip(tried, apart, strict=True)
+    ]
     return rows[:-1] + [{**rows[-1], "ranking": ranking} for ranking in orders]
 
 
@@ -204,12 +221,3 @@ def _costs(explanations: Sequence, maps: Tensor) -> Tensor:
         a = vqa.answers.index(e.answer)
         fallen.append(e.probabilities[a].log() - vqa.classify(u * v).log_softmax(1)[:, a])
     return torch.stack(fallen).cpu()
-
-
-def _by_n(rows: pd.DataFrame, measure: str) -> pd.DataFrame:
-    columns = [c for c in (measure, "empty") if c in rows]
-    table = intervals(rows, ["ranking", "n"], columns)
-    main = table[table["measure"] == measure].drop(columns="measure").rename(columns={"scenes": "photographs"})
-    if "empty" in columns:
-        main["empty"] = table.loc[table["measure"] == "empty", "estimate"].to_numpy()
-    return main.reset_index(drop=True)

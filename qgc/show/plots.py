@@ -62,11 +62,12 @@ def overlay(
     mask : (H, W) bool, pixels of the asked thing.
     scene : the scene that the explanation was made of.
     """
+    ground = _ground(explanation, scene)
     if ax is None:
-        ax = Sheet(4.6, 5.0 if colorbar else 4.6).subplots()
+        ax = Sheet(4.6, 4.6 * ground.shape[0] / ground.shape[1] + 0.4 * colorbar).subplots()
     if mask is None and scene is not None:
         mask = asked_mask(scene, explanation.question)
-    _map(ax, explanation, n, _ground(explanation, scene), mask if outline else None)
+    _map(ax, explanation, n, ground, mask if outline else None)
     first = textwrap.fill(explanation.question, 40)
     ax.set_title(f"{first}\nA: {explanation.answer} · {label_n(n, explanation)}", fontsize=10.5)
     if colorbar:
