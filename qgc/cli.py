@@ -1,4 +1,4 @@
-"""The command line: ``python -m qgc explain|train|evaluate|measure|bench|ledger``, each with ``--help``."""
+"""The command line: ``python -m qgc explain|train|evaluate|measure|bench|ledger|fetch``, each with ``--help``."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import sys
 import warnings
 from pathlib import Path
 
+from . import cli_fetch
 from .errors import QGCError
 from .files import write_whole
 
@@ -95,6 +96,8 @@ def _parser() -> argparse.ArgumentParser:
     ledger.add_argument("--check", action="store_true", help="write nothing; compare with what is stored")
     ledger.add_argument("--json", action="store_true")
     ledger.set_defaults(run=_ledger)
+
+    cli_fetch.add(commands)
     return parser
 
 
