@@ -7,7 +7,7 @@ import os
 import re
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
-from threading import Lock
+from threading import Event, Lock
 
 from tqdm import tqdm
 
@@ -52,11 +52,12 @@ def _of_vqa(text: str, path: Path | str) -> list[str]:
 
 
 def places(image: str, sources: list[Source]) -> list[tuple[Source, str]]:
-    """Where a photograph may be, from its number or its file name: sources, and its file name in each."""
+    """Where a photograph may be, from its number or its file name (with .jpg or without): sources, and names there."""
     number = re.fullmatch(r"(?:image)?0*(\d{1,12})", image)
     if number:
         return [(source, source.archive.photo.format(int(number[1]))) for source in sources]
-    return [(source, image) for source in sources if source.archive.takes(image)]
+    name = image if "." in image else f"{image}.jpg"
+    return [(source, name) for source in sources if source.archive.takes(name)]
 
 
 def bring_chosen(run, sources: list[Source], images: list[str]) -> dict[str, str]:
@@ -124,8 +125,9 @@ def _each_alone(run, wanted: Places) -> dict[str, str]:
     """Download photographs from their own addresses, a few at a time; a server that is not there is not asked again."""
     missing: dict[str, str] = {}
     locks: dict[str, Lock] = {}
+    stop = Event()
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        jobs = {pool.submit(_one, run, at, locks): image for image, at in wanted.items()}
+        jobs = {pool.submit(_one, run, at, locks, stop): image for image, at in wanted.items()}
         try:
             for job in tqdm(as_completed(jobs), total=len(jobs), desc="photographs", mininterval=1, leave=False):
                 try:
@@ -135,27 +137,28 @@ def _each_alone(run, wanted: Places) -> dict[str, str]:
                 except FetchError as error:
                     missing[jobs[job]] = str(error)
         finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+            stop.set()
+            pool.shutdown(cancel_futures=True)
     return missing
 
 
-def _one(run, at: list[tuple[Source, str]], locks: dict[str, Lock]) -> None:
+def _one(run, at: list[tuple[Source, str]], locks: dict[str, Lock], stop: Event) -> None:
     """One photograph from the first part of the data set that has it."""
     for number, (source, name) in enumerate(at, 1):
         with locks.setdefault(name, Lock()):  # the same one may have been asked for by number and by name
             try:
-                _alone(run, source, name)
+                _alone(run, source, name, stop)
                 return
             except Gone as error:
                 if number == len(at) or isinstance(error, Unreachable):
                     raise
 
 
-def _alone(run, source: Source, name: str) -> None:
+def _alone(run, source: Source, name: str, stop: Event) -> None:
     place, part = run.folder / source.archive.into / name, run.work / f"{name}.part"
     if place.is_file():
         return
-    download((source.archive.single.format(name),), part, patience=run.patience, label=name, quiet=True)
+    download((source.archive.single.format(name),), part, patience=run.patience, stop=stop)
     try:
         check(part, name)
     except FetchError:

@@ -9,9 +9,9 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-import time
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event
 
 import requests
 import urllib3
@@ -61,21 +61,22 @@ def download(
     checked: bool = False,
     patience: Patience | None = None,
     label: str = "",
-    quiet: bool = False,
+    stop: Event | None = None,
 ) -> None:
     """Bring the file of the first address that has it to ``part``, going on where an earlier run was cut off.
 
     ``size``: its published length in bytes; ``checked``: the caller knows a checksum, so that a part may be gone on
-    with even where the server names no version; ``label`` stands before the progress bar, and ``quiet`` hides it.
-    Afterwards ``origin`` tells which address it came from. Raises ``FetchError`` that says what each address answered;
-    what has arrived stays for the next run, unless the server's file is another one now.
+    with even where the server names no version; ``label`` stands before the progress bar, and there is none without it;
+    once ``stop`` is set, nothing more is asked for. Afterwards ``origin`` tells which address it came from. Raises
+    ``FetchError`` that says what each address answered; what has arrived stays for the next run, unless the server's
+    file is another one now.
     """
     started = _state(part)
     ordered = sorted(addresses, key=lambda address: started is None or address != started.address)
     errors: dict[str, FetchError] = {}
     for address in ordered:
         try:
-            _Download(address, part, size, checked, patience or Patience(), label, quiet).run()
+            _Download(address, part, size, checked, patience or Patience(), label, stop or Event()).run()
             return
         except FetchError as error:
             errors[address] = error
@@ -95,15 +96,15 @@ class _Download:
         checked: bool,
         patience: Patience,
         label: str,
-        quiet: bool,
+        stop: Event,
     ):
         self.address, self.part, self.size, self.checked = address, part, size, checked
-        self.patience, self.label, self.quiet = patience, label, quiet
+        self.patience, self.label, self.stop = patience, label, stop
 
     def run(self) -> None:
         """Ask again after every break, until the part is whole or nothing has come for ``patience.tries`` times."""
         failures = 0
-        while True:
+        while not self.stop.is_set():
             before, wait = _length(self.part), 0.0
             try:
                 if self._go_on():
@@ -118,7 +119,8 @@ class _Download:
             failures = 0 if _length(self.part) > before else failures + 1
             if failures >= self.patience.tries:
                 raise FetchError(f"{reason}, {failures} times in a row. Run the same command again to go on.")
-            time.sleep(max(wait, self.patience.pause * 2**failures / 2))
+            self.stop.wait(max(wait, self.patience.pause * 2**failures / 2))
+        raise FetchError("stopped")
 
     def _go_on(self) -> bool:
         """One request; whether the part is whole after it."""
@@ -161,7 +163,7 @@ class _Download:
         return state.total
 
     def _save(self, answer, total: int | None, have: int) -> bool:
-        bar = tqdm(total=total, initial=have, desc=self.label, disable=self.quiet, **BAR)
+        bar = tqdm(total=total, initial=have, desc=self.label, disable=not self.label, **BAR)
         with bar, open(self.part, "ab") as file:
             for chunk in answer.raw.stream(CHUNK, decode_content=False):
                 have += len(chunk)

@@ -168,10 +168,10 @@ class _Run:
         place, part = self.folder / source.name, self.work / f"{source.name}.part"
         if place.exists():
             return self._note(source, self._verify(source, place), "was there", origin(part))
-        found = self._search(source.name)
+        found = self._search(source)
         if found:
             seen = self._verify(source, found)
-            self.take(found, "")
+            self.take(found, "", source.name)
             return self._note(source, seen, f"taken from {found}")
         seen = self._download(source, part)
         os.replace(part, place)
@@ -232,7 +232,7 @@ class _Run:
 
     def archive_at_hand(self, source: Source) -> Path | None:
         """The archive, where it need not be downloaded any more."""
-        places = (self.work / source.name, self.folder / source.name, self._search(source.name))
+        places = (self.work / source.name, self.folder / source.name, self._search(source))
         return next((path for path in places if path and path.is_file()), None)
 
     def archive(self, source: Source) -> tuple[Path, dict]:
@@ -268,12 +268,16 @@ class _Run:
 
     # Files that are there already
 
-    def _search(self, name: str) -> Path | None:
-        """The file of this name in the folder given, or one level below."""
+    def _search(self, source: Source) -> Path | None:
+        """The file in the folder given, or one level below, under any of its names."""
         if self.given is None:
             return None
-        nearby = sorted(path for path in self.given.glob(f"*/{name}") if path.parent.name != ".fetch")
-        return next((path for path in [self.given / name, *nearby] if path.is_file()), None)
+        for name in source.names:
+            nearby = sorted(path for path in self.given.glob(f"*/{name}") if path.parent.name != ".fetch")
+            for path in (self.given / name, *nearby):
+                if path.is_file():
+                    return path
+        return None
 
     def loose_folders(self, source: Source) -> list[Path]:
         """Where somebody may have unpacked the archive, in the folder given."""
@@ -305,12 +309,13 @@ class _Run:
         seen = {"bytes": sum(files.values()), "sha256": "", "checked": "the number of files and a look into each"}
         return self._note(source, seen, f"taken from {loose[0].parent}")
 
-    def take(self, path: Path, into: str) -> Path:
+    def take(self, path: Path, into: str, name: str = "") -> Path:
         """Check one file, and link or copy it into the folder ``into``; returns where it is now."""
-        place, copy = self.folder / into / path.name, self.work / f"{path.name}.copy"
+        name = name or path.name
+        place, copy = self.folder / into / name, self.work / f"{name}.copy"
         if _size(place) == path.stat().st_size:
             return place
-        check(path, path.name)
+        check(path, name)
         place.parent.mkdir(parents=True, exist_ok=True)
         copy.unlink(missing_ok=True)
         try:

@@ -69,6 +69,11 @@ class Source:
     split: str = ""
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """The names under which people have it: ours, and the server's."""
+        return tuple(dict.fromkeys((self.name, *(address.rsplit("/", 1)[1] for address in self.addresses))))
+
+    @property
     def photographs(self) -> bool:
         """Whether single photographs can be chosen from it."""
         return self.archive is not None and bool(self.archive.photo)
@@ -99,9 +104,10 @@ class Collection:
         return tuple(dict.fromkeys(source.split for source in self.files if source.split))
 
 
-def _mpi(name: str, about: int, **more) -> Source:
-    host = "datasets.d2.mpi-inf.mpg.de/mateusz14visual-turing"
-    return Source(name, (f"https://{host}/{name}", f"http://{host}/{name}"), about, **more)
+def _mpi(name: str, about: int, archive: Archive | None = None, there: str = "") -> Source:
+    """A file of DAQUAR; ``there``: its name on the server, where that is too bare a name for a folder."""
+    place = f"datasets.d2.mpi-inf.mpg.de/mateusz14visual-turing/{there or name}"
+    return Source(name, (f"https://{place}", f"http://{place}"), about, archive=archive)
 
 
 _PARTS = {"Train": ("train", "train2014"), "Val": ("validation", "val2014"), "Test": ("test", "test2015")}
@@ -168,6 +174,8 @@ COLLECTIONS: dict[str, Collection] = {
             (
                 _mpi("qa.894.raw.train.txt", 424 * KB),
                 _mpi("qa.894.raw.test.txt", 352 * KB),
+                _mpi("train_images_list.txt", 8 * KB, there="train.txt"),
+                _mpi("test_images_list.txt", 7 * KB, there="test.txt"),
                 _mpi(
                     "nyu_depth_images.tar",
                     450 * MB,
