@@ -116,6 +116,8 @@ def _from_given(run, left: Places) -> Places:
 def _from_archive(run, source: Source, left: Places) -> Places:
     """Take photographs out of an archive; returns those that are not in it."""
     names = {each: image for image, at in left.items() for s, name in at if s is source for each in _names(s, name)}
+    if not names:
+        return left
     files = run.unpack(source, run.archive(source)[0], names.__contains__)
     taken = {names[Path(path).name] for path in files}
     return {image: at for image, at in left.items() if image not in taken}

@@ -24,7 +24,7 @@ from .sources import human
 CHUNK = 2**16  # a stall loses less than this
 SPARE = 100 * 10**6  # bytes of the disk that are left alone
 BAR = {"unit": "B", "unit_scale": True, "mininterval": 1, "leave": False}
-BROKEN = (requests.ConnectionError, requests.Timeout, urllib3.exceptions.HTTPError)
+BROKEN = (requests.RequestException, urllib3.exceptions.HTTPError)
 
 
 @dataclass(frozen=True)
@@ -164,11 +164,14 @@ class _Download:
 
     def _save(self, answer, total: int | None, have: int) -> bool:
         bar = tqdm(total=total, initial=have, desc=self.label, disable=not self.label, **BAR)
+        most = shutil.disk_usage(self.part.parent).free - SPARE if total is None else total
         with bar, open(self.part, "ab") as file:
             for chunk in answer.raw.stream(CHUNK, decode_content=False):
                 have += len(chunk)
-                if total is not None and have > total:
-                    raise FetchError(f"sends more than the {total} bytes that it announced or that were published")
+                if have > most:
+                    raise FetchError(
+                        f"sends more than {most} bytes, which is all that was announced or fits on the disk"
+                    )
                 file.write(chunk)
                 bar.update(len(chunk))
         return total is None or have == total
@@ -226,7 +229,9 @@ def _plainly(error: Exception, patience: Patience) -> str:
         return "the server cannot be reached: no network here, a proxy is missing (HTTPS_PROXY), or the server is gone"
     if "SSL" in words:
         return f"the server's certificate is not accepted ({error})"
-    return "the connection broke off"
+    if isinstance(error, (requests.ConnectionError, urllib3.exceptions.HTTPError)):
+        return "the connection broke off"
+    return f"the request failed ({error})"
 
 
 def _length(part: Path) -> int:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 BLOCK = 2**14
+UNSAID = -1  # a length that is not announced
 
 
 @dataclass
@@ -17,8 +18,8 @@ class File:
     """What is served under one path, and how.
 
     ``cut``: how many bytes each answer sends before it breaks off, one number per answer; ``stall``: instead of
-    breaking off it sends nothing more. ``status``: the answers' status, one per answer, then 200. ``pause``: seconds
-    between two blocks.
+    breaking off it sends nothing more. ``status``: the answers' status, one per answer, then 200. ``length``: what
+    is announced, if not the truth. ``pause``: seconds between two blocks.
     """
 
     body: bytes
@@ -94,7 +95,8 @@ class Server:
                 else:
                     self.send_response(200)
                 self.send_header("Content-Type", file.kind)
-                self.send_header("Content-Length", str(len(body) - first if file.length is None else file.length))
+                if file.length != UNSAID:
+                    self.send_header("Content-Length", str(len(body) - first if file.length is None else file.length))
                 if file.etag():
                     self.send_header("ETag", file.etag())
                 self.end_headers()
@@ -102,7 +104,7 @@ class Server:
                 for start in range(first, stop, BLOCK):
                     self.wfile.write(body[start : min(start + BLOCK, stop)])
                     time.sleep(file.pause)
-                if stop < len(body):
+                if stop < len(body) or file.length == UNSAID:
                     if file.stall:
                         server.closing.wait(20)
                     self.close_connection = True

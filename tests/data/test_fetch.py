@@ -1,6 +1,6 @@
 """Fetching from a server on this machine: resumed, verified, unpacked safely, and refused in plain words.
 
-The run that is killed at 50 moments instead of 4 needs QGC_SLOW=1 (some minutes); real files need QGC_REAL_DATA.
+The run that is killed at 50 moments instead of 3 needs QGC_SLOW=1 (some minutes); real files need QGC_REAL_DATA.
 """
 
 import bz2
@@ -26,7 +26,7 @@ import numpy as np
 import pytest
 import torch
 from fetch_one import collection as killed_collection
-from fetch_server import File, Server
+from fetch_server import UNSAID, File, Server
 
 from qgc.cli import main
 from qgc.data import download as downloading
@@ -151,6 +151,16 @@ def test_a_server_that_names_no_version_is_only_gone_on_with_where_a_checksum_te
     server.files["file.bin"] = File(body, tag="", cut=[300_000])
     bring(one(server, sha256=digest(body)), tmp_path / "known")
     assert [span for _, span, _ in server.asked][2:] == ["", "bytes=300000-"]
+
+
+def test_a_file_of_unsaid_length_is_only_taken_where_a_checksum_tells(server, body, tmp_path, monkeypatch):
+    server.files["file.bin"] = File(body, length=UNSAID)
+    assert "how long" in reason(bring(one(server), tmp_path / "unknown"))
+    assert not bring(one(server, sha256=digest(body)), tmp_path / "known").missing
+    usage = type("Usage", (), {"free": downloading.SPARE + 10**6 + 1000})
+    monkeypatch.setattr(downloading.shutil, "disk_usage", lambda _: usage)
+    server.files["file.bin"] = File(body + bytes(10**6), length=UNSAID)
+    assert "fits on the disk" in reason(bring(one(server, sha256=digest(body)), tmp_path / "endless"))
 
 
 def test_a_lying_range_is_not_believed(server, body, tmp_path, monkeypatch):
@@ -283,6 +293,12 @@ def test_a_file_changed_in_its_place_is_noticed_and_left_alone(server, body, tmp
     (tmp_path / "file.bin").write_bytes(b"mine")
     assert "move it away" in reason(bring(one(server, sha256=digest(body)), tmp_path))
     assert (tmp_path / "file.bin").read_bytes() == b"mine"
+
+
+def test_a_damaged_record_is_said(server, body, tmp_path):
+    (tmp_path / "fetched.json").write_text("{")
+    with pytest.raises(FetchError, match="move it away"):
+        bring(one(server), tmp_path)
 
 
 def test_too_little_room_is_said_before_anything_is_fetched(server, body, tmp_path, monkeypatch):
@@ -649,11 +665,11 @@ def test_killed_at_random_moments_it_ends_as_if_undisturbed(server, tmp_path):
     takes = time.monotonic() - began
     finished = tree(tmp_path / "undisturbed")
     assert len(finished) == 1 + 60 + 60 + 1 + 3
-    moments, chance, halves = (50 if os.environ.get("QGC_SLOW") else 4), random.Random(6), 0
+    moments, chance, halves = (50 if os.environ.get("QGC_SLOW") else 3), random.Random(6), 0
     for moment in range(moments):
         folder = tmp_path / f"killed{moment}"
         process = start(server, folder)
-        time.sleep(takes * (0.25 + 0.75 * chance.random()) if moments > 4 else takes * (0.3 + 0.15 * moment))
+        time.sleep(takes * (0.25 + 0.75 * chance.random()) if moments > 3 else takes * (0.35 + 0.2 * moment))
         process.send_signal(signal.SIGKILL)
         process.wait()
         whole_under_final_names(folder, finished)
