@@ -32,7 +32,7 @@ def add(commands) -> None:
         "--images", nargs="*", metavar="N", help="only these photographs, by number or file name; none if none is named"
     )
     fetch.add_argument(
-        "--split", nargs="+", metavar="PART", help="train, validation, test (default: all but VQA's test)"
+        "--part", nargs="+", metavar="PART", help="only these official parts of VQA: train2014, val2014 (default: both)"
     )
     fetch.add_argument("--list", action="store_true", help="show what would come from where, and fetch nothing")
     fetch.add_argument("--json", action="store_true")
@@ -51,7 +51,7 @@ def _fetch(args: argparse.Namespace) -> int:
         raise FetchError(f"say what to fetch: {', '.join(COLLECTIONS)}; --list shows what comes from where")
     images = images_of(args.images_of) if args.images_of else args.images
     folder = args.to or Path("data") / args.name
-    report = fetch(args.name, folder, args.given, images, args.split, say=lambda line: print(line, file=sys.stderr))
+    report = fetch(args.name, folder, args.given, images, args.part, say=lambda line: print(line, file=sys.stderr))
     if args.json:
         print(json.dumps(asdict(report), indent=1, ensure_ascii=False))
     else:

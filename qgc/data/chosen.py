@@ -43,7 +43,7 @@ def images_of(path: Path | str) -> list[str]:
 def _of_vqa(text: str, path: Path | str) -> list[str]:
     try:
         data = json.loads(text)
-        part = data.get("data_subtype", "").replace("test-dev", "test")
+        part = data.get("data_subtype", "")
         entries = data.get("questions") or data.get("annotations") or []
         numbers = [int(entry["image_id"]) for entry in entries]
     except (ValueError, KeyError, TypeError, AttributeError) as error:

@@ -47,20 +47,20 @@ def fetch(
     folder: Path | str,
     given: Path | str | None = None,
     images: Iterable[str] | None = None,
-    splits: Iterable[str] | None = None,
+    parts: Iterable[str] | None = None,
     patience: Patience | None = None,
     say: Callable[[str], object] = print,
 ) -> Report:
     """Bring a collection into ``folder``; what is there already and whole is left alone.
 
     ``given``: a folder that is searched first; files found there are checked, then linked or copied. ``images``: only
-    these photographs, by number or by file name (an empty list: none); all by default. ``splits``: the parts wanted
-    ("train", "validation", "test"); by default all but VQA's test part, whose answers are withheld. ``say`` is called
-    with each line of progress. What cannot be had is in the report's ``missing``, with the reason. Raises
-    ``FetchError`` where nothing can be done: an unknown name, no such part, too little room on the disk.
+    these photographs, by number or by file name (an empty list: none); all by default. ``parts``: the official parts
+    wanted, such as "train2014"; all by default. ``say`` is called with each line of progress. What cannot be had is in
+    the report's ``missing``, with the reason. Raises ``FetchError`` where nothing can be done: an unknown name, no such
+    part, too little room on the disk.
     """
     collection = lookup(collection) if isinstance(collection, str) else collection
-    splits = _splits(collection, splits)
+    parts = _parts(collection, parts)
     folder, given = Path(folder), None if given is None else Path(given)
     if given is not None and not given.is_dir():
         raise FetchError(f"--from: there is no folder {given}")
@@ -73,7 +73,7 @@ def fetch(
         lock.acquire()
     try:
         run = _Run(folder, given, patience or Patience(), say)
-        return run.collect(collection, splits, None if images is None else list(dict.fromkeys(images)))
+        return run.collect(collection, parts, None if images is None else list(dict.fromkeys(images)))
     finally:
         lock.release()
 
@@ -85,15 +85,15 @@ def lookup(name: str) -> Collection:
     return COLLECTIONS[name]
 
 
-def _splits(collection: Collection, splits: Iterable[str] | None) -> tuple[str, ...]:
-    if splits is None:
-        return tuple(split for split in collection.splits if split != "test")
-    splits = tuple(splits)
-    for split in splits:
-        if split not in collection.splits:
-            parts = ", ".join(collection.splits) or "no parts to choose from"
-            raise FetchError(f"{collection.name} has no part {split!r}; there are {parts}")
-    return splits
+def _parts(collection: Collection, parts: Iterable[str] | None) -> tuple[str, ...]:
+    if parts is None:
+        return collection.parts
+    parts = tuple(parts)
+    for part in parts:
+        if part not in collection.parts:
+            known = ", ".join(collection.parts) or "no parts to choose from"
+            raise FetchError(f"{collection.name} has no part {part!r}; there are {known}")
+    return parts
 
 
 class _Run:
@@ -104,10 +104,10 @@ class _Run:
         self.work = folder / ".fetch"
         self.record = _read_record(folder)
 
-    def collect(self, collection: Collection, splits: tuple[str, ...], images: list[str] | None) -> Report:
+    def collect(self, collection: Collection, parts: tuple[str, ...], images: list[str] | None) -> Report:
         """Bring every source that is wanted; one that cannot be had does not keep the others from coming."""
         report = Report(collection.name, str(self.folder))
-        chosen = [s for s in collection.files if not s.split or s.split in splits]
+        chosen = [s for s in collection.files if not s.part or s.part in parts]
         photographs = [s for s in chosen if s.photographs and images is not None]
         if images and not photographs:
             raise FetchError(f"{collection.name} has no photographs to choose from")

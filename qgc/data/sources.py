@@ -55,8 +55,8 @@ class Source:
 
     ``addresses`` are tried in order. ``size`` is exact and published, in bytes; ``about`` is rough, for the check of
     the free disk space. ``sha256`` has all 64 digits, or the first few where the publisher gives no more, or is empty
-    where nothing is published; ``checksum_from`` says who published it. ``split``: the part of the data set that it
-    belongs to, empty where it is needed for all of them.
+    where nothing is published; ``checksum_from`` says who published it. ``part``: the official part of the data
+    set that it belongs to, empty where there are none.
     """
 
     name: str
@@ -66,7 +66,7 @@ class Source:
     sha256: str = ""
     checksum_from: str = ""
     archive: Archive | None = None
-    split: str = ""
+    part: str = ""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -99,9 +99,9 @@ class Collection:
     without: str
 
     @property
-    def splits(self) -> tuple[str, ...]:
+    def parts(self) -> tuple[str, ...]:
         """The parts that can be chosen, in order."""
-        return tuple(dict.fromkeys(source.split for source in self.files if source.split))
+        return tuple(dict.fromkeys(source.part for source in self.files if source.part))
 
 
 def _mpi(name: str, about: int, archive: Archive | None = None, there: str = "") -> Source:
@@ -110,22 +110,22 @@ def _mpi(name: str, about: int, archive: Archive | None = None, there: str = "")
     return Source(name, (f"https://{place}", f"http://{place}"), about, archive=archive)
 
 
-_PARTS = {"Train": ("train", "train2014"), "Val": ("validation", "val2014"), "Test": ("test", "test2015")}
+_PARTS = {"Train": "train2014", "Val": "val2014"}
 
 
 def _vqa(name: str, unpacked: int, about: int, size: int | None, sha256: str) -> Source:
     """A zip of VQA's questions or annotations, of which the open-ended task's file is taken."""
     version = "v2_" if name.startswith("v2_") else ""
     kind, part = name.removeprefix("v2_").split("_")[:2]
-    split, subset = _PARTS[part]
-    open_ended = f"{version}OpenEnded_mscoco_{subset}_questions.json"
-    take = open_ended if kind == "Questions" else f"{version}mscoco_{subset}_annotations.json"
+    part = _PARTS[part]
+    open_ended = f"{version}OpenEnded_mscoco_{part}_questions.json"
+    take = open_ended if kind == "Questions" else f"{version}mscoco_{part}_annotations.json"
     at = ("https://s3.amazonaws.com/cvmlp/vqa/mscoco/vqa", "https://visualqa.org/data/mscoco/vqa")
     archive = Archive((take,), unpacked)
-    return Source(name, tuple(f"{place}/{name}" for place in at), about, size, sha256, PARLAI, archive, split)
+    return Source(name, tuple(f"{place}/{name}" for place in at), about, size, sha256, PARLAI, archive, part)
 
 
-def _coco(part: str, split: str, count: int, about: int, size: int | None = None) -> Source:
+def _coco(part: str, count: int, about: int, size: int | None = None) -> Source:
     """A zip of COCO's photographs: no checksum is published, but each photograph in it has a CRC-32 that is checked."""
     name, file = f"{part}.zip", f"COCO_{part}_{{:012d}}.jpg"
     # The second address is the same bucket over https, for which the first one's certificate does not fit.
@@ -133,7 +133,7 @@ def _coco(part: str, split: str, count: int, about: int, size: int | None = None
     archive = Archive(
         (f"COCO_{part}_*.jpg",), about, part, count, photo=file, single=f"http://images.cocodataset.org/{part}/{{}}"
     )
-    return Source(name, tuple(f"{place}/zips/{name}" for place in at), about, size, archive=archive, split=split)
+    return Source(name, tuple(f"{place}/zips/{name}" for place in at), about, size, archive=archive, part=part)
 
 
 def _torchvision(name: str, about: int, size: int | None = None) -> Source:
@@ -143,9 +143,8 @@ def _torchvision(name: str, about: int, size: int | None = None) -> Source:
 
 
 _COCO = (
-    _coco("train2014", "train", 82783, 13_510 * MB, 13510573713),
-    _coco("val2014", "validation", 40504, 6_645 * MB, 6645013297),
-    _coco("test2015", "test", 81434, 12_400 * MB),
+    _coco("train2014", 82783, 13_510 * MB, 13510573713),
+    _coco("val2014", 40504, 6_645 * MB, 6645013297),
 )
 _VQA_TERMS = "questions and answers CC BY 4.0 (visualqa.org/terms.html); photographs under their Flickr terms (COCO)"
 _VQA_WITHOUT = (
@@ -170,7 +169,7 @@ COLLECTIONS: dict[str, Collection] = {
             "DAQUAR: 12,468 questions about 1,449 photographs of NYU Depth v2",
             "https://www.mpi-inf.mpg.de/departments/computer-vision-and-machine-learning/research/"
             "vision-and-language/visual-turing-challenge",
-            "for research; cite Malinowski and Fritz 2014, and Silberman et al. 2012 for the photographs",
+            "what its page says; cite Malinowski and Fritz 2014, and Silberman et al. 2012 for the photographs",
             (
                 _mpi("qa.894.raw.train.txt", 424 * KB),
                 _mpi("qa.894.raw.test.txt", 352 * KB),
@@ -210,11 +209,6 @@ COLLECTIONS: dict[str, Collection] = {
                     *(200 * MB, 11 * MB, 10518930),
                     "0caae7c8d1dafd852727f5ac046bc1efca9b72026bd6ffa34fc489f3a7b3291e",
                 ),
-                _vqa(
-                    "v2_Questions_Test_mscoco.zip",
-                    *(80 * MB, 10 * MB, None),
-                    "982e2e687a86514b78ea83af356d151976c5e3fb4168a29ca543610574082ad7",
-                ),
                 *_COCO,
             ),
             _VQA_WITHOUT,
@@ -244,11 +238,6 @@ COLLECTIONS: dict[str, Collection] = {
                     "Annotations_Val_mscoco.zip",
                     *(150 * MB, 10 * MB, None),
                     "29377c35186d90aeab3e61bdad890f51215d1f88b700bd22ef19004d73bf284f",
-                ),
-                _vqa(
-                    "Questions_Test_mscoco.zip",
-                    *(250 * MB, 30 * MB, None),
-                    "bd080c297fc863bf8258caa4864d3b5afab29373375a6637f8546338291e28c0",
                 ),
                 *_COCO,
             ),

@@ -405,7 +405,7 @@ def test_single_photographs_come_from_their_own_addresses(server, tmp_path):
 def test_a_photograph_is_looked_for_in_each_part(server, tmp_path):
     def part(name):
         archive = Archive((f"{name}_*.jpg",), 10**6, name, photo=name + "_{}.jpg", single=server.address("{}"))
-        return Source(f"{name}.zip", (server.address(f"{name}.zip"),), 10**6, archive=archive, split=name)
+        return Source(f"{name}.zip", (server.address(f"{name}.zip"),), 10**6, archive=archive, part=name)
 
     collection = Collection("parts", "", "", "", (part("train"), part("val")), "")
     server.files["val_7.jpg"] = File(JPEG)
@@ -413,7 +413,7 @@ def test_a_photograph_is_looked_for_in_each_part(server, tmp_path):
     report = bring(collection, tmp_path, images=["7", "8"])
     assert (tmp_path / "val" / "val_7.jpg").exists() and not (tmp_path / "train").exists()
     assert "not a whole photograph" in report.missing["8"]
-    assert "7" in bring(collection, tmp_path / "b", images=["7"], splits=["train"]).missing
+    assert "7" in bring(collection, tmp_path / "b", images=["7"], parts=["train"]).missing
 
 
 def test_photographs_without_addresses_come_from_the_archive_and_it_is_kept(server, tmp_path):
@@ -676,6 +676,7 @@ def test_killed_at_random_moments_it_ends_as_if_undisturbed(server, tmp_path):
         halves += not (folder / "fetched.json").exists() or tree(folder) != finished
         assert start(server, folder).wait(60) == 0
         assert tree(folder) == finished, moment
+    print(f"{halves} of {moments} were killed before they were done")
     assert halves > moments / 2, "killed too late to be a test"
 
 
@@ -734,7 +735,7 @@ def test_torchvisions_names_and_checksums_are_those_of_torchvision():
 
 
 def test_coco_photographs_have_their_official_names():
-    train, validation, _ = (source for source in COLLECTIONS["vqa2"].files if source.photographs)
+    train, validation = (source for source in COLLECTIONS["vqa2"].files if source.photographs)
     assert train.archive.photo.format(9) == "COCO_train2014_000000000009.jpg"
     assert train.archive.takes("COCO_train2014_000000000009.jpg")
     assert validation.archive.single.format("COCO_val2014_000000000042.jpg") == (
@@ -770,8 +771,8 @@ def test_the_command_lists_the_registry(capsys):
 def test_bad_input_of_the_command(capsys, tmp_path):
     for arguments, word in (
         ([], "say what to fetch"),
-        (["vqa2", "--split", "dev"], "no part 'dev'"),
-        (["vgg19", "--split", "train"], "no parts"),
+        (["vqa2", "--part", "dev"], "no part 'dev'"),
+        (["vgg19", "--part", "train"], "no parts"),
         (["vgg19", "--from", str(tmp_path / "none")], "no folder"),
         (["vqa2", "--images-of", str(tmp_path / "none")], "No such file"),
         (["vgg19", "--images", "3"], "no photographs to choose"),
