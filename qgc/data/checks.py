@@ -22,28 +22,29 @@ UNREADABLE = (
 )
 
 
-def check(path: Path, name: str) -> None:
-    """Look into the file that is to be called ``name``; raises ``FetchError`` if it must not be.
+def check_picture(path: Path, name: str, length_known: bool = False) -> None:
+    """Raise ``FetchError`` unless what is to be called ``name`` begins and ends as a JPEG or PNG; other names pass.
 
-    A .jpg or .png has to begin and end as one; a .pth or .pt may hold tensors and plain values only (PyTorch's
-    ``weights_only``: nothing in it is run). Other files pass.
+    ``length_known``: all of it has arrived, so only its beginning is looked at. (COCO's train2014 has a photograph that
+    was cut off before it was published.)
     """
-    if name.endswith((".jpg", ".png")):
-        _picture(path, name)
-    if name.endswith((".pth", ".pt")):
-        _weights(path, name)
-
-
-def _picture(path: Path, name: str) -> None:
+    if not name.endswith((".jpg", ".png")):
+        return
     with open(path, "rb") as file:
         start = file.read(2)
         file.seek(max(path.stat().st_size - 4096, 0))  # a few bytes may follow the end
         end = file.read()
-    if start not in PICTURE_ENDS or PICTURE_ENDS[start] not in end:
+    if start not in PICTURE_ENDS or not (length_known or PICTURE_ENDS[start] in end):
         raise FetchError(f"{name} is not a whole photograph: damaged or cut off")
 
 
-def _weights(path: Path, name: str) -> None:
+def check_weights(path: Path, name: str) -> None:
+    """Raise ``FetchError`` unless a file to be called .pth or .pt holds tensors and plain values only; others pass.
+
+    PyTorch's ``weights_only`` decides; nothing in the file is run.
+    """
+    if not name.endswith((".pth", ".pt")):
+        return
     import torch  # slow to import, and only needed here
 
     try:

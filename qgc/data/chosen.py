@@ -12,7 +12,7 @@ from threading import Event, Lock
 from tqdm import tqdm
 
 from ..errors import FetchError
-from .checks import check
+from .checks import check_picture
 from .download import Gone, Unreachable, download, forget
 from .sources import Source
 
@@ -97,20 +97,19 @@ def _names(source: Source, name: str) -> list[str]:
 
 
 def _from_given(run, left: Places) -> Places:
-    rest: Places = {}
-    for image, at in left.items():
-        found = [
-            (source, folder / each)
-            for source, name in at
-            for folder in run.loose_folders(source)
-            for each in _names(source, name)
-            if (folder / each).is_file()
-        ]
-        if found:
-            run.take(found[0][1], found[0][0].archive.into)
-        else:
-            rest[image] = at
-    return rest
+    """Take photographs from the folder given; returns those that are not there, or damaged."""
+    return {image: at for image, at in left.items() if not any(_taken(run, source, name) for source, name in at)}
+
+
+def _taken(run, source: Source, name: str) -> bool:
+    for path in (folder / each for folder in run.loose_folders(source) for each in _names(source, name)):
+        if path.is_file():
+            try:
+                run.take(path, source.archive.into)
+                return True
+            except FetchError:
+                continue  # damaged here, so looked for elsewhere
+    return False
 
 
 def _from_archive(run, source: Source, left: Places) -> Places:
@@ -162,7 +161,7 @@ def _alone(run, source: Source, name: str, stop: Event) -> None:
         return
     download((source.archive.single.format(name),), part, patience=run.patience, stop=stop)
     try:
-        check(part, name)
+        check_picture(part, name, length_known=True)
     except FetchError:
         forget(part)
         raise

@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from ..errors import FetchError
 from ..files import write_whole
-from .checks import check
+from .checks import check_picture, check_weights
 from .chosen import bring_chosen
 from .download import Patience, download, forget, need_space, origin, sha256
 from .sources import COLLECTIONS, Collection, Source
@@ -209,7 +209,7 @@ class _Run:
                 f"{what} has the sha256 {digest}, but {pin} when it was first fetched: another file now. If you trust "
                 f"it, take the entry {source.name!r} out of {self.folder / RECORD} and run again."
             )
-        check(path, source.name)
+        check_weights(path, source.name)
         by = "its published sha256" if source.sha256 else "the first download" if pin else "nothing yet, now noted"
         return {"bytes": size, "sha256": digest, "checked": by}
 
@@ -250,7 +250,9 @@ class _Run:
         """Unpack the files whose base name is ``wanted``; returns their paths in the folder and their sizes."""
         temporary = self.work / f"{source.name}.unpacking"
         try:
-            return unpack(archive, wanted, source.archive.into, self.folder, temporary, source.archive.limit, check)
+            return unpack(
+                archive, wanted, source.archive.into, self.folder, temporary, source.archive.limit, check_weights
+            )
         except FetchError:
             if archive.parent == self.work:  # ours, so nothing is lost: the next run fetches it anew
                 self._tidy(source)
@@ -302,9 +304,18 @@ class _Run:
                 f"{loose[0].parent} has {len(loose)} of the {count} files. Choose the photographs that are needed with "
                 f"--images-of FILE, or leave out --from to fetch all."
             )
-        bar = tqdm(loose, desc=f"taking {source.name}", mininterval=1, leave=False)
-        taken = [self.take(path, source.archive.into) for path in bar]
-        files = {place.relative_to(self.folder).as_posix(): place.stat().st_size for place in taken}
+        files, damaged = {}, []
+        for path in tqdm(loose, desc=f"taking {source.name}", mininterval=1, leave=False):
+            try:
+                place = self.take(path, source.archive.into)
+                files[place.relative_to(self.folder).as_posix()] = place.stat().st_size
+            except FetchError as error:
+                damaged.append(str(error))
+        if damaged:
+            raise FetchError(
+                f"{len(files)} files of {loose[0].parent} were taken, and {len(damaged)} were not: "
+                f"{'; '.join(damaged[:5])}. Choose these with --images, or leave out --from to fetch all."
+            )
         self._write_manifest(source, files)
         seen = {"bytes": sum(files.values()), "sha256": "", "checked": "the number of files and a look into each"}
         return self._note(source, seen, f"taken from {loose[0].parent}")
@@ -315,7 +326,8 @@ class _Run:
         place, copy = self.folder / into / name, self.work / f"{name}.copy"
         if _size(place) == path.stat().st_size:
             return place
-        check(path, name)
+        check_picture(path, name)
+        check_weights(path, name)
         place.parent.mkdir(parents=True, exist_ok=True)
         copy.unlink(missing_ok=True)
         try:

@@ -365,7 +365,9 @@ def test_an_archive_that_somebody_unpacked_is_taken(server, tmp_path, inside):
     (folder / "p3.jpg").unlink()
     assert "4 of the 5 files" in reason(bring(photos(server), tmp_path / "b", given=tmp_path / "given"))
     (folder / "p3.jpg").write_bytes(JPEG[:-4])
-    assert "not a whole photograph" in reason(bring(photos(server), tmp_path / "c", given=tmp_path / "given"))
+    said = reason(bring(photos(server), tmp_path / "c", given=tmp_path / "given"))
+    assert "4 files" in said and "p3.jpg is not a whole photograph" in said
+    assert len(list((tmp_path / "c" / "photos").glob("*.jpg"))) == 4
 
 
 def test_a_given_archive_is_unpacked_where_it_lies(server, tmp_path):
@@ -409,7 +411,7 @@ def test_a_photograph_is_looked_for_in_each_part(server, tmp_path):
 
     collection = Collection("parts", "", "", "", (part("train"), part("val")), "")
     server.files["val_7.jpg"] = File(JPEG)
-    server.files["train_8.jpg"] = File(JPEG[:-2])
+    server.files["train_8.jpg"] = File(b"an error, in words")
     report = bring(collection, tmp_path, images=["7", "8"])
     assert (tmp_path / "val" / "val_7.jpg").exists() and not (tmp_path / "train").exists()
     assert "not a whole photograph" in report.missing["8"]
@@ -435,6 +437,18 @@ def test_given_photographs_are_taken_first(server, tmp_path):
     server.files["p2.jpg"] = File(JPEG)
     assert not bring(collection, tmp_path / "to", given=tmp_path / "given", images=["1", "2"]).missing
     assert [name for name, _, _ in server.asked] == ["p2.jpg"]
+
+
+def test_a_photograph_that_was_published_cut_off_is_taken_from_its_source_alone(server, tmp_path):
+    cut = five() | {"some/folder/p3.jpg": JPEG[:-4]}
+    server.files["photos.zip"], server.files["p3.jpg"] = File(zipped(cut)), File(JPEG[:-4])
+    assert not bring(photos(server), tmp_path / "zip").missing
+    assert not bring(photos(server, single=server.address("{}")), tmp_path / "alone", images=["3"]).missing
+    assert (tmp_path / "zip" / "photos" / "p3.jpg").read_bytes() == JPEG[:-4]
+    given = {"given": tmp_path / "zip" / "photos", "images": ["3"]}
+    asked = len(server.asked)
+    assert not bring(photos(server, single=server.address("{}")), tmp_path / "again", **given).missing
+    assert len(server.asked) == asked + 1
 
 
 def test_when_the_server_of_the_photographs_is_gone_it_is_not_asked_for_each(server, tmp_path):
