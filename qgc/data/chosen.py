@@ -114,12 +114,12 @@ def _taken(run, source: Source, name: str) -> bool:
 
 def _from_archive(run, source: Source, left: Places) -> Places:
     """Take photographs out of an archive; returns those that are not in it."""
-    names = {each: image for image, at in left.items() for s, name in at if s is source for each in _names(s, name)}
-    if not names:
+    names = {image: {n for s, name in at if s is source for n in _names(s, name)} for image, at in left.items()}
+    wanted = set().union(*names.values())
+    if not wanted:
         return left
-    files = run.unpack(source, run.archive(source)[0], names.__contains__)
-    taken = {names[Path(path).name] for path in files}
-    return {image: at for image, at in left.items() if image not in taken}
+    got = {Path(path).name for path in run.unpack(source, run.archive(source)[0], wanted.__contains__)}
+    return {image: at for image, at in left.items() if not names[image] & got}
 
 
 def _each_alone(run, wanted: Places) -> dict[str, str]:

@@ -420,7 +420,7 @@ def test_a_photograph_is_looked_for_in_each_part(server, tmp_path):
 
 def test_photographs_without_addresses_come_from_the_archive_and_it_is_kept(server, tmp_path):
     server.files["photos.zip"] = File(zipped(five()))
-    report = bring(photos(server), tmp_path, images=["1", "8"])
+    report = bring(photos(server), tmp_path, images=["1", "p1.jpg", "8"])
     assert {path.name for path in (tmp_path / "photos").iterdir()} == {"p1.jpg"}
     assert report.missing == {"8": "it is not in the archive"}
     bring(photos(server), tmp_path, images=["2"])
