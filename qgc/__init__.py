@@ -23,6 +23,7 @@ _HOME = {
 }
 _ROOMS = {
     "explain": "qgc.explain",
+    "data": "qgc.data",
     "scenes": "qgc.scenes",
     "models": "qgc.models",
     "measure": "qgc.measure",

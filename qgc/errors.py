@@ -31,3 +31,7 @@ class FetchError(QGCError, RuntimeError):
 
 class SceneError(QGCError, ValueError):
     """The scene has no such thing, colour or name."""
+
+
+class DataError(QGCError, ValueError):
+    """The files of a data set are missing, damaged or do not fit together."""

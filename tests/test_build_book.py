@@ -1,11 +1,18 @@
 """The book builder, on tiny notebooks in a temporary folder."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from functools import partial
 from pathlib import Path
 
 import build_book
 import nbformat
 import pytest
+import yaml
 from build_book import INJECTED, WIDGET_VIEW, Book, NotebookFailed
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
@@ -34,8 +41,21 @@ def book(tmp_path) -> Book:
     return Book(tmp_path)
 
 
+class Here:
+    """Notebooks run in this process, in place of one of their own."""
+
+    def __init__(self, threads):
+        pass
+
+    __call__ = staticmethod(build_book.run_one)
+
+    def stop(self):
+        pass
+
+
 def pretend(monkeypatch, seen: list[str]) -> None:
     """Replace the slow part of a run by one that only notes which notebook was run."""
+    monkeypatch.setattr(build_book, "Elsewhere", Here)
 
     def execute(source, run, device):
         seen.append(source.name)
@@ -143,11 +163,69 @@ def test_one_failure_does_not_stop_the_others(book, monkeypatch, capsys):
         if source.name == "one.ipynb":
             raise NotebookFailed("  in cell 1")
 
+    monkeypatch.setattr(build_book, "Elsewhere", Here)
     monkeypatch.setattr(build_book, "execute", execute)
     book.run_of(Path("book/deep/two.ipynb")).parent.mkdir(parents=True)
     assert build_book.run_all(book, "cpu", False, said.append) == [Path("book/one.ipynb")]
     assert "FAILED book/one.ipynb\n  in cell 1" in said
     assert list(json.loads((book.build / "timings.json").read_text())["notebooks"]) == ["book/deep/two.ipynb"]
+
+
+def test_notebooks_run_side_by_side_on_one_thread_each_and_those_that_measure_alone(book):
+    told = (
+        "import os, time; began = time.time(); time.sleep(4); "
+        "print(began, time.time(), os.environ.get('OMP_NUM_THREADS'))"
+    )
+    for name in ("one", "deep/two", "three"):
+        put(book.root / "book" / f"{name}.ipynb", told)
+    measures = nbformat.read(book.root / "book" / "one.ipynb", as_version=4)
+    measures.metadata["alone"] = True
+    build_book.write(measures, book.root / "book" / "one.ipynb")
+    toc = yaml.safe_load((book.root / "_toc.yml").read_text())
+    toc["chapters"].append({"file": "book/three"})
+    (book.root / "_toc.yml").write_text(yaml.safe_dump(toc))
+    assert build_book.run_all(book, "cpu", False, lambda said: None, workers=2) == []
+    said = {n.stem: printed(book.run_of(n)).split() for n in book.notebooks()}
+    (a, b), (c, d), (e, f) = ([float(x) for x in said[n][:2]] for n in ("two", "three", "one"))
+    assert max(a, c) < min(b, d) and e > max(b, d)
+    assert said["two"][2] == said["three"][2] == "1"
+    assert list(json.loads((book.build / "timings.json").read_text())["notebooks"]) == [
+        n.as_posix() for n in book.notebooks()
+    ]
+
+
+def test_ctrl_c_stops_every_notebook_and_keeps_what_is_finished(book):
+    waits = "import os, time; open('pid', 'w').write(str(os.getpid())); time.sleep(60)"
+    put(book.root / "book" / "deep" / "two.ipynb", waits)
+    command = [sys.executable, build_book.__file__, "--root", str(book.root), "--workers", "2"]
+    heard = partial(signal.signal, signal.SIGINT, signal.default_int_handler)  # even where tests run in the background
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, **pipes, preexec_fn=heard) as process:
+        one, two = book.run_of(Path("book/one.ipynb")), book.run_of(Path("book/deep/two.ipynb"))
+        pid = book.root / "book" / "deep" / "pid"
+        wait_for(lambda: one.with_suffix(".key.json").exists() and pid.exists() and pid.read_text())
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=30)
+    assert process.returncode == 130 and "Finished notebooks are kept" in err, out + err
+    assert printed(one) == "1\n" and not two.exists()
+    wait_for(lambda: not alive(int(pid.read_text())))
+
+
+def alive(process: int) -> bool:
+    """Whether there is such a process."""
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def wait_for(done, most=40.0) -> None:
+    """Wait until something holds."""
+    until = time.monotonic() + most
+    while not done():
+        assert time.monotonic() < until, "it never came to pass"
+        time.sleep(0.2)
 
 
 def test_a_slow_notebook_is_warned_about_on_the_cpu_only(book, monkeypatch):

@@ -36,7 +36,7 @@ def filled(root: Path, as_committed: bool = False) -> str:
 
 def record(root: Path, device: str = "cpu") -> None:
     """Leave what the builder leaves after it has run the notebook."""
-    timings = {"device": device, "notebooks": {"book/one.ipynb": {"seconds": 12.34, "executed": True}}}
+    timings = {"device": device, "workers": 1, "notebooks": {"book/one.ipynb": {"seconds": 12.34, "executed": True}}}
     (root / "build").mkdir()
     (root / "build" / "timings.json").write_text(json.dumps(timings))
 
@@ -48,7 +48,7 @@ def test_seconds_machine_and_device_are_shown(book):
     assert (
         "`cpu`" in page
         and execution_page.processor() in page
-        and "All 1 notebooks, one after the other:** 12 s" in page
+        and "All 1 notebooks:** 12 s of work, one after the other" in page
     )
     assert execution_page.PLACE not in page and "runs nothing" not in page
 

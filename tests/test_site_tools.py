@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import re
+import shutil
+from pathlib import Path
 
 import mathml
 import pages
+import pydata_sphinx_theme
 import pytest
+from fontTools.ttLib import TTFont
 from mathml import BadFormula
 from PIL import Image
 
@@ -91,3 +97,18 @@ def test_pictures_get_lighter_and_keep_their_name(tmp_path):
     for old, new in renamed.items():
         assert (site / "_images" / new).stat().st_size < before[old] and not (site / "_images" / old).exists()
     assert Image.open(site / "_images" / "noise.webp").size == (300, 300)
+
+
+def test_of_the_icons_font_stays_what_the_styles_draw(tmp_path):
+    theme = Path(pydata_sphinx_theme.__file__).parent / "theme" / "pydata_sphinx_theme" / "static"
+    static = tmp_path / "_static"
+    shutil.copytree(theme, static)
+    before = (static / "styles" / "pydata-sphinx-theme.css").stat().st_size
+    pages.lighter_icons(static)
+    styles = (static / "styles" / "pydata-sphinx-theme.css").read_text(encoding="utf-8")
+    assert "webfonts" not in styles and len(styles) < before - 50_000
+    fonts = [TTFont(io.BytesIO(base64.b64decode(d))) for d in re.findall(r"data:font/woff;base64,([^)]+)", styles)]
+    drawn = {ord(c) for c in re.findall("[\ue000-\uf8ff]", styles)}
+    held = set().union(*(font.getBestCmap() for font in fonts))
+    assert len(fonts) == 3 and len(drawn) > 10 and drawn <= held, "what stands in front of notes and links"
+    assert ".fa-volleyball" not in styles and not (static / "vendor" / "fontawesome").exists()

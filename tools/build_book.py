@@ -4,7 +4,7 @@ Each notebook of `_toc.yml` is run by papermill into `build/notebooks/`, unless 
 the same notebook, package, lock and device. A run takes its final name only when it has succeeded; a failed one stays
 beside the earlier good one as `NAME.failed.ipynb`. Then Jupyter Book turns the runs and pages into `_build/html/`.
 With `--write-back` the clean outputs go to `book/` in place of building the site; with `--as-committed` no notebook is
-run, and the site shows the outputs that stand in `book/`.
+run, and the site shows the outputs that stand in `book/`. `--only book/gate.ipynb` runs just this one.
 """
 
 from __future__ import annotations
@@ -18,8 +18,10 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import execution_page
@@ -75,6 +77,12 @@ class Book:
         return self.build / "notebooks" / notebook
 
 
+def cores() -> int:
+    """How many cores this process may use, at most four: every notebook holds a model in memory."""
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(usable, 4)
+
+
 def has_site(site: Path) -> bool:
     """Whether a site was built in this folder; if not, says on stderr what makes one."""
     if (site / "index.html").exists():
@@ -124,13 +132,13 @@ def beside(run: Path, suffix: str) -> Path:
     return run.with_name(run.stem + suffix)
 
 
-def earlier_seconds(run: Path, key: str) -> float | None:
-    """How long the run that lies there took, or None where there is none that was made with this key."""
+def earlier_seconds(run: Path, key: str | None = None) -> float | None:
+    """How long the run that lies there took, or None where there is none (that was made with this key)."""
     record = beside(run, ".key.json")
     if not (run.exists() and record.exists()):
         return None
     saved = json.loads(record.read_text(encoding="utf-8"))
-    return saved["seconds"] if saved["key"] == key else None
+    return saved["seconds"] if key in (None, saved["key"]) else None
 
 
 def execute(source: Path, run: Path, device: str) -> None:
@@ -207,39 +215,113 @@ def remedy_for(name: str, message: str) -> str:
     )
 
 
-def run_all(book: Book, device: str, force: bool, say: Callable[[str], None] = tqdm.write) -> list[Path]:
-    """Run every notebook that changed, with a progress bar; write `build/timings.json`; return those that failed."""
-    surroundings = digest_of_surroundings(book.root)
+def key_now(book: Book, notebook: Path, device: str) -> str:
+    """What a run of this notebook would be made from now."""
+    return key_of(nbformat.read(book.root / notebook, as_version=4), device, digest_of_surroundings(book.root))
+
+
+def run_one(book: Book, notebook: Path, device: str) -> float:
+    """Run a notebook, note beside its run what it was made from, and return the seconds that it took."""
+    run, key, start = book.run_of(notebook), key_now(book, notebook, device), time.perf_counter()
+    execute(book.root / notebook, run, device)
+    seconds = round(time.perf_counter() - start, 1)
+    beside(run, ".key.json").write_text(json.dumps({"key": key, "seconds": seconds}) + "\n", encoding="utf-8")
+    return seconds
+
+
+class Elsewhere:
+    """:func:`run_one` in processes of their own, which are stopped with this one.
+
+    In this process papermill would take Ctrl-C for the death of a kernel, and go on with the next notebook.
+    """
+
+    def __init__(self, threads: dict[str, str]):
+        self.environment = os.environ | threads
+        self.running: set[subprocess.Popen] = set()
+
+    def __call__(self, book: Book, notebook: Path, device: str) -> float:
+        what = ["--root", str(book.root), "--only", notebook.as_posix(), "--device", device]
+        with subprocess.Popen(
+            [sys.executable, __file__, *what], env=self.environment, stdout=subprocess.PIPE, text=True
+        ) as process:
+            self.running.add(process)
+            said = process.communicate()[0]
+            self.running.discard(process)
+        if process.returncode:
+            raise NotebookFailed(said.rstrip() or f"  its process ended with status {process.returncode}")
+        return earlier_seconds(book.run_of(notebook)) or 0.0
+
+    def stop(self) -> None:
+        """Ask what still runs to end, its kernels too."""
+        for process in tuple(self.running):
+            process.terminate()
+
+
+def finished(
+    book: Book, notebooks: list[Path], device: str, workers: int
+) -> Iterator[tuple[Path, float | NotebookFailed]]:
+    """Run notebooks, ``workers`` side by side on one thread each, and give what came of each as it ends."""
+    run = Elsewhere(ONE_THREAD if workers > 1 else {})
+    with ThreadPoolExecutor(workers) as pool:
+        jobs = {pool.submit(run, book, notebook, device): notebook for notebook in notebooks}
+        try:
+            for job in as_completed(jobs):
+                failure = job.exception()
+                if failure and not isinstance(failure, NotebookFailed):
+                    raise failure
+                yield jobs[job], failure or job.result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+            run.stop()
+
+
+def run_all(
+    book: Book, device: str, force: bool, say: Callable[[str], None] = tqdm.write, workers: int = 1
+) -> list[Path]:
+    """Run every notebook that changed, with a progress bar; write `build/timings.json`; return those that failed.
+
+    ``workers`` notebooks run side by side, the longest first; but those that measure how long something takes
+    (`alone` in their metadata) run after the others, one by one.
+    """
     timings: dict[str, dict[str, object]] = {}
     failed: list[Path] = []
     notebooks = book.notebooks()
     began = time.perf_counter()
-    for notebook in tqdm(notebooks, desc="notebooks", unit="notebook"):
-        run, name = book.run_of(notebook), notebook.as_posix()
-        key = key_of(nbformat.read(book.root / notebook, as_version=4), device, surroundings)
-        seconds = None if force else earlier_seconds(run, key)
-        fresh = seconds is None
-        if fresh:
-            start = time.perf_counter()
-            try:
-                execute(book.root / notebook, run, device)
-            except NotebookFailed as failure:
-                say(f"FAILED {name}\n{failure}")
-                failed.append(notebook)
-                continue
-            seconds = round(time.perf_counter() - start, 1)
-            record = {"key": key, "seconds": seconds}
-            beside(run, ".key.json").write_text(json.dumps(record) + "\n", encoding="utf-8")
+    bar = tqdm(total=len(notebooks), desc="notebooks", unit="notebook")
+
+    def told(notebook: Path, seconds: float, fresh: bool) -> None:
+        name = notebook.as_posix()
         say(f"{seconds:7.1f} s  {name}" + ("" if fresh else "  (unchanged: the earlier run is used)"))
         if device == "cpu" and seconds > SLOW_S:
             say(f"warning: {name} takes {seconds:.0f} s on this CPU, more than {SLOW_S} s")
         timings[name] = {"seconds": seconds, "executed": fresh}
+        bar.update()
+
+    shared, alone = [], []
+    for notebook in notebooks:
+        seconds = None if force else earlier_seconds(book.run_of(notebook), key_now(book, notebook, device))
+        if seconds is not None:
+            told(notebook, seconds, fresh=False)
+        else:
+            measures = nbformat.read(book.root / notebook, as_version=4).metadata.get("alone")
+            (alone if measures else shared).append(notebook)
+    shared.sort(key=lambda notebook: -(earlier_seconds(book.run_of(notebook)) or 0.0))
+    runs = chain(finished(book, shared, device, workers), finished(book, alone, device, 1))
+    for notebook, found in runs:
+        if isinstance(found, NotebookFailed):
+            say(f"FAILED {notebook.as_posix()}\n{found}")
+            failed.append(notebook)
+            bar.update()
+        else:
+            told(notebook, found, fresh=True)
+    bar.close()
     total = round(time.perf_counter() - began, 1)
     say(f"{total:7.1f} s  in all, {len(timings)} of {len(notebooks)} notebooks good")
-    summary = {"device": device, "total_seconds": total, "notebooks": timings}
+    in_order = {n.as_posix(): timings[n.as_posix()] for n in notebooks if n.as_posix() in timings}
+    summary = {"device": device, "workers": workers, "total_seconds": total, "notebooks": in_order}
     book.build.mkdir(exist_ok=True)
     (book.build / "timings.json").write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
-    return failed
+    return [n for n in notebooks if n in failed]
 
 
 def clean(nb: NotebookNode, keep_injected: bool = False) -> NotebookNode:
@@ -387,22 +469,37 @@ def add_interactive_parts(book: Book, site: Path) -> bool:
     return True
 
 
+def only(book: Book, notebook: Path, device: str) -> int:
+    """Run one notebook, whatever has changed, and say on stdout what is wrong with it; return the exit status."""
+    try:
+        run_one(book, notebook, device)
+    except NotebookFailed as failure:
+        print(failure)
+        return 1
+    return 0
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run and build as the command line says; return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--device", default="cpu", help="passed to notebooks that have a `parameters` cell")
     parser.add_argument("--force", action="store_true", help="run unchanged notebooks too")
+    parser.add_argument("--root", type=Path, default=ROOT, help="where the book lies")
+    parser.add_argument("--workers", type=int, default=cores(), help="notebooks that run side by side (default: cores)")
     instead = parser.add_mutually_exclusive_group()
     instead.add_argument("--write-back", action="store_true", help="write clean outputs to book/, build no site")
+    instead.add_argument("--only", type=Path, metavar="NOTEBOOK", help="run this one, build no site")
     instead.add_argument("--as-committed", action="store_true", help="run nothing, show the outputs in book/")
     options = parser.parse_args(arguments)
     os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"  # this environment's kernel, not one of the same name elsewhere
-    book = Book(ROOT)
+    book = Book(options.root)
     try:
+        if options.only:
+            return only(book, options.only, options.device)
         launch.find(book.root)  # an address that is none shall be heard of before the notebooks run
         if options.as_committed:
             return build_site(book, options.device, as_committed=True)
-        if run_all(book, options.device, options.force):
+        if run_all(book, options.device, options.force, workers=options.workers):
             print("Nothing was built, since notebooks failed: see above.")
             return 1
         return bool(write_back(book)) if options.write_back else build_site(book, options.device)

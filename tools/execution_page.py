@@ -78,6 +78,11 @@ def cell(text: str) -> str:
     return text.replace("|", r"\|")
 
 
+def side_by_side(workers: int) -> str:
+    """How many notebooks ran at a time, in words."""
+    return "one after the other" if workers == 1 else f"{workers} of them side by side, on one thread each"
+
+
 def times(root: Path, timings: dict) -> str:
     """The machine, and a row for each notebook."""
     notebooks = timings["notebooks"]
@@ -90,7 +95,7 @@ def times(root: Path, timings: dict) -> str:
         [
             f"- **Machine:** {machine(timings['device'])}",
             f"- **Device that the notebooks were given:** `{timings['device']}`",
-            f"- **All {len(rows)} notebooks, one after the other:** {seconds:.0f} s",
+            f"- **All {len(rows)} notebooks:** {seconds:.0f} s of work, {side_by_side(timings['workers'])}",
             "",
             "| notebook | seconds |",
             "|---|---:|",

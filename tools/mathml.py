@@ -6,14 +6,13 @@ The font is STIX Two Math, as the package ziamath carries it.
 
 from __future__ import annotations
 
-import base64
-import io
 import re
 from importlib.resources import files
 from xml.etree import ElementTree
 
-from fontTools.subset import Options, Subsetter, load_font, save_font
 from latex2mathml.converter import convert
+
+from tools.fonts import cut
 
 MATHML = "http://www.w3.org/1998/Math/MathML"
 BARS = "|‖/∂"  # TeX sets them without space and never stretches them; MathML by itself does both
@@ -88,19 +87,9 @@ def characters(markup: str) -> set[str]:
 
 
 def font_css(needed: set[str]) -> str:
-    """Styles with the font in them, cut to these characters; as data, for Firefox loads no font beside a local page."""
-    options = Options(layout_features=["ssty"], hinting=False, notdef_outline=True, name_IDs=[0, 1, 2, 13, 14])
-    font = load_font(str(files("ziamath") / "fonts" / "STIXTwoMath-Regular.ttf"), options)
-    cutter = Subsetter(options)
-    cutter.populate(text="".join(needed))
-    cutter.subset(font)
-    font["head"].modified = font["head"].created  # the same bytes every time
-    options.flavor = "woff"
-    kept = io.BytesIO()
-    font.recalcTimestamp = False
-    save_font(font, kept, options)
-    data = base64.b64encode(kept.getvalue()).decode()
+    """Styles with the font in them, cut to these characters."""
+    source = cut(files("ziamath") / "fonts" / "STIXTwoMath-Regular.ttf", needed, features=("ssty",))
     return (
-        f'@font-face {{ font-family: "QGC Math"; src: url(data:font/woff;base64,{data}) format("woff"); }}\n'
+        f'@font-face {{ font-family: "QGC Math"; src: {source}; }}\n'
         'math { font-family: "QGC Math", "STIX Two Math", "Cambria Math", math; }\n'
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import shutil
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from functools import cache
@@ -13,7 +14,11 @@ from urllib.parse import unquote
 
 from PIL import Image
 
-ICON = re.compile(r'<i class="(?P<classes>[^"]*\bfa-[^"]*)"(?P<rest>[^>]*)></i>')
+from tools.fonts import cut
+
+ICON = re.compile(r'<(?P<tag>i|span) class="(?P<classes>[^"]*\bfa-[^"]*)"(?P<rest>[^>]*)></(?P=tag)>')
+ICON_RULE = re.compile(r'(?:\.fa-[\w-]+:before,?)+\{content:"\\[0-9a-f]+"\}')
+ICON_FILES = re.compile(r"src:url\([^)]*fontawesome[^}]*?([\w-]+\.ttf)[^}]*(?=\})")
 PICTURE = re.compile(r"<img\b(?P<attributes>[^>]*?)\s*/?>")
 SMALL = 64 * 1024  # a picture below this is kept without any loss
 QUALITY = 92
@@ -117,6 +122,21 @@ def lighter_pictures(site: Path, store: Path) -> dict[str, str]:
     return renamed
 
 
+def lighter_icons(static: Path) -> None:
+    """Keep of Font Awesome's fonts the few characters that the theme's own styles draw, and no rule for one icon.
+
+    The icons in the pages are drawings (:func:`icon`), which leaves those that stand in front of notes and the like.
+    """
+    fonts = static / "vendor" / "fontawesome" / "webfonts"
+    texts = {p: ICON_RULE.sub("", p.read_text(encoding="utf-8")) for p in static.glob("styles/*.css")}
+    shown = {c for text in texts.values() for c in re.findall("[\ue000-\uf8ff]", text)}
+    codes = (code for text in texts.values() for code in re.findall(r'content:"\\([ef][0-9a-f]{3})"', text))
+    shown |= {chr(int(code, 16)) for code in codes}
+    for styles, text in texts.items():
+        styles.write_text(ICON_FILES.sub(lambda m: f"src:{cut(fonts / m[1], shown)}", text), encoding="utf-8")
+    shutil.rmtree(fonts.parent)
+
+
 NAMED_TOGGLE = '<summary aria-label="The pages of this part"><span class="toctree-toggle"'
 
 
@@ -139,5 +159,6 @@ def finish(site: Path, store: Path) -> None:
         markup = markup.replace('role="doc-biblioentry"', 'role="listitem"')  # its list has the role of a list
         markup = markup.replace('<summary><span class="toctree-toggle"', NAMED_TOGGLE)
         page.write_text(lazy(markup, page, sizes), encoding="utf-8")
+    lighter_icons(site / "_static")
     for needless in [script, *site.rglob("*.map"), *site.glob("_static/scripts/fontawesome*")]:
         needless.unlink(missing_ok=True)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
+from qgc.data.tokens import tokenize
 from qgc.errors import AnswerError, QuestionError
-from qgc.models.text import UNK, Vocabulary, answer_index, tokenize
+from qgc.models import DeeperLSTM, DeeperLSTMConfig
+from qgc.models.text import UNK, Vocabulary, answer_index
 
 QUESTION = "What color are the towels?"
 
@@ -97,3 +101,18 @@ def test_a_large_vocabulary_is_not_printed_whole():
     with pytest.raises(AnswerError, match="a59 and 940 more") as caught:
         answer_index([f"a{i}" for i in range(1000)], "xyzzy")
     assert len(str(caught.value)) < 500
+
+
+def test_questions_are_cut_as_the_vocabulary_says():
+    plain, original = (Vocabulary.of([QUESTION], tokens=tokens) for tokens in ("plain", "original"))
+    assert plain.tokens(QUESTION) == ["what", "color", "are", "the", "towels"]
+    assert original.tokens(QUESTION) == [*plain.tokens(QUESTION), "?"] and "?" in original.index
+    assert original.encode(QUESTION).tolist()[-1] == original.index["?"]
+    assert Vocabulary(plain.words).tokens("towels?") == ["towels"]
+
+
+def test_a_model_cuts_questions_as_its_configuration_says():
+    sizes = DeeperLSTMConfig(("color", "?"), ("red",), embedding=2, hidden=2, combine=2, tokens="original")
+    assert DeeperLSTM(sizes).vocabulary.tokens("Color?") == ["color", "?"]
+    with pytest.raises(QuestionError, match="no way 'telepathy' to cut a question; choose one of plain, original"):
+        DeeperLSTM(replace(sizes, tokens="telepathy"))

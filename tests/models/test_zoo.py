@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ import safetensors.torch
 import torch
 
 from qgc.errors import WeightsError
-from qgc.models import DeeperLSTM, DeeperLSTMConfig, zoo
+from qgc.models import DeeperLSTM, DeeperLSTMConfig, backbones, zoo
 
 SIZES = DeeperLSTMConfig(("what", "is", "this"), ("yes", "no"), embedding=4, hidden=6, combine=16)
 FULL_DISK = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -54,6 +55,29 @@ def test_round_trip_is_equal_to_float16_rounding(folder):
     assert zoo.load(folder, dtype=torch.float32).dtype == torch.float32
     assert zoo.card(str(folder))["family"] == "deeper-lstm"
     assert sorted(content(folder)) == ["model.json", "model.safetensors"]
+
+
+def test_a_published_cnn_is_stored_as_it_came(tmp_path):
+    """Rounded, it would look at photographs differently from when the features were made that the model learnt on."""
+    model = small(3, replace(SIZES, cnn=backbones.named("shufflenet_v2_x0_5"), tokens="original"))
+    zoo.save(model, tmp_path / "model", {})
+    loaded = zoo.load(tmp_path, dtype=torch.float32)
+    before, after = model.cnn.state_dict(), loaded.cnn.state_dict()
+    assert before.keys() == after.keys() and all(torch.equal(before[k], after[k]) for k in before)
+    assert torch.equal(loaded.output.weight, model.output.weight.half().float())
+    assert loaded.config == model.config
+    x = torch.randint(0, 256, (1, 3, 224, 224), dtype=torch.uint8)
+    with torch.no_grad():
+        assert torch.equal(loaded.conv(loaded.normalise(x)), model.conv(model.normalise(x)))
+
+
+def test_a_card_with_an_unknown_cnn(tmp_path):
+    zoo.save(small(3, replace(SIZES, cnn=backbones.named("shufflenet_v2_x0_5"))), tmp_path / "model", {})
+    config = json.loads((tmp_path / "model.json").read_text())["config"]
+    for name in ("shufflenet_v9", None):
+        edit_card(tmp_path, config=config | {"cnn": config["cnn"] | {"name": name}})
+        with pytest.raises(WeightsError, match="does not describe a model of this version.*there is no CNN"):
+            zoo.load(tmp_path)
 
 
 @pytest.mark.parametrize("place", [8, 1000, -1])

@@ -1,0 +1,114 @@
+"""What a data set of photographs gives: questions, their answers, and where the pictures lie."""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from ..errors import DataError
+
+SPLITS = ("train", "validation", "test")  # validation is held out of the official training part
+HELD_OUT = 0.1  # the share of the training photographs that goes to validation
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A question about a photograph, with what people answered.
+
+    Parameters
+    ----------
+    id : its number in the data set's files.
+    image : the photograph's name, as :meth:`PhotoSet.image_path` takes it.
+    text : the question as it is asked, without the photograph's name.
+    answers : one for DAQUAR, ten for VQA, none where the annotations are withheld.
+    kind : VQA's ``answer_type`` ("yes/no", "number" or "other"), else "".
+    """
+
+    id: int
+    image: str
+    text: str
+    answers: tuple[str, ...]
+    kind: str = ""
+
+    @property
+    def answer(self) -> str:
+        """The commonest of the answers; of equally common ones the first in the alphabet.
+
+        VQA's own ``multiple_choice_answer`` is one of the commonest, too, but picks among equals by no visible rule.
+
+        Raises
+        ------
+        DataError
+            If the question came without answers.
+        """
+        if not self.answers:
+            raise DataError(f"question {self.id} came without answers; train and score on a split that has them")
+        counts = Counter(self.answers)
+        return min(counts, key=lambda a: (-counts[a], a))
+
+
+@dataclass(frozen=True)
+class PhotoSet(ABC):
+    """One split of a data set: its questions, and the folder with its photographs.
+
+    Parameters
+    ----------
+    name : "daquar", "vqa1" or "vqa2".
+    split : "train", "validation" or "test".
+    questions : in the order of the files.
+    folder : where the data set lies.
+    """
+
+    name: str
+    split: str
+    questions: tuple[Question, ...]
+    folder: Path
+
+    @cached_property
+    def images(self) -> tuple[str, ...]:
+        """The photographs that are asked about, each once, in the order of first use."""
+        return tuple(dict.fromkeys(q.image for q in self.questions))
+
+    @abstractmethod
+    def image_path(self, image: str) -> Path:
+        """The file of a photograph.
+
+        Raises
+        ------
+        DataError
+            If the photograph is absent.
+        """
+
+    @abstractmethod
+    def score(self, question: Question, answer: str) -> float:
+        """How right an answer is, from 0 to 1, by the data set's own measure."""
+
+
+def held_out(image: str) -> bool:
+    """Whether a training photograph belongs to validation: about one in ten, told by the SHA-256 of its name.
+
+    So the parts are the same on every machine, share no photograph, and do not change when others come or go.
+    """
+    number = int.from_bytes(hashlib.sha256(image.encode()).digest()[:8], "big")
+    return number < HELD_OUT * 2**64
+
+
+def first_there(image: str, places: Iterable[Path]) -> Path:
+    """The first of ``places`` where there is a file.
+
+    Raises
+    ------
+    DataError
+        If there is none; the message says where it was looked for.
+    """
+    places = list(places)
+    found = next((p for p in places if p.is_file()), None)
+    if found is None:
+        looked = ", ".join(dict.fromkeys(str(p.parent) for p in places))
+        raise DataError(f"the photograph {image} is absent (looked for in {looked}); fetch the images")
+    return found

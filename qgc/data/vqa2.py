@@ -1,0 +1,210 @@
+"""VQA v1 and v2: questions about COCO's photographs, ten people's answers each (Antol et al. 2015, Goyal et al. 2017).
+
+The official files, beside each other or in ``Questions/`` and ``Annotations/``:
+``v2_OpenEnded_mscoco_train2014_questions.json`` and ``v2_mscoco_train2014_annotations.json``, the same with
+``val2014``, and for version 1 the same without ``v2_``; or one pair named ``questions.json`` and ``annotations.json``.
+The photographs, ``COCO_train2014_000000458752.jpg`` for instance, lie in ``train2014/``, in ``images/`` or in
+``Images/mscoco/train2014/``.
+
+The official validation part (val2014) is our test, because the answers to the official test questions are withheld; our
+validation is held out of train2014, by photograph.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Set
+from pathlib import Path
+
+from ..errors import DataError
+from .answers import vqa_accuracy
+from .questions import PhotoSet, Question, first_there, held_out
+
+SUBSETS = {"train": "train2014", "validation": "train2014", "test": "val2014"}
+PREFIXES = {"vqa1": "", "vqa2": "v2_"}
+FOLDERS = (".", "Questions", "Annotations", "questions", "annotations")
+PEOPLE = 10
+FEW = 3  # how many examples a message names
+
+
+class VQAPhotos(PhotoSet):
+    """One split of VQA; an answer is as right as ten people find it (:func:`~qgc.data.answers.vqa_accuracy`)."""
+
+    def image_path(self, image: str) -> Path:
+        """The file of a photograph, ``COCO_train2014_000000458752`` for instance."""
+        subset = image.removeprefix("COCO_").partition("_")[0]
+        folders = (subset, f"images/{subset}", "images", f"Images/mscoco/{subset}", f"Images/{subset}", ".")
+        return first_there(image, (self.folder / f / f"{image}.jpg" for f in folders))
+
+    def score(self, question: Question, answer: str) -> float:
+        """Official VQA accuracy, from 0 to 1."""
+        return vqa_accuracy(answer, question.answers)
+
+
+def load(name: str, folder: Path, split: str) -> VQAPhotos:
+    """One split of VQA v1 ("vqa1") or v2 ("vqa2"), with its annotations.
+
+    Raises
+    ------
+    DataError
+        If a file is missing, damaged, of another kind, part or version, or questions and annotations do not fit.
+    """
+    subset = SUBSETS[split]
+    asked = find(folder, f"{PREFIXES[name]}OpenEnded_mscoco_{subset}_questions.json", "questions.json", name)
+    answered = find(folder, f"{PREFIXES[name]}mscoco_{subset}_annotations.json", "annotations.json", name)
+    questions = read_files(asked, answered, subset, version=name[-1])
+    if split != "test":
+        questions = [q for q in questions if held_out(q.image) == (split == "validation")]
+    return VQAPhotos(name, split, tuple(questions), folder)
+
+
+def find(folder: Path, official: str, plain: str, name: str) -> Path:
+    """The file under its official name, or else under the plain one."""
+    for candidate in (official, plain):
+        for place in FOLDERS:
+            if (folder / place / candidate).is_file():
+                return folder / place / candidate
+    other = official.replace("OpenEnded", "MultipleChoice")
+    if other != official and (folder / other).is_file():
+        raise DataError(f"{folder / other} holds multiple-choice questions; the open-ended ones are needed: {official}")
+    raise DataError(
+        f"neither {official} nor {plain} is in {folder}; unpack the official archives there, "
+        f"or let `python -m qgc fetch {name}` do it"
+    )
+
+
+def read_files(
+    questions: Path, annotations: Path | None, subset: str | None = None, version: str | None = None
+) -> list[Question]:
+    """The questions of a pair of files, in the order of the first.
+
+    Parameters
+    ----------
+    questions : an official file of open-ended questions.
+    annotations : the official file with people's answers to just these; ``None`` where they are withheld.
+    subset : "train2014", "val2014", …, if the files must be of that part.
+    version : "1" or "2", if the files must be of that version.
+
+    Raises
+    ------
+    DataError
+        If a file is missing, damaged, of another kind, part or version, or the two do not fit together.
+    """
+    content = read(questions, "questions", question_of())
+    check_kind(questions, content, subset, version)
+    asked, answers = by_number(questions, content["questions"]), None
+    if annotations is not None:
+        answered = read(annotations, "annotations", annotation_of())
+        check_kind(annotations, answered, content["data_subtype"], version)
+        answers = by_number(annotations, answered["annotations"])
+        check_pair(questions, asked.keys(), annotations, answers.keys())
+    return list(joined(content, answers, questions))
+
+
+def joined(content: dict, answers: dict | None, path: Path) -> Iterator[Question]:
+    """Yield each question with its answers."""
+    names: dict[int, str] = {}
+    for number, image, text in content["questions"]:
+        name = names.setdefault(image, f"COCO_{content['data_subtype']}_{image:012d}")
+        if answers is None:
+            yield Question(number, name, text, ())
+            continue
+        _, annotated, kind, ten = answers[number]
+        if annotated not in (image, None):  # some files leave it out
+            raise DataError(
+                f"question {number} is about image {image} in {path.name}, but about image {annotated} in its "
+                "annotations; the two files are not of one release"
+            )
+        yield Question(number, name, text, ten, kind)
+
+
+# -- one file -------------------------------------------------------------------------------------
+def read(path: Path, key: str, entry_of: Callable[[dict], object]) -> dict:
+    """A JSON file's content; what stands under ``key`` has been made small by ``entry_of`` as it was read.
+
+    A dictionary for each of 4.4 million answers would take gigabytes; they never exist together.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"), object_hook=entry_of)
+    except FileNotFoundError:
+        raise DataError(f"{path} is missing") from None
+    except UnicodeDecodeError:
+        packed = path.read_bytes()[:2] == b"PK"
+        raise DataError(f"{path} is not JSON" + ("; it is an archive, unpack it" if packed else "")) from None
+    except json.JSONDecodeError as error:
+        raise DataError(
+            f"{path} is not whole JSON ({error.msg.lower()} at character {error.pos}); is it cut off? fetch it again"
+        ) from None
+    if not isinstance(content, dict) or not isinstance(content.get(key), list):
+        found = " and ".join(sorted(set(content) & {"questions", "annotations"})) if isinstance(content, dict) else ""
+        raise DataError(f"{path} holds {found or 'nothing of VQA'}, not {key}; give VQA's official file of {key}")
+    faulty = next((i for i, entry in enumerate(content[key]) if not isinstance(entry, tuple)), None)
+    if faulty is not None:
+        raise DataError(f"{path}: entry {faulty} of {key} is not as in VQA's official files; fetch the file again")
+    return content
+
+
+def question_of() -> Callable[[dict], object]:
+    """Makes (number, image, text) of each question that the JSON reader finds."""
+
+    def entry(found: dict) -> object:
+        match found:
+            case {"question_id": int(number), "image_id": int(image), "question": str(text)}:
+                return number, image, text
+        return found
+
+    return entry
+
+
+def annotation_of() -> Callable[[dict], object]:
+    """Makes (question, image, kind, answers) of each annotation; answers that are equal become one object."""
+    kept: dict = {}
+
+    def entry(found: dict) -> object:
+        answer = found.get("answer")
+        if type(answer) is str:  # 4.4 million times: a `match` takes twice as long
+            return kept.setdefault(answer, answer)
+        match found:
+            case {"question_id": int(number), "answers": [*people]}:
+                ten, kind = tuple(people), str(found.get("answer_type", ""))
+                if len(ten) == PEOPLE and all(type(answer) is str for answer in ten):
+                    return number, found.get("image_id"), kept.setdefault(kind, kind), kept.setdefault(ten, ten)
+        return found
+
+    return entry
+
+
+def check_kind(path: Path, content: dict, subset: str | None, version: str | None) -> None:
+    """Raise unless a file is about COCO's photographs, open-ended, and of the part and the version that are wanted."""
+    kind, task, part = (content.get(key, "") for key in ("data_type", "task_type", "data_subtype"))
+    if kind != "mscoco" or not part:
+        raise DataError(f"{path} is about {kind or 'unnamed'} pictures, not COCO's photographs; take the mscoco files")
+    if task not in ("Open-Ended", ""):
+        raise DataError(f"{path} holds {task} questions; take the OpenEnded file")
+    if subset and part != subset:
+        raise DataError(f"{path} is of {part}, but {subset} is needed")
+    said = str((content.get("info") or {}).get("version", ""))
+    if version and said and not said.startswith(version):
+        raise DataError(f"{path} is of VQA version {said}, but version {version} is needed; is it vqa{said[0]}?")
+
+
+def by_number(path: Path, entries: list[tuple]) -> dict[int, tuple]:
+    """Questions or annotations by the question's number."""
+    found = {entry[0]: entry for entry in entries}
+    if len(found) != len(entries):
+        raise DataError(f"{path} has {len(entries) - len(found)} questions more than once; fetch it again")
+    return found
+
+
+def check_pair(asked: Path, questions: Set[int], answered: Path, annotations: Set[int]) -> None:
+    """Raise unless every question has its annotation, and the other way round."""
+    for lacking, there, path in (
+        (questions - annotations, "annotation", answered),
+        (annotations - questions, "question", asked),
+    ):
+        if lacking:
+            some = ", ".join(map(str, sorted(lacking)[:FEW])) + (", …" if len(lacking) > FEW else "")
+            raise DataError(
+                f"{path} has no {there} for {len(lacking)} of the questions of {asked.name} and {answered.name} "
+                f"({some}); take both files from one release"
+            )

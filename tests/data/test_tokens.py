@@ -1,0 +1,40 @@
+"""Three ways to cut a question."""
+
+from __future__ import annotations
+
+import pytest
+
+from qgc.data.tokens import TOKENIZERS, words
+from qgc.models import text
+
+
+@pytest.mark.parametrize(
+    ("name", "question", "tokens"),
+    [
+        ("plain", "What is the man's color?", "what is the man's color"),
+        ("original", "What is the man's color?", "what is the man 's color ?"),
+        ("pythia", "What is the man's color?", "what is the man ' s color"),
+        ("original", "Isn't he on a T-shirt, or 3/4?", "is n't he on a t-shirt , or 3/4 ?"),
+        ("pythia", "Isn't he on a T-shirt, or 3/4?", "isn ' t he on a t - shirt or 3 / 4"),
+        ("plain", "Isn't he on a T-shirt, or 3/4?", "isn't he on a t shirt or 3 4"),
+        ("original", "Is it (really) $5.00?", "is it ( really ) $ 5.00 ?"),
+        ("original", "  two\tcats \n", "two cats"),
+        ("pythia", "  two\tcats \n", "two cats"),
+        ("original", "the man’s", "the man 's"),
+        *((name, "", "") for name in TOKENIZERS),
+    ],
+)
+def test_tokens(name, question, tokens):
+    assert TOKENIZERS[name](question) == tokens.split()
+
+
+def test_the_models_use_the_same_tokeniser():
+    assert text.tokenize is TOKENIZERS["plain"]
+
+
+def test_rare_words_can_be_left_out():
+    questions = ["Is it a cat?", "Is it a dog?", "a cat"]
+    assert words(questions) == ["a", "cat", "dog", "is", "it"]
+    assert words(questions, minimum=2) == ["a", "cat", "is", "it"]
+    assert words(questions, "original", 2) == ["?", "a", "cat", "is", "it"]
+    assert words([]) == []

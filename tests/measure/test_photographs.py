@@ -1,0 +1,91 @@
+"""The paper's experiment on photographs, on drawn scenes laid out as DAQUAR."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+import qgc
+from qgc import data
+from qgc.measure import photographs
+from qgc.measure.photographs import KINDS, Asked
+
+QUESTIONS = ("what color is the sink ?", "what color are the towels ?", "is there a cat ?")
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    """Six drawn scenes as DAQUAR's test photographs; the last is asked one question only."""
+    folder = tmp_path_factory.mktemp("daquar")
+    (folder / "images").mkdir()
+    lines = []
+    for number in range(1, 7):
+        qgc.scene("bathroom" if number % 2 else "birthday").image.save(folder / "images" / f"image{number}.png")
+        for text in QUESTIONS[: 1 if number == 6 else 3]:
+            lines += [f"{text.removesuffix(' ?')} in the image{number} ?", "white"]
+    lines += ["what color is the Sink in the image1 ?", "white"]  # the same words again
+    for split, text in (("test", lines), ("train", ["what is on the desk in the image7 ?", "book"])):
+        (folder / f"qa.894.raw.{split}.txt").write_text("\n".join(text) + "\n")
+    (folder / "test_images_list.txt").write_text("\n".join(f"image{n}" for n in range(1, 7)) + "\n")
+    (folder / "train_images_list.txt").write_text("image7\n")
+    return data.load("daquar", folder, "test")
+
+
+@pytest.fixture(scope="module")
+def pair(small_model):
+    return qgc.explain(small_model, qgc.scene("bathroom"), list(QUESTIONS[:2]), answer="white")
+
+
+def test_each_question_is_asked_once_of_photographs_with_two_or_more(photos):
+    drawn = photographs.sample(photos, 10)
+    assert [image for image, _ in drawn] == [f"image{n}" for n in range(1, 6)]
+    assert all(tuple(texts) == QUESTIONS for _, texts in drawn)
+    assert len(photographs.sample(photos, 3)) == 3 and photographs.sample(photos, 3) == photographs.sample(photos, 3)
+
+
+def test_partners_are_of_their_kind_and_the_shared_neurons_are_counted():
+    def asked(photograph, words, answer, first):
+        values = torch.arange(100.0).roll(first)
+        return Asked(photograph, words, words, answer, {r: values for r in ("l2", "sum", "abs-sum")})
+
+    rows = [asked(0, "a", "x", 0), asked(0, "b", "x", 3), asked(0, "c", "y", 50), asked(1, "a", "x", 1)]
+    table = photographs._pairs(rows, np.random.default_rng(0))
+    found = table[(table["measure"] == "top 10") & (table["reduction"] == "l2")].set_index("pairs of")
+    assert found.loc[KINDS[0], "estimate"] == 9 and found.loc[KINDS[0], "rows"] == 2
+    assert found.loc[KINDS[2], "estimate"] == 7 and found.loc[KINDS[2], "photographs"] == 1
+    assert set(table["pairs of"]) == set(KINDS)
+
+
+def test_maps_are_those_of_the_explanation(pair):
+    first = pair[0]
+    ns = [3, 10, 32]
+    assert torch.allclose(photographs._maps(first, first.order, ns), first.maps(ns), atol=1e-12)
+    order = torch.randperm(32)
+    ranked = qgc.explain(first.vqa, first.view, first.question, "white", rank=-order.argsort().double())
+    assert torch.allclose(photographs._maps(first, order, ns), ranked.maps(ns), atol=1e-12)
+
+
+def test_deletion_costs_nothing_where_nothing_is_painted_and_sees_the_paint(pair):
+    costs = photographs._costs(pair[:1], torch.stack([torch.zeros(14, 14), torch.rand(14, 14)]).double())[0]
+    assert abs(costs[0]) < 1e-12 < abs(costs[1])
+
+
+def test_one_question_twice_is_not_told_apart(pair, small_model):
+    same = qgc.explain(small_model, pair[0].view, QUESTIONS[0], "white")
+    orders = photographs._orders(pair[0], same, np.random.default_rng(0))
+    assert {row["told apart"] for row in photographs._told_apart(pair[0], same, orders)} == {0.5}
+    alike = [row["cosine"] for row in photographs._alike(pair[0], same, orders)]
+    assert np.allclose([c for c in alike if np.isfinite(c)], 1)
+
+
+def test_the_tables_are_whole_and_the_same_again(photos, small_model):
+    tables = photographs.measure(small_model, photos, count=3)
+    again = photographs.measure(small_model, photos, count=3)
+    assert set(tables) == {"pairs", "sweep", "deletion"}
+    for name, table in tables.items():
+        assert table.equals(again[name])
+        known = table.dropna(subset=["estimate"])
+        assert len(known) and (known["low"] <= known["estimate"]).all() and (known["estimate"] <= known["high"]).all()
+    everything = tables["deletion"][tables["deletion"]["n"] == 32].set_index("ranking")["estimate"]
+    assert everything.nunique() == 1, "with all neurons the ranking does not matter"
