@@ -1,4 +1,4 @@
-"""The command line: ``python -m qgc explain|train|convert|evaluate|measure|bench|ledger``, each with ``--help``."""
+"""The command line: ``python -m qgc explain|train|convert|evaluate|measure|bench|ledger|fetch`` (``--help``)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 import warnings
 from pathlib import Path
 
-from . import cli_convert
+from . import cli_convert, cli_fetch
 from .errors import QGCError
 from .files import write_whole
 
@@ -98,6 +98,8 @@ def _parser() -> argparse.ArgumentParser:
     ledger.add_argument("--check", action="store_true", help="write nothing; compare with what is stored")
     ledger.add_argument("--json", action="store_true")
     ledger.set_defaults(run=_ledger)
+
+    cli_fetch.add(commands)
     return parser
 
 

@@ -25,6 +25,10 @@ class WeightsError(QGCError, RuntimeError):
     """The weights are missing, damaged or of another model."""
 
 
+class FetchError(QGCError, RuntimeError):
+    """A file cannot be fetched, is not what it should be, or cannot be unpacked safely."""
+
+
 class SceneError(QGCError, ValueError):
     """The scene has no such thing, colour or name."""
 

@@ -1,4 +1,4 @@
-"""Real photographs with questions: DAQUAR and VQA v1 and v2, read from their official files."""
+"""Real photographs with questions: DAQUAR and VQA v1 and v2, fetched and read from their official files."""
 
 from __future__ import annotations
 

@@ -103,15 +103,14 @@ def summarise(found: Sequence[dict[str, pd.DataFrame]]) -> dict[str, pd.DataFram
     Returns
     -------
     dict of DataFrame
-        ``"pairs"``: pairs of, measure ("top 10" or "spearman"), reduction; ``"sweep"``: ranking, n, measure ("cosine" or
-        "empty", the share of pairs with an empty map); ``"deletion"``: ranking, n, measure ("told apart", or "above
+        ``"pairs"``: pairs of, measure ("top 10" or "spearman"), reduction; ``"sweep"``: ranking, n, measure ("cosine"
+        or "empty", the share of pairs with an empty map); ``"deletion"``: ranking, n, measure ("told apart", or "above
         random": by how much more often than with a random gate of as many neurons). Each with estimate, low, high, and
         of how many photographs and rows.
     """
-    several = len(found) > 1
-    rows = {
-        k: pd.concat([f[k].assign(**({"seed": i} if several else {})) for i, f in enumerate(found)]) for k in found[0]
-    }
+    if len(found) > 1:
+        found = [{name: rows.assign(seed=i) for name, rows in one.items()} for i, one in enumerate(found)]
+    rows = {name: pd.concat([one[name] for one in found]) for name in found[0]}
     columns = [f"{m}/{r}" for m in ("top 10", "spearman") for r in REDUCTIONS]
     pairs = intervals(rows["pairs"], ["pairs of"], columns)
     split = pairs["measure"].str.split("/", expand=True)

@@ -1,0 +1,59 @@
+"""What a file must be before it gets its name: a whole photograph, or weights that run nothing."""
+
+from __future__ import annotations
+
+import pickle
+import re
+import zipfile
+from pathlib import Path
+
+from ..errors import FetchError
+
+PICTURE_ENDS = {b"\xff\xd8": b"\xff\xd9", b"\x89P": b"IEND"}  # how a JPEG and a PNG begin, and how a whole one ends
+UNREADABLE = (
+    pickle.UnpicklingError,
+    OSError,
+    RuntimeError,
+    ValueError,
+    EOFError,
+    LookupError,
+    AttributeError,
+    TypeError,
+)
+
+
+def check_picture(path: Path, name: str, length_known: bool = False) -> None:
+    """Raise ``FetchError`` unless what is to be called ``name`` begins and ends as a JPEG or PNG; other names pass.
+
+    ``length_known``: all of it has arrived, so only its beginning is looked at. (COCO's train2014 has a photograph that
+    was cut off before it was published.)
+    """
+    if not name.endswith((".jpg", ".png")):
+        return
+    with open(path, "rb") as file:
+        start = file.read(2)
+        file.seek(max(path.stat().st_size - 4096, 0))  # a few bytes may follow the end
+        end = file.read()
+    if start not in PICTURE_ENDS or not (length_known or PICTURE_ENDS[start] in end):
+        raise FetchError(f"{name} is not a whole photograph: damaged or cut off")
+
+
+def check_weights(path: Path, name: str) -> None:
+    """Raise ``FetchError`` unless a file to be called .pth or .pt holds tensors and plain values only; others pass.
+
+    PyTorch's ``weights_only`` decides; nothing in the file is run.
+    """
+    if not name.endswith((".pth", ".pt")):
+        return
+    import torch  # slow to import, and only needed here
+
+    try:
+        torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+    except UNREADABLE as error:
+        asked = re.search(r"GLOBAL (\S+)", str(error))
+        if asked:
+            raise FetchError(
+                f"{name} calls {asked[1]} when it is opened, so it could run any code: refused. Weights are tensors "
+                f"and plain values alone; take the file from its official source."
+            ) from error
+        raise FetchError(f"{name} is no file of weights that PyTorch saved, or it is damaged") from error
