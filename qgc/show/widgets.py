@@ -697,11 +697,19 @@ class Picture(ipywidgets.HTML):
         self.alt, self.jpeg = alt, b""
 
     def show(self, jpeg: bytes) -> None:
-        """Show other pixels; decoded before they are drawn, so that nothing flickers."""
+        """Show other pixels; decoded before they are drawn, so that nothing flickers.
+
+        The size is known before the pixels are, so that the page need not be laid out anew.
+        """
         self.jpeg = jpeg
+        with Image.open(io.BytesIO(jpeg)) as picture:
+            width, height = picture.size
         data = base64.b64encode(jpeg).decode("ascii")
         alt = html.escape(self.alt)
-        self.value = f'<img alt="{alt}" src="data:image/jpeg;base64,{data}" decoding="sync" style="max-width:100%">'
+        self.value = (
+            f'<img alt="{alt}" width="{width}" height="{height}" src="data:image/jpeg;base64,{data}" decoding="sync" '
+            'style="max-width:100%;height:auto">'
+        )
 
 
 def _said(text: str, problem: str) -> str:
