@@ -1,7 +1,8 @@
 """Widgets for a running kernel: :func:`explorer` and :func:`scene_editor`; :func:`still` for pages without one.
 
 What a widget computes lies in :class:`ExplorerState` and :class:`EditorState`, which know nothing of
-a kernel. Pictures are composed in NumPy, so that a new n is seen within milliseconds.
+a kernel. Pictures are composed in NumPy, so that a new n is seen within milliseconds; what else follows from a choice
+is told once the picture is on its way.
 
 >>> import qgc
 >>> qgc.widgets.explorer()
@@ -9,9 +10,11 @@ a kernel. Pictures are composed in NumPy, so that a new n is seen within millise
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import html
 import io
+import time
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
@@ -46,6 +49,7 @@ RANDOM = "random scene"
 OWN = "your own picture"
 BARS = 60
 EDITED = 300  # pixels of the editor's pictures, three of which stand in a row
+PAUSE_S, MOST_PAUSE_S = 0.05, 0.3  # what follows a picture waits for a pause in a drag, but no longer than this
 MOST_VIEWS, MOST_EXPLANATIONS = 12, 24  # what is kept for quick return; an explanation holds 1.5 MB
 
 Loader = Callable[[str], VQA]
@@ -99,11 +103,21 @@ class ExplorerState:
         self._load = load
         self.model = next((n for n in self.names if n.endswith("/natural")), self.names[0] if self.names else "")
         self.situation, self.seed, self.distribution = "bathroom", 0, DISTRIBUTIONS[0]
-        self.own: Image.Image | None = None
+        self._own: Image.Image | None = None
+        self._own_number = 0  # of the pictures that were given so far
         self.question: str = situation("bathroom").questions[0]
         self.answer: str | None = None
         self.n, self.reduce = 25, REDUCTIONS[0]
         self._kept: dict[str, OrderedDict] = {}
+
+    @property
+    def own(self) -> Image.Image | None:
+        """The reader's own picture."""
+        return self._own
+
+    @own.setter
+    def own(self, picture: Image.Image | None) -> None:
+        self._own, self._own_number = picture, self._own_number + 1
 
     @property
     def vqa(self) -> VQA:
@@ -127,40 +141,49 @@ class ExplorerState:
         """The question explained; a QGCError says what is wrong with it."""
         return self._explained()[0]
 
-    def paint(self, first: Callable[[bytes], None] = lambda picture: None) -> Painted:
-        """The pictures and words for the present choice; what is wrong is told, not raised.
+    def paint(self) -> Painted:
+        """All that there is to show; what is wrong is told, not raised."""
+        return Painted(self.picture(), *self.told())
 
-        ``first`` is given the main picture as soon as it is there, before the rest is worked out.
-        """
+    def picture(self) -> bytes:
+        """The map over the picture as JPEG; only the picture where something is wrong, which :meth:`told` says."""
         with _one_thread():
-            return self._paint(first)
+            try:
+                found, _ = self._explained()
+                share = share_of_maximum(found.map(self._n(found)), self._colour().size)
+            except QGCError:
+                return _jpeg(self._colour())
+            pixels = compose(self._pale(), share)
+            if (mask := self._mask(found)) is not None:
+                key = (self._scene_key, found.question)
+                rim = self._keep("rim", key, lambda: _rim(mask, self._colour().size), MOST_EXPLANATIONS)
+                pixels = _stroked(pixels, rim)
+            return _jpeg(pixels)
 
-    def _paint(self, first: Callable[[bytes], None]) -> Painted:
-        try:
-            found, notes = self._explained()
-            n = min(max(int(self.n), 1), found.vqa.combine)
-            size = self._colour().size
-            share = share_of_maximum(found.map(n), size)
-        except QGCError as error:
-            picture = _jpeg(self._colour())
-            first(picture)
-            return Painted(picture, b"", "", str(error))
-        pixels = compose(self._pale(), share)
-        mask = plots.asked_mask(self.scene, found.question) if self.scene else None
-        if mask is not None:
-            key = (self._scene_key, found.question)
-            halo, line = self._keep("stroke", key, lambda: stroke(mask, size), MOST_EXPLANATIONS)
-            pixels = _stroked(pixels, halo, line)
-        picture = _jpeg(pixels)
-        first(picture)
-        return Painted(picture, _jpeg(_bars(found, n)), self._words(found, n, share is None, mask), notes)
+    def told(self) -> tuple[bytes, str, str]:
+        """What goes with the picture: the bars as JPEG, the same in words, and what is wrong or was warned of."""
+        with _one_thread():
+            try:
+                found, notes = self._explained()
+                n = self._n(found)
+                return _jpeg(_bars(found, n)), self._words(found, n), notes
+            except QGCError as error:
+                return b"", "", str(error)
 
-    def _words(self, found: Explanation, n: int, empty: bool, mask: np.ndarray | None) -> str:
+    def _n(self, found: Explanation) -> int:
+        return min(max(int(self.n), 1), found.vqa.combine)
+
+    def _mask(self, found: Explanation) -> np.ndarray | None:
+        return plots.asked_mask(self.scene, found.question) if self.scene else None
+
+    def _words(self, found: Explanation, n: int) -> str:
         own = "" if found.answer == found.predicted else f" The model itself says {found.predicted!r}."
-        lies = "The map is empty: no cell is positive." if empty else ""
-        if mask is not None and not empty:
+        map_, mask, lies = found.map(n), self._mask(found), ""
+        if not (map_ > 0).any():
+            lies = "The map is empty: no cell is positive."
+        elif mask is not None:
             thing = next(a.thing for a in self.scene.asks if a.question == found.question)
-            lies = f"{float(map_share(found.map(n), mask)):.0%} of the map lies on the {thing}, "
+            lies = f"{float(map_share(map_, mask)):.0%} of the map lies on the {thing}, "
             lies += f"which covers {mask.mean():.0%} of the picture."
         return (
             f"{found.question} → {found.answer!r}, probability {found.confidence:.0%}.{own} "
@@ -170,7 +193,7 @@ class ExplorerState:
     @property
     def _scene_key(self):
         if self.situation == OWN:
-            return OWN, id(self.own)  # kept below, so that no other picture takes its number
+            return OWN, self._own_number
         return (self.seed, self.distribution) if self.situation == RANDOM else self.situation
 
     def _make_scene(self) -> Scene:
@@ -192,7 +215,7 @@ class ExplorerState:
     def _photograph(self) -> Image.Image:
         if self.own is None:
             raise ImageError("no picture yet; choose a file (JPEG or PNG), or give one: explorer(image='photo.jpg')")
-        return self._keep("own", self._scene_key, lambda: self.own, 10**6)
+        return self.own
 
     def _colour(self) -> Image.Image:
         return self._keep("colour", self._scene_key, self._make_colour, MOST_VIEWS)
@@ -216,7 +239,46 @@ class ExplorerState:
         return kept[key]
 
 
-class Explorer(ipywidgets.VBox):
+class _Controlled(ipywidgets.VBox):
+    """A box whose controls may set each other, and whose slower parts follow a picture once that is on its way."""
+
+    def __init__(self, children: Sequence[ipywidgets.Widget]):
+        super().__init__(children)
+        self._busy = False
+        self._waiting: asyncio.TimerHandle | None = None
+        self._waiting_since = 0.0
+
+    @contextmanager
+    def _quietly(self) -> Iterator[None]:
+        """While it lasts, the changes of one control by another start nothing of their own."""
+        before, self._busy = self._busy, True
+        try:
+            yield
+        finally:
+            self._busy = before
+
+    def _later(self, action: Callable[[], None]) -> None:
+        """Do it in place of what still waits, after a pause; at once where no event loop runs, that is, no kernel."""
+        # The thread that sends the picture shares the interpreter with whatever is computed meanwhile
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            action()
+            return
+        if self._waiting is None:
+            self._waiting_since = time.monotonic()
+        else:
+            self._waiting.cancel()
+        left = MOST_PAUSE_S - (time.monotonic() - self._waiting_since)
+
+        def act() -> None:
+            self._waiting = None
+            action()
+
+        self._waiting = loop.call_later(max(min(PAUSE_S, left), 0), act)
+
+
+class Explorer(_Controlled):
     """The widget of :func:`explorer`; its controls are attributes, and ``state`` is its core."""
 
     def __init__(self, state: ExplorerState):
@@ -249,31 +311,24 @@ class Explorer(ipywidgets.VBox):
             ]
         )
         self._random = random
-        self._busy = False
         for control in (*controls, self.seed, self.distribution, self.upload):
             control.observe(self._changed, "value")
-        self._offer_answers()
+        with self._quietly():
+            self._offer_answers()
         self._repaint()
+        self._tell()
 
     def _changed(self, change) -> None:
-        # One control may set others, whose own changes must not start again from here.
         if self._busy:
             return
-        self._busy = True
-        try:
-            self._take(change["owner"])
-            problem = ""
-        except QGCError as error:  # of a file that is no picture: what was shown before stays
-            problem = str(error)
-        finally:
-            self._busy = False
-        self._repaint(problem)
-        if change["owner"] in (self.n, self.exact_n):  # after the picture, which is what is waited for
-            self._busy = True
+        problem = ""
+        with self._quietly():
             try:
-                _match(self.n, self.exact_n, self.state.n)
-            finally:
-                self._busy = False
+                self._take(change["owner"])
+            except QGCError as error:  # of a file that is no picture: what was shown before stays
+                problem = str(error)
+        self._repaint()
+        self._later(lambda: self._tell(problem))
 
     def _take(self, control) -> None:
         state = self.state
@@ -310,12 +365,18 @@ class Explorer(ipywidgets.VBox):
         self.state.n = min(self.state.n, vqa.combine)
         _match(self.n, self.exact_n, self.state.n)
 
-    def _repaint(self, problem: str = "") -> None:
+    def _repaint(self) -> None:
         self._random.layout.display = "flex" if self.state.situation == RANDOM else "none"
         self.upload.layout.display = "flex" if self.state.situation == OWN else "none"
-        painted = self.state.paint(self.picture.show)
-        self.bars.show(painted.bars or _EMPTY)
-        self.status.value = _said(painted.text, problem or painted.problem)
+        self.picture.show(self.state.picture())
+
+    def _tell(self, problem: str = "") -> None:
+        """Bring up to date what stands beside the picture."""
+        with self._quietly():
+            _match(self.n, self.exact_n, self.state.n)
+        bars, text, own_problem = self.state.told()
+        self.bars.show(bars or _EMPTY)
+        self.status.value = _said(text, problem or own_problem)
 
 
 def explorer(names: Sequence[str] | None = None, load: Loader = zoo.load, image=None) -> Explorer:
@@ -462,12 +523,12 @@ class EditorState:
             n = min(self.n, self.vqa.combine)
             pixels = compose(pale(scene.render(EDITED)), share_of_maximum(found.map(n), (EDITED, EDITED)))
             if scene.masks.get(thing) is not None:
-                pixels = _stroked(pixels, *stroke(scene.masks[thing], (EDITED, EDITED)))
+                pixels = _stroked(pixels, _rim(scene.masks[thing], (EDITED, EDITED)))
             pictures.append(_jpeg(pixels))
         return pictures[0], pictures[1], pictures[2]
 
 
-class SceneEditor(ipywidgets.VBox):
+class SceneEditor(_Controlled):
     """The widget of :func:`scene_editor`; its controls are attributes, and ``state`` is its core."""
 
     def __init__(self, state: EditorState):
@@ -501,7 +562,6 @@ class SceneEditor(ipywidgets.VBox):
                 self.table,
             ]
         )
-        self._busy = False
         self.undo.on_click(self._undo)
         for control in (self.thing, self.dx, self.dy, self.colour, self.removed, *asked):
             control.observe(self._changed, "value")
@@ -522,7 +582,8 @@ class SceneEditor(ipywidgets.VBox):
             return
         if control in (self.n, self.exact_n):
             state.n = control.value
-            self._quietly(lambda: _match(self.n, self.exact_n, state.n))
+            with self._quietly():
+                _match(self.n, self.exact_n, state.n)
         elif control is self.question:
             state.question = control.value
         else:
@@ -532,28 +593,26 @@ class SceneEditor(ipywidgets.VBox):
 
     def _show_thing(self) -> None:
         """Set the controls to what was done to the chosen thing, and lock those that it has no use for."""
-
-        def show() -> None:
-            edit = self.state.edits.get(self.thing.value, Edit())
-            moves, takes_colour = self.state.can(self.thing.value)
+        edit = self.state.edits.get(self.thing.value, Edit())
+        moves, takes_colour = self.state.can(self.thing.value)
+        with self._quietly():
             self.dx.value, self.dy.value, self.removed.value = edit.dx, edit.dy, edit.removed
             self.colour.value = edit.colour or _AS_IT_WAS
-            self.dx.disabled = self.dy.disabled = self.removed.disabled = not moves
-            self.colour.disabled = not takes_colour
-
-        self._quietly(show)
-
-    def _quietly(self, action: Callable[[], None]) -> None:
-        self._busy = True
-        try:
-            action()
-        finally:
-            self._busy = False
+        self.dx.disabled = self.dy.disabled = self.removed.disabled = not moves
+        self.colour.disabled = not takes_colour
 
     def _repaint(self) -> None:
         try:
             for picture, value in zip(self.pictures, self.state.paint(), strict=True):
                 picture.show(value)
+        except QGCError as error:
+            self.status.value = _said("", str(error))
+        else:
+            self._later(self._tell)
+
+    def _tell(self) -> None:
+        """Bring up to date what stands beside the pictures."""
+        try:
             self.table.value = _table(self.state.answers())
             self.status.value = _said("", "")
         except QGCError as error:
@@ -638,11 +697,19 @@ class Picture(ipywidgets.HTML):
         self.alt, self.jpeg = alt, b""
 
     def show(self, jpeg: bytes) -> None:
-        """Show other pixels; decoded before they are drawn, so that nothing flickers."""
+        """Show other pixels; decoded before they are drawn, so that nothing flickers.
+
+        The size is known before the pixels are, so that the page need not be laid out anew.
+        """
         self.jpeg = jpeg
+        with Image.open(io.BytesIO(jpeg)) as picture:
+            width, height = picture.size
         data = base64.b64encode(jpeg).decode("ascii")
         alt = html.escape(self.alt)
-        self.value = f'<img alt="{alt}" src="data:image/jpeg;base64,{data}" decoding="sync" style="max-width:100%">'
+        self.value = (
+            f'<img alt="{alt}" width="{width}" height="{height}" src="data:image/jpeg;base64,{data}" decoding="sync" '
+            'style="max-width:100%;height:auto">'
+        )
 
 
 def _said(text: str, problem: str) -> str:
@@ -670,10 +737,17 @@ def _table(rows: Sequence[Answered]) -> str:
     return f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
-def _stroked(pixels: np.ndarray, halo: np.ndarray, line: np.ndarray) -> np.ndarray:
+def _rim(mask: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Which pixels, counted row by row, make the outline's halo and its line."""
+    halo, line = stroke(mask, size)
+    return np.flatnonzero(halo & ~line), np.flatnonzero(line)
+
+
+def _stroked(pixels: np.ndarray, rim: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
     pixels = pixels.copy()
-    pixels[halo] = 255
-    pixels[line] = [int(OUTLINES[0][i : i + 2], 16) for i in (1, 3, 5)]
+    flat = pixels.reshape(-1, 3)
+    flat[rim[0]] = 255
+    flat[rim[1]] = [int(OUTLINES[0][i : i + 2], 16) for i in (1, 3, 5)]
     return pixels
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
 import torch
-from browsing import complaints, hosts_asked, resize
+from browsing import asked, complaints, hosts, hosts_asked, resize
 from selenium.webdriver import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
@@ -21,6 +22,7 @@ from qgc.measure import cosine, map_share
 from qgc.measure.rankings import GATE_FREE, RANKINGS, Asked
 from qgc.show.explorer import write
 from qgc.show.explorer.packing import random_scores
+from qgc.show.parts import stamp, version
 
 ROOT = Path(__file__).resolve().parents[2]
 SCENES = ["bathroom", "couple"]
@@ -46,6 +48,7 @@ def page(tmp_path_factory) -> str:
     head += '<meta name="viewport" content="width=device-width, initial-scale=1"><body style="margin: 0 16px">'
     (folder / "book").mkdir()
     (folder / "book" / "explorer.html").write_text(f"{head}<h1>The explorer</h1>{fragment}", encoding="utf-8")
+    stamp(folder, folder / "explorer")
     return (folder / "book" / "explorer.html").as_uri()
 
 
@@ -162,7 +165,7 @@ def test_the_keyboard_is_enough(browser, page):
     exact = browser.find_element(By.NAME, "n")
     exact.send_keys(Keys.CONTROL, "a")
     exact.send_keys("400", Keys.TAB)
-    voice = (By.CSS_SELECTOR, ".qx-voice[aria-live=polite]")
+    voice = (By.CSS_SELECTOR, ".qgc-voice[aria-live=polite]")
     said = lambda b: "passes 400 of 1024" in b.find_element(*voice).get_attribute("textContent")  # noqa: E731
     wait(browser, said)
 
@@ -217,11 +220,18 @@ def test_missing_data_is_told(browser, page):
     complaints(browser)
 
 
-def test_nothing_is_asked_of_another_host(browser, page):
+def test_nothing_is_asked_of_another_host_and_every_file_by_one_version(browser, page):
     open_page(browser, page)
+    asked(browser)
+    browser.get("about:blank")
+    browser.get(page)
+    wait(browser, choices)
     for model in MODELS:
         go(browser, f"#scene=couple&model={model}")
-    assert hosts_asked(browser) == set()
+    addresses = asked(browser)
+    files = [urlsplit(a) for a in addresses if "/explorer/" in a]
+    assert hosts(addresses) == set() and len(files) > 8
+    assert {f.query for f in files} == {f"v={version(Path(files[0].path).parent)}"}
 
 
 @pytest.mark.parametrize("width", [320, 360, 768, 1280])

@@ -136,7 +136,7 @@ def test_by_keyboard_alone(browser, site):
     assert np.argwhere(marked(browser)).tolist() == [[0, 0], [2, 1], [2, 2], [2, 13]]
     focused = browser.switch_to.active_element
     assert focused.accessible_name == "row 14, column 14" and focused.aria_role == "gridcell"
-    said = lambda b: one(b, ".qp-voice").get_attribute("textContent")  # noqa: E731
+    said = lambda b: one(b, ".qgc-voice").get_attribute("textContent")  # noqa: E731
     wait(browser, lambda b: said(b) == "erased: row 14, column 14; 4 of 196")
     press(Keys.TAB, Keys.ENTER)  # Reveal
     assert browser.switch_to.active_element.get_attribute("data-at") == "result"
@@ -338,7 +338,7 @@ def test_nothing_is_asked_of_another_host(browser, site):
 
 def test_an_exercise_that_cannot_start_leaves_the_words_of_the_page(browser, site):
     browser.get((site / "book" / "unknown.html").as_uri())
-    problem = wait(browser, lambda b: b.find_elements(By.CSS_SELECTOR, ".qp-problem"))[0]
+    problem = wait(browser, lambda b: b.find_elements(By.CSS_SELECTOR, ".qgc-problem"))[0]
     assert "could not start" in problem.text
     assert "On the site you can guess." in one(browser, ".qgc-predict").text
     complaints(browser)

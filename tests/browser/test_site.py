@@ -1,7 +1,12 @@
-"""Every page of the built site, in a browser without network: quiet, light, accessible, and nothing leads nowhere."""
+"""Every page of the built site, in a browser without network: quiet, light, accessible, and nothing leads nowhere.
+
+Axe looks at each page light and wide, dark and narrow, and in one of the other views, page by page in turn. With
+QGC_EVERY_VIEW=1 it looks at each in light and dark at every width, which takes twice as long.
+"""
 
 from __future__ import annotations
 
+import os
 import re
 import time
 import zipfile
@@ -21,6 +26,8 @@ from selenium.webdriver.support.ui import WebDriverWait
 from site_report import pages
 
 WIDTHS = [1280, 768, 360]
+VIEWS = [(width, theme) for width in WIDTHS for theme in ("light", "dark")]
+ALWAYS = [(1280, "light"), (360, "dark")]
 SETTLE_S = 0.5  # the theme sees 0.3 s after a change of width what can be scrolled now
 LIMIT = 1_500_000  # bytes before any scrolling
 TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
@@ -60,8 +67,14 @@ class Seen:
     violations: dict[str, list[str]] = field(default_factory=dict)
 
 
-def look(browser, page: Path) -> Seen:
-    """Open a page, look at it at every width, light when wide and dark when narrow."""
+def views(number: int) -> list[tuple[int, str]]:
+    """In which widths and themes axe looks at the page with this number."""
+    others = [view for view in VIEWS if view not in ALWAYS]
+    return VIEWS if os.environ.get("QGC_EVERY_VIEW") else [*ALWAYS, others[number % len(others)]]
+
+
+def look(browser, page: Path, chosen: list[tuple[int, str]] = ALWAYS) -> Seen:
+    """Open a page, look at it at every width, and let axe look at it in the chosen widths and themes."""
     script = (files("axe_playwright_python") / "axe.min.js").read_text(encoding="utf-8")
     seen = Seen()
     browsing.resize(browser, WIDTHS[0])
@@ -71,14 +84,15 @@ def look(browser, page: Path) -> Seen:
     browser.execute_script(script + FEW)
     for width in WIDTHS:
         browsing.resize(browser, width)
-        browsing.theme(browser, "dark" if width == WIDTHS[-1] else "light")
         time.sleep(SETTLE_S)
         if wide := browser.execute_script(WIDE):
             seen.wide[width] = wide
-        if width != 768:
-            name = f"{browser.execute_script('return document.documentElement.dataset.theme')} at {width} px"
+        for theme in (theme for view, theme in chosen if view == width):
+            browsing.theme(browser, theme)
+            time.sleep(SETTLE_S)
+            shown = browser.execute_script("return document.documentElement.dataset.theme")
             if found := browser.execute_async_script(AXE, TAGS):
-                seen.violations[name] = found
+                seen.violations[f"{shown} at {width} px"] = found
     seen.hosts = browsing.hosts(addresses + browsing.asked(browser))
     seen.complaints = browsing.complaints(browser)
     return seen
@@ -96,7 +110,7 @@ def seen(start_browser, site) -> dict[str, Seen]:
     def by_the_next(page: Path) -> Seen:
         browser = browsers.get()
         try:
-            return look(browser, page)
+            return look(browser, page, views(everywhere.index(page)))
         finally:
             browsers.put(browser)
 

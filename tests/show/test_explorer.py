@@ -12,6 +12,7 @@ import qgc
 from qgc.explain import View, explain
 from qgc.measure import map_share
 from qgc.measure.localise import cell_weights
+from qgc.show import parts
 from qgc.show.explorer import export
 from qgc.show.explorer.export import model_parts, scene_part, situations, write
 from qgc.show.explorer.packing import pack, pack_maps, random_scores, unpack, unpack_maps
@@ -79,12 +80,32 @@ def test_a_scene_part_says_where_things_are():
 
 def test_every_file_is_small_and_everything_is_there(exported):
     names = {path.name for path in exported.iterdir()}
-    assert {"explorer.js", "explorer.css", "index.js", "bathroom.js", "still.webp"} <= names
+    assert {"explorer.js", "explorer.css", "parts.css", "index.js", "bathroom.js", "still.webp"} <= names
     assert {"bathroom.deeper-lstm-natural.js", "bathroom.deeper-lstm-natural.maps-0.js"} <= names
     assert max(path.stat().st_size for path in exported.iterdir()) <= MOST
     for path in exported.glob("*.js"):
         if path.name not in ("explorer.js", "maps.js"):
             read_part(path)
+
+
+def test_pages_ask_for_files_by_version(tmp_path):
+    """Any other byte in any file is another address of every file, so that old data never meet a new script."""
+    folder, page = tmp_path / "explorer", tmp_path / "book" / "explorer.html"
+    folder.mkdir()
+    page.parent.mkdir()
+    fragment = re.search(r"```\{raw\} html\n(.*?)```", PAGE, re.DOTALL).group(1)
+    page.write_text(fragment + '<a href="explorer.html">', encoding="utf-8")
+    (tmp_path / "other.html").write_text('<a href="book/explorer.html#explorer/x.js">', encoding="utf-8")
+    seen = []
+    for content in ("a", "b", "b"):
+        (folder / "bathroom.js").write_text(content)
+        assert parts.stamp(tmp_path, folder) == [page]
+        asked = re.findall(r"../explorer/([\w.]+)\?v=(\w{8})\"", page.read_text(encoding="utf-8"))
+        files = {"maps.js", "parts.css", "explorer.js", "explorer.css", "still.webp"}
+        assert {name for name, _ in asked} == files and len(asked) == len(files)
+        seen.append({version for _, version in asked})
+    assert seen[0] != seen[1] == seen[2] == {parts.version(folder)}
+    assert "?v=" not in (tmp_path / "other.html").read_text() and '"explorer.html"' in page.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("name", ["natural", "balanced"])

@@ -50,7 +50,8 @@ def notebooks() -> dict[str, list[str]]:
 
 def test_everything_is_there_and_small(written):
     names = {path.name for path in written.iterdir()}
-    assert names == {"maps.js", "predict.js", "predict.css", "index.js", *(f"{name}.js" for name in EXERCISES)}
+    scripts = {"maps.js", "parts.css", "predict.js", "predict.css", "index.js"}
+    assert names == scripts | {f"{name}.js" for name in EXERCISES}
     assert max((written / f"{name}.js").stat().st_size for name in EXERCISES) <= MOST
     assert set(read_part(written / "index.js")["exercises"]) == set(EXERCISES)
 
@@ -147,18 +148,23 @@ def test_scripts_are_loaded_only_where_there_is_an_exercise(tmp_path):
     (tmp_path / "with.html").write_text(page.format('<div class="qgc-predict" data-exercise="x"></div>'))
     (tmp_path / "book" / "with.html").write_text(page.format('<div class="qgc-predict" data-exercise="x"></div>'))
     (tmp_path / "without.html").write_text(page.format("<p>"))
-    for _ in range(2):  # again changes nothing
+    (tmp_path / "predict").mkdir()
+    for data in ("old", "new", "new"):
+        (tmp_path / "predict" / "x.js").write_text(data)
         found = load_scripts(tmp_path, tmp_path / "predict")
         assert [p.relative_to(tmp_path).as_posix() for p in found] == ["book/with.html", "with.html"]
         text = (tmp_path / "book" / "with.html").read_text()
-        assert text.count('<script src="../predict/predict.js" defer>') == 1
+        now = parts.version(tmp_path / "predict")
+        assert text.count(f'<script src="../predict/predict.js?v={now}" defer>') == 1 and text.count("?v=") == 4
+        assert text.index("parts.css") < text.index("predict.css")
         assert text.index("maps.js") < text.index("predict.js") < text.index("</head>")
-        assert '"predict/predict.js"' in (tmp_path / "with.html").read_text()
+        assert f'"predict/predict.js?v={now}"' in (tmp_path / "with.html").read_text()
         assert (tmp_path / "without.html").read_text() == page.format("<p>")
 
 
 def test_nothing_comes_from_elsewhere_and_the_scripts_can_be_read():
-    for path, text in (SCRIPTS | {HERE / "predict.css": (HERE / "predict.css").read_text(encoding="utf-8")}).items():
+    styles = [HERE / "predict.css", parts.HERE / "parts.css"]
+    for path, text in (SCRIPTS | {style: style.read_text(encoding="utf-8") for style in styles}).items():
         assert "://" not in text and "@import" not in text and "fetch(" not in text.replace("fetch() refuses", ""), path
         lines = text.splitlines()
         assert len(lines) < 800 and max(map(len, lines)) <= 120, path

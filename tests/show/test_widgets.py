@@ -1,5 +1,6 @@
 """The widgets: their cores without a kernel, and the controls' wiring."""
 
+import asyncio
 import html
 import io
 import re
@@ -9,7 +10,7 @@ from datetime import UTC, datetime
 import ipywidgets
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 import qgc
 from qgc.errors import ImageError, WeightsError
@@ -143,6 +144,7 @@ def test_explorer_is_a_box_whose_controls_are_described(load):
     for control in (box.situation, box.seed, box.distribution, box.model, box.question, box.own, box.answer, box.n):
         assert control.description
     assert all('alt="The ' in picture.value for picture in (box.picture, box.bars))
+    assert f'width="{widgets.SIDE}" height="{widgets.SIDE}"' in box.picture.value
     assert 'role="status"' in box.status.value
 
 
@@ -185,6 +187,38 @@ def test_controls_reach_the_state(load):
     assert box.state.scene == sample(3) and box._random.layout.display == "flex"
 
 
+def test_in_a_kernel_the_picture_comes_first_and_the_rest_once_after_a_pause(load, monkeypatch):
+    box = explorer(NAMES, load)
+    pictures, told = [box.picture.jpeg], []
+    tell = box.state.told
+    monkeypatch.setattr(box.state, "told", lambda: (told.append(box.state.n), tell())[1])
+
+    async def drag() -> None:
+        for n in (100, 1000):
+            box.n.value = n
+            pictures.append(box.picture.jpeg)
+            assert box.exact_n.value == 25 and not told
+        await asyncio.sleep(4 * widgets.PAUSE_S)
+
+    asyncio.run(drag())
+    assert len(set(pictures)) == 3 and told == [1000] and box.exact_n.value == 1000
+    assert "n = 1000 of 1024" in box.status.value
+
+
+def test_a_long_drag_does_not_put_off_the_rest_for_ever(load, monkeypatch):
+    box = explorer(NAMES, load)
+    monkeypatch.setattr(widgets, "PAUSE_S", 60)
+
+    async def drag() -> None:
+        until = time.monotonic() + 2 * widgets.MOST_PAUSE_S
+        while time.monotonic() < until:
+            box.n.value = 100 if box.n.value == 200 else 200
+            await asyncio.sleep(0.05)
+
+    asyncio.run(drag())
+    assert box.exact_n.value in (100, 200)
+
+
 def uploaded(picture: Image.Image | bytes) -> tuple:
     """What a FileUpload holds after a file was chosen."""
     if not isinstance(picture, bytes):
@@ -213,6 +247,9 @@ def test_a_picture_of_ones_own(load, model):
     box.own.value = "Is there a cat?"
     found = qgc.explain(model, photograph, "Is there a cat?")
     assert repr(found.answer) in html.unescape(box.status.value) and f"{found.confidence:.0%}" in box.status.value
+    first = box.state.picture()
+    box.upload.value = uploaded(ImageOps.mirror(photograph))  # another picture is seen anew
+    assert box.state.picture() != first and len(box.state._kept["view"]) == 3  # the bathroom is one
     box.upload.value = uploaded(b"no picture")
     assert "not a picture" in box.status.value and "Is there a cat?" in box.status.value
     box.own.value = ""

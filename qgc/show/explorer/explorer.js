@@ -10,9 +10,7 @@
   const { newCanvas, tintsOf, heatGradient, paintMap, paintOutlines } = window.qgcMaps; // maps.js
   const DRAWS = 40; // random rankings behind the band
   const REMEDY = "The folder “explorer” belongs beside the folder “book”; then load the page again.";
-  const BASE = document.currentScript.src.replace(/[^/]*$/, "");
-
-  const load = loader(BASE, "qgcExplorer");
+  const load = loader(document.currentScript.src, "qgcExplorer");
 
   // -- reading numbers (packing.py) -----------------------------------------------------------------
   // P: row j is the map of neuron j alone. Kept, as it takes a few milliseconds.
@@ -168,8 +166,8 @@
       <small>share of the map’s own maximum</small></div>
     <p class="qx-key"><b></b> what an even map would have <i></i> the middle 90 % of ${DRAWS} rankings by chance</p>
     <p class="qx-link"><a data-at="link" href="#">Link to this view</a> <span data-at="copied" role="status"></span></p>
-    <p class="qx-problem" role="alert" data-at="problem"></p>
-    <p class="qx-voice" aria-live="polite" data-at="voice"></p>`;
+    <p class="qgc-problem" role="alert" data-at="problem"></p>
+    <p class="qgc-voice" aria-live="polite" data-at="voice"></p>`;
 
   // -- the page: state ----------------------------------------------------------------------------------
   const START = {

@@ -13,9 +13,11 @@ window.qgcMaps = (() => {
 
   // -- loading ------------------------------------------------------------------------------------
   // Parts are scripts, since fetch() refuses to read files beside a page that was opened from a disk.
-  // loader(folder, registry) → a function that loads NAME.js once; the file calls registry.part(NAME, its data).
-  function loader(folder, registry) {
+  // loader(own, registry) → a function that loads NAME.js once, from beside the script whose address is `own`, and of
+  // the same version; the file calls registry.part(NAME, its data).
+  function loader(own, registry) {
     const parts = new Map();
+    const [, folder, query] = own.match(/^([^?]*\/)[^/?]*(.*)$/);
     window[registry] = { part: (name, data) => parts.get(name)?.resolve(data) };
     return (name) => {
       if (!parts.has(name)) {
@@ -23,7 +25,7 @@ window.qgcMaps = (() => {
         entry.promise = new Promise((resolve, reject) => Object.assign(entry, { resolve, reject }));
         parts.set(name, entry);
         const script = document.createElement("script");
-        script.src = folder + name + ".js";
+        script.src = folder + name + ".js" + query;
         script.onerror = () => {
           parts.delete(name); // so that the next choice tries again
           entry.reject(new Error(`“${name}.js” could not be loaded`));

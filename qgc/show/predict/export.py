@@ -119,19 +119,16 @@ def write(folder: str | Path, names: list[str] | None = None) -> Path:
 
 def load_scripts(site: Path, folder: Path) -> list[Path]:
     """Let each page of ``site`` that holds an exercise load the scripts in ``folder``; return these pages."""
-    found = []
     for page in sorted(site.rglob("*.html")):
         text = page.read_text(encoding="utf-8")
-        if MOUNT not in text:
-            continue
-        found.append(page)
         there = Path(os.path.relpath(folder, page.parent)).as_posix()
-        tags = f'<link rel="stylesheet" href="{there}/predict.css">\n'
+        if MOUNT not in text or f'src="{there}/predict.js' in text:
+            continue
+        tags = "".join(f'<link rel="stylesheet" href="{there}/{name}.css">\n' for name in ("parts", "predict"))
         tags += "".join(f'<script src="{there}/{name}.js" defer></script>\n' for name in ("maps", "predict"))
-        if tags not in text:
-            text = text.replace("</head>", f"{tags}</head>", 1)
-            write_whole(page, lambda path, text=text: path.write_text(text, encoding="utf-8"))
-    return found
+        text = text.replace("</head>", f"{tags}</head>", 1)
+        write_whole(page, lambda path, text=text: path.write_text(text, encoding="utf-8"))
+    return parts.stamp(site, folder)
 
 
 def chapter_name(model: str) -> str:

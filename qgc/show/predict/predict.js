@@ -9,7 +9,7 @@
   const { newCanvas, paleOf, tintsOf, heatGradient, paintMap, paintOutlines } = window.qgcMaps;
   const CELL = SIDE / GRID;
   const REMEDY = "The folder “predict” belongs beside the folder “book”; then load the page again.";
-  const load = loader(document.currentScript.src.replace(/[^/]*$/, ""), "qgcPredict");
+  const load = loader(document.currentScript.src, "qgcPredict");
 
   // -- memory -------------------------------------------------------------------------------------
   // Guesses stay in this browser, if it allows that, and count only for the data that they were made on.
@@ -147,7 +147,7 @@
       keyboard: arrow keys move, <kbd>Space</kbd> marks or erases, <kbd>Shift</kbd> with an arrow goes on with it.</p>
     <div class="qp-steps">${step(0, id)}${step(1, id)}</div>
     <div class="qp-both" data-at="both" tabindex="-1" hidden></div>
-    <p class="qp-voice" aria-live="polite" data-at="voice"></p>`;
+    <p class="qgc-voice" aria-live="polite" data-at="voice"></p>`;
 
   async function look(root, name, index) {
     const data = await load(name);
@@ -709,7 +709,7 @@
     } catch (error) {
       root.innerHTML = fallback; // the page reads well without the exercise
       root.append(
-        element("p", `The exercise could not start: ${error.message}. ${REMEDY}`, { className: "qp-problem" }),
+        element("p", `The exercise could not start: ${error.message}. ${REMEDY}`, { className: "qgc-problem" }),
       );
     }
   }
