@@ -2,9 +2,9 @@
 
 The network is traced (torch.fx), and read from its end:
 
-the classifier   is its last linear layer or convolution; what it reads is f, pooled over cells where it reads maps
-F                is the last step with more than one cell before that, pooling and dropout passed over; so it stands
-                 behind its ReLU where there is one (VGG: relu5_4, no max-pooling; SqueezeNet: the last Fire module)
+* the classifier is its last linear layer or convolution; what it reads is f, pooled over cells where it reads maps;
+* F is the last step with more than one cell before that, pooling and dropout passed over; so it stands behind its ReLU
+  where there is one (VGG: relu5_4, no max-pooling; SqueezeNet: the last Fire module);
 
 and cut there in two: pictures → F → f. The classifier itself is left out.
 """

@@ -2,7 +2,8 @@
 
 `api` writes the reference from the docstrings, and links code and reference both ways; `glossary` links the terms of
 book/glossary.md where a page first uses them; `figures` lists the figures and tables; `concepts` draws what builds on
-what, and tells what the next page is about; `landing` brings picture and numbers to the first page. Each has a `setup`
+what, and tells what the next page is about; `landing` brings picture and numbers to the first page, and
+`registry` the list of data and weights to its page. Each has a `setup`
 of its own and can be read alone.
 """
 
@@ -10,12 +11,12 @@ from __future__ import annotations
 
 from sphinx.application import Sphinx
 
-from . import api, concepts, figures, glossary, landing
+from . import api, concepts, figures, glossary, landing, registry
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
     """Switch all of it on."""
-    for part in (api, glossary, figures, concepts, landing):
+    for part in (api, glossary, figures, concepts, landing, registry):
         part.setup(app)
     app.add_css_file("reading.css")
     return {"parallel_read_safe": False, "parallel_write_safe": True}
