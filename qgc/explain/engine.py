@@ -11,8 +11,9 @@ matrix product.
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
+
+from ..models.jacobian import jacobian
 
 
 def pooled_jacobian(vqa, F: Tensor, q: Tensor | None = None, chunk: int = 128) -> Tensor:
@@ -33,18 +34,7 @@ def pooled_jacobian_vjp(vqa, F: Tensor, q: Tensor | None = None, chunk: int = 12
     """The fallback of :func:`pooled_jacobian`: no assumption about the model's head."""
     if q is None:  # the image branch does not look at it, but ``branches`` wants one
         q = vqa.encode(vqa.vocabulary.words[0])
-    F = F.detach().requires_grad_()
-    with torch.enable_grad():
-        _, v = vqa.branches(F, q.detach())
-    J = v.shape[1]
-    rows = []
-    for start in range(0, J, chunk):
-        size = min(chunk, J - start)
-        select = torch.zeros(size, 1, J, dtype=v.dtype, device=v.device)
-        select[torch.arange(size), 0, torch.arange(start, start + size)] = 1
-        (grads,) = torch.autograd.grad(v, F, select, retain_graph=True, is_grads_batched=True)
-        rows.append(grads[:, 0].mean((2, 3)))
-    return torch.cat(rows)
+    return jacobian(lambda maps: vqa.branches(maps, q.detach())[1], F, chunk)
 
 
 def weights(g: Tensor, M: Tensor, order: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ..errors import AnswerError, GateError, ImageError, QuestionError
 from ..images import open_image
+from ..models.jacobian import product
 from . import engine, gates, sensitivity
 
 RANKINGS = ("sensitivity",)
@@ -39,7 +40,7 @@ class View:
         return self.vqa.image_state(self.F)
 
     @cached_property
-    def _factors(self) -> tuple[Tensor, Tensor, Tensor]:
+    def _factors(self) -> tuple[Tensor, ...]:
         return self.vqa.jacobian_factors(self.F, self._state)
 
     def branches(self, q: Tensor) -> tuple[Tensor, Tensor]:
@@ -53,8 +54,7 @@ class View:
         if not hasattr(self.vqa, "pooled_jacobian"):
             return engine.pooled_jacobian(self.vqa, self.F, q)
         if self._M is None:
-            left, middle, right = self._factors
-            self._M = left @ (middle @ right)
+            self._M = product(self._factors)
         return self._M
 
     def gated_maps(self, g: Tensor, order: Tensor, q: Tensor) -> Tensor:
@@ -69,15 +69,15 @@ class View:
 
     @cached_property
     def _cells(self) -> Tensor:
-        _, middle, right = self._factors
-        return (middle @ right) @ self.F[0].flatten(1)
+        return product(self._factors[1:]) @ self.F[0].flatten(1)
 
     def through_M(self, rows: Tensor, q: Tensor) -> Tensor:
         """rows (N, J) times M, (N, K); a few rows go through M's factors, which costs less than M itself."""
         few = 8 * len(rows) <= rows.shape[1]
         if self._M is None and few and hasattr(self.vqa, "jacobian_factors"):
-            left, middle, right = self._factors
-            return rows @ left @ middle @ right
+            for factor in self._factors:
+                rows = rows @ factor
+            return rows
         return rows @ self.M(q)
 
 

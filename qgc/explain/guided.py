@@ -58,7 +58,8 @@ class WayBack:
     """
 
     def __init__(self, explanation: Explanation, start: WayBack | None = None):
-        vqa, self.view = explanation.vqa, explanation.view
+        vqa = self._vqa = explanation.vqa
+        self.view = explanation.view
         if start is not None and start.view is not self.view:
             raise ImageError("this way back starts at another View; explain both questions with the same one")
         with torch.enable_grad():
@@ -72,7 +73,7 @@ class WayBack:
     def gradient(self, guided: bool = False) -> Tensor:
         """∂y_a/∂x (3, H, W) by the plain or the guided rule (Springenberg et al. 2015), per unit of the model's input.
 
-        Not normalised, with its sign.
+        Not normalised, with its sign, in the order red, green, blue whatever the CNN's own is.
 
         Raises
         ------
@@ -98,7 +99,7 @@ class WayBack:
             for handle in handles:
                 handle.remove()
         self.relus = met[::-1]
-        return gradient[0]
+        return self._vqa.colours(gradient[0])
 
 
 def steps(y: Tensor) -> set[Node]:

@@ -1,15 +1,33 @@
-"""The image side: a VGG-like CNN with a global feature (Simonyan and Zisserman 2015).
+"""The image side: CNNs behind one interface, and the VGG-like ones (Simonyan and Zisserman 2015).
 
-One class, two sizes: :data:`VGG19` is the network of the paper, :data:`SCENES` a small one for the
-abstract scenes. Both give maps F of 14×14 and a global feature f (fc7).
+Every backbone has ``config`` (with ``side``, ``mean``, ``std``, ``bgr``), ``maps`` (K), ``width`` (the size of f) and
+
+F = cnn(x)             # (B, K, h, w): the maps that Grad-CAM weighs
+f = cnn.feature(F)     # (B, width): the global feature, not normalised
+
+and, for the engine, ``head(F)`` and ``slopes(F, head)``, what f makes of the maps in closed form. :func:`named` finds
+a configuration by name, :func:`build` makes the CNN, :func:`load_weights` reads its weights.
+
+:class:`VGGLike` has two sizes: :data:`VGG19` is the network of the paper, :data:`SCENES` a small one for the abstract
+scenes. Both give maps F of 14×14 and f = fc7. All others are in :mod:`qgc.models.torchvision_cnn`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
+import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor, nn
+
+from ..errors import WeightsError
+from ..images import open_image
+from .torchvision_cnn import TorchvisionCNN, TorchvisionConfig, classifiers, torchvision_config
+from .weights_file import copy_into
 
 
 @dataclass(frozen=True)
@@ -19,7 +37,8 @@ class CNNConfig:
     ``blocks`` are the channels of its convolutions, block by block; between two blocks the maps are
     halved by 2×2 max-pooling, except after a first block of stride 2. ``detectors`` appends that many 1×1
     convolutions with ReLU, which become the last maps F; with them fc6 has the same weights at all 49
-    positions (``tied``). ``fc`` is the width of fc6 and fc7. ``mean`` and ``std`` normalise RGB in 0–1.
+    positions (``tied``). ``fc`` is the width of fc6 and fc7. ``mean`` and ``std`` normalise RGB in 0–1; with ``bgr``
+    the CNN is handed the channels in the order blue, green, red, as Caffe's are.
     """
 
     blocks: tuple[tuple[int, ...], ...]
@@ -30,12 +49,34 @@ class CNNConfig:
     side: int = 224
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    bgr: bool = False
 
 
 VGG19 = CNNConfig(((64, 64), (128, 128), (256,) * 4, (512,) * 4, (512,) * 4), fc=4096)
+VGG19_CAFFE = replace(VGG19, mean=(123.68 / 255, 116.779 / 255, 103.939 / 255), std=(1 / 255,) * 3, bgr=True)
 SCENES = CNNConfig(
     ((16,), (32,), (64,), (96, 96), (128, 192)), fc=256, stem_stride=2, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25)
 )
+
+
+VGGS = {
+    "vgg11": replace(VGG19, blocks=((64,), (128,), (256,) * 2, (512,) * 2, (512,) * 2)),
+    "vgg13": replace(VGG19, blocks=((64,) * 2, (128,) * 2, (256,) * 2, (512,) * 2, (512,) * 2)),
+    "vgg16": replace(VGG19, blocks=((64,) * 2, (128,) * 2, (256,) * 3, (512,) * 3, (512,) * 3)),
+    "vgg19": VGG19,
+    "vgg19-caffe": VGG19_CAFFE,
+}
+"""VGGs of photographs by name: torchvision's, and the paper's own, a conversion of Caffe's."""
+
+BackboneConfig = CNNConfig | TorchvisionConfig
+
+
+class VGGHead(NamedTuple):
+    """What the head makes of one picture's maps: fc6 and fc7 before their ReLU (fc,), and the feature f (1, fc)."""
+
+    a6: Tensor
+    a7: Tensor
+    f: Tensor
 
 
 class VGGLike(nn.Module):
@@ -63,13 +104,15 @@ class VGGLike(nn.Module):
         self.features = nn.Sequential(*layers)
         self.maps = before
         self.pool = nn.MaxPool2d(2)
+        self.seven = nn.AdaptiveAvgPool2d(7)
         self.fc6 = nn.Linear(before if config.tied else before * 49, config.fc)
         self.fc7 = nn.Linear(config.fc, config.fc)
+        self.width = config.fc
         self.drop = nn.Dropout(0.5)
         self._pooled: tuple | None = None
 
     def forward(self, x: Tensor) -> Tensor:
-        """Maps F (B, K, 14, 14) of the last convolution, after its ReLU; ``x`` is (B, 3, 224, 224)."""
+        """Maps F of the last convolution, after its ReLU: of pictures (B, 3, 224, 224) they are (B, K, 14, 14)."""
         return self.features(x)
 
     def feature(self, F: Tensor) -> Tensor:
@@ -77,20 +120,43 @@ class VGGLike(nn.Module):
         return self.from_pooled(self.pooled(F))
 
     def pooled(self, F: Tensor) -> Tensor:
-        """What fc6 reads: max-pooled and flattened maps (B, K·49), or their sum (B, K) where fc6 is tied."""
-        halved = self.pool(F).flatten(2)
+        """What fc6 reads: max-pooled and flattened maps (B, K·49), or their sum (B, K) where fc6 is tied.
+
+        Of pictures that are not 224 px wide, the pooled maps are averaged down (or up) to 7×7, as torchvision does.
+        """
+        halved = self.seven(self.pool(F)).flatten(2)
         return halved.sum(2) if self.config.tied else halved.flatten(1)
 
     def from_pooled(self, pooled: Tensor) -> Tensor:
         """f from what :meth:`pooled` gives."""
         return self.fc7(self.drop(self.fc6(pooled).relu())).relu()
 
+    # -- for the engine ---------------------------------------------------------------------------
+    @torch.no_grad()
+    def head(self, F: Tensor) -> VGGHead:
+        """One pass through fc6 and fc7 with the maps (1, K, h, w) of one picture."""
+        a6 = self.fc6(self.pooled(F))
+        a7 = self.fc7(a6.relu())
+        return VGGHead(a6[0], a7[0], a7.relu())
+
+    @torch.no_grad()
+    def slopes(self, F: Tensor, head: VGGHead) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Σ_ij ∂f/∂F_ij (fc, K): its rows that are not zero, and what these are the product of.
+
+        The chain rule through the head, layer by layer and through the active units alone; the sum over cells is taken
+        inside fc6 (:meth:`pooled_fc6`), so no gradient ever has a spatial extent.
+        """
+        on6, on7 = (head.a6 > 0).nonzero()[:, 0], (head.a7 > 0).nonzero()[:, 0]
+        middle = self.fc7.weight.index_select(0, on7).index_select(1, on6)
+        return on7, (middle, self.pooled_fc6().index_select(0, on6))
+
     @torch.no_grad()
     def pooled_fc6(self) -> Tensor:
         """fc6 summed over its 49 positions (fc, K), computed once for the weights at hand.
 
         Max-pooling hands the gradient of each of its 49 outputs to exactly one of four inputs, so the
-        gradient of fc6 summed over all 196 cells of F is its weight summed over the 49 positions.
+        gradient of fc6 summed over all 196 cells of F is its weight summed over the 49 positions. (Averaging to 7×7
+        cells, where another number of cells makes it necessary, shares a gradient out but keeps its sum as well.)
         """
         weight = self.fc6.weight
         if self.config.tied:  # sum pooling hands the same gradient to all 49 outputs of the max-pooling
@@ -99,3 +165,111 @@ class VGGLike(nn.Module):
         if self._pooled is None or self._pooled[0] != key:
             self._pooled = key, weight.view(self.config.fc, self.maps, 49).sum(2)
         return self._pooled[1]
+
+    # -- weights ----------------------------------------------------------------------------------
+    TORCHVISION = {"classifier.0.": "fc6.", "classifier.3.": "fc7."}
+    CONVERTED = {"classifier.1.": "classifier.0.", "classifier.4.": "classifier.3."}
+
+    def translate(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """torchvision's names as ours; the public conversions of Caffe's number the classifier from 1."""
+        if "classifier.1.weight" in state:
+            state = {_renamed(k, self.CONVERTED): v for k, v in state.items()}
+        return {_renamed(k, self.TORCHVISION): v for k, v in state.items()}
+
+    def spare(self, key: str) -> bool:
+        """Whether a file of this network may have this tensor besides: the class scores."""
+        return key in ("classifier.6.weight", "classifier.6.bias")
+
+
+def _renamed(key: str, prefixes: Mapping[str, str]) -> str:
+    return next((new + key.removeprefix(old) for old, new in prefixes.items() if key.startswith(old)), key)
+
+
+# -- one interface ------------------------------------------------------------------------------------
+def known() -> list[str]:
+    """Names that :func:`named` takes."""
+    return sorted({*VGGS, *classifiers()})
+
+
+def named(name: str, side: int | None = None) -> BackboneConfig:
+    """The configuration of a published CNN.
+
+    Parameters
+    ----------
+    name : ``"vgg19"`` (torchvision's normalisation), ``"vgg19-caffe"`` (the paper's: BGR, Caffe's means), or any of
+        torchvision's classification CNNs (``"resnet152"``, ``"squeezenet1_1"``, …; :func:`known` lists them).
+    side : pixels of the square that it looks at; None is what its weights were trained for.
+
+    Raises
+    ------
+    WeightsError
+        If there is no such CNN, with the nearest names; or it is a transformer, which has no convolution maps.
+    """
+    if name in VGGS:
+        config = VGGS[name]
+    elif name in known():
+        config = torchvision_config(name)
+    else:
+        near = difflib.get_close_matches(str(name).lower(), known(), 3, cutoff=0.5)
+        offer = f"did you mean {' or '.join(map(repr, near))}?" if near else f"there are {', '.join(known())}"
+        raise WeightsError(f"there is no CNN {name!r}; {offer}")
+    return config if side is None else replace(config, side=side)
+
+
+def is_published(config: BackboneConfig) -> bool:
+    """Whether this is a CNN of photographs that :func:`named` knows, with any side, and not one that we trained."""
+    return isinstance(config, TorchvisionConfig) or replace(config, side=VGG19.side) in VGGS.values()
+
+
+def config_from_dict(data: Mapping) -> BackboneConfig:
+    """The inverse of ``dataclasses.asdict`` after a round trip through JSON (lists become tuples)."""
+    sizes = {k: tuple(v) if isinstance(v, list | tuple) else v for k, v in data.items()}
+    if "name" in sizes:
+        return TorchvisionConfig(**sizes)
+    return CNNConfig(**{**sizes, "blocks": tuple(tuple(b) for b in sizes["blocks"])})
+
+
+def build(config: BackboneConfig) -> VGGLike | TorchvisionCNN:
+    """The CNN of a configuration; its weights are random until :func:`load_weights`.
+
+    Raises
+    ------
+    WeightsError
+        If torchvision's network has no last convolution maps that everything later goes through.
+    """
+    kinds = {CNNConfig: VGGLike, TorchvisionConfig: TorchvisionCNN}
+    return kinds[type(config)](config)
+
+
+def load_weights(backbone: nn.Module, file) -> None:
+    """Copy published weights into a backbone: safetensors, or torch's .pth and .pt, in torchvision's naming.
+
+    Read with ``weights_only=True``: nothing in the file is ever executed. ``module.`` before the names is dropped, and
+    the class scores and helper classifiers, which a backbone lacks, are passed over. Numbers are kept as they are:
+    :func:`qgc.models.zoo.save` stores them unrounded.
+
+    Raises
+    ------
+    WeightsError
+        If the file is missing, damaged, could run code, or holds another network's weights. Nothing is copied then.
+    """
+    copy_into(backbone, file)
+
+
+def prepare(image, config: BackboneConfig) -> Tensor:
+    """A picture as bytes (3, side, side), RGB: squeezed to the square of a CNN, not cropped.
+
+    So a map covers all of the picture, as in the original recipe. ``image`` is anything that
+    :func:`qgc.images.open_image` reads.
+    """
+    picture = open_image(image)
+    if picture.size != (config.side, config.side):
+        picture = picture.resize((config.side, config.side), Image.Resampling.BILINEAR)
+    return torch.from_numpy(np.asarray(picture).copy()).permute(2, 0, 1)
+
+
+def normalise(pixels: Tensor, config: BackboneConfig, dtype: torch.dtype = torch.float32) -> Tensor:
+    """RGB bytes (B, 3, H, W) as a CNN wants them: (RGB/255 − mean)/std, with ``config.bgr`` in the order B, G, R."""
+    mean, std = (torch.tensor(m, dtype=dtype, device=pixels.device) for m in (config.mean, config.std))
+    x = (pixels.to(dtype) / 255 - mean[:, None, None]) / std[:, None, None]
+    return x.flip(1) if config.bgr else x

@@ -15,22 +15,26 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from .backbones import SCENES, VGG19, CNNConfig, VGGLike
+from . import backbones
+from .backbones import SCENES, BackboneConfig
+from .jacobian import jacobian, product
 from .text import Vocabulary
 from .vqa import VQA
 
 
 class ImageState(NamedTuple):
-    """What the head makes of the maps of one picture: fc6 and fc7 before their ReLU (fc,), and v (1, J)."""
+    """What is made of the maps of one picture: ``head`` by the CNN (f and the steps to it), and v (1, J)."""
 
-    a6: Tensor
-    a7: Tensor
+    head: NamedTuple
     v: Tensor
 
 
 @dataclass(frozen=True)
 class DeeperLSTMConfig:
-    """Sizes of a Deeper LSTM + normalized CNN; the defaults are the scene-sized version."""
+    """Sizes of a Deeper LSTM + normalized CNN; the defaults are the scene-sized version.
+
+    ``tokens`` is how questions are cut into ``words`` (:class:`qgc.models.text.Vocabulary`).
+    """
 
     words: tuple[str, ...]
     answers: tuple[str, ...]
@@ -39,7 +43,8 @@ class DeeperLSTMConfig:
     combine: int = 1024
     longest: int = 26
     dropout: float = 0.5
-    cnn: CNNConfig = field(default=SCENES)
+    tokens: str = "plain"
+    cnn: BackboneConfig = field(default=SCENES)
 
     def as_dict(self) -> dict:
         """Plain data, for the header of a weights file."""
@@ -48,16 +53,22 @@ class DeeperLSTMConfig:
     @classmethod
     def from_dict(cls, data: dict) -> DeeperLSTMConfig:
         """The inverse of :meth:`as_dict` after a round trip through JSON (lists become tuples)."""
-        cnn = dict(data["cnn"])
-        cnn["blocks"] = tuple(tuple(b) for b in cnn["blocks"])
-        cnn |= {k: tuple(cnn[k]) for k in ("mean", "std")}
         sizes = {**data, "words": tuple(data["words"]), "answers": tuple(data["answers"])}
-        return cls(**{**sizes, "cnn": CNNConfig(**cnn)})
+        return cls(**{**sizes, "cnn": backbones.config_from_dict(data["cnn"])})
 
 
-def full_size(words, answers) -> DeeperLSTMConfig:
-    """The configuration of the paper: VGG-19, embedding 200, 2×512 LSTM, 1000 answers."""
-    return DeeperLSTMConfig(tuple(words), tuple(answers), embedding=200, hidden=512, cnn=VGG19)
+def full_size(words, answers, cnn: str = "vgg19") -> DeeperLSTMConfig:
+    """The configuration of the paper: VGG-19, embedding 200, 2×512 LSTM, 1000 answers.
+
+    ``cnn`` may name another backbone (:func:`qgc.models.backbones.named`); the published weights want
+    ``"vgg19-caffe"``.
+
+    Raises
+    ------
+    WeightsError
+        If there is no backbone of that name.
+    """
+    return DeeperLSTMConfig(tuple(words), tuple(answers), embedding=200, hidden=512, cnn=backbones.named(cnn))
 
 
 class DeeperLSTM(VQA):
@@ -66,14 +77,14 @@ class DeeperLSTM(VQA):
     def __init__(self, config: DeeperLSTMConfig):
         super().__init__()
         self.config = config
-        self.vocabulary = Vocabulary(config.words, config.longest)
+        self.vocabulary = Vocabulary(config.words, config.longest, config.tokens)
         self.answers = list(config.answers)
         self.combine = config.combine
-        self.cnn = VGGLike(config.cnn)
+        self.cnn = backbones.build(config.cnn)
         self.embedding = nn.Embedding(len(self.vocabulary), config.embedding, padding_idx=0)
         self.lstm = nn.LSTM(config.embedding, config.hidden, num_layers=2, batch_first=True, dropout=config.dropout)
         self.question = nn.Linear(4 * config.hidden, config.combine)  # Wq, bq
-        self.image = nn.Linear(config.cnn.fc, config.combine)  # Wi, bi
+        self.image = nn.Linear(self.cnn.width, config.combine)  # Wi, bi
         self.output = nn.Linear(config.combine, len(self.answers))  # Wo, bo
         self.drop = nn.Dropout(config.dropout)
 
@@ -110,38 +121,36 @@ class DeeperLSTM(VQA):
     # -- closed forms -----------------------------------------------------------------------------
     @torch.no_grad()
     def image_state(self, F: Tensor) -> ImageState:
-        """fc6 and fc7 before their ReLU, and v: one pass through the head, for :meth:`jacobian_factors`."""
-        a6 = self.cnn.fc6(self.cnn.pooled(F))
-        a7 = self.cnn.fc7(a6.relu())
-        return ImageState(a6[0], a7[0], self.image_branch(a7.relu()))
+        """The CNN's head and v: one pass through them, for :meth:`jacobian_factors`."""
+        head = self.cnn.head(F)
+        return ImageState(head, self.image_branch(head.f))
 
     @torch.no_grad()
-    def jacobian_factors(self, F: Tensor, state: ImageState | None = None) -> tuple[Tensor, Tensor, Tensor]:
-        """M of :meth:`pooled_jacobian` as a product of three; between J and K lie the active units of fc7 and fc6.
+    def jacobian_factors(self, F: Tensor, state: ImageState | None = None) -> tuple[Tensor, ...]:
+        """M of :meth:`pooled_jacobian` as a product; with VGG, between J and K lie the active units of fc7 and fc6.
 
-        The chain rule through the head, layer by layer and through the active units alone; the sum over cells is taken
-        inside fc6 (:meth:`VGGLike.pooled_fc6`), so no gradient ever has a spatial extent. For a few rows g·M it is
-        cheapest to multiply them through the factors and never form M.
+        The chain rule through tanh, Wi and f/‖f‖, then through the CNN's head (its ``slopes``). For a few rows g·M it
+        is cheapest to multiply them through the factors and never form M. Where the head has no closed form, M itself
+        is the one factor, by vector-Jacobian products.
         """
-        a6, a7, v = state or self.image_state(F)
-        f = a7.relu()
+        head, v = state or self.image_state(F)
+        slopes = self.cnn.slopes(F, head)
+        if slopes is None:
+            return (jacobian(lambda maps: self.image_branch(self.cnn.feature(maps)), F),)
+        on, inner = slopes
+        f, left = head.f[0], self.image.weight
         norm = f.norm().clamp_min(1e-12)
-        on6, on7 = (a6 > 0).nonzero()[:, 0], (a7 > 0).nonzero()[:, 0]
-        d = (f / norm)[on7]
-        left = self.image.weight.index_select(1, on7)  # index_select: three times as fast as weight[:, on7]
+        d = f / norm
+        if on is not None:  # index_select: three times as fast as weight[:, on]
+            d, left = d[on], left.index_select(1, on)
         left = left - (left @ d)[:, None] * d  # through f/‖f‖
         left *= ((1 - v[0] ** 2) / (norm * F.shape[2] * F.shape[3]))[:, None]
-        middle = self.cnn.fc7.weight.index_select(0, on7).index_select(1, on6)
-        return left, middle, self.cnn.pooled_fc6().index_select(0, on6)
+        return (left, *inner)
 
     @torch.no_grad()
     def pooled_jacobian(self, F: Tensor) -> Tensor:
-        """M (J, K) with M_jk = (1/Z) Σ_ij ∂v_j/∂F^k_ij, in closed form (book/gate.ipynb, the engine).
-
-        Multiplied from the CNN's side, where the matrices are small.
-        """
-        left, middle, right = self.jacobian_factors(F)
-        return left @ (middle @ right)
+        """M (J, K) with M_jk = (1/Z) Σ_ij ∂v_j/∂F^k_ij, in closed form (book/gate.ipynb, the engine)."""
+        return product(self.jacobian_factors(F))
 
     @torch.no_grad()
     def sensitivity_jacobian(self, u: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:

@@ -19,22 +19,12 @@ from dataclasses import asdict, dataclass, field
 
 import torch
 from torch import Tensor, nn
-from torchvision.models.resnet import Bottleneck, ResNet
 
 from ..errors import WeightsError
-from .backbones import SCENES, CNNConfig, VGGLike
+from . import backbones
+from .backbones import SCENES, BackboneConfig
 from .text import PAD, UNK, Vocabulary
 from .vqa import VQA
-
-
-@dataclass(frozen=True)
-class ResNetConfig:
-    """Sizes of a ResNet of bottlenecks; the default is ResNet-152 on pictures of 448 px, as Pythia used it."""
-
-    layers: tuple[int, int, int, int] = (3, 8, 36, 3)
-    side: int = 448
-    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
-    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
 
 
 @dataclass(frozen=True)
@@ -42,7 +32,8 @@ class PythiaConfig:
     """Sizes of a Pythia; the defaults are the scene-sized version.
 
     ``boxes`` is the width of a detector's feature of one box, 0 for a model that reads the grid alone. ``scale``
-    divides the maps F where they become regions: the maps of the scenes' CNN are small numbers.
+    divides the maps F where they become regions: the maps of the scenes' CNN are small numbers. ``tokens`` is how
+    questions are cut into ``words`` (:class:`qgc.models.text.Vocabulary`).
     """
 
     words: tuple[str, ...]
@@ -59,7 +50,8 @@ class PythiaConfig:
     boxes: int = 0
     scale: float = 1.0
     dropout: float = 0.1
-    cnn: CNNConfig | ResNetConfig = field(default=SCENES)
+    tokens: str = "plain"
+    cnn: BackboneConfig = field(default=SCENES)
 
     def as_dict(self) -> dict:
         """Plain data, for the header of a weights file."""
@@ -68,11 +60,8 @@ class PythiaConfig:
     @classmethod
     def from_dict(cls, data: dict) -> PythiaConfig:
         """The inverse of :meth:`as_dict` after a round trip through JSON (lists become tuples)."""
-        cnn = {k: tuple(v) if isinstance(v, list | tuple) else v for k, v in data["cnn"].items()}
-        if "blocks" in cnn:
-            cnn["blocks"] = tuple(tuple(b) for b in cnn["blocks"])
-        backbone = CNNConfig(**cnn) if "blocks" in cnn else ResNetConfig(**cnn)
-        return cls(**{**data, "words": tuple(data["words"]), "answers": tuple(data["answers"]), "cnn": backbone})
+        cnn = backbones.config_from_dict(data["cnn"])
+        return cls(**{**data, "words": tuple(data["words"]), "answers": tuple(data["answers"]), "cnn": cnn})
 
 
 def full_size(words, answers) -> PythiaConfig:
@@ -82,7 +71,7 @@ def full_size(words, answers) -> PythiaConfig:
     """
     return PythiaConfig(
         tuple(words), tuple(answers), embedding=300, hidden=1024, conv1=512, attention=5000, combine=5000,
-        text_head=300, image_head=5000, boxes=2048, dropout=0.0, cnn=ResNetConfig(),
+        text_head=300, image_head=5000, boxes=2048, dropout=0.0, cnn=backbones.named("resnet152", side=448),
     )  # fmt: skip
 
 
@@ -232,20 +221,6 @@ class BoxEncoding(nn.Module):
         return self.lc(boxes).relu()
 
 
-class ResNetMaps(ResNet):
-    """torchvision's ResNet up to ``layer4``; at 448 px its maps are 2048×14×14. Weights are random until loaded."""
-
-    def __init__(self, config: ResNetConfig):
-        super().__init__(Bottleneck, list(config.layers))
-        self.config = config
-        self.maps = self.fc.in_features
-        del self.fc, self.avgpool
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
-        return self.layer4(self.layer3(self.layer2(self.layer1(x))))
-
-
 class Pythia(VQA):
     """The model; see the module's docstring for the equations.
 
@@ -256,10 +231,10 @@ class Pythia(VQA):
     def __init__(self, config: PythiaConfig):
         super().__init__()
         self.config = config
-        self.vocabulary = OneBlank(config.words, config.longest)
+        self.vocabulary = OneBlank(config.words, config.longest, config.tokens)
         self.answers = list(config.answers)
         self.combine = config.combine
-        self.cnn = VGGLike(config.cnn) if isinstance(config.cnn, CNNConfig) else ResNetMaps(config.cnn)
+        self.cnn = backbones.build(config.cnn)
         question, maps = config.glimpses * config.hidden, self.cnn.maps
         kinds = [config.boxes, maps] if config.boxes else [maps]
         encoders = [BoxEncoding(config.boxes)] if config.boxes else []

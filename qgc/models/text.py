@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 
 import torch
 
-from ..data.tokens import tokenize
+from ..data.tokens import TOKENIZERS, words
 from ..errors import AnswerError, QuestionError
 
 PAD, UNK = 0, 1
@@ -21,17 +21,26 @@ class Vocabulary:
     ----------
     words : the known words, in index order from 2.
     longest : number of tokens read; the rest of a longer question is dropped, with a warning.
+    tokens : how a question is cut, a key of :data:`qgc.data.tokens.TOKENIZERS`.
+
+    Raises
+    ------
+    QuestionError
+        If there is no such way to cut.
     """
 
-    def __init__(self, words: Sequence[str], longest: int = 26):
+    def __init__(self, words: Sequence[str], longest: int = 26, tokens: str = "plain"):
+        if tokens not in TOKENIZERS:
+            raise QuestionError(f"there is no way {tokens!r} to cut a question; choose one of {', '.join(TOKENIZERS)}")
         self.words = list(words)
         self.longest = longest
+        self.cut = TOKENIZERS[tokens]
         self.index = {w: i + 2 for i, w in enumerate(self.words)}
 
     @classmethod
-    def of(cls, questions: Iterable[str], longest: int = 26) -> Vocabulary:
+    def of(cls, questions: Iterable[str], longest: int = 26, tokens: str = "plain") -> Vocabulary:
         """The vocabulary of all words in ``questions``, sorted."""
-        return cls(sorted({w for q in questions for w in tokenize(q)}), longest)
+        return cls(words(questions, tokens), longest, tokens)
 
     def __len__(self) -> int:
         return len(self.words) + 2
@@ -46,7 +55,7 @@ class Vocabulary:
         """
         if not isinstance(question, str):
             raise QuestionError(f"a question must be text, not {type(question).__name__}")
-        tokens = tokenize(question)
+        tokens = self.cut(question)
         if not tokens:
             fault = f"{question!r} has no English word in it" if question.strip() else "the question is empty"
             raise QuestionError(f"{fault}; ask something, for example 'What color are the towels?'")

@@ -10,12 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor, nn
 
-from ..images import open_image
+from . import backbones
 from .text import Vocabulary, answer_index
 
 
@@ -61,23 +59,20 @@ class VQA(nn.Module):
         return next(self.parameters()).dtype
 
     def prepare(self, image) -> Tensor:
-        """A picture as (1, 3, H, W): RGB, squeezed to the model's square, normalised.
+        """A picture as (1, 3, H, W): squeezed to the model's square, normalised (for Caffe's CNN: B, G, R).
 
         ``image`` is anything that :func:`qgc.images.open_image` reads. As in the original recipe the
         picture is squeezed, not cropped, so that a map covers all of it.
         """
-        config = self.cnn.config
-        picture = open_image(image)
-        if picture.size != (config.side, config.side):
-            picture = picture.resize((config.side, config.side), Image.Resampling.BILINEAR)
-        pixels = torch.from_numpy(np.asarray(picture).copy()).permute(2, 0, 1)[None]
-        return self.normalise(pixels.to(self.device))
+        return self.normalise(backbones.prepare(image, self.cnn.config)[None].to(self.device))
 
     def normalise(self, pixels: Tensor) -> Tensor:
-        """Bytes (B, 3, H, W) as the CNN wants them."""
-        config = self.cnn.config
-        mean, std = (torch.tensor(m, dtype=self.dtype, device=pixels.device) for m in (config.mean, config.std))
-        return (pixels.to(self.dtype) / 255 - mean[:, None, None]) / std[:, None, None]
+        """RGB bytes (B, 3, H, W) as the CNN wants them."""
+        return backbones.normalise(pixels, self.cnn.config, self.dtype)
+
+    def colours(self, x: Tensor) -> Tensor:
+        """What the CNN is handed, or its gradient (…, 3, H, W), with its channels in the order red, green, blue."""
+        return x.flip(-3) if self.cnn.config.bgr else x
 
     def encode(self, question: str) -> Tensor:
         """The question embedding q (1, Q); unknown words are warned about by name."""

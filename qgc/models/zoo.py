@@ -2,7 +2,8 @@
 
 A model is a pair of files beside each other: ``NAME.safetensors`` (tensors, stored as float16) and
 ``NAME.json`` (its card: configuration, checksum, data, seed, command, accuracy). Several models may
-share one CNN file, named by the card.
+share one CNN file, named by the card. A published CNN's tensors are stored as they came, in float32:
+what is explained is then what the training saw.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import torch
 from safetensors import SafetensorError
 
 from ..errors import WeightsError
+from .backbones import is_published
 from .deeper_lstm import DeeperLSTM, DeeperLSTMConfig
 from .pythia import Pythia, PythiaConfig
 from .vqa import VQA
@@ -31,7 +33,8 @@ def names() -> list[str]:
 
 def sha256(path: Path) -> str:
     """Checksum of a file."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def card(name: str) -> dict:
@@ -91,7 +94,7 @@ def load(name: str, *, device: str | torch.device = "cpu", dtype: torch.dtype = 
     for file, checksum in files.items():
         state |= _read(path.parent / file, checksum)
     try:
-        model.load_state_dict({k: v.float() for k, v in state.items()})
+        model.load_state_dict(state)
     except RuntimeError as error:
         lines = str(error).splitlines()
         reason = lines[1].strip() if len(lines) > 1 else lines[0]
@@ -140,7 +143,8 @@ def save(model: VQA, stem: Path, about: dict, shared_cnn: str | None = None) -> 
         cannot be written.
     """
     stem.parent.mkdir(parents=True, exist_ok=True)
-    state = {k: v.detach().cpu().half().contiguous() for k, v in model.state_dict().items()}
+    exact = ("cnn.",) if is_published(model.config.cnn) else ()
+    state = {k: _stored(v, k.startswith(exact)) for k, v in model.state_dict().items()}
     parts = {f"{stem.name}.safetensors": state}
     if shared_cnn:
         cnn = {k: v for k, v in state.items() if k.startswith("cnn.")}
@@ -169,6 +173,12 @@ def save(model: VQA, stem: Path, about: dict, shared_cnn: str | None = None) -> 
     finally:
         for temporary in written:
             temporary.unlink(missing_ok=True)
+
+
+def _stored(tensor: torch.Tensor, exact: bool) -> torch.Tensor:
+    if tensor.is_floating_point():
+        tensor = tensor.float() if exact else tensor.half()
+    return tensor.detach().cpu().contiguous()
 
 
 def _family(model: VQA) -> str:

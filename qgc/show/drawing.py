@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch, Rectangle
+from torch import nn
 
 from ..explain.gates import check_n
 from ..models import DeeperLSTM
+from ..models.backbones import VGGLike
 from ..scenes.situations import situation
 from .style import INK, MUTED, PALETTE, SMALL, Sheet
 
@@ -68,12 +71,14 @@ def _image_lane(ax: Axes, vqa: DeeperLSTM, scene) -> None:
     ax.imshow(scene.render(224), extent=(RIGHT - half, RIGHT + half, 7.0, 7.0 + 2 * half), zorder=2)
     ax.set(xlim=(0, WIDTH), ylim=(0, HEIGHT))
     ax.add_patch(Rectangle((RIGHT - half, 7.0), 2 * half, 2 * half, fill=False, ec=MUTED, lw=0.8, zorder=3))
-    layers = sum(len(block) for block in c.cnn.blocks)
-    cells = c.cnn.side // 16
+    side, vgg = c.cnn.side, isinstance(vqa.cnn, VGGLike)
+    layers = sum(isinstance(m, nn.Conv2d) for m in vqa.cnn.modules()) - (vgg and c.cnn.detectors > 0)
+    with torch.no_grad():
+        h, w = vqa.conv(torch.zeros(1, 3, side, side, dtype=vqa.dtype, device=vqa.device)).shape[2:]
     boxes = (
         f"CNN\n{layers} convolution layers",
-        f"F, last convolution\n{vqa.cnn.maps} maps of {cells}×{cells}",
-        f"f = fc7\n{c.cnn.fc} numbers",
+        f"F, last convolution\n{vqa.cnn.maps} maps of {h}×{w}",
+        f"{'f = fc7' if vgg else 'f, global feature'}\n{vqa.cnn.width} numbers",
         "f / ‖f‖\ndivided by its L2 norm",
         f"v = tanh(Wi f/‖f‖ + bi)\n{c.combine} numbers",
     )

@@ -20,8 +20,8 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from ..data.tokens import tokenize
 from ..models.deeper_lstm import DeeperLSTM
-from ..models.text import tokenize
 from ..scenes.questions import HELD_OUT, WORDINGS, word
 from ..scenes.things import KINDS
 from .files import load_state, save_json, save_state

@@ -19,7 +19,7 @@ from qgc.explain.engine import pooled_jacobian_vjp
 from qgc.explain.sensitivity import jacobian, reduce_rows
 from qgc.measure import evaluate
 from qgc.models import card, load, zoo
-from qgc.models.pythia import Pythia, PythiaConfig, ResNetMaps, checkpoint_state, full_size, load_checkpoint
+from qgc.models.pythia import Pythia, PythiaConfig, checkpoint_state, full_size, load_checkpoint
 from qgc.scenes import sample
 from qgc.scenes.situations import situation
 from qgc.train.pythia import start
@@ -97,17 +97,6 @@ def test_the_full_size_backbone_is_resnet152(full):
     theirs = {k: v.shape for k, v in whole.state_dict().items() if not k.startswith("fc.")}
     assert {k: v.shape for k, v in full.cnn.state_dict().items()} == theirs
     assert full.cnn(torch.empty(1, 3, 448, 448, device="meta")).shape == (1, 2048, 14, 14)
-
-
-def test_resnet_maps_are_torchvisions():
-    """A shallow one, so that both can be computed: what torchvision pools is our maps."""
-    torch.manual_seed(0)
-    whole = torchvision.models.resnet.ResNet(torchvision.models.resnet.Bottleneck, [1, 1, 1, 1]).eval()
-    ours = ResNetMaps(full_sizes().cnn.__class__(layers=(1, 1, 1, 1))).eval()
-    ours.load_state_dict({k: v for k, v in whole.state_dict().items() if not k.startswith("fc.")})
-    x = torch.randn(1, 3, 64, 64)
-    with torch.no_grad():
-        assert torch.equal(whole.fc(ours(x).mean((2, 3))), whole(x))
 
 
 @pytest.mark.parametrize("prefix", ["", "module."])

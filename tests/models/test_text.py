@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
+from qgc.data.tokens import tokenize
 from qgc.errors import AnswerError, QuestionError
-from qgc.models.text import UNK, Vocabulary, answer_index, tokenize
+from qgc.models.text import UNK, Vocabulary, answer_index
 
 QUESTION = "What color are the towels?"
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from qgc import paper
+from qgc.data.tokens import tokenize
 from qgc.errors import SceneError
-from qgc.models.text import tokenize
 from qgc.scenes import ANSWERS, Ask, Scene, sample
 from qgc.scenes.questions import HELD_OUT, WORDINGS, asks, every_question, word
 from qgc.scenes.situations import SITUATIONS, situation

@@ -1,0 +1,94 @@
+"""Published weights from files: read without running anything, checked against the network, then copied."""
+
+from __future__ import annotations
+
+import pickle
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from ..errors import WeightsError
+
+COUNTER, PARALLEL = "num_batches_tracked", "module."
+AGAIN = "fetch it again, or give another file"
+
+
+def read(file: str | Path) -> dict[str, Tensor]:
+    """The tensors of a weights file by name: safetensors, or what ``torch.save`` wrote of a state dict.
+
+    Nothing in the file is executed. ``module.`` before all names, and a ``state_dict`` around them, are taken off.
+
+    Raises
+    ------
+    WeightsError
+        If the file is missing or damaged, or holds anything but tensors.
+    """
+    path = Path(file)
+    try:
+        with path.open("rb") as opened:
+            start = opened.read(9)
+        if not start:
+            raise WeightsError(f"the weights file {path} is empty; {AGAIN}")
+        if start[8:] == b"{":
+            state = safetensors.torch.load_file(path)
+        else:
+            state = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+    except pickle.UnpicklingError as error:
+        if "weights_only" not in str(error):
+            raise WeightsError(f"the weights file {path} is damaged ({_first(error)}); {AGAIN}") from None
+        raise WeightsError(
+            f"the weights file {path} holds more than tensors and could run code, so it was not opened; "
+            "give a file of a state dict, best as safetensors"
+        ) from None
+    except WeightsError:
+        raise
+    except FileNotFoundError:
+        raise WeightsError(f"there is no weights file {path}; give the path of one") from None
+    except Exception as error:  # whatever the reader raises, the file is of no use
+        raise WeightsError(f"the weights file {path} cannot be read ({_first(error)}); {AGAIN}") from None
+    if isinstance(state, Mapping) and isinstance(state.get("state_dict"), Mapping):
+        state = state["state_dict"]
+    if not isinstance(state, Mapping) or not state or not all(isinstance(v, Tensor) for v in state.values()):
+        raise WeightsError(f"the weights file {path} holds no state dict (tensors by name); give another file")
+    if all(k.startswith(PARALLEL) for k in state):
+        state = {k.removeprefix(PARALLEL): v for k, v in state.items()}
+    return dict(state)
+
+
+def _first(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".splitlines()[0][:200]
+
+
+def copy_into(backbone: nn.Module, file: str | Path) -> None:
+    """Copy a file's tensors into a backbone, all of them or none; see :func:`qgc.models.backbones.load_weights`."""
+    state, own = backbone.translate(read(file)), backbone.state_dict()
+    fault = _fault(state, own, backbone)
+    if fault:
+        kind = getattr(backbone.config, "name", "VGG-like network")
+        raise WeightsError(
+            f"{file} does not hold the weights of this {kind}: {fault}; give the file of the same network"
+        )
+    backbone.load_state_dict({k: v for k, v in state.items() if k in own}, strict=False)
+
+
+def _fault(state: Mapping[str, Tensor], own: Mapping[str, Tensor], backbone: nn.Module) -> str:
+    missing = [k for k in own if k not in state and not k.endswith(COUNTER)]
+    if missing:
+        return f"{len(missing)} of {len(own)} tensors are missing, first {missing[0]!r}"
+    foreign = [k for k in state if k not in own and not backbone.spare(k) and not k.endswith(COUNTER)]
+    if foreign:
+        return f"{len(foreign)} tensors have no place in it, first {foreign[0]!r}"
+    for key, tensor in own.items():
+        if key in state and state[key].shape != tensor.shape:
+            return f"{key!r} is {_size(state[key])}, not {_size(tensor)}"
+        if key in state and not torch.isfinite(state[key]).all():
+            return f"{key!r} has numbers that are not finite"
+    return ""
+
+
+def _size(tensor: Tensor) -> str:
+    return "×".join(map(str, tensor.shape)) or "one number"
