@@ -8,6 +8,7 @@ import sys
 import warnings
 from pathlib import Path
 
+from . import cli_photos
 from .errors import QGCError
 from .files import write_whole
 
@@ -64,11 +65,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     scenes.add_argument("--install", action="store_true", help="write the weights into the package, to be shipped")
     scenes.set_defaults(run=_train_scenes)
+    cli_photos.add_train(kinds)
 
     evaluate = commands.add_parser("evaluate", help="held-out accuracy beside the question-only baseline")
     evaluate.add_argument("name", help="a shipped model or a run's folder")
     evaluate.add_argument("--scenes", type=int, default=2000)
     evaluate.add_argument("--split", default="test", choices=["validation", "test"])
+    evaluate.add_argument("--data-dir", type=Path, help="of a run on photographs: where the data set lies now")
+    evaluate.add_argument("--cache", type=Path, help="of a run on photographs: where the features are kept")
     evaluate.add_argument("--device", default="cpu")
     evaluate.add_argument("--record", action="store_true", help="write the result into the model's card")
     evaluate.add_argument("--json", action="store_true")
@@ -178,6 +182,9 @@ def _evaluate(args) -> None:
     from .models import card, cards, load
 
     about = card(args.name)
+    if "dataset" in about:
+        cli_photos.evaluate_run(args)
+        return
     vqa = load(args.name, device=args.device, dtype=torch.float32)  # thousands of scenes: speed, not the last digit
     result = evaluate(
         vqa, args.scenes, distribution=about["distribution"], prior=about["question_prior"], split=args.split
