@@ -82,6 +82,10 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("--model", default=DEFAULT)
     bench.add_argument("--scenes", type=int, default=100, help="scenes to render, or to compare ten maps each on")
     bench.add_argument("--peers", action="store_true", help="beside pytorch-grad-cam and Captum instead")
+    bench.add_argument(
+        "--full-size", action="store_true", help="train the full-size model on generated features: speed and memory"
+    )
+    bench.add_argument("--device", default="cpu", help="with --full-size: cpu or cuda")
     bench.add_argument("--record", action="store_true", help="with --peers: write book/results/peers.json")
     bench.add_argument("--json", action="store_true")
     bench.set_defaults(run=_bench)
@@ -201,6 +205,9 @@ def _evaluate(args) -> None:
 
 
 def _bench(args) -> None:
+    if args.full_size:
+        cli_photos.bench_full_size(args)
+        return
     if args.peers:
         _bench_peers(args)
         return

@@ -86,3 +86,18 @@ def evaluate_run(args) -> None:
     if args.record:
         photo_accuracy.record(run, result)
     print(json.dumps({"run": str(run), **result}, indent=1) if args.json else photo_accuracy.table(result))
+
+
+def bench_full_size(args) -> None:
+    """Print how fast the full-size model trains on generated features of two numbers of photographs, in what memory."""
+    from .models.zoo import usable
+    from .train.full_size import full_size
+
+    found = full_size(device=usable(args.device))
+    if args.json:
+        print(json.dumps(found, indent=1))
+        return
+    for photos, row in found.items():
+        memory = ", ".join(f"{kind} {mb} MB" for kind, mb in row["memory_mb"].items())
+        print(f"{photos:>9,} photographs, {row['questions']:,} questions: {row['questions_per_second']:.0f} a second, "
+              f"memory {memory} (mapped files apart)")  # fmt: skip

@@ -316,12 +316,17 @@ class _Run:
         """Of every shard of this process: all gradients in one vector, and behind them the loss."""
         cut = np.array_split(rows, self.recipe.shards)
         for shard in self.shards:
-            torch.manual_seed(
-                int(np.random.SeedSequence([self.seed, self.step, shard]).generate_state(1, np.uint64)[0] >> 1)
-            )
+            self._seed(shard)
             loss = self._loss(cut[shard]) / len(rows)
             gradients = torch.autograd.grad(loss, list(self.side.values()))
             yield torch.cat([*(g.reshape(-1) for g in gradients), loss.detach().reshape(1)])
+
+    def _seed(self, shard: int) -> None:
+        """Set what dropout draws from, and that alone: torch.manual_seed also tells every kind of device, slowly."""
+        number = int(np.random.SeedSequence([self.seed, self.step, shard]).generate_state(1, np.uint64)[0] >> 1)
+        torch.default_generator.manual_seed(number)
+        if self.team.device.type == "cuda":
+            torch.cuda.manual_seed(number)
 
     def _loss(self, rows: np.ndarray) -> Tensor:
         device, recipe = self.team.device, self.recipe

@@ -16,8 +16,8 @@ KILLS = 25 if os.environ.get("QGC_SLOW") else 3  # each in extraction and in tra
 def killed_until_done(work: Callable[[], object], kills: int = KILLS, seed: int = 0) -> int:
     """Run ``work`` in one process after the other; ``kills`` of them are killed early, the last one may finish.
 
-    The moments are spread over the time that is left, so that the work is seen at all of its stages. Returns how many were
-    killed before they had done all.
+    The moments are spread over about as much time as the work takes, so that it is seen at all of its stages. Returns
+    how many were killed before they had done all.
     """
     fork, rng, killed = multiprocessing.get_context("fork"), np.random.default_rng(seed), 0
     pace = 2.0 / kills
