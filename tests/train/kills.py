@@ -6,31 +6,45 @@ import multiprocessing
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 
-KILLS = 25 if os.environ.get("QGC_SLOW") else 3  # each in extraction and in training
+KILLS = 25 if os.environ.get("QGC_SLOW") else 2  # each in extraction and in training
 
 
-def killed_until_done(work: Callable[[], object], kills: int = KILLS, seed: int = 0) -> int:
-    """Run ``work`` in one process after the other; ``kills`` of them are killed early, the last one may finish.
+def killed_and_done(work: Callable[[Path], object], place: Path, kills: int = KILLS) -> Iterator[Path]:
+    """Do ``work`` in ``kills`` folders, in a process each that is killed at a random moment, then in one that may end.
 
-    The moments are spread over about as much time as the work takes, so that it is seen at all of its stages. Returns
-    how many were killed before they had done all.
+    The moments are spread over the time that the work takes if nobody kills it. Yields each folder when it is done.
     """
-    fork, rng, killed = multiprocessing.get_context("fork"), np.random.default_rng(seed), 0
-    pace = 2.0 / kills
-    for _ in range(kills):
-        child = fork.Process(target=work)
-        child.start()
-        time.sleep(float(rng.uniform(0.02, pace)))
+    began = time.monotonic()
+    assert done(work, place / "timed") == 0
+    takes = time.monotonic() - began
+    rng, killed = np.random.default_rng(), 0
+    for i in range(kills):
+        folder = place / f"killed-{i}"
+        child = started(work, folder)
+        time.sleep(takes * float(rng.uniform(0.05, 0.95)))
         if child.is_alive():
             os.kill(child.pid, signal.SIGKILL)
             killed += 1
         child.join()
-    child = fork.Process(target=work)
+        assert done(work, folder) == 0
+        yield folder
+    assert killed >= kills / 2  # the machine may be quicker now than when it was timed
+
+
+def started(work: Callable[[Path], object], folder: Path) -> multiprocessing.Process:
+    """The work in a process of its own."""
+    child = multiprocessing.get_context("fork").Process(target=work, args=(folder,))
     child.start()
+    return child
+
+
+def done(work: Callable[[Path], object], folder: Path) -> int | None:
+    """The work to its end; the exit status."""
+    child = started(work, folder)
     child.join()
-    assert child.exitcode == 0
-    return killed
+    return child.exitcode

@@ -50,8 +50,8 @@ def write_daquar(folder: Path) -> None:
 def command(place: Path, out: str, *more: str) -> list[str]:
     """The arguments that train on the small data set."""
     return [
-        "train", "daquar", "--data-dir", str(place / "daquar"), "--cache", str(place / "cache"), "--cnn", "squeezenet1_1",
-        "--weights", str(place / "cnn.safetensors"), "--out", str(place / out), *more,
+        "train", "daquar", "--data-dir", str(place / "daquar"), "--cache", str(place / "cache"),
+        "--cnn", "squeezenet1_1", "--weights", str(place / "cnn.safetensors"), "--out", str(place / out), *more,
     ]  # fmt: skip
 
 
