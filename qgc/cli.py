@@ -8,7 +8,7 @@ import sys
 import warnings
 from pathlib import Path
 
-from . import cli_convert, cli_fetch
+from . import cli_convert, cli_fetch, cli_photos
 from .errors import QGCError
 from .files import write_whole
 
@@ -65,6 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     scenes.add_argument("--install", action="store_true", help="write the weights into the package, to be shipped")
     scenes.set_defaults(run=_train_scenes)
+    cli_photos.add_train(kinds)
 
     cli_convert.add(commands)
 
@@ -72,6 +73,8 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("name", help="a shipped model or a run's folder")
     evaluate.add_argument("--scenes", type=int, default=2000)
     evaluate.add_argument("--split", default="test", choices=["validation", "test"])
+    evaluate.add_argument("--data-dir", type=Path, help="of a run on photographs: where the data set lies now")
+    evaluate.add_argument("--cache", type=Path, help="of a run on photographs: where the features are kept")
     evaluate.add_argument("--device", default="cpu")
     evaluate.add_argument("--record", action="store_true", help="write the result into the model's card")
     evaluate.add_argument("--json", action="store_true")
@@ -81,6 +84,10 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("--model", default=DEFAULT)
     bench.add_argument("--scenes", type=int, default=100, help="scenes to render, or to compare ten maps each on")
     bench.add_argument("--peers", action="store_true", help="beside pytorch-grad-cam and Captum instead")
+    bench.add_argument(
+        "--full-size", action="store_true", help="train the full-size model on generated features: speed and memory"
+    )
+    bench.add_argument("--device", default="cpu", help="with --full-size: cpu or cuda")
     bench.add_argument("--record", action="store_true", help="with --peers: write book/results/peers.json")
     bench.add_argument("--json", action="store_true")
     bench.set_defaults(run=_bench)
@@ -91,6 +98,7 @@ def _parser() -> argparse.ArgumentParser:
     measure.add_argument("--workers", type=int, default=2)
     measure.add_argument("--device", default="cpu")
     measure.add_argument("--check", action="store_true", help="measure a random sample again and compare")
+    cli_photos.add_measure(measure)
     measure.add_argument("--json", action="store_true")
     measure.set_defaults(run=_measure)
 
@@ -183,6 +191,9 @@ def _evaluate(args) -> None:
     from .models import card, cards, load
 
     about = card(args.name)
+    if "dataset" in about:
+        cli_photos.evaluate_run(args)
+        return
     vqa = load(args.name, device=args.device, dtype=torch.float32)  # thousands of scenes: speed, not the last digit
     result = evaluate(
         vqa, args.scenes, distribution=about["distribution"], prior=about["question_prior"], split=args.split
@@ -199,6 +210,9 @@ def _evaluate(args) -> None:
 
 
 def _bench(args) -> None:
+    if args.full_size:
+        cli_photos.bench_full_size(args)
+        return
     if args.peers:
         _bench_peers(args)
         return
@@ -222,6 +236,9 @@ def _bench_peers(args) -> None:
 
 
 def _measure(args) -> int:
+    if args.photo_runs:
+        cli_photos.measure_runs(args)
+        return 0
     from .measure import run, stages, summary
     from .measure.protocol import ARMS
     from .paper import SPEARMAN

@@ -19,9 +19,11 @@ The protocol, written down before a test split was looked at:
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -31,11 +33,14 @@ from tqdm import tqdm
 
 from ..data import PhotoSet
 from ..data.tokens import TOKENIZERS
+from ..errors import DataError
 from ..explain import REDUCTIONS, View, explain
 from ..explain.sensitivity import reductions
+from ..files import write_whole
 from .nulls import TOP, spearmans
 from .similarity import cosine
 from .stats import intervals
+from .stored import RESULTS
 
 KINDS = (
     "same question, other photograph",
@@ -122,6 +127,65 @@ def summarise(found: Sequence[dict[str, pd.DataFrame]]) -> dict[str, pd.DataFram
         "deletion": intervals(rows["deletion"], ["ranking", "n"], ["told apart", "above random"]),
     }
     return {name: table.rename(columns={"scenes": "photographs"}) for name, table in tables.items()}
+
+
+# -- what is stored -----------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class Recorded:
+    """What was recorded of one data set: the runs' cards (without words and answers), and the tables of
+    :func:`summarise`; ``about`` says by which command, and on how many photographs."""
+
+    about: dict
+    runs: list[dict]
+    tables: dict[str, pd.DataFrame]
+
+
+KEPT = (
+    "dataset", "seed", "command", "recipe", "cnn_weights_sha256", "question_files_sha256", "versions", "device",
+    "time", "validation", "test", "questions_per_second", "memory_mb",
+)  # fmt: skip
+
+
+def record(path: Path, cards: Sequence[dict], tables: dict[str, pd.DataFrame], command: str) -> None:
+    """Write numbers and where they come from, no picture and no weight, beside those of other data sets.
+
+    Raises
+    ------
+    DataError
+        If a run was not evaluated on the test split yet; the message names the command.
+    """
+    for about in cards:
+        if "test" not in about:
+            raise DataError(
+                f"the run with seed {about['seed']} has no accuracy yet: python -m qgc evaluate RUN --record"
+            )
+    rounded = {
+        name: json.loads(table.to_json(orient="records", double_precision=6, force_ascii=False))
+        for name, table in tables.items()
+    }
+    runs = [{k: about[k] for k in KEPT if k in about} | {"cnn": about["config"]["cnn"]} for about in cards]
+    known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    known[cards[0]["dataset"]] = {"about": {"command": command, "split": "test"}, "runs": runs, "tables": rounded}
+    write_whole(path, lambda p: p.write_text(json.dumps(known, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"))
+
+
+def recorded(dataset: str, path: Path = RESULTS / "photographs.json") -> Recorded:
+    """What :func:`record` wrote of a data set.
+
+    Raises
+    ------
+    DataError
+        If nothing is recorded of it; the message names the commands that do.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))[dataset]
+    except (OSError, ValueError, KeyError):
+        raise DataError(
+            f"nothing is recorded of {dataset!r}; train and record: python -m qgc train {dataset} …, "
+            "evaluate RUN --record, measure RUN --record"
+        ) from None
+    tables = {name: pd.DataFrame(rows) for name, rows in found["tables"].items()}
+    return Recorded(found["about"], found["runs"], tables)
 
 
 # -- pairs of ∂A/∂q -----------------------------------------------------------------------------------

@@ -102,10 +102,11 @@ def load(name: str, *, device: str | torch.device = "cpu", dtype: torch.dtype = 
     model.name = name
     model.trained_on = about.get("trained_on", "")
     model.requires_grad_(False)
-    return model.eval().to(_usable(device), dtype)
+    return model.eval().to(usable(device), dtype)
 
 
-def _usable(device) -> torch.device:
+def usable(device: str | torch.device) -> torch.device:
+    """A device by name, if this machine has it; else a WeightsError says so."""
     try:
         device = torch.device(device)
     except RuntimeError:

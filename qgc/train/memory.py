@@ -1,9 +1,12 @@
-"""Freed memory that stays at hand."""
+"""Freed memory that stays at hand, and how much memory there is in use."""
 
 from __future__ import annotations
 
 import ctypes
 import sys
+from pathlib import Path
+
+import torch
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # glibc's malloc.h
 
@@ -23,3 +26,17 @@ def keep_freed_memory() -> None:
         return
     mallopt(M_MMAP_THRESHOLD, 2**30)
     mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
+
+
+def anonymous_mb() -> float | None:
+    """This process's own memory in MB, without mapped files (RssAnon); None where that is not told (not Linux)."""
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+    except OSError:
+        return None
+    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("RssAnon:")), None)
+
+
+def gpu_mb(device: torch.device) -> dict[str, float]:
+    """The most memory that tensors took on a GPU so far, in MB, as ``{"gpu": …}``; empty on a CPU."""
+    return {"gpu": round(torch.cuda.max_memory_allocated(device) / 2**20)} if device.type == "cuda" else {}

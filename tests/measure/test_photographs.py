@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 import qgc
 from qgc import data
+from qgc.errors import DataError
 from qgc.measure import photographs
 from qgc.measure.photographs import KINDS, Asked
 
@@ -88,3 +90,19 @@ def test_the_tables_are_whole_and_the_same_again(photos, small_model):
         assert len(known) and (known["low"] <= known["estimate"]).all() and (known["estimate"] <= known["high"]).all()
     apart = tables["deletion"][tables["deletion"]["measure"] == "told apart"]
     assert apart[apart["n"] == 32].set_index("ranking")["estimate"].nunique() == 1, "there the ranking does not matter"
+
+
+def test_what_is_recorded_is_read_again_and_other_data_sets_stay(tmp_path):
+    path = tmp_path / "photographs.json"
+    card = {"dataset": "daquar", "seed": 0, "config": {"cnn": {"name": "x"}, "words": ["a"]}, "test": {"n": 1}}
+    tables = {"pairs": pd.DataFrame({"pairs of": ["a"], "estimate": [0.1234567], "low": [np.nan]})}
+    with pytest.raises(DataError, match="evaluate RUN --record"):
+        photographs.record(path, [{"seed": 3}], tables, "c")
+    photographs.record(path, [{**card, "dataset": "vqa2"}], tables, "other")
+    photographs.record(path, [card], tables, "python -m qgc measure a --record")
+    found = photographs.recorded("daquar", path)
+    assert found.about["command"] == "python -m qgc measure a --record" and "words" not in str(found.runs)
+    assert found.tables["pairs"]["estimate"].tolist() == [0.123457] and found.tables["pairs"]["low"].isna().all()
+    assert photographs.recorded("vqa2", path).about["command"] == "other"
+    with pytest.raises(DataError, match="qgc train vqa1"):
+        photographs.recorded("vqa1", path)

@@ -1,0 +1,145 @@
+"""Photographs on the command line: ``python -m qgc train daquar|vqa1|vqa2``, and the evaluation of such runs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+
+def add_train(kinds) -> None:
+    """Add one parser for each data set of photographs to the subcommand ``train``."""
+    from .data import NAMES
+
+    for name in NAMES:
+        train = kinds.add_parser(name, help="the full-size Deeper LSTM and its question-only twin on photographs")
+        train.add_argument("--data-dir", type=Path, required=True, help="the folder of the data set's official files")
+        train.add_argument(
+            "--cnn", default="vgg19", help="whose features: vgg19, vgg19-caffe, or one of torchvision's CNNs"
+        )
+        train.add_argument("--weights", type=Path, required=True, help="the CNN's weights: .safetensors, or a .pth")
+        train.add_argument(
+            "--out", type=Path, help=f"the run's folder (default: runs/{name}); a killed run goes on there"
+        )
+        train.add_argument("--seed", type=int, default=0)
+        train.add_argument(
+            "--recipe", choices=["original", "modern"],
+            help="original: Antol et al. 2015; modern: faster, for little data (the default for daquar alone)",
+        )  # fmt: skip
+        train.add_argument(
+            "--device", default="cpu", help="cpu or cuda; under torchrun cuda is one GPU for each process"
+        )
+        train.add_argument(
+            "--cache", type=Path, default=Path("cache"), help="where the features of photographs are kept"
+        )
+        train.add_argument("--workers", type=int, default=2, help="threads that decode photographs")
+        train.add_argument(
+            "--shards", type=int, help="parts of a step; processes must divide it (default: the recipe's)"
+        )
+        train.add_argument("--json", action="store_true", help="print the numbers as JSON")
+        train.set_defaults(run=_train, dataset=name)
+
+
+def _train(args) -> None:
+    from dataclasses import replace
+
+    from .models.zoo import usable
+    from .train.distributed import team
+    from .train.photo_recipes import RECIPES, USUAL
+    from .train.photo_run import Order, train_photos
+
+    name = args.recipe or USUAL[args.dataset]
+    recipe = RECIPES[name] if args.shards is None else replace(RECIPES[name], shards=args.shards)
+    out = args.out or Path("runs") / (args.dataset if args.seed == 0 else f"{args.dataset}-seed{args.seed}")
+    order = Order(
+        args.dataset, args.data_dir, args.cnn, args.weights, out, recipe, name, args.seed, args.cache, args.workers
+    )
+    with team(usable(args.device)) as processes:
+        found = train_photos(order, processes)
+        if processes.leads:
+            _tell(found, out, args.json)
+
+
+def _tell(found: dict, out: Path, as_json: bool) -> None:
+    rows = {
+        name: {"validation": r.chosen.accuracy, "step": r.made.step, "seconds": round(r.chosen.seconds +
+        r.made.seconds),
+               "questions_per_second": r.made.questions_per_second, "memory_mb": r.made.memory_mb}
+        for name, r in found.items()
+    }  # fmt: skip
+    if as_json:
+        print(json.dumps({"run": str(out), **rows}, indent=1))
+        return
+    print(f"{'':8s}{'validation':>12s}{'steps':>8s}{'seconds':>9s}{'questions/s':>13s}  memory in MB")
+    for name, row in rows.items():
+        memory = ", ".join(f"{kind} {mb}" for kind, mb in row["memory_mb"].items())
+        print(f"{name:8s}{row['validation']:>12.2%}{row['step']:>8d}{row['seconds']:>9d}"
+              f"{row['questions_per_second']:>13.0f}  {memory}")  # fmt: skip
+    print(f"wrote {out}; try: python -m qgc evaluate {out}")
+
+
+def evaluate_run(args) -> None:
+    """Answer a split with a run's model and its question-only twin, and print both beside each other."""
+    from .measure import photo_accuracy
+
+    run = Path(args.name) if Path(args.name).is_dir() else Path(args.name).parent
+    result = photo_accuracy.evaluate_photos(run, args.split, args.data_dir, args.cache, args.device)
+    if args.record:
+        photo_accuracy.record(run, result)
+    print(json.dumps({"run": str(run), **result}, indent=1) if args.json else photo_accuracy.table(result))
+
+
+def add_measure(measure) -> None:
+    """Let ``measure`` take runs on photographs in place of the protocol on scenes."""
+    measure.add_argument(
+        "photo_runs", nargs="*", type=Path, metavar="RUN",
+        help="runs on photographs that differ in their seed: the paper's experiment on them, in place of the scenes",
+    )  # fmt: skip
+    measure.add_argument("--photographs", type=int, default=200, help="with RUN: how many of the test split")
+    measure.add_argument("--data-dir", type=Path, help="with RUN: where the data set lies (default: where it lay)")
+    measure.add_argument("--record", action="store_true", help="with RUN: into OUT/photographs.json, for the chapters")
+
+
+def measure_runs(args) -> None:
+    """The paper's tables and sweep on photographs, for one run or for several training seeds together."""
+    from . import data
+    from .errors import DataError
+    from .measure import photographs
+    from .models import card, load
+    from .train.photo_run import places
+
+    cards = [card(str(run)) for run in args.photo_runs]
+    if len({about.get("dataset") for about in cards}) != 1 or not cards[0].get("dataset"):
+        raise DataError(
+            "give runs on one data set of photographs: the folders that `qgc train daquar …` and the like wrote"
+        )
+    photos = data.load(cards[0]["dataset"], args.data_dir or places(args.photo_runs[0])["data_dir"], "test")
+    found = [
+        photographs.measure(load(str(run), device=args.device), photos, args.photographs) for run in args.photo_runs
+    ]
+    tables = photographs.summarise(found)
+    if args.record:
+        options = f" --photographs {args.photographs}" if args.photographs != 200 else ""
+        command = f"python -m qgc measure {' '.join(map(str, args.photo_runs))}{options} --record"
+        path = args.out / "photographs.json"
+        photographs.record(path, cards, tables, command)
+        print(f"wrote {path}")
+    if args.json:
+        print(json.dumps({name: table.to_dict("records") for name, table in tables.items()}, ensure_ascii=False))
+        return
+    for name, table in tables.items():
+        print(f"\n{name}\n{table.round(3).to_string(index=False)}")
+
+
+def bench_full_size(args) -> None:
+    """Print how fast the full-size model trains on generated features of two numbers of photographs, in what memory."""
+    from .models.zoo import usable
+    from .train.full_size import full_size
+
+    found = full_size(device=usable(args.device))
+    if args.json:
+        print(json.dumps(found, indent=1))
+        return
+    for photos, row in found.items():
+        memory = ", ".join(f"{kind} {mb} MB" for kind, mb in row["memory_mb"].items())
+        print(f"{photos:>9,} photographs, {row['questions']:,} questions: {row['questions_per_second']:.0f} a second, "
+              f"memory {memory} (mapped files apart)")  # fmt: skip

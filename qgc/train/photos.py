@@ -1,0 +1,350 @@
+"""Training of a Deeper LSTM's question and answer side on the features of photographs (Antol et al. 2015).
+
+Everything random in a step follows from the seed, the step and the shard, and the questions of a step from the seed and
+the step alone. So a run that was killed goes on from its last checkpoint as if nothing had happened, and ends, on the
+CPU, with the same weights to the last bit; and so do several processes (:mod:`qgc.train.distributed`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from ..errors import DataError, QGCError
+from ..models.deeper_lstm import DeeperLSTM
+from ..models.text import UNK
+from . import memory
+from .asked import Asked
+from .distributed import Team
+from .features import Features
+from .files import load_state, save_state
+from .photo_recipes import PhotoRecipe
+from .vqa import start, without_onednn
+
+KEEP_EVERY = 500  # steps between two checkpoints
+CHUNK = 500  # questions that are answered together when nothing is learnt
+
+
+class Sight:
+    """What the image branch reads of a photograph: z = (f/‖f‖ − mean)/scale, or zeros for the question-only twin.
+
+    Parameters
+    ----------
+    features : of all photographs.
+    rows : those of the training photographs, whose mean and deviation bring z to one size; without them z = f/‖f‖.
+    blind : whether all of z is zero, so that v = tanh(bi) whatever the photograph.
+    """
+
+    def __init__(self, features: Features, rows: np.ndarray | None = None, blind: bool = False):
+        self.features, self.blind = features, blind
+        self.mean, self.scale = torch.zeros(features.width), torch.ones(features.width)
+        if rows is not None:
+            self.mean, self.scale = _moments(features, rows)
+
+    def of(self, rows: np.ndarray, device: torch.device) -> Tensor:
+        """z (len(rows), width)."""
+        if self.blind:
+            return torch.zeros(len(rows), self.features.width, device=device)
+        f = nn.functional.normalize(self.features.of(rows, device), dim=1)
+        return (f - self.mean.to(device)) / self.scale.to(device)
+
+    @torch.no_grad()
+    def fold(self, model: DeeperLSTM) -> None:
+        """Put mean and scale into Wi and bi: from here on the model reads f/‖f‖, by the paper's equation."""
+        device = model.image.weight.device
+        model.image.weight /= self.scale.to(device)
+        model.image.bias -= model.image.weight @ self.mean.to(device)
+
+
+def _moments(features: Features, rows: np.ndarray) -> tuple[Tensor, Tensor]:
+    """Mean and deviation of f/‖f‖ over photographs, a piece at a time; a number that never varies is left as it is."""
+    total, squares = np.zeros((2, features.width))
+    for part in np.array_split(np.unique(rows), 1 + len(rows) // CHUNK):
+        f = nn.functional.normalize(features.of(part), dim=1).double().numpy()
+        total += f.sum(0)
+        squares += (f**2).sum(0)
+    count = len(np.unique(rows))
+    mean = total / count
+    deviation = np.sqrt(np.maximum(squares / count - mean**2, 0))
+    deviation[deviation < 1e-6] = 1
+    return torch.from_numpy(mean).float(), torch.from_numpy(deviation).float()
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What came of a training: the step whose weights the model has, of ``steps``; the trace of what validation said
+    (``step``, ``accuracy``, ``loss``); questions a second; peak memory in MB."""
+
+    step: int
+    steps: int
+    trace: list[dict]
+    seconds: float
+    questions_per_second: float
+    memory_mb: dict[str, float]
+
+    @property
+    def accuracy(self) -> float | None:
+        """On validation, with these weights; None if there was no validation."""
+        return next((row["accuracy"] for row in self.trace if row["step"] == self.step), None)
+
+
+def side(model: DeeperLSTM) -> dict[str, nn.Parameter]:
+    """The parameters that learn, by name: all but the CNN's."""
+    return {name: p for name, p in model.named_parameters() if not name.startswith("cnn.")}
+
+
+def scores(model: DeeperLSTM, tokens: Tensor, lengths: Tensor, z: Tensor) -> Tensor:
+    """Answer scores (B, answers).
+
+    On a GPU that has bfloat16 the large matrix products behind the LSTM take it; the LSTM keeps float32 (TF32 there),
+    as its cells add up over the words.
+    """
+    q = model.encode_tokens(tokens, lengths)
+    with torch.autocast(z.device.type, torch.bfloat16, enabled=z.is_cuda and torch.cuda.is_bf16_supported(False)):
+        v = model.image(model.drop(z)).tanh()
+        return model.classify(model.question_branch(q) * v).float()
+
+
+@without_onednn()
+@torch.no_grad()
+def predict(model: DeeperLSTM, asked: Asked, sight: Sight, team: Team) -> np.ndarray:
+    """The index of the best answer to every question (N,); each process answers its share."""
+    model.eval()
+    share = -(-len(asked) // team.size)
+    mine = np.arange(team.rank * share, (team.rank + 1) * share) % max(len(asked), 1)
+    parts = [_best(model, asked, sight, mine[i : i + CHUNK]) for i in range(0, share, CHUNK)]
+    return team.joined(torch.cat(parts)).cpu().numpy()[: len(asked)]
+
+
+def _best(model: DeeperLSTM, asked: Asked, sight: Sight, rows: np.ndarray) -> Tensor:
+    tokens, lengths = _words(asked, rows)
+    return scores(model, tokens.to(model.device), lengths, sight.of(asked.image[rows], model.device)).argmax(1)
+
+
+def _words(asked: Asked, rows: np.ndarray) -> tuple[Tensor, Tensor]:
+    lengths = torch.from_numpy(asked.lengths[rows]).long()
+    return torch.from_numpy(asked.tokens[rows][:, : int(lengths.max())]).long(), lengths
+
+
+# -- learning -----------------------------------------------------------------------------------------
+def rows_of(step: int, batch: int, count: int, seed: int) -> np.ndarray:
+    """The questions of a step: the next ``batch`` of one pass after the other, each in an order of its own."""
+    places = np.arange(step * batch, (step + 1) * batch)
+    rows = np.empty(batch, np.int64)
+    for epoch in np.unique(places // count):
+        here = places // count == epoch
+        rows[here] = _order(seed, int(epoch), count)[places[here] % count]
+    return rows
+
+
+@lru_cache(maxsize=2)
+def _order(seed: int, epoch: int, count: int) -> np.ndarray:
+    return np.random.default_rng([seed, epoch]).permutation(count).astype(np.int32)
+
+
+@without_onednn()
+def fit(
+    model: DeeperLSTM,
+    recipe: PhotoRecipe,
+    train: Asked,
+    validation: Asked | None,
+    sight: Sight,
+    folder: Path,
+    team: Team,
+    *,
+    seed: int = 0,
+    stop: int | None = None,
+    name: str = "questions",
+) -> Trained:
+    """Train ``model`` in place; it ends with the weights that were best on validation, or else with the last ones.
+
+    Mean and scale of ``sight`` are folded in at the end. A checkpoint in ``folder`` every :data:`KEEP_EVERY` steps, and
+    at every look at validation, makes it resumable.
+
+    Parameters
+    ----------
+    stop : end after this step of the recipe's schedule (the choice of an earlier training with validation).
+    name : what the progress bar says.
+
+    Raises
+    ------
+    QGCError
+        If ``folder`` holds the checkpoint of another training.
+    DataError
+        If there is no question to learn from.
+    """
+    if not len(train):
+        raise DataError("no question to learn from is left; is the answer vocabulary of these questions?")
+    run = _Run(model, recipe, train, validation, sight, folder, team, seed)
+    run.resume()
+    return run.finish(min(stop or run.steps, run.steps), name)
+
+
+class _Run:
+    """The state of one training, from checkpoint to checkpoint."""
+
+    def __init__(self, model, recipe, train, validation, sight, folder, team, seed):
+        self.model, self.recipe, self.train, self.validation = model, recipe, train, validation
+        self.sight, self.team, self.seed = sight, team, seed
+        self.path = folder / "state.pt"
+        self.shards = team.shards(recipe.shards)
+        self.steps = recipe.length(len(train))
+        self.look = recipe.look or max(1, round(len(train) / recipe.batch))
+        torch.manual_seed(seed)
+        start(model, recipe.start)
+        with torch.no_grad():
+            model.image.weight *= 0 if sight.blind else recipe.image_start
+        model.to(team.device)
+        self.side = side(model)
+        self.optimiser = _optimiser(recipe, self.side)
+        self.step, self.seconds, self.trace, self.best = 0, 0.0, [], None
+        self.first, self.began, self.peak = 0, 0.0, 0.0
+
+    # -- checkpoints ------------------------------------------------------------------------------
+    def _identity(self) -> str:
+        """What must be the same for a checkpoint to be this training's: all but the number of processes."""
+        digest = hashlib.sha256(json.dumps([asdict(self.recipe), self.seed, self.sight.blind]).encode())
+        for asked in (self.train, self.validation):
+            for values in (asked.tokens, asked.image, asked.target) if asked else ():
+                digest.update(np.ascontiguousarray(values))
+        digest.update("\n".join([*self.model.vocabulary.words, *self.model.answers]).encode())
+        digest.update(np.ascontiguousarray(self.sight.features.rows[:1]))
+        return digest.hexdigest()
+
+    def resume(self) -> None:
+        """Take up the checkpoint, if there is one; the leading process reads it for all."""
+        if self.team.leads:
+            for stale in self.path.parent.glob(f".{self.path.name}.*.tmp"):  # of a process that was killed
+                stale.unlink()
+        self.identity = self._identity()
+        state = self.team.from_leader(lambda: load_state(self.path))
+        if state is None:
+            return
+        if state["identity"] != self.identity:
+            raise QGCError(
+                f"{self.path.parent} holds a training with another recipe, seed or data; remove it, or name another"
+            )
+        self.step, self.seconds, self.best = state["step"], state["seconds"], state["best"]
+        self.trace, self.peak = json.loads(state["trace"]), state["peak"]
+        self.model.load_state_dict(state["side"], strict=False)
+        self.optimiser.load_state_dict(state["optimiser"])
+
+    def keep(self) -> None:
+        """Write the checkpoint whole; everything random and the learning rate follow from seed and step."""
+        self.peak = max(self.peak, memory.anonymous_mb() or 0)
+        if self.team.leads:
+            save_state(
+                self.path,
+                {
+                    "identity": self.identity,
+                    "step": self.step,
+                    "seconds": self.seconds + time.monotonic() - self.began,
+                    "trace": json.dumps(self.trace),
+                    "peak": self.peak,
+                    "side": _copy(self.side),
+                    "optimiser": self.optimiser.state_dict(),
+                    "best": self.best,
+                },
+            )
+
+    # -- steps ------------------------------------------------------------------------------------
+    def finish(self, stop: int, name: str) -> Trained:
+        """Go on to step ``stop``, or until validation has not been better for long."""
+        self.first, self.began = self.step, time.monotonic()
+        with tqdm(
+            total=stop, initial=self.step, desc=name, unit="step", mininterval=2, disable=not self.team.leads
+        ) as bar:
+            while self.step < stop and not self._tired():
+                loss = self.advance()
+                self.step += 1
+                bar.update()
+                looked = self.validation is not None and (self.step % self.look == 0 or self.step == stop)
+                if looked:
+                    self._look(loss)
+                    bar.set_postfix(loss=f"{loss:.2f}", validation=f"{self.trace[-1]['accuracy']:.3f}")
+                if looked or self.step % KEEP_EVERY == 0 or self.step == stop:
+                    self.keep()
+        spent = time.monotonic() - self.began
+        done = (self.step - self.first) * self.recipe.batch
+        self.seconds += spent
+        step = self.step
+        if self.best:
+            step = self.best["step"]
+            self.model.load_state_dict(self.best["side"], strict=False)
+        self.sight.fold(self.model)
+        self.model.eval()
+        rate = done / spent if done else self.step * self.recipe.batch / max(self.seconds, 1e-9)
+        peaks = {"cpu": round(self.peak), **memory.gpu_mb(self.team.device)}
+        return Trained(step, self.steps, self.trace, round(self.seconds, 1), round(rate, 1), peaks)
+
+    def _tired(self) -> bool:
+        since = [row for row in self.trace if self.best and row["step"] > self.best["step"]]
+        return len(since) >= self.recipe.patience
+
+    def _look(self, loss: float) -> None:
+        accuracy = self.validation.score(predict(self.model, self.validation, self.sight, self.team))
+        self.trace.append({"step": self.step, "accuracy": accuracy, "loss": loss})
+        if self.best is None or accuracy > self.best["accuracy"]:
+            self.best = {"step": self.step, "accuracy": accuracy, "side": _copy(self.side)}
+
+    def advance(self) -> float:
+        """One step of the optimiser; returns the mean loss of its questions."""
+        self.model.train()
+        rows = rows_of(self.step, self.recipe.batch, len(self.train), self.seed)
+        total = self.team.total(self._gradients(rows))
+        for p, gradient in zip(
+            self.side.values(), total[:-1].split([p.numel() for p in self.side.values()]), strict=True
+        ):
+            p.grad = gradient.clamp(-self.recipe.clamp, self.recipe.clamp).view_as(p)
+        rate = self.recipe.rate(self.step, self.steps)
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate * group["times"]
+        self.optimiser.step()
+        return float(total[-1])
+
+    def _gradients(self, rows: np.ndarray) -> Iterator[Tensor]:
+        """Of every shard of this process: all gradients in one vector, and behind them the loss."""
+        cut = np.array_split(rows, self.recipe.shards)
+        for shard in self.shards:
+            self._seed(shard)
+            loss = self._loss(cut[shard]) / len(rows)
+            gradients = torch.autograd.grad(loss, list(self.side.values()))
+            yield torch.cat([*(g.reshape(-1) for g in gradients), loss.detach().reshape(1)])
+
+    def _seed(self, shard: int) -> None:
+        """Set what dropout draws from, and that alone: torch.manual_seed also tells every kind of device, slowly."""
+        number = int(np.random.SeedSequence([self.seed, self.step, shard]).generate_state(1, np.uint64)[0] >> 1)
+        torch.default_generator.manual_seed(number)
+        if self.team.device.type == "cuda":
+            torch.cuda.manual_seed(number)
+
+    def _loss(self, rows: np.ndarray) -> Tensor:
+        device, recipe = self.team.device, self.recipe
+        tokens, lengths = _words(self.train, rows)
+        if recipe.unknown:
+            tokens[(torch.rand(tokens.shape) < recipe.unknown) & (tokens > 0)] = UNK
+        y = scores(self.model, tokens.to(device), lengths, self.sight.of(self.train.image[rows], device))
+        target = torch.from_numpy(self.train.target[rows]).long().to(device)
+        return nn.functional.cross_entropy(y, target, reduction="sum", label_smoothing=recipe.smoothing)
+
+
+def _optimiser(recipe: PhotoRecipe, learning: dict[str, nn.Parameter]) -> torch.optim.Optimizer:
+    others = [p for name, p in learning.items() if name != "image.weight"]
+    groups = [{"params": others, "times": 1.0}, {"params": [learning["image.weight"]], "times": recipe.image_lr}]
+    if recipe.optimiser == "adamw":
+        return torch.optim.AdamW(groups, lr=recipe.lr, weight_decay=recipe.weight_decay, fused=True)
+    return torch.optim.RMSprop(groups, lr=recipe.lr, alpha=0.99, eps=1e-8, weight_decay=recipe.weight_decay)
+
+
+def _copy(learning: dict[str, nn.Parameter]) -> dict[str, Tensor]:
+    return {name: p.detach().cpu().clone() for name, p in learning.items()}
