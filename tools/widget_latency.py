@@ -38,6 +38,7 @@ BOUNDS = {"n": 50.0, "question": 150.0, "scene": 400.0}
 CELL = "import qgc\nqgc.widgets.explorer()"
 KERNEL = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
 ROUNDS = 9
+SILENCE_S = 0.5  # before the page is asked: each question to it takes milliseconds that no user would take
 
 # Asks the page to note when the first picture of the widget has changed and is decoded.
 WATCH = """
@@ -134,7 +135,8 @@ def timed(browser: webdriver.Chrome, element: WebElement, step: int) -> float:
         browser.execute_script(CHOOSE, element, step)
     else:
         element.send_keys(Keys.ARROW_RIGHT if step > 0 else Keys.ARROW_LEFT)
-    return WebDriverWait(browser, 30, poll_frequency=0.02).until(lambda b: b.execute_script(GAP))
+    time.sleep(SILENCE_S)
+    return WebDriverWait(browser, 30, poll_frequency=0.1).until(lambda b: b.execute_script(GAP))
 
 
 @contextmanager
