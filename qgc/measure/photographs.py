@@ -9,7 +9,8 @@ The protocol, written down before a test split was looked at:
 * **Top 10** (Tables 1–4): how many combine neurons the two lists of largest ∂A/∂q share; two unrelated rankings share
   100/J. **Spearman** (Tables 5–6): of the two vectors ∂A/∂q. Both in all three reductions.
 * **Sweep** (Figures 27–77): the cosine of the two maps of a same-answer pair, gated to n neurons by ∂A/∂q (``l2``), by
-  |g|, and by :data:`RANDOM` random orders, the same for both questions. Pairs with an empty map have no cosine.
+  |g|, and by :data:`RANDOM` random orders: one for both questions, or one each, for two gates of different neurons
+  make two different maps, whatever the neurons. Pairs with an empty map have no cosine.
 * **Deletion**, in place of masks: the :data:`DELETED` of the cells where a map is largest are painted in the picture's
   mean colour, and the answer's log-probability falls by d. A pair of maps is *told apart* if the map of the first
   question costs the first more than the second, and the other way round: d₁(L₁) − d₂(L₁) + d₂(L₂) − d₁(L₂) > 0, equal
@@ -52,7 +53,7 @@ NS = (10, 25, 50, 100, 200, 400, 600)  # and all of them
 RANDOM = 5  # random gates a pair, of which the deletion tries the first
 DELETED = 0.2  # share of a map's cells that is painted over
 DELETION_NS = (25, 200)  # and all of them
-MOST_PAIRS = 3  # same-answer pairs of one photograph in the sweep
+MOST_PAIRS = 3  # same-answer pairs of one photograph in the sweep; the deletion takes the first
 
 
 @dataclass
@@ -93,10 +94,10 @@ def measure(vqa, photos: PhotoSet, count: int = 200, seed: int = 0) -> dict[str,
             drawn = reductions(vqa, e.F, e.q, e.u[None], e.v[None])
             asked.append(Asked(number, e.question, _words(e.question), e.predicted, {r: drawn[r].cpu() for r in drawn}))
         pairs = [(a, b) for i, a in enumerate(known) for b in known[:i] if a.predicted == b.predicted]
-        for i in rng.permutation(len(pairs))[:MOST_PAIRS]:
+        for k, i in enumerate(rng.permutation(len(pairs))[:MOST_PAIRS]):
             orders = _orders(*pairs[i], rng)
             sweep += [{"scene": number, **row} for row in _alike(*pairs[i], orders)]
-            deleted += [{"scene": number, **row} for row in _told_apart(*pairs[i], orders)]
+            deleted += [{"scene": number, **row} for row in (_told_apart(*pairs[i], orders) if k == 0 else ())]
     return {"pairs": _pairs(asked, rng), "sweep": pd.DataFrame(sweep), "deletion": pd.DataFrame(deleted)}
 
 
@@ -217,14 +218,20 @@ def _compared(a: Asked, b: Asked) -> dict[str, float]:
 
 
 # -- pairs of maps ------------------------------------------------------------------------------------
+EACH = "random, one each"
 Orders = dict[str, list[tuple[Tensor, Tensor]]]
 """For each ranking the neurons from first to last, (J,), for both questions; several where it is random."""
 
 
 def _orders(a, b, rng: np.random.Generator) -> Orders:
-    shuffled = [torch.from_numpy(rng.permutation(len(a.g))).to(a.order.device) for _ in range(RANDOM)]
+    shuffled = [torch.from_numpy(rng.permutation(len(a.g))).to(a.order.device) for _ in range(2 * RANDOM)]
     strongest = [e.g.abs().argsort(descending=True, stable=True) for e in (a, b)]
-    return {"∂A/∂q": [(a.order, b.order)], "|g|": [tuple(strongest)], "random": [(s, s) for s in shuffled]}
+    return {
+        "∂A/∂q": [(a.order, b.order)],
+        "|g|": [tuple(strongest)],
+        "random, one for both": [(s, s) for s in shuffled[:RANDOM]],
+        EACH: list(zip(shuffled[:RANDOM], shuffled[RANDOM:], strict=True)),
+    }
 
 
 def _maps(explanation, order: Tensor, ns: Sequence[int]) -> Tensor:
@@ -260,7 +267,7 @@ def _told_apart(a, b, orders: Orders) -> list[dict]:
     costs = _costs([a, b], torch.cat(maps)).view(2, 2, len(tried))  # question, map, gate
     gain = (costs[0, 0] - costs[1, 0]) + (costs[1, 1] - costs[0, 1])
     apart = np.where(gain.abs() < 1e-9, 0.5, gain > 0)
-    random = {n: x for (ranking, _, n), x in zip(tried, apart, strict=True) if ranking == "random"}
+    random = {n: x for (ranking, _, n), x in zip(tried, apart, strict=True) if ranking == EACH}
     rows = [
         {"ranking": ranking, "n": n, "told apart": x, "above random": x - random.get(n, x)}
         for (ranking, _, n), x in zip(tried, apart, strict=True)
