@@ -73,7 +73,8 @@ validation part are kept instead of the last ones."""
 
 MODERN = PhotoRecipe(
     embedding=128, hidden=128, tokens="plain", answers=400, dropout=0.3, start="scaled", standardise=True,
-    optimiser="adamw", lr=5e-3, cycle=True, image_lr=0.02, image_start=0.2, weight_decay=0.01, unknown=0.05, batch=200,
+    optimiser="adamw", lr=5e-3, cycle=True, image_lr=0.02, image_start=0.1, weight_decay=0.01, unknown=0.05,
+    smoothing=0.1, batch=200,
     shards=2, steps=0, epochs=12, look=0, patience=5, retrain=True,
 )  # fmt: skip
 """For little data and few minutes (DAQUAR: 6,795 questions, of which the original recipe would take 11,000 passes and
