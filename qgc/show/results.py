@@ -121,6 +121,35 @@ def over_n(
 
 
 @styled
+def at_some_n(table: pd.DataFrame, *, ylabel: str, reference: float | None = None) -> Figure:
+    """A line for each ranking over the n that were tried, each value with its 95 % interval (paper §3.3).
+
+    Parameters
+    ----------
+    table : columns ``ranking``, ``n``, ``estimate``, ``low``, ``high``. reference : where a horizontal line stands.
+    """
+    sheet = Sheet(PAGE, 4.2)
+    ax = sheet.subplots()
+    rankings = list(dict.fromkeys(table["ranking"]))
+    for k, ranking in enumerate(rankings):
+        rows = table[table["ranking"] == ranking].sort_values("n")
+        x = rows["n"] * 1.025 ** (k - (len(rankings) - 1) / 2)  # side by side, so that no bar hides another
+        colour = CYCLE[k % len(CYCLE)]
+        ax.vlines(x, rows["low"], rows["high"], color=colour, lw=1.8)
+        ax.plot(x, rows["estimate"], MARKS[k % len(MARKS)], ls="-", lw=1.2, color=colour, ms=6, mec="white", mew=0.8,
+                label=ranking)  # fmt: skip
+    if reference is not None:
+        ax.axhline(reference, color=INK, lw=0.9)
+    ns = sorted(table["n"].unique())
+    ax.set(xscale="log", xlabel="n, neurons that the gradient may pass", ylabel=ylabel)
+    ax.set_xticks(ns, [str(n) for n in ns])
+    ax.minorticks_off()
+    ax.yaxis.grid(True)
+    sheet.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=SMALL)
+    return sheet
+
+
+@styled
 def specification_curve(
     curves: Mapping[str, np.ndarray], marked: Mapping[str, tuple[str, int]] | None = None, level: float | None = None
 ) -> Figure:

@@ -2,19 +2,16 @@
 
 The protocol, fixed before the test split was looked at for the first time:
 
-1. Validation is held out of the official training part by photograph (:func:`qgc.data.questions.held_out`). The
-recipe's
-   numbers were chosen on parts held out of the training part alone, by photograph too.
-2. The model learns on the rest; its accuracy on validation, looked at after each pass, says after how many passes to
-stop.
-   Words and answers that it knows come from what it learns on alone.
-3. With a recipe that retrains (``modern``, for little data), a second training starts from nothing on all of the
-official
-   training part, validation included, and ends after that many passes; its weights are the run's. Otherwise the weights
-   that were best on validation are.
-4. The twin goes through the same steps with the same recipe, seed and numbers, but its f is zero, so v = tanh(bi): what
-   the question alone gives.
-5. ``python -m qgc evaluate RUN`` then answers the test split once with both.
+1. Validation is held out of the official training part, by photograph (:func:`qgc.data.questions.held_out`). The
+   numbers of the recipe ``modern`` were chosen on fifths held out of DAQUAR's training part alone, by photograph too.
+2. The model learns on the rest, and validation is looked at as the recipe says: the training stops when it gets no
+   better. The words and answers that it knows come from the questions that it learns on.
+3. With a recipe that retrains (``modern``: little data), a second training starts from nothing on all of the official
+   training part, validation included, and takes as many passes as the first gave; its weights are the run's. Else the
+   weights that were best on validation are.
+4. The twin goes through the same steps with the same recipe, seed and numbers, but its f is zero, so v = tanh(bi):
+   what the question alone gives.
+5. ``python -m qgc evaluate RUN`` answers the test part once with both.
 """
 
 from __future__ import annotations

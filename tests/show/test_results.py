@@ -95,3 +95,13 @@ def test_what_changes_were_worth_stands_under_the_pictures():
     figure = results.asked_again(scene, changed, effects, "score lost")
     legible(figure)
     assert {"1.25", "−0.50", "2.00"} <= set(words(figure).split("\n"))
+
+
+def test_a_few_n_are_legible_and_every_ranking_has_its_line():
+    table = pd.DataFrame(
+        [(r, n, 0.5, 0.4, 0.6) for r in ("∂A/∂q", "random, one each") for n in (10, 25, 1024)],
+        columns=["ranking", "n", "estimate", "low", "high"],
+    )
+    figure = results.at_some_n(table, ylabel="cosine of the two maps", reference=0.5)
+    legible(figure)
+    assert {"∂A/∂q", "random, one each"} <= {line.get_label() for line in figure.axes[0].get_lines()}

@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,9 @@ from qgc.cli import main
 from qgc.data.questions import held_out
 from qgc.models import zoo
 from qgc.train import full_size
+from qgc.train.distributed import Team
+from qgc.train.photo_recipes import ORIGINAL
+from qgc.train.photo_run import Order, train_photos
 
 THINGS = ("table", "chair", "lamp", "sofa")
 
@@ -139,6 +143,48 @@ def test_torchrun_ends_with_the_same_weights(place):
         one, two = (safetensors.torch.load_file(place / run / f"{name}.safetensors") for run in ("run", "two"))
         assert all(torch.equal(one[key], two[key]) for key in one)
     assert zoo.card(str(place / "two"))["processes"] == 2
+
+
+def write_vqa(folder: Path, part: str, first: int, count: int) -> None:
+    """Questions about ``count`` drawn photographs with ten answers each, in VQA v2's official layout."""
+    (folder / part).mkdir(parents=True)
+    rng = np.random.default_rng(first)
+    kind = {"data_type": "mscoco", "data_subtype": part, "info": {"version": "2.0"}}
+    questions, annotations = [], []
+    for image in range(first, first + count):
+        pixels = rng.integers(0, 256, (48, 64, 3), np.uint8)
+        Image.fromarray(pixels).save(folder / part / f"COCO_{part}_{image:012d}.jpg")
+        for k, (text, said) in enumerate((("Is it dark?", ["yes"] * 8 + ["no"] * 2), ("What is it?", ["noise"] * 10))):
+            number = image * 1000 + k
+            questions.append({"question_id": number, "image_id": image, "question": text})
+            answers = [{"answer": a, "answer_id": i + 1, "answer_confidence": "yes"} for i, a in enumerate(said)]
+            answered = {"question_id": number, "image_id": image, "answers": answers, "question_type": "what"}
+            annotations.append(answered | {"answer_type": ("yes/no", "other")[k], "multiple_choice_answer": said[0]})
+    asked = {**kind, "task_type": "Open-Ended", "questions": questions}
+    (folder / f"v2_OpenEnded_mscoco_{part}_questions.json").write_text(json.dumps(asked))
+    (folder / f"v2_mscoco_{part}_annotations.json").write_text(json.dumps({**kind, "annotations": annotations}))
+
+
+def test_vqa_is_trained_without_a_second_training(place, tmp_path, capsys):
+    write_vqa(tmp_path / "vqa2", "train2014", 1, 30)
+    write_vqa(tmp_path / "vqa2", "val2014", 101, 3)
+    small = replace(ORIGINAL, embedding=8, hidden=8, batch=8, steps=40, look=10, lr=3e-3)
+    order = Order(
+        "vqa2", tmp_path / "vqa2", "squeezenet1_1", place / "cnn.safetensors", tmp_path / "run", small, "original",
+        cache=tmp_path / "cache",
+    )  # fmt: skip
+    found = train_photos(order, Team())
+    assert found["model"].made is found["model"].chosen and [r["step"] for r in found["twin"].chosen.trace][0] == 10
+    capsys.readouterr()
+    assert main(["evaluate", str(tmp_path / "run"), "--json"]) == 0
+    tested = json.loads(capsys.readouterr().out)
+    assert tested["questions"] == 6 and set(tested["kinds"]) == {"yes/no", "other"}
+    vqa = qgc.load(str(tmp_path / "run"), dtype=torch.float32)
+    assert sorted(vqa.answers) == ["noise", "yes"]  # "no" is never the commonest of ten
+    answers = {"yes/no": {"yes": 1.0}, "other": {"noise": 1.0}}
+    photo = tmp_path / "vqa2/val2014/COCO_val2014_000000000101.jpg"
+    for kind, text in (("yes/no", "Is it dark?"), ("other", "What is it?")):
+        assert tested["kinds"][kind]["accuracy"] == pytest.approx(answers[kind].get(vqa.ask(photo, text)[0], 0.0))
 
 
 @pytest.mark.skipif("QGC_SLOW" not in os.environ, reason="takes steps of the full size; set QGC_SLOW=1")
