@@ -5,29 +5,34 @@ from __future__ import annotations
 from sphinx.application import Sphinx
 
 PAGE = "book/data"
-FILES, GONE = "% The table of files stands here.\n", "% What to do without each stands here.\n"
+PLACE = "% What comes from where stands here, as the registry has it.\n"
 
 
-def files() -> str:
-    """The files, collection by collection, as Markdown."""
-    from qgc.data.sources import registry_table
+def collections() -> str:
+    """A section for each collection: its files, its terms, and what to do when its source is gone, as Markdown."""
+    from qgc.data.sources import COLLECTIONS, checksum_known, human
 
-    return registry_table() + "\n"
-
-
-def without() -> str:
-    """For each collection its home, its terms, and what to do when its source is gone, as a definition list."""
-    from qgc.data.sources import COLLECTIONS
-
-    return "\n".join(
-        f"`{c.name}`\n: {c.title}. [Its home]({c.home}). Terms: {c.terms}. {c.without}\n" for c in COLLECTIONS.values()
-    )
+    lines = []
+    for c in COLLECTIONS.values():
+        hosts = dict.fromkeys(s.addresses[0].split("/")[2] for s in c.files)
+        lines += [
+            f"### `{c.name}`",
+            "",
+            f"{c.title}. [Home]({c.home}); files from {', '.join(hosts)}. Terms: {c.terms}.",
+            "",
+        ]
+        lines += ["| file | size | checked by |", "|---|---|---|"]
+        for s in c.files:
+            size = human(s.bytes) if s.size else f"about {human(s.about)}"
+            lines.append(f"| `{s.name}` | {size} | {checksum_known(s)} |")
+        lines += ["", f"*If it is gone:* {c.without}", ""]
+    return "\n".join(lines)
 
 
 def fill(app: Sphinx, name: str, source: list[str]) -> None:
-    """Put both into the page's text."""
+    """Put it into the page's text."""
     if name == PAGE:
-        source[0] = source[0].replace(FILES, files()).replace(GONE, without())
+        source[0] = source[0].replace(PLACE, collections())
 
 
 def setup(app: Sphinx) -> None:
