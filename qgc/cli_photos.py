@@ -113,10 +113,9 @@ def measure_runs(args) -> None:
             "give runs on one data set of photographs: the folders that `qgc train daquar …` and the like wrote"
         )
     photos = data.load(cards[0]["dataset"], args.data_dir or places(args.photo_runs[0])["data_dir"], "test")
-    found = [
-        photographs.measure(load(str(run), device=args.device), photos, args.photographs) for run in args.photo_runs
-    ]
-    tables = photographs.summarise(found)
+    models = [load(str(run), device=args.device) for run in args.photo_runs]
+    tables = photographs.summarise([photographs.measure(vqa, photos, args.photographs) for vqa in models])
+    tables["top 10"] = photographs.top10(models[0], photos, args.photographs)
     if args.record:
         options = f" --photographs {args.photographs}" if args.photographs != 200 else ""
         command = f"python -m qgc measure {' '.join(map(str, args.photo_runs))}{options} --record"

@@ -130,6 +130,31 @@ def summarise(found: Sequence[dict[str, pd.DataFrame]]) -> dict[str, pd.DataFram
     return {name: table.rename(columns={"scenes": "photographs"}) for name, table in tables.items()}
 
 
+@torch.no_grad()
+def top10(vqa, photos: PhotoSet, count: int = 200, seed: int = 0, across: int = 4) -> pd.DataFrame:
+    """The paper's Tables 1 and 2: the ten largest ∂A/∂q of one question in four photographs.
+
+    The question is the one that most of :func:`sample`'s photographs are asked (the first in the alphabet among equals),
+    and the photographs are the first of those.
+
+    Returns
+    -------
+    DataFrame
+        ``question``, ``photograph``, ``answer`` (the model's), ``rank``, ``index``, ``value``; ten rows a photograph.
+    """
+    asked: dict[str, list[tuple[str, str]]] = defaultdict(list)
+    for image, texts in sample(photos, count, seed):
+        for text in texts:
+            asked[_words(text)].append((image, text))
+    most = min(asked, key=lambda words: (-len(asked[words]), words))
+    rows = []
+    for image, text in asked[most][:across]:
+        found = explain(vqa, photos.image_path(image), text)
+        about = {"question": text, "photograph": image, "answer": found.predicted}
+        rows += [{**about, "rank": rank, **row} for rank, row in found.top(TOP).to_dict("index").items()]
+    return pd.DataFrame(rows)
+
+
 # -- what is stored -----------------------------------------------------------------------------------
 @dataclass(frozen=True)
 class Recorded:

@@ -94,6 +94,15 @@ def test_the_tables_are_whole_and_the_same_again(photos, small_model):
     assert apart[apart["n"] == 32].set_index("ranking")["estimate"].nunique() == 1, "there the ranking does not matter"
 
 
+def test_the_most_asked_question_has_its_ten_neurons_in_four_photographs(photos, small_model):
+    table = photographs.top10(small_model, photos)
+    assert set(table["question"]) == {"is there a cat ?"}, "all are asked of five; this comes first in the alphabet"
+    assert list(dict.fromkeys(table["photograph"])) == ["image1", "image2", "image3", "image4"]
+    first = table[table["photograph"] == "image1"]
+    own = qgc.explain(small_model, photos.image_path("image1"), first["question"].iloc[0]).top(10)
+    assert first["index"].tolist() == own["index"].tolist() and first["rank"].tolist() == list(range(1, 11))
+
+
 def test_what_is_recorded_is_read_again_and_other_data_sets_stay(tmp_path):
     path = tmp_path / "photographs.json"
     card = {"dataset": "daquar", "seed": 0, "config": {"cnn": {"name": "x"}, "words": ["a"]}, "test": {"n": 1}}
