@@ -178,6 +178,25 @@ def test_the_map_draws_what_needs_what():
         concepts.depths([chapter("a", "b"), chapter("b", "a")])
 
 
+def test_an_arrow_that_passes_a_row_does_not_run_behind_its_boxes():
+    found = [
+        chapter("a"),
+        chapter("b"),
+        chapter("c", "b"),
+        chapter("d", "c"),
+        chapter("e", "a", "d"),
+        chapter("f", "a"),
+    ]
+    at = concepts.places(found)
+    stops = [key for key in at if not isinstance(key, str)]
+    assert stops == [("a", "e", 1), ("a", "e", 2)]
+    for stop in stops:
+        x = at[stop][0] + concepts.PASSING / 2
+        assert not any(
+            row == stop[2] and left < x < left + 1 for key, (left, row) in at.items() if isinstance(key, str)
+        )
+
+
 def test_every_chapter_opens_and_closes_alike():
     titles = concepts.abouts((ROOT / "book" / "index.md").read_text(encoding="utf-8"))
     for found in concepts.chapters(ROOT):

@@ -21,6 +21,7 @@ ABOUT = re.compile(r"^\[([^\]]+)\]\(([\w/-]+)\.(?:ipynb|md)\)\n: (.+(?:\n  .+)*)
 NEEDS = re.compile(r"\*\*You need\*\*(.*?)(?:\n\n|\Z)", re.DOTALL)
 LINK = re.compile(r"\]\(([\w-]+)\.(?:ipynb|md)\)")
 BOX, GAP = (130, 52), (10, 32)  # width and height of a box, and the room between two, in the drawing's units
+PASSING = 0.3  # of a column, for an arrow that passes a row
 LETTERS = 17  # in a line of a box
 
 
@@ -88,36 +89,71 @@ def direct(found: list[Chapter]) -> list[tuple[str, str]]:
     ]
 
 
-def places(found: list[Chapter]) -> dict[str, tuple[float, int]]:
-    """Where each box stands, (column, row): below what it needs, and near to it."""
+Key = str | tuple[str, str, int]  # a chapter, or where an arrow (needed, needing) passes through a row between
+
+
+def places(found: list[Chapter]) -> dict[Key, tuple[float, int]]:
+    """Where each box stands, (column, row): below what it needs, and near to it.
+
+    An arrow that passes a row has a narrow place there, so that it does not run behind a box that is none of its ends.
+    """
     row_of = depths(found)
-    rows: dict[int, list[Chapter]] = {}
+    rows: dict[int, list[Key]] = {}
+    above: dict[Key, list[Key]] = {}
     for chapter in found:
-        rows.setdefault(row_of[chapter.name], []).append(chapter)
-    widest = max(map(len, rows.values()))
-    at: dict[str, tuple[float, int]] = {}
+        rows.setdefault(row_of[chapter.name], []).append(chapter.name)
+    for need, name in direct(found):
+        way = [need, *passed(need, name, row_of), name]
+        for upper, lower in zip(way, way[1:], strict=False):
+            above.setdefault(lower, []).append(upper)
+        for stop in way[1:-1]:
+            rows[stop[2]].append(stop)
+    widest = max(sum(map(breadth, inside)) for inside in rows.values())
+    at: dict[Key, tuple[float, int]] = {}
     for row, inside in sorted(rows.items()):
         if row:
-            middle = {c.name: sum(at[n][0] for n in c.needs) / len(c.needs) for c in inside}
-            inside = sorted(inside, key=lambda c: middle[c.name])
-        start = (widest - len(inside)) / 2
-        at |= {chapter.name: (start + i, row) for i, chapter in enumerate(inside)}
+            middle = {k: sum(at[n][0] + breadth(n) / 2 for n in above[k]) / len(above[k]) for k in inside}
+            inside = sorted(inside, key=middle.get)
+        column = (widest - sum(map(breadth, inside))) / 2
+        for key in inside:
+            at[key] = (column, row)
+            column += breadth(key)
     return at
+
+
+def breadth(key: Key) -> float:
+    """How many columns a box, or a passing arrow, takes."""
+    return 1 if isinstance(key, str) else PASSING
+
+
+def passed(need: str, name: str, row_of: dict[str, int]) -> list[tuple[str, str, int]]:
+    """The places of an arrow in the rows between its ends."""
+    return [(need, name, row) for row in range(row_of[need] + 1, row_of[name])]
+
+
+def arrow(way: list[tuple[float, float, float]]) -> str:
+    """The path through places (middle, top, bottom): out of the first's bottom, into the last's top."""
+    (x, _, y), path, bend = way[0], "", GAP[1] * 0.8
+    for u, top, bottom in way[1:]:
+        path += f"M{x:g} {y:g}C{x:g} {y + bend:g} {u:g} {top - bend:g} {u:g} {top:g}"
+        if (u, top, bottom) != way[-1]:
+            path += f"V{bottom:g}"
+        x, y = u, bottom
+    return f'<path d="{path}"/>'
 
 
 def draw(found: list[Chapter], link=lambda name: f"{name}.html") -> str:
     """The map as SVG, each box a link."""
-    at = places(found)
+    at, row_of = places(found), depths(found)
     (wide, high), (across, down) = BOX, GAP
     step = (wide + across, high + down)
-    corner = {name: (4 + x * step[0], 4 + y * step[1]) for name, (x, y) in at.items()}
-    size = [max(c[i] for c in corner.values()) + BOX[i] + 4 for i in (0, 1)]
+    corner = {key: (4 + x * step[0], 4 + y * step[1]) for key, (x, y) in at.items()}
+    size = [max(c[i] for key, c in corner.items() if isinstance(key, str)) + BOX[i] + 4 for i in (0, 1)]
     lines = []
     for need, name in direct(found):
-        (x, y), (u, v) = corner[need], corner[name]
-        x, y, u = x + wide / 2, y + high, u + wide / 2
-        bend = down * 0.8
-        lines.append(f'<path d="M{x:g} {y:g}C{x:g} {y + bend:g} {u:g} {v - bend:g} {u:g} {v:g}"/>')
+        keys = [need, *passed(need, name, row_of), name]
+        middles = [corner[k][0] + (wide if isinstance(k, str) else PASSING * step[0] - across) / 2 for k in keys]
+        lines.append(arrow([(x, corner[k][1], corner[k][1] + high) for x, k in zip(middles, keys, strict=True)]))
     boxes = []
     for chapter in found:
         x, y = corner[chapter.name]
