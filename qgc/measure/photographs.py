@@ -120,6 +120,7 @@ def summarise(found: Sequence[dict[str, pd.DataFrame]]) -> dict[str, pd.DataFram
     if len(found) > 1:
         found = [{name: rows.assign(seed=i) for name, rows in one.items()} for i, one in enumerate(found)]
     rows = {name: pd.concat([one[name] for one in found]) for name in found[0]}
+    rows["pairs"] = rows["pairs"].sort_values("pairs of", key=lambda kinds: kinds.map(KINDS.index), kind="stable")
     columns = [f"{m}/{r}" for m in ("top 10", "spearman") for r in REDUCTIONS]
     pairs = intervals(rows["pairs"], ["pairs of"], columns)
     split = pairs["measure"].str.split("/", expand=True)
