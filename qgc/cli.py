@@ -194,6 +194,10 @@ def _evaluate(args) -> None:
     if "dataset" in about:
         cli_photos.evaluate_run(args)
         return
+    if "distribution" not in about:
+        raise QGCError(
+            f"{args.name} names no data to be evaluated on: it was converted, not trained here; explain takes it"
+        )
     vqa = load(args.name, device=args.device, dtype=torch.float32)  # thousands of scenes: speed, not the last digit
     result = evaluate(
         vqa, args.scenes, distribution=about["distribution"], prior=about["question_prior"], split=args.split

@@ -504,6 +504,8 @@ def test_convert_and_explain_the_deeper_lstm(lstm_files, photo, capsys):
     assert [row["index"] for row in found["top"]] == expected.top(10)["index"].tolist()
     assert cli.main(["convert", "deeper-lstm", files["weights"], *given]) == 2
     assert "holds a model already" in capsys.readouterr().err
+    assert cli.main(["evaluate", files["out"]]) == 2
+    assert "converted, not trained here" in capsys.readouterr().err
 
 
 def test_convert_and_explain_pythia(pythia_files, photo, capsys):
