@@ -87,9 +87,10 @@ def pair(explanations: Sequence[Explanation], ns: Sequence[int | None] = (None,)
     side = (PAGE - 0.3) / columns
     wide = int(side * 72 / 6.1)  # letters of 10 points that fit over one panel
     titles = [f"{textwrap.fill(e.question, wide)}\nA: {e.answer}" for e in explanations]
-    sheet = Sheet(PAGE, len(ns) * side + 0.95 + 0.19 * max(t.count("\n") + 1 for t in titles))
-    grid = sheet.subplots(len(ns), columns, squeeze=False)
     grounds = [_ground(e, scene) for e in explanations]
+    tall = side * grounds[0].shape[0] / grounds[0].shape[1]
+    sheet = Sheet(PAGE, len(ns) * tall + 0.95 + 0.19 * max(t.count("\n") + 1 for t in titles))
+    grid = sheet.subplots(len(ns), columns, squeeze=False)
     masks = [asked_mask(scene, e.question) if scene else None for e in explanations]
     for row, n in zip(grid, ns, strict=True):
         _show(row[0], _picture(explanations[0], scene))
