@@ -28,8 +28,10 @@ def test_tokens(name, question, tokens):
     assert TOKENIZERS[name](question) == tokens.split()
 
 
-def test_the_models_use_the_same_tokeniser():
-    assert text.tokenize is TOKENIZERS["plain"]
+@pytest.mark.parametrize("name", TOKENIZERS)
+def test_the_models_cut_questions_alike(name):
+    question = "Isn't he on a T-shirt, or 3/4?"
+    assert text.Vocabulary(["he"], tokens=name).tokens(question) == TOKENIZERS[name](question)
 
 
 def test_rare_words_can_be_left_out():
