@@ -78,9 +78,8 @@ class Book:
 
 
 def cores() -> int:
-    """How many cores this process may use, at most four: every notebook holds a model in memory."""
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(usable, 4)
+    """How many notebooks run side by side: one a core, at most four, as every notebook holds a model in memory."""
+    return min(execution_page.cores() or 1, 4)
 
 
 def has_site(site: Path) -> bool:
@@ -215,14 +214,10 @@ def remedy_for(name: str, message: str) -> str:
     )
 
 
-def key_now(book: Book, notebook: Path, device: str) -> str:
-    """What a run of this notebook would be made from now."""
-    return key_of(nbformat.read(book.root / notebook, as_version=4), device, digest_of_surroundings(book.root))
-
-
 def run_one(book: Book, notebook: Path, device: str) -> float:
     """Run a notebook, note beside its run what it was made from, and return the seconds that it took."""
-    run, key, start = book.run_of(notebook), key_now(book, notebook, device), time.perf_counter()
+    run, nb, start = book.run_of(notebook), nbformat.read(book.root / notebook, as_version=4), time.perf_counter()
+    key = key_of(nb, device, digest_of_surroundings(book.root))
     execute(book.root / notebook, run, device)
     seconds = round(time.perf_counter() - start, 1)
     beside(run, ".key.json").write_text(json.dumps({"key": key, "seconds": seconds}) + "\n", encoding="utf-8")
@@ -283,6 +278,7 @@ def run_all(
     ``workers`` notebooks run side by side, the longest first; but those that measure how long something takes
     (`alone` in their metadata) run after the others, one by one.
     """
+    surroundings = digest_of_surroundings(book.root)
     timings: dict[str, dict[str, object]] = {}
     failed: list[Path] = []
     notebooks = book.notebooks()
@@ -299,12 +295,12 @@ def run_all(
 
     shared, alone = [], []
     for notebook in notebooks:
-        seconds = None if force else earlier_seconds(book.run_of(notebook), key_now(book, notebook, device))
+        nb = nbformat.read(book.root / notebook, as_version=4)
+        seconds = None if force else earlier_seconds(book.run_of(notebook), key_of(nb, device, surroundings))
         if seconds is not None:
             told(notebook, seconds, fresh=False)
         else:
-            measures = nbformat.read(book.root / notebook, as_version=4).metadata.get("alone")
-            (alone if measures else shared).append(notebook)
+            (alone if nb.metadata.get("alone") else shared).append(notebook)
     shared.sort(key=lambda notebook: -(earlier_seconds(book.run_of(notebook)) or 0.0))
     runs = chain(finished(book, shared, device, workers), finished(book, alone, device, 1))
     for notebook, found in runs:

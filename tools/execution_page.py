@@ -47,10 +47,15 @@ def graphics(device: str) -> str:
     return done.stdout.strip() if done.returncode == 0 else device
 
 
+def cores() -> int | None:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+
+
 def machine(device: str) -> str:
     """In words, what the notebooks were run on."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    words = f"{processor()}, {cores} core{'s' if cores != 1 else ''}, {platform.system()} on {platform.machine()}"
+    count = cores()
+    words = f"{processor()}, {count} core{'s' if count != 1 else ''}, {platform.system()} on {platform.machine()}"
     return words if device == "cpu" else f"{words}; graphics card: {graphics(device)}"
 
 

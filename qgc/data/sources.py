@@ -362,12 +362,18 @@ def checksum_known(source: Source) -> str:
     return "first download" + (", size" if source.size else "")
 
 
+def size_known(source: Source) -> str:
+    """A file's size in words, "about" where it is not known to the byte."""
+    return human(source.bytes) if source.size else f"about {human(source.about)}"
+
+
 def registry_table(collections: dict[str, Collection] | None = None) -> str:
     """The registry as a Markdown table: name, file, size, check and where it comes from."""
     rows = ["| fetch | file | size | checked by | from |", "|---|---|---|---|---|"]
     for collection in (COLLECTIONS if collections is None else collections).values():
         for source in collection.files:
-            size = human(source.bytes) if source.size else f"about {human(source.about)}"
             host = source.addresses[0].split("/")[2]
-            rows.append(f"| `{collection.name}` | `{source.name}` | {size} | {checksum_known(source)} | {host} |")
+            rows.append(
+                f"| `{collection.name}` | `{source.name}` | {size_known(source)} | {checksum_known(source)} | {host} |"
+            )
     return "\n".join(rows)

@@ -36,10 +36,11 @@ from tqdm import tqdm
 from ..data import PhotoSet
 from ..data.tokens import TOKENIZERS
 from ..errors import DataError
-from ..explain import REDUCTIONS, View, explain
+from ..explain import REDUCTIONS, View, engine, explain, gates
 from ..explain.sensitivity import reductions
 from ..files import write_whole
 from .nulls import TOP, spearmans
+from .overlap import shared
 from .similarity import cosine
 from .stats import intervals
 from .stored import RESULTS
@@ -62,7 +63,6 @@ class Asked:
     """One question about one photograph: its words, the model's answer, and ∂A/∂q (J,) in each reduction."""
 
     photograph: int
-    question: str
     words: str
     answer: str
     drawn: dict[str, Tensor]
@@ -95,7 +95,7 @@ def measure(vqa, photos: PhotoSet, count: int = 200, seed: int = 0) -> dict[str,
             known = explain(vqa, view, texts)
         for e in known:
             drawn = reductions(vqa, e.F, e.q, e.u[None], e.v[None])
-            asked.append(Asked(number, e.question, _words(e.question), e.predicted, {r: drawn[r].cpu() for r in drawn}))
+            asked.append(Asked(number, _words(e.question), e.predicted, {r: drawn[r].cpu() for r in drawn}))
         pairs = [(a, b) for i, a in enumerate(known) for b in known[:i] if a.predicted == b.predicted]
         for k, i in enumerate(rng.permutation(len(pairs))[:MOST_PAIRS]):
             orders = _orders(*pairs[i], rng)
@@ -240,8 +240,7 @@ def _pairs(asked: Sequence[Asked], rng: np.random.Generator) -> pd.DataFrame:
 def _compared(a: Asked, b: Asked) -> dict[str, float]:
     found = {}
     for r in REDUCTIONS:
-        top = [set(x.drawn[r].topk(min(TOP, len(x.drawn[r]))).indices.tolist()) for x in (a, b)]
-        found[f"top 10/{r}"] = float(len(top[0] & top[1]))
+        found[f"top 10/{r}"] = float(shared(*(x.drawn[r].topk(min(TOP, len(x.drawn[r]))).indices for x in (a, b))))
         found[f"spearman/{r}"] = spearmans(torch.stack([a.drawn[r], b.drawn[r]]).double().numpy())[0]
     return found
 
@@ -265,12 +264,8 @@ def _orders(a, b, rng: np.random.Generator) -> Orders:
 
 def _maps(explanation, order: Tensor, ns: Sequence[int]) -> Tensor:
     # (len(ns), h, w), gated to the first n of an order.
-    J = len(order)
-    first = torch.zeros(len(ns), J, dtype=torch.bool, device=order.device)
-    for row, n in zip(first, ns, strict=True):
-        row[order[:n]] = True
-    alpha = explanation.view.through_M(first * explanation.g, explanation.q)
-    return (alpha @ explanation.F[0].flatten(1)).view(len(ns), *explanation.F.shape[2:]).relu()
+    alpha = explanation.view.through_M(gates.top(order, ns).to(explanation.g) * explanation.g, explanation.q)
+    return engine.maps(alpha, explanation.F).relu()
 
 
 def _alike(a, b, orders: Orders) -> list[dict]:

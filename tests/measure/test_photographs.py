@@ -49,7 +49,7 @@ def test_each_question_is_asked_once_of_photographs_with_two_or_more(photos):
 def test_partners_are_of_their_kind_and_the_shared_neurons_are_counted():
     def asked(photograph, words, answer, first):
         values = torch.arange(100.0).roll(first)
-        return Asked(photograph, words, words, answer, {r: values for r in ("l2", "sum", "abs-sum")})
+        return Asked(photograph, words, answer, {r: values for r in ("l2", "sum", "abs-sum")})
 
     rows = [asked(0, "a", "x", 0), asked(0, "b", "x", 3), asked(0, "c", "y", 50), asked(1, "a", "x", 1)]
     found = photographs._pairs(rows, np.random.default_rng(0)).set_index("pairs of")

@@ -10,7 +10,7 @@ PLACE = "% What comes from where stands here, as the registry has it.\n"
 
 def collections() -> str:
     """A section for each collection: its files, its terms, and what to do when its source is gone, as Markdown."""
-    from qgc.data.sources import COLLECTIONS, checksum_known, human
+    from qgc.data.sources import COLLECTIONS, checksum_known, size_known
 
     lines = []
     for c in COLLECTIONS.values():
@@ -23,8 +23,7 @@ def collections() -> str:
         ]
         lines += ["| file | size | checked by |", "|---|---|---|"]
         for s in c.files:
-            size = human(s.bytes) if s.size else f"about {human(s.about)}"
-            lines.append(f"| `{s.name}` | {size} | {checksum_known(s)} |")
+            lines.append(f"| `{s.name}` | {size_known(s)} | {checksum_known(s)} |")
         lines += ["", f"*If it is gone:* {c.without}", ""]
     return "\n".join(lines)
 
