@@ -11,19 +11,21 @@ def add_train(kinds) -> None:
     from .data import NAMES
 
     for name in NAMES:
-        train = kinds.add_parser(name, help="the full-size Deeper LSTM and its question-only twin on photographs")
+        train = kinds.add_parser(name, help="a Deeper LSTM or a Pythia, and its question-only twin, on photographs")
         train.add_argument("--data-dir", type=Path, required=True, help="the folder of the data set's official files")
+        train.add_argument("--model", default="deeper-lstm", choices=["deeper-lstm", "pythia"])
         train.add_argument(
-            "--cnn", default="vgg19", help="whose features: vgg19, vgg19-caffe, or one of torchvision's CNNs"
-        )
+            "--cnn", help="whose features: vgg19, vgg19-caffe, or one of torchvision's CNNs (default: vgg19 for the "
+            "deeper-lstm, resnet152 for pythia)"
+        )  # fmt: skip
         train.add_argument("--weights", type=Path, required=True, help="the CNN's weights: .safetensors, or a .pth")
         train.add_argument(
-            "--out", type=Path, help=f"the run's folder (default: runs/{name}); a killed run goes on there"
+            "--out", type=Path, help=f"the run's folder (default: runs/{name}, …); a killed run goes on there"
         )
         train.add_argument("--seed", type=int, default=0)
         train.add_argument(
             "--recipe", choices=["original", "modern"],
-            help="original: Antol et al. 2015; modern: faster, for little data (the default for daquar alone)",
+            help="original: of the paper that made the model; modern: faster, for little data (daquar's default)",
         )  # fmt: skip
         train.add_argument(
             "--device", default="cpu", help="cpu or cuda; under torchrun cuda is one GPU for each process"
@@ -44,14 +46,18 @@ def _train(args) -> None:
 
     from .models.zoo import usable
     from .train.distributed import team
-    from .train.photo_recipes import RECIPES, USUAL
+    from .train.photo_recipes import RECIPES, USUAL, USUAL_CNN
     from .train.photo_run import Order, train_photos
 
     name = args.recipe or USUAL[args.dataset]
-    recipe = RECIPES[name] if args.shards is None else replace(RECIPES[name], shards=args.shards)
-    out = args.out or Path("runs") / (args.dataset if args.seed == 0 else f"{args.dataset}-seed{args.seed}")
+    recipe = RECIPES[args.model][name]
+    if args.shards is not None:
+        recipe = replace(recipe, shards=args.shards)
+    cnn = args.cnn or USUAL_CNN[args.model]
+    called = [args.dataset, *(["pythia"] if recipe.pythia else []), *([f"seed{args.seed}"] if args.seed else [])]
+    out = args.out or Path("runs") / "-".join(called)
     order = Order(
-        args.dataset, args.data_dir, args.cnn, args.weights, out, recipe, name, args.seed, args.cache, args.workers
+        args.dataset, args.data_dir, cnn, args.weights, out, recipe, name, args.seed, args.cache, args.workers
     )
     with team(usable(args.device)) as processes:
         found = train_photos(order, processes)

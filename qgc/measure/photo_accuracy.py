@@ -13,11 +13,13 @@ from .. import data
 from ..data import PhotoSet, Question
 from ..files import write_whole
 from ..models import zoo
+from ..models.pythia import Pythia
 from ..train.asked import as_arrays
 from ..train.distributed import Team
 from ..train.features import Features, extract
 from ..train.photo_run import places
-from ..train.photos import Sight, predict
+from ..train.photos import predict
+from ..train.sights import sight
 from .stats import interval
 
 
@@ -32,7 +34,7 @@ def kind_of(question: Question) -> str:
 def answered(model, photos: PhotoSet, features: Features) -> np.ndarray:
     """The accuracy of a model's answer to every question (N,), by the data set's own measure."""
     asked = as_arrays(photos, model.vocabulary, model.answers, features.index, learn=False)
-    said = predict(model, asked, Sight(features), Team(device=model.device))
+    said = predict(model, asked, sight(model, features), Team(device=model.device))
     return np.array([photos.score(q, model.answers[i]) for q, i in zip(photos.questions, said, strict=True)])
 
 
@@ -63,7 +65,8 @@ def evaluate_photos(
         known = places(run)
         data_dir, cache = data_dir or known["data_dir"], cache or known["cache"]
     photos = data.load(about["dataset"], data_dir, split)
-    features = extract(model.cnn, photos.images, photos.image_path, cache / "features", device, workers)
+    maps = isinstance(model, Pythia)
+    features = extract(model.cnn, photos.images, photos.image_path, cache / "features", device, workers, maps)
     frame = pd.DataFrame({
         "kind": [kind_of(q) for q in photos.questions],
         "image": [q.image for q in photos.questions],

@@ -7,6 +7,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from ..data import PhotoSet
 from ..models.text import UNK, Vocabulary
@@ -36,6 +38,11 @@ class Asked:
         """The mean accuracy of the predicted answers' indices (N,)."""
         return float((self.credit * (self.said == predicted[:, None])).sum() / len(self))
 
+    def soft(self, rows: np.ndarray, answers: int) -> Tensor:
+        """How right every answer to these questions is, (len(rows), answers), from 0 to 1."""
+        said, credit = (torch.from_numpy(values[rows]) for values in (self.said, self.credit))
+        return torch.zeros(len(rows), answers).scatter_add_(1, said.long().clamp_min(0), credit)
+
     def save(self, folder: Path) -> None:
         """Write every array into a file of its own."""
         for field in fields(self):
@@ -50,7 +57,13 @@ class Asked:
 def encode(vocabulary: Vocabulary, text: str) -> list[int]:
     """Word indices of a question, the unknown word's where it has none that is known; never empty."""
     words = vocabulary.cut(text)[: vocabulary.longest]
-    return [vocabulary.index.get(word, UNK) for word in words] or [UNK]
+    unknown = unknown_word(vocabulary)
+    return [vocabulary.index.get(word, UNK) - UNK + unknown for word in words] or [unknown]
+
+
+def unknown_word(vocabulary: Vocabulary) -> int:
+    """The index of any unknown word: 1, or 0 where padding and unknown words are one, as Pythia has them."""
+    return len(vocabulary) - len(vocabulary.words) - UNK
 
 
 def as_arrays(

@@ -1,9 +1,9 @@
-"""What a CNN makes of photographs, f of each, computed once into a memory-mapped cache.
+"""What a CNN makes of photographs, f or the maps F of each, computed once into a memory-mapped cache.
 
 The CNN never learns here, so every training run on the same photographs reads the same rows. They are stored as
 float16: half the disk and half the reading, and a rounding (2⁻¹¹ of a value) far below what two decoders of one JPEG
-differ by. One folder holds one cache, named by the checksum of the CNN's tensors and configuration and of the list of
-images; with any of these changed it is another cache.
+differ by. One folder holds one cache, named by the checksum of the CNN's tensors and configuration, of what is kept
+and of the list of images; with any of these changed it is another cache.
 
 A cache can be cut off anywhere. The rows come in blocks that are always computed as a whole, so that no last digit
 depends on where it was cut; a block is first written, then noted as done.
@@ -36,7 +36,10 @@ FEW = 5  # how many faulty pictures a message describes
 
 
 class Features:
-    """The rows of a finished cache: ``rows`` (N, width), memory-mapped float16, of the images ``names``."""
+    """The rows of a finished cache: ``rows`` (N, …), memory-mapped float16, of the images ``names``.
+
+    A row is f (width,) or the maps F (K, h, w).
+    """
 
     def __init__(self, names: Sequence[str], rows: np.ndarray):
         self.names, self.rows = list(names), rows
@@ -44,11 +47,11 @@ class Features:
 
     @property
     def width(self) -> int:
-        """The size of f."""
+        """The size of f, or the number of maps K."""
         return self.rows.shape[1]
 
     def of(self, rows: np.ndarray, device: torch.device | str = "cpu") -> Tensor:
-        """f (len(rows), width) float32 of these rows; no others are read."""
+        """f (len(rows), width), or F (len(rows), K, h, w), float32, of these rows; no others are read."""
         return torch.from_numpy(self.rows[rows]).to(device).float()
 
 
@@ -59,8 +62,9 @@ def extract(
     folder: Path,
     device: torch.device | str = "cpu",
     workers: int = 2,
+    maps: bool = False,
 ) -> Features:
-    """f of every image, from the cache below ``folder``, which is made or completed first.
+    """f of every image, or its maps F, from the cache below ``folder``, which is made or completed first.
 
     Processes that want the same cache at the same time wait for the first of them.
 
@@ -72,6 +76,7 @@ def extract(
     folder : where caches are kept.
     device : where the CNN runs.
     workers : threads that decode pictures ahead of it.
+    maps : whether F is kept in the place of f; it takes h·w times as much disk.
 
     Raises
     ------
@@ -80,10 +85,10 @@ def extract(
         all. They alone (with their blocks) are then left to do.
     """
     cnn = cnn.to(device, torch.float32).eval()
-    place = folder / key_of(cnn, images)[:20]
+    place = folder / key_of(cnn, images, maps)[:20]
     place.mkdir(parents=True, exist_ok=True)
     with alone(place):
-        rows, noted = _open(place, cnn, images)
+        rows, noted = _open(place, cnn, images, maps)
         todo = [b for b in range(0, len(images), BLOCK) if (noted[b : b + BLOCK] != DONE).any()]
         if absent := _absent((image for b in todo for image in images[b : b + BLOCK]), path_of):
             raise DataError(_message(absent))
@@ -93,9 +98,10 @@ def extract(
     return Features(images, np.load(place / "rows.npy", mmap_mode="r"))
 
 
-def key_of(cnn: nn.Module, images: Iterable[str]) -> str:
-    """The checksum that names a cache: of the CNN's configuration and tensors, and of the images' names."""
+def key_of(cnn: nn.Module, images: Iterable[str], maps: bool = False) -> str:
+    """The checksum that names a cache: of the CNN's configuration and tensors, what is kept, and the images' names."""
     digest = hashlib.sha256(json.dumps(asdict(cnn.config), sort_keys=True).encode())
+    digest.update(b"F" if maps else b"")
     for name, tensor in sorted(cnn.state_dict().items()):
         digest.update(name.encode())
         digest.update(tensor.detach().cpu().contiguous().numpy())
@@ -112,15 +118,23 @@ def alone(place: Path) -> Iterator[None]:
         yield
 
 
-def _open(place: Path, cnn: nn.Module, images: Sequence[str]) -> tuple[np.memmap, np.memmap]:
+def _open(place: Path, cnn: nn.Module, images: Sequence[str], maps: bool) -> tuple[np.memmap, np.memmap]:
     """The cache's two files, of full size from the beginning: the rows, and what is noted of each."""
-    sizes = {"rows.npy": ((len(images), cnn.width), np.float16), "noted.npy": ((len(images),), np.uint8)}
+    row = _shape(cnn) if maps else (cnn.width,)
+    sizes = {"rows.npy": ((len(images), *row), np.float16), "noted.npy": ((len(images),), np.uint8)}
     if not (place / "about.json").exists():
         for name, (shape, dtype) in sizes.items():
             np.lib.format.open_memmap(place / name, mode="w+", dtype=dtype, shape=shape).flush()
-        about = {"cnn": asdict(cnn.config), "images": len(images), "width": cnn.width, "dtype": "float16"}
+        about = {"cnn": asdict(cnn.config), "images": len(images), "row": row, "dtype": "float16"}
         save_json(place / "about.json", about)  # last: its presence says that both files have their size
     return tuple(np.load(place / name, mmap_mode="r+") for name in sizes)
+
+
+@torch.no_grad()
+def _shape(cnn: nn.Module) -> tuple[int, ...]:
+    """(K, h, w) of the maps of one picture."""
+    some = next(cnn.parameters())
+    return tuple(cnn(some.new_zeros(1, 3, cnn.config.side, cnn.config.side)).shape[1:])
 
 
 def _absent(images: Iterable[str], path_of: Callable[[str], Path]) -> dict[str, str]:
@@ -157,10 +171,12 @@ def _fill(cnn, images, path_of, rows, noted, todo, device, workers) -> dict[str,
         for first, block, pictures in zip(todo, names, _ahead(pool, read, names), strict=True):
             bad = {i: p for i, p in enumerate(pictures) if isinstance(p, str)}
             pixels = torch.stack([blank if i in bad else p for i, p in enumerate(pictures)])
-            f = cnn.feature(cnn(backbones.normalise(pixels.to(device), cnn.config))).half()
-            if not f.isfinite().all():
-                raise DataError(f"the CNN's f of {block[0]} or a neighbour is beyond float16; are these its weights?")
-            rows[first : first + len(block)] = f.cpu().numpy()
+            F = cnn(backbones.normalise(pixels.to(device), cnn.config))
+            row = (F if rows.ndim > 2 else cnn.feature(F)).half()
+            if not row.isfinite().all():
+                raise DataError(f"what the CNN gives for {block[0]} or a neighbour is beyond float16; "
+                                "are these its weights?")  # fmt: skip
+            rows[first : first + len(block)] = row.cpu().numpy()
             rows.flush()
             noted[first : first + len(block)] = [FAULTY if i in bad else DONE for i in range(len(block))]
             noted.flush()

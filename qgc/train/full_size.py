@@ -23,7 +23,8 @@ from .distributed import Team
 from .features import Features
 from .memory import keep_freed_memory
 from .photo_recipes import ORIGINAL
-from .photos import Sight, fit
+from .photos import fit
+from .sights import Sight
 
 WORDS, ANSWERS, PER_PHOTO = 14_000, 1_000, 3  # as VQA has them
 PIECE = 2_000

@@ -1,9 +1,20 @@
-"""How a Deeper LSTM is trained on photographs: two recipes, written down as data."""
+"""How a Deeper LSTM and a Pythia are trained on photographs: two recipes for each, written down as data."""
 
 from __future__ import annotations
 
 import math
+from bisect import bisect
 from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class PythiaSizes:
+    """What a Pythia has besides; see :class:`qgc.models.pythia.PythiaConfig`."""
+
+    conv1: int = 512
+    attention: int = 5000
+    text_head: int = 300
+    image_head: int = 5000
 
 
 @dataclass(frozen=True)
@@ -11,15 +22,21 @@ class PhotoRecipe:
     """One way to train.
 
     Sizes: ``embedding``, ``hidden``, ``combine``, at most ``longest`` tokens cut by ``tokens``, the ``answers``
-    commonest answers. ``start`` is that of :func:`qgc.train.vqa.start`. With ``standardise`` the image branch learns
-    on f/‖f‖ with each number brought to mean 0 and deviation 1 over the training photographs; afterwards that is
-    folded into Wi and bi.
+    commonest answers; a Pythia has the sizes ``pythia`` besides, a Deeper LSTM None. The CNN looks at ``side`` pixels,
+    or at as many as its weights were trained for. ``start`` is how the weights begin (:mod:`qgc.train.sights`). With
+    ``standardise`` a Deeper LSTM's image branch learns on f/‖f‖ with each number brought to mean 0 and deviation 1
+    over the training photographs; afterwards that is folded into Wi and bi. A Pythia's maps are divided by their root
+    mean square then.
 
-    A step takes ``batch`` questions, in ``shards`` (:mod:`qgc.train.distributed`). ``optimiser`` is ``"rmsprop"`` or
-    ``"adamw"`` (with ``weight_decay``); the rate ``lr`` is multiplied by ``decay`` at each step, or with ``cycle``
-    rises for a tenth of the steps and then falls to zero like a cosine; Wi learns ``image_lr`` times as fast and,
-    standardised, begins ``image_start`` times as large as by Glorot and Bengio. Gradients are clamped to ±``clamp``.
-    ``unknown`` is how often a word of a training question is made the unknown one, ``smoothing`` that of the labels.
+    A step takes ``batch`` questions, in ``shards`` (:mod:`qgc.train.distributed`). ``optimiser`` is ``"rmsprop"``,
+    ``"adamax"`` or ``"adamw"`` (with ``weight_decay``); the rate ``lr`` is multiplied by ``decay`` at each step; or
+    with ``cycle`` it rises for a tenth of the steps and then falls to zero like a cosine; or with ``drops`` it rises
+    from a fifth for ``warm`` steps, and is cut to a tenth at each of these steps. The matrix that reads the photograph
+    learns ``image_lr`` times as fast and, scaled, begins ``image_start`` times as large as by Glorot and Bengio.
+    Gradients are clamped to ±``clamp``, and all of them together to the length ``clip`` (0: not). ``unknown`` is how
+    often a word of a training question is made the unknown one, ``smoothing`` that of the labels. With ``soft`` every
+    answer is learnt for itself, as right as people find it (a logistic loss, summed over the answers); else one answer
+    of all (softmax).
 
     The training ends after ``steps`` steps or, if that is 0, ``epochs`` passes; validation is looked at every ``look``
     steps (0: after each pass), and the training stops early when it was not better ``patience`` times. With
@@ -32,6 +49,8 @@ class PhotoRecipe:
     longest: int = 26
     tokens: str = "original"
     answers: int = 1000
+    pythia: PythiaSizes | None = None
+    side: int | None = None
     dropout: float = 0.5
     start: str = "original"
     standardise: bool = False
@@ -39,10 +58,14 @@ class PhotoRecipe:
     lr: float = 3e-4
     decay: float = 0.99997592083
     cycle: bool = False
+    warm: int = 0
+    drops: tuple[int, ...] = ()
     image_lr: float = 1.0
     image_start: float = 1.0
     weight_decay: float = 0.0
     clamp: float = 10.0
+    clip: float = 0.0
+    soft: bool = False
     unknown: float = 0.0
     smoothing: float = 0.0
     batch: int = 500
@@ -59,6 +82,9 @@ class PhotoRecipe:
 
     def rate(self, step: int, steps: int) -> float:
         """The learning rate of a step (from 0) of ``steps``."""
+        if self.drops:
+            risen = min(step / self.warm, 1) if self.warm else 1
+            return self.lr * (0.2 + 0.8 * risen) * 0.1 ** bisect(self.drops, step)
         if not self.cycle:
             return self.lr * self.decay**step
         rise = max(1, steps // 10)
@@ -82,5 +108,27 @@ learn them by heart): a smaller network that starts with signals of a sensible s
 rate, and an image branch that learns fifty times slower than the rest: as fast as it, it learns the training
 photographs by heart, and the photograph does harm instead of good."""
 
-RECIPES = {"original": ORIGINAL, "modern": MODERN}
+PYTHIA = PhotoRecipe(
+    embedding=300, hidden=1024, combine=5000, longest=14, tokens="pythia", answers=3129, pythia=PythiaSizes(),
+    side=448, dropout=0.0, start="plain", optimiser="adamax", lr=0.01, warm=1000, drops=(5000, 7000, 9000, 11000),
+    clamp=0.0, clip=0.25, soft=True, batch=512, steps=12_000, look=1000,
+)  # fmt: skip
+"""Jiang et al. 2018 for VQA v2, with Pythia v0.1's own numbers. Two things differ: it reads the grid alone, without a
+detector's boxes, and its words do not begin at GloVe's vectors."""
+
+PYTHIA_MODERN = PhotoRecipe(
+    embedding=128, hidden=128, combine=1024, tokens="plain", answers=400,
+    pythia=PythiaSizes(conv1=64, attention=256, text_head=128, image_head=256), dropout=0.3, start="scaled",
+    standardise=True, optimiser="adamw", lr=2e-3, cycle=True, image_lr=0.1, image_start=0.3, weight_decay=0.01,
+    unknown=0.05, smoothing=0.1, batch=200, shards=2, steps=0, epochs=12, look=0, patience=5, retrain=True,
+)  # fmt: skip
+"""For little data, as :data:`MODERN`."""
+
+RECIPES = {
+    "deeper-lstm": {"original": ORIGINAL, "modern": MODERN},
+    "pythia": {"original": PYTHIA, "modern": PYTHIA_MODERN},
+}
+"""By the model's family and the recipe's name."""
+
 USUAL = {"daquar": "modern", "vqa1": "original", "vqa2": "original"}
+USUAL_CNN = {"deeper-lstm": "vgg19", "pythia": "resnet152"}

@@ -9,8 +9,8 @@ The protocol, fixed before the test split was looked at for the first time:
 3. With a recipe that retrains (``modern``: little data), a second training starts from nothing on all of the official
    training part, validation included, and takes as many passes as the first gave; its weights are the run's. Else the
    weights that were best on validation are.
-4. The twin goes through the same steps with the same recipe, seed and numbers, but its f is zero, so v = tanh(bi):
-   what the question alone gives.
+4. The twin goes through the same steps with the same recipe, seed and numbers, but it reads zeros in the place of f
+   (or of F), so v is the same whatever the photograph: what the question alone gives.
 5. ``python -m qgc evaluate RUN`` answers the test part once with both.
 """
 
@@ -32,6 +32,7 @@ from ..data.answers import vocabulary
 from ..data.tokens import words
 from ..errors import DataError
 from ..models import DeeperLSTM, DeeperLSTMConfig, backbones, zoo
+from ..models.pythia import OneBlank, Pythia, PythiaConfig
 from ..models.text import Vocabulary
 from .asked import Asked, as_arrays
 from .distributed import Team
@@ -39,8 +40,9 @@ from .features import Features, alone, extract
 from .files import save_json
 from .memory import keep_freed_memory
 from .photo_recipes import USUAL, PhotoRecipe
-from .photos import Sight, Trained, fit
+from .photos import Trained, fit
 from .run import stage
+from .sights import sight, spread
 
 TITLES = {"daquar": "DAQUAR", "vqa1": "VQA v1", "vqa2": "VQA v2"}
 QUESTION_FILES = ("*.txt", "*.json")
@@ -63,11 +65,18 @@ class Order:
     workers: int = 2
 
     @property
+    def looks_with(self) -> backbones.BackboneConfig:
+        """The CNN's configuration, by its name."""
+        return backbones.named(self.cnn, self.recipe.side)
+
+    @property
     def command(self) -> str:
         """How to do it again, with DIR and FILE for the folders of whoever does."""
         parts = [
             f"python -m qgc train {self.dataset} --data-dir DIR --cnn {self.cnn} --weights FILE --seed {self.seed}"
         ]
+        if self.recipe.pythia:
+            parts.append("--model pythia")
         if self.recipe_name != USUAL[self.dataset]:
             parts.append(f"--recipe {self.recipe_name}")
         return " ".join(parts)
@@ -77,7 +86,7 @@ class Order:
 class Result:
     """A trained model, the training that chose the number of steps, and the one that made its weights (or the same)."""
 
-    model: DeeperLSTM
+    model: DeeperLSTM | Pythia
     chosen: Trained
     made: Trained
 
@@ -99,7 +108,7 @@ def train_photos(order: Order, team: Team) -> dict[str, Result]:
     """
     keep_freed_memory()
     train, validation = (data.load(order.dataset, order.data_dir, split) for split in ("train", "validation"))
-    cnn = backbones.build(backbones.named(order.cnn))
+    cnn = backbones.build(order.looks_with)
     backbones.load_weights(cnn, order.weights)
     order.out.mkdir(parents=True, exist_ok=True)
     if team.leads:
@@ -108,8 +117,9 @@ def train_photos(order: Order, team: Team) -> dict[str, Result]:
     whole = replace(train, questions=train.questions + validation.questions)
     with _timed(order, "features", team):
         features = extract(
-            cnn, whole.images, whole.image_path, order.cache / "features", team.device, workers=order.workers
-        )
+            cnn, whole.images, whole.image_path, order.cache / "features", team.device, order.workers,
+            maps=order.recipe.pythia is not None,
+        )  # fmt: skip
     parts = {"part": (train, validation)} | ({"all": (whole, None)} if order.recipe.retrain else {})
     learning = {part: _prepare(order, part, *sets, features) for part, sets in parts.items()}
     del train, validation, whole, parts  # from here on the questions are read from the disk
@@ -128,7 +138,7 @@ def _timed(order: Order, name: str, team: Team):
 
 @dataclass(frozen=True)
 class _Learning:
-    config: DeeperLSTMConfig
+    config: DeeperLSTMConfig | PythiaConfig
     train: Asked
     validation: Asked | None
 
@@ -137,11 +147,9 @@ def _prepare(order: Order, part: str, train: PhotoSet, held: PhotoSet | None, fe
     """The model's sizes, words and answers, from the questions that it learns on, and these as arrays on disk."""
     recipe, folder = order.recipe, order.out / part
     answers = vocabulary(train.questions, recipe.answers)
-    config = DeeperLSTMConfig(
-        tuple(words((q.text for q in train.questions), recipe.tokens)), tuple(answers), recipe.embedding, recipe.hidden,
-        recipe.combine, recipe.longest, recipe.dropout, recipe.tokens, backbones.named(order.cnn),
-    )  # fmt: skip
-    known = Vocabulary(config.words, config.longest, config.tokens)
+    config = _config(order, train, answers, features)
+    kind = OneBlank if recipe.pythia else Vocabulary
+    known = kind(config.words, config.longest, config.tokens)
     opened = []
     for name, photos in (("train", train), ("validation", held)):
         if photos is None:
@@ -153,6 +161,18 @@ def _prepare(order: Order, part: str, train: PhotoSet, held: PhotoSet | None, fe
             as_arrays(photos, known, answers, features.index, learn=name == "train").save(place)
             opened.append(Asked.open(place))
     return _Learning(config, *opened)
+
+
+def _config(order: Order, train: PhotoSet, answers, features: Features) -> DeeperLSTMConfig | PythiaConfig:
+    recipe, cnn = order.recipe, order.looks_with
+    known = tuple(words((q.text for q in train.questions), recipe.tokens))
+    same = {"longest": recipe.longest, "dropout": recipe.dropout, "tokens": recipe.tokens, "cnn": cnn}
+    sizes = {"embedding": recipe.embedding, "hidden": recipe.hidden, "combine": recipe.combine}
+    if recipe.pythia is None:
+        return DeeperLSTMConfig(known, tuple(answers), **sizes, **same)
+    seen = [features.index[image] for image in train.images]
+    scale = spread(features, seen) if recipe.standardise else 1.0
+    return PythiaConfig(known, tuple(answers), **sizes, **asdict(recipe.pythia), scale=scale, **same)
 
 
 def _train_one(order: Order, name: str, learning: dict[str, _Learning], cnn, features: Features, team: Team) -> Result:
@@ -167,13 +187,13 @@ def _train_one(order: Order, name: str, learning: dict[str, _Learning], cnn, fea
     return Result(model, chosen, made)
 
 
-def _fit(order, name, part, learning: _Learning, cnn, features, team, stop=None) -> tuple[DeeperLSTM, Trained]:
-    model = DeeperLSTM(learning.config)
+def _fit(order, name, part, learning: _Learning, cnn, features, team, stop=None) -> tuple[DeeperLSTM | Pythia, Trained]:
+    model = (Pythia if order.recipe.pythia else DeeperLSTM)(learning.config)
     model.cnn.load_state_dict(cnn.state_dict())
     seen = np.unique(learning.train.image) if order.recipe.standardise else None
-    sight = Sight(features, seen, blind=name == "twin")
+    seeing = sight(model, features, seen, blind=name == "twin")
     trained = fit(
-        model, order.recipe, learning.train, learning.validation, sight, order.out / part / name, team,
+        model, order.recipe, learning.train, learning.validation, seeing, order.out / part / name, team,
         seed=order.seed, stop=stop, name=f"{name}, {'with validation' if part == 'part' else 'on everything'}",
     )  # fmt: skip
     return model, trained

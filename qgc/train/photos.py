@@ -1,4 +1,4 @@
-"""Training of a Deeper LSTM's question and answer side on the features of photographs (Antol et al. 2015).
+"""Training of all but the CNN on the features of photographs (Antol et al. 2015, Jiang et al. 2018).
 
 Everything random in a step follows from the seed, the step and the shard, and the questions of a step from the seed and
 the step alone. So a run that was killed goes on from its last checkpoint as if nothing had happened, and ends, on the
@@ -21,63 +21,16 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from ..errors import DataError, QGCError
-from ..models.deeper_lstm import DeeperLSTM
-from ..models.text import UNK
+from ..models.vqa import VQA
 from . import memory
-from .asked import Asked
+from .asked import Asked, unknown_word
 from .distributed import Team
-from .features import Features
 from .files import load_state, save_state
 from .photo_recipes import PhotoRecipe
-from .vqa import start, without_onednn
+from .sights import GridSight, Sight
+from .vqa import without_onednn
 
 KEEP_EVERY = 500  # steps between two checkpoints
-CHUNK = 500  # questions that are answered together when nothing is learnt
-
-
-class Sight:
-    """What the image branch reads of a photograph: z = (f/‖f‖ − mean)/scale, or zeros for the question-only twin.
-
-    Parameters
-    ----------
-    features : of all photographs.
-    rows : those of the training photographs, whose mean and deviation bring z to one size; without them z = f/‖f‖.
-    blind : whether all of z is zero, so that v = tanh(bi) whatever the photograph.
-    """
-
-    def __init__(self, features: Features, rows: np.ndarray | None = None, blind: bool = False):
-        self.features, self.blind = features, blind
-        self.mean, self.scale = torch.zeros(features.width), torch.ones(features.width)
-        if rows is not None:
-            self.mean, self.scale = _moments(features, rows)
-
-    def of(self, rows: np.ndarray, device: torch.device) -> Tensor:
-        """z (len(rows), width)."""
-        if self.blind:
-            return torch.zeros(len(rows), self.features.width, device=device)
-        f = nn.functional.normalize(self.features.of(rows, device), dim=1)
-        return (f - self.mean.to(device)) / self.scale.to(device)
-
-    @torch.no_grad()
-    def fold(self, model: DeeperLSTM) -> None:
-        """Put mean and scale into Wi and bi: from here on the model reads f/‖f‖, by the paper's equation."""
-        device = model.image.weight.device
-        model.image.weight /= self.scale.to(device)
-        model.image.bias -= model.image.weight @ self.mean.to(device)
-
-
-def _moments(features: Features, rows: np.ndarray) -> tuple[Tensor, Tensor]:
-    """Mean and deviation of f/‖f‖ over photographs, a piece at a time; a number that never varies is left as it is."""
-    total, squares = np.zeros((2, features.width))
-    for part in np.array_split(np.unique(rows), 1 + len(rows) // CHUNK):
-        f = nn.functional.normalize(features.of(part), dim=1).double().numpy()
-        total += f.sum(0)
-        squares += (f**2).sum(0)
-    count = len(np.unique(rows))
-    mean = total / count
-    deviation = np.sqrt(np.maximum(squares / count - mean**2, 0))
-    deviation[deviation < 1e-6] = 1
-    return torch.from_numpy(mean).float(), torch.from_numpy(deviation).float()
 
 
 @dataclass(frozen=True)
@@ -98,37 +51,26 @@ class Trained:
         return next((row["accuracy"] for row in self.trace if row["step"] == self.step), None)
 
 
-def side(model: DeeperLSTM) -> dict[str, nn.Parameter]:
+def side(model: VQA) -> dict[str, nn.Parameter]:
     """The parameters that learn, by name: all but the CNN's."""
     return {name: p for name, p in model.named_parameters() if not name.startswith("cnn.")}
 
 
-def scores(model: DeeperLSTM, tokens: Tensor, lengths: Tensor, z: Tensor) -> Tensor:
-    """Answer scores (B, answers).
-
-    On a GPU that has bfloat16 the large matrix products behind the LSTM take it; the LSTM keeps float32 (TF32 there),
-    as its cells add up over the words.
-    """
-    q = model.encode_tokens(tokens, lengths)
-    with torch.autocast(z.device.type, torch.bfloat16, enabled=z.is_cuda and torch.cuda.is_bf16_supported(False)):
-        v = model.image(model.drop(z)).tanh()
-        return model.classify(model.question_branch(q) * v).float()
-
-
 @without_onednn()
 @torch.no_grad()
-def predict(model: DeeperLSTM, asked: Asked, sight: Sight, team: Team) -> np.ndarray:
+def predict(model: VQA, asked: Asked, sight: Sight | GridSight, team: Team) -> np.ndarray:
     """The index of the best answer to every question (N,); each process answers its share."""
     model.eval()
     share = -(-len(asked) // team.size)
     mine = np.arange(team.rank * share, (team.rank + 1) * share) % max(len(asked), 1)
-    parts = [_best(model, asked, sight, mine[i : i + CHUNK]) for i in range(0, share, CHUNK)]
+    parts = [_best(model, asked, sight, mine[i : i + sight.chunk]) for i in range(0, share, sight.chunk)]
     return team.joined(torch.cat(parts)).cpu().numpy()[: len(asked)]
 
 
-def _best(model: DeeperLSTM, asked: Asked, sight: Sight, rows: np.ndarray) -> Tensor:
+def _best(model: VQA, asked: Asked, sight: Sight | GridSight, rows: np.ndarray) -> Tensor:
     tokens, lengths = _words(asked, rows)
-    return scores(model, tokens.to(model.device), lengths, sight.of(asked.image[rows], model.device)).argmax(1)
+    z = sight.of(asked.image[rows], model.device)
+    return sight.scores(model, tokens.to(model.device), lengths, z).argmax(1)
 
 
 def _words(asked: Asked, rows: np.ndarray) -> tuple[Tensor, Tensor]:
@@ -154,11 +96,11 @@ def _order(seed: int, epoch: int, count: int) -> np.ndarray:
 
 @without_onednn()
 def fit(
-    model: DeeperLSTM,
+    model: VQA,
     recipe: PhotoRecipe,
     train: Asked,
     validation: Asked | None,
-    sight: Sight,
+    sight: Sight | GridSight,
     folder: Path,
     team: Team,
     *,
@@ -202,11 +144,11 @@ class _Run:
         self.steps = recipe.length(len(train))
         self.look = recipe.look or max(1, round(len(train) / recipe.batch))
         torch.manual_seed(seed)
-        start(model, recipe.start)
-        _start_image(model.image, recipe, sight.blind)
+        sight.start(model, recipe)
         model.to(team.device)
         self.side = side(model)
-        self.optimiser = _optimiser(recipe, self.side)
+        self.unknown = unknown_word(model.vocabulary)
+        self.optimiser = _optimiser(recipe, self.side, sight)
         self.step, self.seconds, self.trace, self.best = 0, 0.0, [], None
         self.first, self.began, self.peak = 0, 0.0, 0.0
 
@@ -303,10 +245,9 @@ class _Run:
         self.model.train()
         rows = rows_of(self.step, self.recipe.batch, len(self.train), self.seed)
         total = self.team.total(self._gradients(rows))
-        for p, gradient in zip(
-            self.side.values(), total[:-1].split([p.numel() for p in self.side.values()]), strict=True
-        ):
-            p.grad = gradient.clamp(-self.recipe.clamp, self.recipe.clamp).view_as(p)
+        gradient = _limited(total[:-1], self.recipe)
+        for p, part in zip(self.side.values(), gradient.split([p.numel() for p in self.side.values()]), strict=True):
+            p.grad = part.view_as(p)
         rate = self.recipe.rate(self.step, self.steps)
         for group in self.optimiser.param_groups:
             group["lr"] = rate * group["times"]
@@ -333,31 +274,33 @@ class _Run:
         device, recipe = self.team.device, self.recipe
         tokens, lengths = _words(self.train, rows)
         if recipe.unknown:
-            tokens[(torch.rand(tokens.shape) < recipe.unknown) & (tokens > 0)] = UNK
-        y = scores(self.model, tokens.to(device), lengths, self.sight.of(self.train.image[rows], device))
+            tokens[(torch.rand(tokens.shape) < recipe.unknown) & (tokens > 0)] = self.unknown
+        z = self.sight.of(self.train.image[rows], device)
+        y = self.sight.scores(self.model, tokens.to(device), lengths, z)
+        if recipe.soft:
+            target = self.train.soft(rows, y.shape[1]).to(device)
+            return nn.functional.binary_cross_entropy_with_logits(y, target, reduction="sum")
         target = torch.from_numpy(self.train.target[rows]).long().to(device)
         return nn.functional.cross_entropy(y, target, reduction="sum", label_smoothing=recipe.smoothing)
 
 
-@torch.no_grad()
-def _start_image(image: nn.Linear, recipe: PhotoRecipe, blind: bool) -> None:
-    """Where Wi and bi begin if z is standardised: v tells questions nothing about the photograph at first, but is not
-    0.
-
-    With bi = 0 a blind v would be 0, and with it all of A, so that u learnt nothing. The twin's Wi is 0 and stays so.
-    """
-    if recipe.standardise:
-        nn.init.xavier_uniform_(image.weight, recipe.image_start)
-        nn.init.uniform_(image.bias, -1, 1)
-    if blind:
-        image.weight.zero_()
+def _limited(gradient: Tensor, recipe: PhotoRecipe) -> Tensor:
+    """All gradients in one vector, each within ±``clamp`` and their length at most ``clip``, where these are given."""
+    if recipe.clamp:
+        gradient = gradient.clamp(-recipe.clamp, recipe.clamp)
+    if recipe.clip:
+        gradient = gradient * (recipe.clip / gradient.norm().clamp_min(1e-6)).clamp_max(1)
+    return gradient
 
 
-def _optimiser(recipe: PhotoRecipe, learning: dict[str, nn.Parameter]) -> torch.optim.Optimizer:
-    others = [p for name, p in learning.items() if name != "image.weight"]
-    groups = [{"params": others, "times": 1.0}, {"params": [learning["image.weight"]], "times": recipe.image_lr}]
+def _optimiser(recipe: PhotoRecipe, learning: dict[str, nn.Parameter], sight) -> torch.optim.Optimizer:
+    reading = [p for name, p in learning.items() if sight.reads(name)]
+    others = [p for name, p in learning.items() if not sight.reads(name)]
+    groups = [{"params": others, "times": 1.0}, {"params": reading, "times": recipe.image_lr}]
     if recipe.optimiser == "adamw":
         return torch.optim.AdamW(groups, lr=recipe.lr, weight_decay=recipe.weight_decay, fused=True)
+    if recipe.optimiser == "adamax":
+        return torch.optim.Adamax(groups, lr=recipe.lr, weight_decay=recipe.weight_decay)
     return torch.optim.RMSprop(groups, lr=recipe.lr, alpha=0.99, eps=1e-8, weight_decay=recipe.weight_decay)
 
 

@@ -83,6 +83,16 @@ def test_a_row_is_what_the_cnn_makes_of_the_picture(photos, undisturbed):
     assert undisturbed.dtype == np.float16 and undisturbed.shape == (len(NAMES), 6)
 
 
+def test_maps_are_kept_beside_f(photos, tmp_path, undisturbed):
+    cnn, names = Tiny(), NAMES[:3]
+    found = extract(cnn, names, finder(photos), tmp_path, maps=True)
+    assert found.rows.shape == (3, 4, 8, 8) and found.width == 4
+    F = found.of(np.arange(3))
+    assert np.abs(cnn.feature(F).detach().numpy() - undisturbed[:3]).max() < 1e-2
+    extract(cnn, names, finder(photos), tmp_path)
+    assert len(list(tmp_path.iterdir())) == 2  # f of the same photographs is another cache
+
+
 def test_rows_are_read_by_number_and_name(photos, tmp_path, undisturbed):
     found = rows(tmp_path, photos)
     picked = np.array([5, 0, 5])

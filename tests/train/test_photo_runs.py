@@ -120,6 +120,26 @@ def test_an_evaluation_is_recorded_and_the_data_may_move(place, tmp_path, capsys
     qgc.load(str(tmp_path / "run"))
 
 
+def test_a_pythia_is_trained_explained_and_evaluated(place, capsys):
+    assert main(command(place, "pythia", "--model", "pythia")) == 0
+    about = zoo.card(str(place / "pythia"))
+    assert about["family"] == "pythia" and "--model pythia" in about["command"] and about["config"]["boxes"] == 0
+    vqa = qgc.load(str(place / "pythia"))
+    photo = place / "daquar/images/image1.jpg"
+    found = qgc.explain(vqa, photo, "what is near the door?")
+    assert found.maps([10, 1024]).shape == (2, 13, 13) and found.map().max() > 0
+    twin = qgc.load(str(place / "pythia/twin.json"))
+    seen = [twin.ask(picture, "what is near the door?") for picture in (photo, Image.new("RGB", (9, 9)))]
+    assert seen[0] == seen[1] and (qgc.explain(twin, photo, "what is near the door?").map() == 0).all()
+    capsys.readouterr()
+    assert main(["evaluate", str(place / "pythia"), "--json"]) == 0
+    tested = json.loads(capsys.readouterr().out)
+    vqa = qgc.load(str(place / "pythia"), dtype=torch.float32)
+    photos = data.load("daquar", place / "daquar", "test")
+    right = [vqa.ask(photos.image_path(q.image), q.text)[0] == q.answer for q in photos.questions]
+    assert tested["all"]["accuracy"] == pytest.approx(np.mean(right))
+
+
 def test_another_seed_needs_another_folder(place, capsys):
     assert main(command(place, "run", "--seed", "1")) == 2
     assert "another" in capsys.readouterr().err

@@ -25,7 +25,9 @@ from qgc.train.asked import Asked
 from qgc.train.distributed import Team, team, tree_sum
 from qgc.train.features import Features
 from qgc.train.photo_recipes import MODERN, ORIGINAL
-from qgc.train.photos import Sight, fit, predict, rows_of, side
+from qgc.train.photos import fit, predict, rows_of, side
+from qgc.train.sights import Sight
+from qgc.train.vqa import start
 
 WIDTH, WORDS, ANSWERS, PHOTOS = 16, 12, 5, 30
 SMALL = replace(
@@ -120,7 +122,7 @@ def test_the_original_step_is_that_of_the_paper(tmp_path, features, monkeypatch)
         steps.append(model)
     model = DeeperLSTM(config)
     torch.manual_seed(0)
-    photos.start(model, "original")
+    start(model, "original")
     assert weights(model).abs().max() <= 0.08
     square = torch.zeros_like(weights(model))
     for step in (0, 1):
