@@ -66,7 +66,8 @@ def at_hand(vqa, photos: PhotoSet, count: int = COUNT) -> Results:
     if not is_tested(about):
         about.pop("test", None)
     tables = measure([vqa], photos, count)
-    origin = f"measured here: {vqa.name}, on at most {count} photographs of {photos.name} ({photos.split})"
+    many = tables["pairs"]["photographs"].max()  # every photograph of the sample has pairs of its own questions
+    origin = f"measured here: {vqa.name}, on {many} photographs of {photos.name} ({photos.split})"
     return Results(origin, [_kept(about)], tables)
 
 

@@ -81,7 +81,7 @@ def test_from_photographs_to_the_chapter(place, tmp_path, capsys):
     assert json.loads((tmp_path / "photographs.json").read_text())["vqa2"]["runs"][0]["dataset"] == "vqa2"
 
     text = chapter(place, tmp_path / "b.ipynb")
-    assert "measured here" in text and "describes what was recorded on DAQUAR" in text
+    assert "run, on 12 photographs of vqa2 (test)" in text and "describes what was recorded on DAQUAR" in text
     assert f"{found['questions']} questions about 12 test photographs" in text
     assert f"{100 * found['all']['accuracy']:.2f}" in text and zoo.sha256(place / "cnn.safetensors")[:16] in text
     cosine = next(r["estimate"] for r in tables["sweep"] if r["measure"] == "cosine" and r["n"] == 64)
