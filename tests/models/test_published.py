@@ -18,7 +18,7 @@ from vqa_writer import write as write_vqa
 from qgc import cli, data
 from qgc.errors import WeightsError
 from qgc.explain import explain
-from qgc.measure import photo_results
+from qgc.measure import photo_accuracy, photo_results
 from qgc.models import backbones, published, published_lstm, published_pythia, zoo
 from qgc.models.deeper_lstm import DeeperLSTM, DeeperLSTMConfig
 from qgc.models.pythia import Pythia, PythiaConfig, checkpoint_state
@@ -565,6 +565,9 @@ def test_the_published_deeper_lstm_is_measured_and_recorded(lstm_files, vqa2, tm
     assert shown.tables["sweep"]["estimate"].round(6).tolist() == found.tables["sweep"]["estimate"].tolist()
     assert cli.main(["measure", run, "--data-dir", str(vqa2)]) == 2
     assert "--dataset vqa2" in capsys.readouterr().err
+    photo_accuracy.record(Path(run), {**zoo.card(run)["test"], "dataset": "vqa1"})
+    elsewhere = photo_results.at_hand(zoo.load(run), data.load("vqa2", vqa2, "test"))
+    assert "test" not in elsewhere.runs[0], "tested on VQA v1, which says nothing about v2"
 
 
 @pytest.mark.filterwarnings("ignore:this Pythia also read a detector's boxes", "ignore:the model does not know")
