@@ -73,8 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("name", help="a shipped model or a run's folder")
     evaluate.add_argument("--scenes", type=int, default=2000)
     evaluate.add_argument("--split", default="test", choices=["validation", "test"])
-    evaluate.add_argument("--data-dir", type=Path, help="of a run on photographs: where the data set lies now")
-    evaluate.add_argument("--cache", type=Path, help="of a run on photographs: where the features are kept")
+    cli_photos.add_evaluate(evaluate)
     evaluate.add_argument("--device", default="cpu")
     evaluate.add_argument("--record", action="store_true", help="write the result into the model's card")
     evaluate.add_argument("--json", action="store_true")
@@ -191,13 +190,9 @@ def _evaluate(args) -> None:
     from .models import card, cards, load
 
     about = card(args.name)
-    if "dataset" in about:
+    if "distribution" not in about:
         cli_photos.evaluate_run(args)
         return
-    if "distribution" not in about:
-        raise QGCError(
-            f"{args.name} names no data to be evaluated on: it was converted, not trained here; explain takes it"
-        )
     vqa = load(args.name, device=args.device, dtype=torch.float32)  # thousands of scenes: speed, not the last digit
     result = evaluate(
         vqa, args.scenes, distribution=about["distribution"], prior=about["question_prior"], split=args.split

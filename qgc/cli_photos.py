@@ -83,12 +83,21 @@ def _tell(found: dict, out: Path, as_json: bool) -> None:
     print(f"wrote {out}; try: python -m qgc evaluate {out}")
 
 
+def add_evaluate(evaluate) -> None:
+    """Let ``evaluate`` take runs on photographs."""
+    evaluate.add_argument("--data-dir", type=Path, help="of a run on photographs: where the data set lies now")
+    evaluate.add_argument("--dataset", help="of published weights: which data set that is (daquar, vqa1 or vqa2)")
+    evaluate.add_argument("--cache", type=Path, help="of a run on photographs: where the features are kept")
+
+
 def evaluate_run(args) -> None:
-    """Answer a split with a run's model and its question-only twin, and print both beside each other."""
+    """Answer a split with a run's model and its question-only twin, if it has one, and print how often it is right."""
     from .measure import photo_accuracy
 
     run = Path(args.name) if Path(args.name).is_dir() else Path(args.name).parent
-    result = photo_accuracy.evaluate_photos(run, args.split, args.data_dir, args.cache, args.device)
+    result = photo_accuracy.evaluate_photos(
+        run, args.split, args.data_dir, args.cache, args.device, dataset=args.dataset
+    )
     if args.record:
         photo_accuracy.record(run, result)
     print(json.dumps({"run": str(run), **result}, indent=1) if args.json else photo_accuracy.table(result))
@@ -102,6 +111,7 @@ def add_measure(measure) -> None:
     )  # fmt: skip
     measure.add_argument("--photographs", type=int, default=200, help="with RUN: how many of the test split")
     measure.add_argument("--data-dir", type=Path, help="with RUN: where the data set lies (default: where it lay)")
+    measure.add_argument("--dataset", help="with RUN of published weights: which data set that is")
     measure.add_argument("--record", action="store_true", help="with RUN: into OUT/photographs.json, for the chapters")
 
 
@@ -109,30 +119,33 @@ def measure_runs(args) -> None:
     """The paper's tables and sweep on photographs, for one run or for several training seeds together."""
     from . import data
     from .errors import DataError
-    from .measure import photographs
+    from .measure import photo_results
     from .models import card, load
     from .train.photo_run import places
 
     cards = [card(str(run)) for run in args.photo_runs]
-    if len({about.get("dataset") for about in cards}) != 1 or not cards[0].get("dataset"):
-        raise DataError(
-            "give runs on one data set of photographs: the folders that `qgc train daquar …` and the like wrote"
-        )
+    cards = [about | {"dataset": photo_results.dataset_of(about, args.dataset)} for about in cards]
+    if len({about["dataset"] for about in cards}) != 1:
+        raise DataError("these runs are on different data sets; give runs on one")
     photos = data.load(cards[0]["dataset"], args.data_dir or places(args.photo_runs[0])["data_dir"], "test")
     models = [load(str(run), device=args.device) for run in args.photo_runs]
-    tables = photographs.summarise([photographs.measure(vqa, photos, args.photographs) for vqa in models])
-    tables["top 10"] = photographs.top10(models[0], photos, args.photographs)
+    tables = photo_results.measure(models, photos, args.photographs)
     if args.record:
-        options = f" --photographs {args.photographs}" if args.photographs != 200 else ""
-        command = f"python -m qgc measure {' '.join(map(str, args.photo_runs))}{options} --record"
         path = args.out / "photographs.json"
-        photographs.record(path, cards, tables, command)
+        photo_results.record(path, cards, tables, _measure_command(args))
         print(f"wrote {path}")
     if args.json:
         print(json.dumps({name: table.to_dict("records") for name, table in tables.items()}, ensure_ascii=False))
         return
     for name, table in tables.items():
         print(f"\n{name}\n{table.round(3).to_string(index=False)}")
+
+
+def _measure_command(args) -> str:
+    """How to do it again, with DIR for the folder of whoever does."""
+    options = [] if args.photographs == 200 else ["--photographs", str(args.photographs)]
+    options += ["--dataset", args.dataset, "--data-dir", "DIR"] if args.dataset else []
+    return " ".join(["python -m qgc measure", *map(str, args.photo_runs), *options, "--record"])
 
 
 def bench_full_size(args) -> None:

@@ -1,4 +1,4 @@
-"""How often a model that was trained on photographs answers right, beside its question-only twin."""
+"""How often a model answers right about photographs, beside its question-only twin where it has one."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import torch
 
 from .. import data
 from ..data import PhotoSet, Question
+from ..errors import DataError
 from ..files import write_whole
 from ..models import zoo
 from ..models.pythia import Pythia
@@ -20,7 +21,10 @@ from ..train.features import Features, extract
 from ..train.photo_run import places
 from ..train.photos import predict
 from ..train.sights import sight
+from .photo_results import dataset_of
 from .stats import interval
+
+CACHE = Path("cache")  # of a run that does not know where its features lie; where training keeps them, too
 
 
 def kind_of(question: Question) -> str:
@@ -45,47 +49,69 @@ def evaluate_photos(
     cache: Path | None = None,
     device: str | torch.device = "cpu",
     workers: int = 2,
+    dataset: str | None = None,
 ) -> dict:
     """Accuracy of a run's model and of its twin on one split, with 95 % intervals (whole photographs redrawn).
 
+    Published weights have no twin: what is about it is then left out. A published Pythia answers by the grid alone.
+
     Parameters
     ----------
-    run : the folder that ``python -m qgc train daquar …`` wrote.
+    run : the folder that ``python -m qgc train daquar …`` or ``python -m qgc convert …`` wrote.
     split : ``"test"`` or ``"validation"`` (which a model that was retrained on everything has learnt from).
     data_dir, cache : where data set and features lie, if not where the run has them.
+    dataset : for published weights, which data set that is.
 
     Raises
     ------
     DataError
-        If the run does not know where its data set lies, or that cannot be read.
+        If the run does not know where its data set lies or which it is, or that cannot be read.
     """
-    model, twin = (zoo.load(str(run / f"{n}.json"), device=device, dtype=torch.float32) for n in ("model", "twin"))
     about = zoo.card(str(run))
-    if data_dir is None or cache is None:
-        known = places(run)
-        data_dir, cache = data_dir or known["data_dir"], cache or known["cache"]
-    photos = data.load(about["dataset"], data_dir, split)
-    maps = isinstance(model, Pythia)
-    features = extract(model.cnn, photos.images, photos.image_path, cache / "features", device, workers, maps)
+    name = dataset_of(about, dataset)
+    published = "converted_from" in about
+    data_dir, cache = _where(run, data_dir, cache)
+    photos = data.load(name, data_dir, split)
+    model = _opened(run / "model.json", device)
+    features = extract(
+        model.cnn, photos.images, photos.image_path, cache / "features", device, workers,
+        maps=isinstance(model, Pythia),
+    )  # fmt: skip
     frame = pd.DataFrame({
         "kind": [kind_of(q) for q in photos.questions],
         "image": [q.image for q in photos.questions],
         "accuracy": answered(model, photos, features),
-        "question_only": answered(twin, photos, features),
     })  # fmt: skip
-    return {
-        "dataset": about["dataset"],
+    if not published:
+        frame["question_only"] = answered(_opened(run / "twin.json", device), photos, features)
+    result = {
+        "dataset": name,
         "split": split,
         "questions": len(frame),
         "images": len(photos.images),
-        "seed": about["seed"],
         "all": _row(frame),
         "kinds": {kind: _row(part) for kind, part in frame.groupby("kind")},
-        "validation": {
-            "accuracy": about["validation"]["accuracy"],
-            "question_only": zoo.card(str(run / "twin.json"))["validation"]["accuracy"],
-        },
     }
+    if published:
+        return result
+    held = {"accuracy": about["validation"]["accuracy"]}
+    held["question_only"] = zoo.card(str(run / "twin.json"))["validation"]["accuracy"]
+    return result | {"seed": about["seed"], "validation": held}
+
+
+def _opened(card: Path, device: str | torch.device):
+    return zoo.load(str(card), device=device, dtype=torch.float32)
+
+
+def _where(run: Path, data_dir: Path | None, cache: Path | None) -> tuple[Path, Path]:
+    """Where data set and features lie: as given, as the run knows, and of features the usual place."""
+    try:
+        known = places(run)
+    except DataError:
+        if data_dir is None:
+            raise
+        known = {}
+    return data_dir or known["data_dir"], cache or known.get("cache", CACHE)
 
 
 def record(run: Path, result: dict) -> None:
@@ -95,10 +121,11 @@ def record(run: Path, result: dict) -> None:
 
 
 def _row(frame: pd.DataFrame) -> dict:
+    row = {"n": len(frame), "accuracy": float(frame["accuracy"].mean())}
+    if "question_only" not in frame:
+        return row
     gained = interval(frame["accuracy"] - frame["question_only"], frame["image"])
-    return {
-        "n": len(frame),
-        "accuracy": float(frame["accuracy"].mean()),
+    return row | {
         "question_only": float(frame["question_only"].mean()),
         "gained": gained.estimate,
         "gained_95": [gained.low, gained.high],
@@ -106,8 +133,12 @@ def _row(frame: pd.DataFrame) -> dict:
 
 
 def table(result: dict) -> str:
-    """An evaluation as a Markdown table."""
+    """An evaluation as a Markdown table; without a twin, without its columns."""
     rows = [*result["kinds"].items(), ("all", result["all"])]
+    foot = f"{result['questions']} questions, {result['images']} photographs ({result['dataset']}, {result['split']})"
+    if "validation" not in result:
+        lines = [f"| {kind} | {r['n']} | {r['accuracy']:.2%} |" for kind, r in rows]
+        return "\n".join(["| asked for | questions | accuracy |", "|---|---:|---:|", *lines, "", foot])
     lines = [
         "| asked for | questions | accuracy | question only | gained by the image [95 %] |",
         "|---|---:|---:|---:|---:|",
@@ -120,7 +151,6 @@ def table(result: dict) -> str:
     held = result["validation"]
     return "\n".join([
         *lines, "",
-        f"{result['questions']} questions, {result['images']} photographs ({result['dataset']}, {result['split']}); "
-        f"on validation, when the number of steps was chosen: {held['accuracy']:.2%}, "
+        f"{foot}; on validation, when the number of steps was chosen: {held['accuracy']:.2%}, "
         f"question only {held['question_only']:.2%}",
     ])  # fmt: skip

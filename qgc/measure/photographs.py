@@ -20,12 +20,11 @@ The protocol, written down before a test split was looked at:
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from itertools import combinations
 
 import numpy as np
 import pandas as pd
@@ -36,14 +35,12 @@ from tqdm import tqdm
 from ..data import PhotoSet
 from ..data.tokens import TOKENIZERS
 from ..errors import DataError
-from ..explain import REDUCTIONS, View, engine, explain, gates
+from ..explain import REDUCTIONS, Explanation, View, engine, explain, gates
 from ..explain.sensitivity import reductions
-from ..files import write_whole
 from .nulls import TOP, spearmans
 from .overlap import shared
 from .similarity import cosine
 from .stats import intervals
-from .stored import RESULTS
 
 KINDS = (
     "same question, other photograph",
@@ -69,11 +66,19 @@ class Asked:
 
 
 def sample(photos: PhotoSet, count: int, seed: int = 0) -> list[tuple[str, list[str]]]:
-    """``count`` photographs with two questions or more, and their questions, each once (this module's protocol)."""
+    """``count`` photographs with two questions or more, and their questions, each once (this module's protocol).
+
+    Raises
+    ------
+    DataError
+        If no photograph has two.
+    """
     asked: dict[str, dict[str, str]] = defaultdict(dict)
     for question in photos.questions:
         asked[question.image].setdefault(_words(question.text), question.text)
     able = [(image, list(texts.values())) for image, texts in asked.items() if len(texts) > 1]
+    if not able:
+        raise DataError(f"no photograph of {photos.name} ({photos.split}) has two questions, and these are compared")
     order = np.random.default_rng(seed).permutation(len(able))[:count]
     return [able[i] for i in sorted(order)]
 
@@ -82,17 +87,26 @@ def _words(text: str) -> str:
     return " ".join(TOKENIZERS["plain"](text))
 
 
+def _explained(view: View, texts: list[str]) -> list[Explanation]:
+    with warnings.catch_warnings():  # a test question may have a word that no training question had
+        warnings.simplefilter("ignore")
+        return explain(view.vqa, view, texts)
+
+
 @torch.no_grad()
 def measure(vqa, photos: PhotoSet, count: int = 200, seed: int = 0) -> dict[str, pd.DataFrame]:
-    """What this module's protocol finds for a model and a split of photographs, row by row, for :func:`summarise`."""
+    """What this module's protocol finds for a model and a split of photographs, row by row, for :func:`summarise`.
+
+    Raises
+    ------
+    DataError
+        If no photograph has two questions, or none has two that get the same answer.
+    """
     rng = np.random.default_rng(seed)
     asked: list[Asked] = []
     sweep, deleted = [], []
     for number, (image, texts) in enumerate(tqdm(sample(photos, count, seed), desc=photos.name, mininterval=2)):
-        view = View(vqa, photos.image_path(image))
-        with warnings.catch_warnings():  # a test question may have a word that no training question had
-            warnings.simplefilter("ignore")
-            known = explain(vqa, view, texts)
+        known = _explained(View(vqa, photos.image_path(image)), texts)
         for e in known:
             drawn = reductions(vqa, e.F, e.q, e.u[None], e.v[None])
             asked.append(Asked(number, _words(e.question), e.predicted, {r: drawn[r].cpu() for r in drawn}))
@@ -101,7 +115,16 @@ def measure(vqa, photos: PhotoSet, count: int = 200, seed: int = 0) -> dict[str,
             orders = _orders(*pairs[i], rng)
             sweep += [{"scene": number, **row} for row in _alike(*pairs[i], orders)]
             deleted += [{"scene": number, **row} for row in (_told_apart(*pairs[i], orders) if k == 0 else ())]
+    if not sweep:
+        raise DataError(_no_pair(photos))
     return {"pairs": _pairs(asked, rng), "sweep": pd.DataFrame(sweep), "deletion": pd.DataFrame(deleted)}
+
+
+def _no_pair(photos: PhotoSet) -> str:
+    return (
+        f"the model answers no two questions about one photograph of {photos.name} ({photos.split}) alike, and such "
+        "pairs are compared; take more photographs"
+    )
 
 
 def summarise(found: Sequence[dict[str, pd.DataFrame]]) -> dict[str, pd.DataFrame]:
@@ -153,69 +176,25 @@ def top10(vqa, photos: PhotoSet, count: int = 200, seed: int = 0, across: int = 
     most = min(asked, key=lambda words: (-len(asked[words]), words))
     rows = []
     for image, text in asked[most][:across]:
-        found = explain(vqa, photos.image_path(image), text)
+        found = _explained(View(vqa, photos.image_path(image)), [text])[0]
         about = {"question": text, "photograph": image, "answer": found.predicted}
         rows += [{**about, "rank": rank, **row} for rank, row in found.top(TOP).to_dict("index").items()]
     return pd.DataFrame(rows)
 
 
-# -- what is stored -----------------------------------------------------------------------------------
-@dataclass(frozen=True)
-class Recorded:
-    """What was recorded of one data set: the runs' cards (without words and answers), and the tables of
-    :func:`summarise`; ``about`` says by which command, and on how many photographs."""
-
-    about: dict
-    runs: list[dict]
-    tables: dict[str, pd.DataFrame]
-
-
-KEPT = (
-    "dataset", "seed", "command", "recipe", "cnn_weights_sha256", "question_files_sha256", "versions", "device",
-    "time", "validation", "test", "questions_per_second", "memory_mb",
-)  # fmt: skip
-
-
-def record(path: Path, cards: Sequence[dict], tables: dict[str, pd.DataFrame], command: str) -> None:
-    """Write numbers and where they come from, no picture and no weight, beside those of other data sets.
+def same_answer(vqa, photos: PhotoSet, count: int = 200, seed: int = 0) -> list[Explanation]:
+    """The first two questions about one of :func:`sample`'s photographs that get the same answer, explained.
 
     Raises
     ------
     DataError
-        If a run was not evaluated on the test split yet; the message names the command.
+        If there are none.
     """
-    for about in cards:
-        if "test" not in about:
-            raise DataError(
-                f"the run with seed {about['seed']} has no accuracy yet: python -m qgc evaluate RUN --record"
-            )
-    rounded = {
-        name: json.loads(table.to_json(orient="records", double_precision=6, force_ascii=False))
-        for name, table in tables.items()
-    }
-    runs = [{k: about[k] for k in KEPT if k in about} | {"cnn": about["config"]["cnn"]} for about in cards]
-    known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    known[cards[0]["dataset"]] = {"about": {"command": command, "split": "test"}, "runs": runs, "tables": rounded}
-    write_whole(path, lambda p: p.write_text(json.dumps(known, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"))
-
-
-def recorded(dataset: str, path: Path = RESULTS / "photographs.json") -> Recorded:
-    """What :func:`record` wrote of a data set.
-
-    Raises
-    ------
-    DataError
-        If nothing is recorded of it; the message names the commands that do.
-    """
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))[dataset]
-    except (OSError, ValueError, KeyError):
-        raise DataError(
-            f"nothing is recorded of {dataset!r}; train and record: python -m qgc train {dataset} …, "
-            "evaluate RUN --record, measure RUN --record"
-        ) from None
-    tables = {name: pd.DataFrame(rows) for name, rows in found["tables"].items()}
-    return Recorded(found["about"], found["runs"], tables)
+    for image, texts in sample(photos, count, seed):
+        for pair in combinations(_explained(View(vqa, photos.image_path(image)), texts), 2):
+            if pair[0].predicted == pair[1].predicted:
+                return list(pair)
+    raise DataError(_no_pair(photos))
 
 
 # -- pairs of ∂A/∂q -----------------------------------------------------------------------------------

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 
@@ -103,17 +104,24 @@ def test_the_most_asked_question_has_its_ten_neurons_in_four_photographs(photos,
     assert first["index"].tolist() == own["index"].tolist() and first["rank"].tolist() == list(range(1, 11))
 
 
-def test_what_is_recorded_is_read_again_and_other_data_sets_stay(tmp_path):
-    path = tmp_path / "photographs.json"
-    card = {"dataset": "daquar", "seed": 0, "config": {"cnn": {"name": "x"}, "words": ["a"]}, "test": {"n": 1}}
-    tables = {"pairs": pd.DataFrame({"pairs of": ["a"], "estimate": [0.1234567], "low": [np.nan]})}
-    with pytest.raises(DataError, match="evaluate RUN --record"):
-        photographs.record(path, [{"seed": 3}], tables, "c")
-    photographs.record(path, [{**card, "dataset": "vqa2"}], tables, "other")
-    photographs.record(path, [card], tables, "python -m qgc measure a --record")
-    found = photographs.recorded("daquar", path)
-    assert found.about["command"] == "python -m qgc measure a --record" and "words" not in str(found.runs)
-    assert found.tables["pairs"]["estimate"].tolist() == [0.123457] and found.tables["pairs"]["low"].isna().all()
-    assert photographs.recorded("vqa2", path).about["command"] == "other"
-    with pytest.raises(DataError, match="qgc train vqa1"):
-        photographs.recorded("vqa1", path)
+def test_the_first_two_questions_with_one_answer_are_found(photos, small_model):
+    one, other = photographs.same_answer(small_model, photos)
+    assert one.view is other.view and one.question != other.question and one.predicted == other.predicted
+
+
+def test_what_cannot_be_compared_is_said(photos, small_model, monkeypatch):
+    lonely = replace(photos, questions=photos.questions[-2:-1])  # the last photograph with its only question
+    with pytest.raises(DataError, match="no photograph of daquar .* two questions"):
+        photographs.measure(small_model, lonely)
+    real = photographs.explain
+
+    def never_alike(*given):
+        found = real(*given)
+        for i, one in enumerate(found):
+            one.predicted = str(i)
+        return found
+
+    monkeypatch.setattr(photographs, "explain", never_alike)
+    for ask in (photographs.measure, photographs.same_answer):
+        with pytest.raises(DataError, match="no two questions .* alike"):
+            ask(small_model, photos, count=2)

@@ -13,10 +13,12 @@ import pytest
 import torch
 from PIL import Image
 from torch7_writer import save
+from vqa_writer import write as write_vqa
 
-from qgc import cli
+from qgc import cli, data
 from qgc.errors import WeightsError
 from qgc.explain import explain
+from qgc.measure import photo_accuracy, photo_results
 from qgc.models import backbones, published, published_lstm, published_pythia, zoo
 from qgc.models.deeper_lstm import DeeperLSTM, DeeperLSTMConfig
 from qgc.models.pythia import Pythia, PythiaConfig, checkpoint_state
@@ -505,7 +507,7 @@ def test_convert_and_explain_the_deeper_lstm(lstm_files, photo, capsys):
     assert cli.main(["convert", "deeper-lstm", files["weights"], *given]) == 2
     assert "holds a model already" in capsys.readouterr().err
     assert cli.main(["evaluate", files["out"]]) == 2
-    assert "converted, not trained here" in capsys.readouterr().err
+    assert "published weights know of no data set; say which: --dataset vqa2" in capsys.readouterr().err
 
 
 def test_convert_and_explain_pythia(pythia_files, photo, capsys):
@@ -519,3 +521,63 @@ def test_convert_and_explain_pythia(pythia_files, photo, capsys):
     assert about["converted_from"]["cnn"]["file"] == "resnet152-394f9c45.pth"
     assert about["limits"] == published.GRID_ALONE and "photographs" in about["trained_on"]
     assert published_pythia.BLANK not in about["config"]["answers"] + about["config"]["words"]
+
+
+@pytest.fixture
+def vqa2(tmp_path) -> Path:
+    return write_vqa(tmp_path / "vqa2", train=2, val=6)
+
+
+@pytest.mark.filterwarnings("ignore:the model does not know")
+def test_the_published_deeper_lstm_is_evaluated_alone(lstm_files, vqa2, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)  # features are kept in cache/ here
+    run = str(published.convert_deeper_lstm(**lstm_files).parent)
+    given = [run, "--dataset", "vqa2", "--data-dir", str(vqa2)]
+    assert cli.main(["evaluate", *given, "--json", "--record"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    photos, vqa = data.load("vqa2", vqa2, "test"), zoo.load(run, dtype=torch.float32)
+    right = [photos.score(q, vqa.ask(photos.image_path(q.image), q.text)[0]) for q in photos.questions]
+    assert found["all"] == {"n": len(right), "accuracy": pytest.approx(np.mean(right))} and found["images"] == 6
+    assert 0 < sum(right) < len(right), "so that the mean can be wrong"
+    assert not {"seed", "validation"} & found.keys() and not any("question_only" in v for v in found["kinds"].values())
+    assert zoo.card(run)["test"] == {k: v for k, v in found.items() if k != "run"}
+    assert cli.main(["evaluate", *given]) == 0
+    said = capsys.readouterr().out
+    assert f"{np.mean(right):.2%}" in said and "question only" not in said
+    assert cli.main(["evaluate", run, "--dataset", "vqa2"]) == 2
+    assert "say --data-dir DIR" in capsys.readouterr().err
+
+
+def test_the_published_deeper_lstm_is_measured_and_recorded(lstm_files, vqa2, tmp_path, capsys):
+    run = str(published.convert_deeper_lstm(**lstm_files).parent)
+    given = [run, "--dataset", "vqa2", "--data-dir", str(vqa2)]
+    measure = ["measure", *given, "--record", "--out", str(tmp_path)]
+    assert cli.main(measure) == 2
+    assert "evaluate RUN --dataset vqa2 --data-dir DIR --record" in capsys.readouterr().err
+    assert cli.main(["evaluate", *given, "--cache", str(tmp_path / "cache"), "--record"]) == 0
+    assert cli.main(measure) == 0
+    found = photo_results.recorded("vqa2", "published deeper-lstm", tmp_path / "photographs.json")
+    assert found.origin == f"recorded by: python -m qgc measure {run} --dataset vqa2 --data-dir DIR --record"
+    assert list(photo_results.accuracy(found.runs).index) == ["published weights"]
+    assert set(found.tables) == {"pairs", "sweep", "deletion", "top 10"}
+    shown = photo_results.at_hand(zoo.load(run), data.load("vqa2", vqa2, "test"))
+    assert shown.runs == found.runs and photo_results.origins(shown.runs)[0].startswith("python -m qgc convert")
+    assert shown.tables["sweep"]["estimate"].round(6).tolist() == found.tables["sweep"]["estimate"].tolist()
+    assert cli.main(["measure", run, "--data-dir", str(vqa2)]) == 2
+    assert "--dataset vqa2" in capsys.readouterr().err
+    photo_accuracy.record(Path(run), {**zoo.card(run)["test"], "dataset": "vqa1"})
+    elsewhere = photo_results.at_hand(zoo.load(run), data.load("vqa2", vqa2, "test"))
+    assert "test" not in elsewhere.runs[0], "tested on VQA v1, which says nothing about v2"
+
+
+@pytest.mark.filterwarnings("ignore:this Pythia also read a detector's boxes", "ignore:the model does not know")
+def test_a_published_pythia_is_evaluated_and_measured(pythia_files, vqa2, tmp_path, capsys):
+    run = str(published.convert_pythia(**pythia_files).parent)
+    given = [run, "--dataset", "vqa2", "--data-dir", str(vqa2)]
+    assert cli.main(["evaluate", *given, "--cache", str(tmp_path / "cache"), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    vqa, photos = zoo.load(run, dtype=torch.float32), data.load("vqa2", vqa2, "test")
+    right = [photos.score(q, vqa.ask(photos.image_path(q.image), q.text)[0]) for q in photos.questions]
+    assert found["all"]["accuracy"] == pytest.approx(np.mean(right)) and "question_only" not in found["all"]
+    assert cli.main(["measure", *given, "--json"]) == 0
+    assert set(json.loads(capsys.readouterr().out)) == {"pairs", "sweep", "deletion", "top 10"}
