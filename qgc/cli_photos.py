@@ -27,6 +27,7 @@ def add_train(kinds) -> None:
             "--recipe", choices=["original", "modern"],
             help="original: of the paper that made the model; modern: faster, for little data (daquar's default)",
         )  # fmt: skip
+        train.add_argument("--glove", type=Path, metavar="FILE", help="pythia: the vectors at which its words begin")
         train.add_argument(
             "--device", default="cpu", help="cpu or cuda; under torchrun cuda is one GPU for each process"
         )
@@ -57,8 +58,9 @@ def _train(args) -> None:
     called = [args.dataset, *(["pythia"] if recipe.pythia else []), *([f"seed{args.seed}"] if args.seed else [])]
     out = args.out or Path("runs") / "-".join(called)
     order = Order(
-        args.dataset, args.data_dir, cnn, args.weights, out, recipe, name, args.seed, args.cache, args.workers
-    )
+        args.dataset, args.data_dir, cnn, args.weights, out, recipe, name, args.seed, args.cache, args.workers,
+        args.glove,
+    )  # fmt: skip
     with team(usable(args.device)) as processes:
         found = train_photos(order, processes)
         if processes.leads:

@@ -288,6 +288,25 @@ COLLECTIONS: dict[str, Collection] = {
             _WEIGHTS_WITHOUT,
         ),
         Collection(
+            "glove",
+            "GloVe: word vectors of 300 numbers, at which the words of the published Pythia begin",
+            "https://nlp.stanford.edu/projects/glove/",
+            "PDDL",
+            (
+                Source(
+                    "glove.6B.zip",
+                    (
+                        "https://nlp.stanford.edu/data/glove.6B.zip",
+                        "https://downloads.cs.stanford.edu/nlp/data/glove.6B.zip",
+                    ),
+                    862 * MB,
+                    862182613,
+                    archive=Archive(("glove.6B.300d.txt",), 2 * GB),
+                ),
+            ),
+            "Search for glove.6B.300d.txt. Without it, train without --glove: the words then begin at random.",
+        ),
+        Collection(
             "deeper-lstm",
             "the published Deeper LSTM of VQA (lstm.t7) and its vocabulary (data_prepro.json)",
             "https://github.com/GT-Vision-Lab/VQA_LSTM_CNN",

@@ -113,8 +113,8 @@ PYTHIA = PhotoRecipe(
     side=448, dropout=0.0, start="plain", optimiser="adamax", lr=0.01, warm=1000, drops=(5000, 7000, 9000, 11000),
     clamp=0.0, clip=0.25, soft=True, batch=512, steps=12_000, look=1000,
 )  # fmt: skip
-"""Jiang et al. 2018 for VQA v2, with Pythia v0.1's own numbers. Two things differ: it reads the grid alone, without a
-detector's boxes, and its words do not begin at GloVe's vectors."""
+"""Jiang et al. 2018 for VQA v2, with Pythia v0.1's own numbers, but for one thing: it reads the grid alone, without a
+detector's boxes. Its words begin at GloVe's vectors where these are given."""
 
 PYTHIA_MODERN = PhotoRecipe(
     embedding=128, hidden=128, combine=1024, tokens="plain", answers=400,

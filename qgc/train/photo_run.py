@@ -25,12 +25,13 @@ from pathlib import Path
 import numpy as np
 import torch
 import torchvision
+from torch import Tensor
 
 from .. import __version__, data
 from ..data import PhotoSet
 from ..data.answers import vocabulary
 from ..data.tokens import words
-from ..errors import DataError
+from ..errors import DataError, QGCError
 from ..models import DeeperLSTM, DeeperLSTMConfig, backbones, zoo
 from ..models.pythia import OneBlank, Pythia, PythiaConfig
 from ..models.text import Vocabulary
@@ -43,6 +44,7 @@ from .photo_recipes import USUAL, PhotoRecipe
 from .photos import Trained, fit
 from .run import stage
 from .sights import sight, spread
+from .word_vectors import read_vectors
 
 TITLES = {"daquar": "DAQUAR", "vqa1": "VQA v1", "vqa2": "VQA v2"}
 QUESTION_FILES = ("*.txt", "*.json")
@@ -51,7 +53,10 @@ QUESTION_FOLDERS = (".", "Questions", "Annotations", "questions", "annotations")
 
 @dataclass(frozen=True)
 class Order:
-    """What to train, on what, and where: the command's arguments. ``recipe_name`` is how the card calls the recipe."""
+    """What to train, on what, and where: the command's arguments.
+
+    ``recipe_name`` is how the card calls the recipe; ``glove`` holds the vectors at which a Pythia's words begin.
+    """
 
     dataset: str
     data_dir: Path
@@ -63,6 +68,7 @@ class Order:
     seed: int = 0
     cache: Path = Path("cache")
     workers: int = 2
+    glove: Path | None = None
 
     @property
     def looks_with(self) -> backbones.BackboneConfig:
@@ -79,6 +85,8 @@ class Order:
             parts.append("--model pythia")
         if self.recipe_name != USUAL[self.dataset]:
             parts.append(f"--recipe {self.recipe_name}")
+        if self.glove:
+            parts.append("--glove FILE")
         return " ".join(parts)
 
 
@@ -104,8 +112,10 @@ def train_photos(order: Order, team: Team) -> dict[str, Result]:
     WeightsError
         If there is no such CNN, or the file holds other weights.
     QGCError
-        If ``order.out`` holds a run with another recipe, seed or data.
+        If ``order.out`` holds a run with another recipe, seed or data, or a Deeper LSTM is given word vectors.
     """
+    if order.glove and not order.recipe.pythia:
+        raise QGCError("the Deeper LSTM learns its words from nothing; --glove is for --model pythia")
     keep_freed_memory()
     train, validation = (data.load(order.dataset, order.data_dir, split) for split in ("train", "validation"))
     cnn = backbones.build(order.looks_with)
@@ -139,6 +149,7 @@ def _timed(order: Order, name: str, team: Team):
 @dataclass(frozen=True)
 class _Learning:
     config: DeeperLSTMConfig | PythiaConfig
+    vectors: dict[str, Tensor]
     train: Asked
     validation: Asked | None
 
@@ -160,7 +171,8 @@ def _prepare(order: Order, part: str, train: PhotoSet, held: PhotoSet | None, fe
         with alone(place):  # the processes of one machine share the files
             as_arrays(photos, known, answers, features.index, learn=name == "train").save(place)
             opened.append(Asked.open(place))
-    return _Learning(config, *opened)
+    vectors = read_vectors(order.glove, config.words, config.embedding) if order.glove else {}
+    return _Learning(config, vectors, *opened)
 
 
 def _config(order: Order, train: PhotoSet, answers, features: Features) -> DeeperLSTMConfig | PythiaConfig:
@@ -191,7 +203,7 @@ def _fit(order, name, part, learning: _Learning, cnn, features, team, stop=None)
     model = (Pythia if order.recipe.pythia else DeeperLSTM)(learning.config)
     model.cnn.load_state_dict(cnn.state_dict())
     seen = np.unique(learning.train.image) if order.recipe.standardise else None
-    seeing = sight(model, features, seen, blind=name == "twin")
+    seeing = sight(model, features, seen, name == "twin", learning.vectors)
     trained = fit(
         model, order.recipe, learning.train, learning.validation, seeing, order.out / part / name, team,
         seed=order.seed, stop=stop, name=f"{name}, {'with validation' if part == 'part' else 'on everything'}",
@@ -211,6 +223,7 @@ def _write(order: Order, results: dict[str, Result], team: Team) -> None:
             "seed": order.seed,
             "recipe": {"name": order.recipe_name, **asdict(order.recipe)},
             "cnn_weights_sha256": zoo.sha256(order.weights),
+            **({"glove_sha256": zoo.sha256(order.glove)} if order.glove else {}),
             "question_files_sha256": {path.name: zoo.sha256(path) for path in files},
             "versions": versions(),
             "device": _device_name(team),

@@ -6,6 +6,7 @@ A Deeper LSTM reads one row f a photograph (:class:`Sight`), a Pythia the maps F
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 
 import numpy as np
@@ -100,12 +101,13 @@ class GridSight:
     ----------
     features : F of all photographs.
     blind : whether F is all zero, so that v = ReLU(b) whatever the photograph.
+    vectors : where the embedding of these words begins (:func:`qgc.train.word_vectors.read_vectors`).
     """
 
     chunk = 100
 
-    def __init__(self, features: Features, blind: bool = False):
-        self.features, self.blind = features, blind
+    def __init__(self, features: Features, blind: bool = False, vectors: Mapping[str, Tensor] | None = None):
+        self.features, self.blind, self.vectors = features, blind, vectors or {}
 
     def of(self, rows: np.ndarray, device: torch.device) -> Tensor:
         """F (len(rows), K, h, w)."""
@@ -135,6 +137,8 @@ class GridSight:
             nn.init.uniform_(image.bias, 0, 1)
         else:
             _start_plainly(model)
+        for word, vector in self.vectors.items():
+            model.question_embedding_models[0].embedding.weight[model.vocabulary.encode(word)] = vector
         if self.blind:
             image.weight_g.zero_()
 
@@ -169,10 +173,14 @@ def spread(features: Features, rows: np.ndarray) -> float:
 
 
 def sight(
-    model: DeeperLSTM | Pythia, features: Features, rows: np.ndarray | None = None, blind: bool = False
+    model: DeeperLSTM | Pythia,
+    features: Features,
+    rows: np.ndarray | None = None,
+    blind: bool = False,
+    vectors: Mapping[str, Tensor] | None = None,
 ) -> Sight | GridSight:
-    """The sight of a model's kind; ``rows`` as in :class:`Sight`."""
-    return GridSight(features, blind) if isinstance(model, Pythia) else Sight(features, rows, blind)
+    """The sight of a model's kind; ``rows`` as in :class:`Sight`, ``vectors`` as in :class:`GridSight`."""
+    return GridSight(features, blind, vectors) if isinstance(model, Pythia) else Sight(features, rows, blind)
 
 
 def fast(z: Tensor) -> AbstractContextManager:

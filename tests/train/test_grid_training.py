@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from qgc.data import Question
+from qgc.errors import DataError
 from qgc.models.backbones import SCENES
 from qgc.models.pythia import OneBlank, Pythia, PythiaConfig, WeightNorm
 from qgc.models.text import Vocabulary
@@ -20,6 +21,7 @@ from qgc.train.features import Features
 from qgc.train.photo_recipes import PYTHIA, PYTHIA_MODERN, PythiaSizes
 from qgc.train.photos import fit, predict, rows_of, side
 from qgc.train.sights import GridSight, spread
+from qgc.train.word_vectors import read_vectors
 
 MAPS, WORDS, ANSWERS, PHOTOS = 8, 12, 4, 24
 CONFIG = PythiaConfig(
@@ -161,3 +163,40 @@ def test_every_layer_starts_anew(features):
         assert all((p != 7).any() for p in side(model).values())
     lengths = [(m.weight_g, m.weight_v.norm()) for m in model.modules() if isinstance(m, WeightNorm)]
     assert all(torch.isclose(g, norm) for g, norm in lengths)
+
+
+def test_words_begin_at_published_vectors(tmp_path, features):
+    file = tmp_path / "glove.txt"
+    lines = ["the " + " ".join(["9"] * 8), *(f"w{i} " + " ".join(str(i + k / 8) for k in range(8)) for i in (0, 3))]
+    file.write_text("\n".join(lines) + "\n")
+    vectors = read_vectors(file, CONFIG.words, 8)
+    assert list(vectors) == ["w0", "w3"]
+    model, plain = Pythia(CONFIG), Pythia(CONFIG)
+    for each, given in ((model, vectors), (plain, None)):
+        torch.manual_seed(0)
+        GridSight(features, vectors=given).start(each, SMALL)
+    begun = (m.question_embedding_models[0].embedding.weight for m in (model, plain))
+    rows = torch.cat([model.vocabulary.encode(word) for word in ("w0", "w3")])
+    given, drawn = begun
+    assert given[rows].tolist() == [[i + k / 8 for k in range(8)] for i in (0, 3)]
+    others = [i for i in range(len(given)) if i not in rows]
+    assert torch.equal(given[others], drawn[others])
+
+
+@pytest.mark.parametrize(
+    ("text", "match"),
+    [
+        ("the 1 2 3\n", "3 numbers, not 8; give glove.6B.8d.txt"),
+        ("the red fox\n", "line 1 is not a word"),
+        ("the 1 1 1 1 1 1 1 nan\n", "line 1 has"),
+        ("the 1 1 1 1 1 1 1 1\n", "none of the 12 words"),
+        ("", "none of the 12 words"),
+        (None, "fetch glove"),
+    ],
+)
+def test_other_files_are_no_word_vectors(tmp_path, text, match):
+    file = tmp_path / "glove.txt"
+    if text is not None:
+        file.write_text(text)
+    with pytest.raises(DataError, match=match):
+        read_vectors(file, CONFIG.words, 8)

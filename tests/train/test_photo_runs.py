@@ -140,6 +140,15 @@ def test_a_pythia_is_trained_explained_and_evaluated(place, capsys):
     assert tested["all"]["accuracy"] == pytest.approx(np.mean(right))
 
 
+def test_word_vectors_are_for_pythia_alone(place, tmp_path, capsys):
+    glove = tmp_path / "glove.txt"
+    glove.write_text("door " + " ".join(["0.5"] * 3) + "\n")
+    assert main([*command(place, "none"), "--glove", str(glove)]) == 2
+    assert "--glove is for --model pythia" in capsys.readouterr().err
+    assert main([*command(place, "none", "--model", "pythia"), "--glove", str(glove)]) == 2
+    assert "3 numbers, not" in capsys.readouterr().err
+
+
 def test_another_seed_needs_another_folder(place, capsys):
     assert main(command(place, "run", "--seed", "1")) == 2
     assert "another" in capsys.readouterr().err
