@@ -202,6 +202,20 @@ def kinds(runs: Sequence[dict]) -> pd.DataFrame:
     return (100 * table).assign(n=table["n"].astype(int)) if len(table) else table
 
 
+def by_gate(found: Results, table: str, measure: str) -> pd.DataFrame:
+    """One measure of a table (``"sweep"`` or ``"deletion"``), a row for each gate that the deletion tries.
+
+    The rows are named by ranking and n, Grad-CAM (all neurons) first; columns estimate, estimate low, estimate high.
+    """
+    rows = found.tables[table]
+    rows = rows[rows["measure"] == measure]
+    whole = rows["n"] == rows["n"].max()
+    rows = pd.concat([rows[whole].head(1), rows[~whole & rows["n"].isin(photographs.DELETION_NS)]])
+    names = rows["ranking"] + ", n = " + rows["n"].astype(str)
+    rows = rows.set_index(names.mask(rows["n"] == rows["n"].max(), "Grad-CAM").rename("gate"))
+    return rows[["estimate", "low", "high"]].rename(columns={"low": "estimate low", "high": "estimate high"})
+
+
 def origins(runs: Sequence[dict]) -> list[str]:
     """Lines on where runs come from: commands, versions, and checksums of what went in."""
     first = runs[0]

@@ -92,6 +92,19 @@ def test_tables_hold_what_is_known():
     assert photo_results.tested([PUBLISHED]) == "4 questions about 2 test photographs; in percent:"
 
 
+def test_gates_stand_in_rows_with_gradcam_first():
+    rows = [
+        {"ranking": ranking, "n": n, "measure": measure, "estimate": n / 100, "low": n / 200, "high": n / 50}
+        for measure in ("told apart", "above random") for ranking in ("∂A/∂q", "|g|") for n in (10, 25, 200, 1024)
+    ]  # fmt: skip
+    found = photo_results.by_gate(
+        photo_results.Results("", [], {"deletion": pd.DataFrame(rows)}), "deletion", "told apart"
+    )
+    assert list(found.index) == ["Grad-CAM", "∂A/∂q, n = 25", "∂A/∂q, n = 200", "|g|, n = 25", "|g|, n = 200"]
+    assert found.loc["|g|, n = 200"].tolist() == [2, 1, 4] and found.loc["Grad-CAM", "estimate"] == 10.24
+    assert list(found) == ["estimate", "estimate low", "estimate high"]
+
+
 def test_the_data_set_of_a_run():
     assert photo_results.dataset_of({"dataset": "vqa1"}, None) == "vqa1"
     assert photo_results.dataset_of({"converted_from": {}}, "vqa1") == "vqa1"
