@@ -84,7 +84,9 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("--scenes", type=int, default=100, help="scenes to render, or to compare ten maps each on")
     bench.add_argument("--peers", action="store_true", help="beside pytorch-grad-cam and Captum instead")
     bench.add_argument(
-        "--full-size", action="store_true", help="train the full-size model on generated features: speed and memory"
+        "--full-size",
+        action="store_true",
+        help="train the full-size Deeper LSTM on generated features: speed and memory",
     )
     bench.add_argument("--device", default="cpu", help="with --full-size: cpu or cuda")
     bench.add_argument("--record", action="store_true", help="with --peers: write book/results/peers.json")
@@ -190,7 +192,7 @@ def _evaluate(args) -> None:
     from .models import card, cards, load
 
     about = card(args.name)
-    if "distribution" not in about:
+    if "distribution" not in about or args.dataset or args.data_dir:
         cli_photos.evaluate_run(args)
         return
     vqa = load(args.name, device=args.device, dtype=torch.float32)  # thousands of scenes: speed, not the last digit

@@ -13,7 +13,7 @@ def add_train(kinds) -> None:
     for name in NAMES:
         train = kinds.add_parser(name, help="a Deeper LSTM or a Pythia, and its question-only twin, on photographs")
         train.add_argument("--data-dir", type=Path, required=True, help="the folder of the data set's official files")
-        train.add_argument("--model", default="deeper-lstm", choices=["deeper-lstm", "pythia"])
+        train.add_argument("--model", default="deeper-lstm", choices=["deeper-lstm", "pythia"], help="what learns")
         train.add_argument(
             "--cnn", help="whose features: vgg19, vgg19-caffe, or one of torchvision's CNNs (default: vgg19 for the "
             "deeper-lstm, resnet152 for pythia)"
@@ -27,7 +27,8 @@ def add_train(kinds) -> None:
             "--recipe", choices=["original", "modern"],
             help="original: of the paper that made the model; modern: faster, for little data (daquar's default)",
         )  # fmt: skip
-        train.add_argument("--glove", type=Path, metavar="FILE", help="pythia: the vectors at which its words begin")
+        train.add_argument("--glove", type=Path, metavar="FILE", help="pythia: the vectors at which its words begin, "
+                           "glove.6B.300d.txt for the recipe original, 200d for modern")  # fmt: skip
         train.add_argument(
             "--device", default="cpu", help="cpu or cuda; under torchrun cuda is one GPU for each process"
         )
@@ -69,8 +70,8 @@ def _train(args) -> None:
 
 def _tell(found: dict, out: Path, as_json: bool) -> None:
     rows = {
-        name: {"validation": r.chosen.accuracy, "step": r.made.step, "seconds": round(r.chosen.seconds +
-        r.made.seconds),
+        name: {"validation": r.chosen.accuracy, "step": r.made.step,
+               "seconds": round(r.chosen.seconds + (r.made.seconds if r.made is not r.chosen else 0)),
                "questions_per_second": r.made.questions_per_second, "memory_mb": r.made.memory_mb}
         for name, r in found.items()
     }  # fmt: skip
@@ -94,8 +95,10 @@ def add_evaluate(evaluate) -> None:
 
 def evaluate_run(args) -> None:
     """Answer a split with a run's model and its question-only twin, if it has one, and print how often it is right."""
-    from .measure import photo_accuracy
+    from .measure import photo_accuracy, photo_results
+    from .models import card
 
+    photo_results.dataset_of(card(args.name), args.dataset)  # of scenes it is refused
     run = Path(args.name) if Path(args.name).is_dir() else Path(args.name).parent
     result = photo_accuracy.evaluate_photos(
         run, args.split, args.data_dir, args.cache, args.device, dataset=args.dataset
@@ -120,15 +123,13 @@ def add_measure(measure) -> None:
 def measure_runs(args) -> None:
     """The paper's tables and sweep on photographs, for one run or for several training seeds together."""
     from . import data
-    from .errors import DataError
     from .measure import photo_results
     from .models import card, load
     from .train.photo_run import places
 
     cards = [card(str(run)) for run in args.photo_runs]
     cards = [about | {"dataset": photo_results.dataset_of(about, args.dataset)} for about in cards]
-    if len({about["dataset"] for about in cards}) != 1:
-        raise DataError("these runs are on different data sets; give runs on one")
+    photo_results.check(cards, tested=args.record)
     photos = data.load(cards[0]["dataset"], args.data_dir or places(args.photo_runs[0])["data_dir"], "test")
     models = [load(str(run), device=args.device) for run in args.photo_runs]
     tables = photo_results.measure(models, photos, args.photographs)

@@ -289,7 +289,7 @@ COLLECTIONS: dict[str, Collection] = {
         ),
         Collection(
             "glove",
-            "GloVe: word vectors of 300 numbers, at which the words of the published Pythia begin",
+            "GloVe: word vectors of 200 and 300 numbers; at the latter the words of the published Pythia begin",
             "https://nlp.stanford.edu/projects/glove/",
             "PDDL",
             (
@@ -301,10 +301,10 @@ COLLECTIONS: dict[str, Collection] = {
                     ),
                     862 * MB,
                     862182613,
-                    archive=Archive(("glove.6B.300d.txt",), 2 * GB),
+                    archive=Archive(("glove.6B.200d.txt", "glove.6B.300d.txt"), 2 * GB),
                 ),
             ),
-            "Search for glove.6B.300d.txt. Without it, train without --glove: the words then begin at random.",
+            "Search for glove.6B. Without it, train without --glove: the words then begin at random.",
         ),
         Collection(
             "deeper-lstm",
@@ -357,7 +357,7 @@ COLLECTIONS: dict[str, Collection] = {
                 ),
             ),
             "Search for detectron_100_resnet_most_data, or in the archives of the web. Without it, pythia/natural, the "
-            "book's own Pythia for scenes, shows the same.",
+            "book's own Pythia for scenes, shows the same; or train one (python -m qgc train vqa2 --model pythia …).",
         ),
     )
 }

@@ -115,8 +115,12 @@ def _where(run: Path, data_dir: Path | None, cache: Path | None) -> tuple[Path, 
 
 
 def record(run: Path, result: dict) -> None:
-    """Write an evaluation into the run's card, under its split's name; the weights stay as they are."""
-    about = zoo.card(str(run)) | {result["split"]: result}
+    """Write an evaluation into the run's card, as ``"test"`` or ``"validation_split"``; the weights stay as they are.
+
+    What the card has under ``"validation"`` is another thing: how the number of steps was chosen.
+    """
+    key = "validation_split" if result["split"] == "validation" else result["split"]
+    about = zoo.card(str(run)) | {key: result}
     write_whole(run / "model.json", lambda p: p.write_text(json.dumps(about, indent=1) + "\n"))
 
 

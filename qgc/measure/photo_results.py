@@ -18,8 +18,9 @@ from .stored import RESULTS
 
 COUNT = 200  # photographs of the protocol
 KEPT = (
-    "dataset", "family", "seed", "command", "recipe", "cnn_weights_sha256", "question_files_sha256", "versions",
-    "device", "time", "validation", "test", "questions_per_second", "memory_mb", "converted_from", "converted_with",
+    "dataset", "family", "seed", "command", "recipe", "cnn_weights_sha256", "question_files_sha256", "glove_sha256",
+    "versions", "device", "time", "validation", "test", "questions_per_second", "memory_mb", "converted_from",
+    "converted_with",
 )  # fmt: skip
 SHOWN = {"accuracy": "with the photograph", "question_only": "question only", "gained": "gained",
          "low": "gained, low", "high": "gained, high"}  # fmt: skip
@@ -102,6 +103,27 @@ def kind(about: dict) -> str:
     return ("published " if "converted_from" in about else "") + about["family"]
 
 
+def check(cards: Sequence[dict], tested: bool = False) -> None:
+    """Whether runs are trainings of one model on one data set that differ in their seed.
+
+    Raises
+    ------
+    DataError
+        If they differ in more or in nothing; or, with ``tested``, if one was not evaluated on the test split yet: the
+        message names the command.
+    """
+    facts = [[about["dataset"], kind(about), about.get("recipe"), about["config"]["cnn"]] for about in cards]
+    if any(each != facts[0] for each in facts):
+        raise DataError("these runs differ in more than their seed; give runs of one model and recipe on one data set")
+    if len({about.get("seed") for about in cards}) < len(cards):
+        raise DataError("two of these runs have the same seed, and count as one; name each run once")
+    for about in cards if tested else ():
+        if not is_tested(about):
+            raise DataError(
+                f"the run of {label(about)} has no accuracy on {about['dataset']} yet: {_evaluate_command(about)}"
+            )
+
+
 # -- recorded -----------------------------------------------------------------------------------------
 def record(path: Path, cards: Sequence[dict], tables: dict[str, pd.DataFrame], command: str) -> None:
     """Write numbers and where they come from, no picture and no weight, beside those of other data sets and kinds.
@@ -109,16 +131,9 @@ def record(path: Path, cards: Sequence[dict], tables: dict[str, pd.DataFrame], c
     Raises
     ------
     DataError
-        If the runs are of several data sets or kinds, or one was not evaluated on the test split yet; the message
-        names the command then.
+        As :func:`check`.
     """
-    if len({_key(about["dataset"], kind(about)) for about in cards}) != 1:
-        raise DataError("these runs differ in more than their seed; give runs of one model on one data set")
-    for about in cards:
-        if not is_tested(about):
-            raise DataError(
-                f"the run of {label(about)} has no accuracy on {about['dataset']} yet: {_evaluate_command(about)}"
-            )
+    check(cards, tested=True)
     rounded = {
         name: json.loads(table.to_json(orient="records", double_precision=6, force_ascii=False))
         for name, table in tables.items()
@@ -141,10 +156,9 @@ def recorded(dataset: str, of: str = "deeper-lstm", path: Path = RESULTS / "phot
     try:
         found = json.loads(path.read_text(encoding="utf-8"))[_key(dataset, of)]
     except (OSError, ValueError, KeyError):
-        raise DataError(
-            f"nothing is recorded of a {of} on {dataset}; train and record: python -m qgc train {dataset} …, "
-            "evaluate RUN --record, measure RUN --record"
-        ) from None
+        make = "convert" if of.startswith("published") else f"train {dataset} --model {of}"
+        raise DataError(f"nothing is recorded of a {of} on {dataset}; make and record one: python -m qgc {make} …, "
+                        "evaluate RUN --record, measure RUN --record") from None  # fmt: skip
     tables = {name: pd.DataFrame(rows) for name, rows in found["tables"].items()}
     return Results(f"recorded by: {found['about']['command']}", found["runs"], tables)
 
@@ -228,7 +242,8 @@ def origins(runs: Sequence[dict]) -> list[str]:
     ]
     cnn = first["cnn_weights_sha256"][:16]
     lines += [_versions(first["versions"]), f"SHA-256 of the weights of the CNN: {cnn} …; of the questions:"]
-    return lines + [f"  {name}: {digest[:16]} …" for name, digest in first["question_files_sha256"].items()]
+    files = first["question_files_sha256"] | ({"GloVe": first["glove_sha256"]} if "glove_sha256" in first else {})
+    return lines + [f"  {name}: {digest[:16]} …" for name, digest in files.items()]
 
 
 def _versions(found: dict) -> str:

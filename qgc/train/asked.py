@@ -57,8 +57,12 @@ class Asked:
 def encode(vocabulary: Vocabulary, text: str) -> list[int]:
     """Word indices of a question, the unknown word's where it has none that is known; never empty."""
     words = vocabulary.cut(text)[: vocabulary.longest]
-    unknown = unknown_word(vocabulary)
-    return [vocabulary.index.get(word, UNK) - UNK + unknown for word in words] or [unknown]
+    return [number_of(vocabulary, word) for word in words] or [unknown_word(vocabulary)]
+
+
+def number_of(vocabulary: Vocabulary, word: str) -> int:
+    """The index of one word, as the model numbers them."""
+    return vocabulary.index.get(word, UNK) - UNK + unknown_word(vocabulary)
 
 
 def unknown_word(vocabulary: Vocabulary) -> int:

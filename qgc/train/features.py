@@ -14,6 +14,8 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
+import math
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -81,8 +83,8 @@ def extract(
     Raises
     ------
     DataError
-        If pictures are absent, at once; if they are damaged, after all others have been done. One message names them
-        all. They alone (with their blocks) are then left to do.
+        If the disk has no room for them, or pictures are absent, at once; if they are damaged, after all others have
+        been done. One message names them all. They alone (with their blocks) are then left to do.
     """
     cnn = cnn.to(device, torch.float32).eval()
     place = folder / key_of(cnn, images, maps)[:20]
@@ -120,14 +122,23 @@ def alone(place: Path) -> Iterator[None]:
 
 def _open(place: Path, cnn: nn.Module, images: Sequence[str], maps: bool) -> tuple[np.memmap, np.memmap]:
     """The cache's two files, of full size from the beginning: the rows, and what is noted of each."""
-    row = _shape(cnn) if maps else (cnn.width,)
-    sizes = {"rows.npy": ((len(images), *row), np.float16), "noted.npy": ((len(images),), np.uint8)}
     if not (place / "about.json").exists():
+        row = _shape(cnn) if maps else (cnn.width,)
+        sizes = {"rows.npy": ((len(images), *row), np.float16), "noted.npy": ((len(images),), np.uint8)}
+        _check_room(place, sum(math.prod(shape) * np.dtype(dtype).itemsize for shape, dtype in sizes.values()))
         for name, (shape, dtype) in sizes.items():
             np.lib.format.open_memmap(place / name, mode="w+", dtype=dtype, shape=shape).flush()
         about = {"cnn": asdict(cnn.config), "images": len(images), "row": row, "dtype": "float16"}
         save_json(place / "about.json", about)  # last: its presence says that both files have their size
-    return tuple(np.load(place / name, mmap_mode="r+") for name in sizes)
+    return tuple(np.load(place / name, mmap_mode="r+") for name in ("rows.npy", "noted.npy"))
+
+
+def _check_room(place: Path, needed: int) -> None:
+    # The files are sparse at first: a disk that is full later would end the process without a word.
+    free = shutil.disk_usage(place).free
+    if needed > free:
+        raise DataError(f"the features need {needed / 1e9:.1f} GB in {place}, where {free / 1e9:.1f} GB are free; "
+                        "make room, or name a folder on another disk (--cache)")  # fmt: skip
 
 
 @torch.no_grad()

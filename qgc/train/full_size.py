@@ -1,4 +1,4 @@
-"""How fast the full-size model trains, and that its memory does not grow with the data: generated rows, real shapes.
+"""How fast the full-size Deeper LSTM trains, and that its memory does not grow with the data: generated rows.
 
 VGG-19's f (4096), embedding 200, two LSTM layers of 512, combine 1024, 1000 answers, a vocabulary of VQA's size, the
 original recipe with its batch of 500. The CNN itself does not take part, so it is left small.

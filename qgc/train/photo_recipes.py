@@ -29,9 +29,9 @@ class PhotoRecipe:
     mean square then.
 
     A step takes ``batch`` questions, in ``shards`` (:mod:`qgc.train.distributed`). ``optimiser`` is ``"rmsprop"``,
-    ``"adamax"`` or ``"adamw"`` (with ``weight_decay``); the rate ``lr`` is multiplied by ``decay`` at each step; or
-    with ``cycle`` it rises for a tenth of the steps and then falls to zero like a cosine; or with ``drops`` it rises
-    from a fifth for ``warm`` steps, and is cut to a tenth at each of these steps. The matrix that reads the photograph
+    ``"adamax"`` or ``"adamw"`` (with ``weight_decay``); the rate ``lr`` is multiplied by ``decay`` at each step, or
+    with ``cycle`` rises for a tenth of the steps and then falls to zero like a cosine, or with ``drops`` rises
+    from a fifth for ``warm`` steps and is cut to a tenth at each of these steps. The matrix that reads the photograph
     learns ``image_lr`` times as fast and, scaled, begins ``image_start`` times as large as by Glorot and Bengio.
     Gradients are clamped to ±``clamp``, and all of them together to the length ``clip`` (0: not). ``unknown`` is how
     often a word of a training question is made the unknown one, ``smoothing`` that of the labels. With ``soft`` every
@@ -113,8 +113,9 @@ PYTHIA = PhotoRecipe(
     side=448, dropout=0.0, start="plain", optimiser="adamax", lr=0.01, warm=1000, drops=(5000, 7000, 9000, 11000),
     clamp=0.0, clip=0.25, soft=True, batch=512, steps=12_000, look=1000,
 )  # fmt: skip
-"""Jiang et al. 2018 for VQA v2, with Pythia v0.1's own numbers, but for one thing: it reads the grid alone, without a
-detector's boxes. Its words begin at GloVe's vectors where these are given."""
+"""Jiang et al. 2018 for VQA v2: v0.1's sizes, optimiser, rates and loss. But it reads the grid alone, without a
+detector's boxes; its answer layers begin at random; questions without an answer in the vocabulary are left out; and the
+best weights on a validation part are kept. Its words begin at GloVe's vectors where these are given."""
 
 PYTHIA_MODERN = PhotoRecipe(
     embedding=200, hidden=128, combine=1024, longest=16, tokens="plain", answers=400,

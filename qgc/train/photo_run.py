@@ -3,7 +3,8 @@
 The protocol, fixed before the test split was looked at for the first time:
 
 1. Validation is held out of the official training part, by photograph (:func:`qgc.data.questions.held_out`). The
-   numbers of the recipe ``modern`` were chosen on fifths held out of DAQUAR's training part alone, by photograph too.
+   numbers of both recipes ``modern`` were chosen on fifths held out of DAQUAR's training part alone, by photograph too
+   (all five for the Deeper LSTM, two for Pythia).
 2. The model learns on the rest, and validation is looked at as the recipe says: the training stops when it gets no
    better. The words and answers that it knows come from the questions that it learns on.
 3. With a recipe that retrains (``modern``: little data), a second training starts from nothing on all of the official
@@ -40,7 +41,7 @@ from .distributed import Team
 from .features import Features, alone, extract
 from .files import save_json
 from .memory import keep_freed_memory
-from .photo_recipes import USUAL, PhotoRecipe
+from .photo_recipes import RECIPES, USUAL, PhotoRecipe
 from .photos import Trained, fit
 from .run import stage
 from .sights import sight, spread
@@ -87,6 +88,9 @@ class Order:
             parts.append(f"--recipe {self.recipe_name}")
         if self.glove:
             parts.append("--glove FILE")
+        family = "pythia" if self.recipe.pythia else "deeper-lstm"
+        if self.recipe.shards != RECIPES[family][self.recipe_name].shards:
+            parts.append(f"--shards {self.recipe.shards}")
         return " ".join(parts)
 
 
@@ -116,8 +120,10 @@ def train_photos(order: Order, team: Team) -> dict[str, Result]:
     """
     if order.glove and not order.recipe.pythia:
         raise QGCError("the Deeper LSTM learns its words from nothing; --glove is for --model pythia")
+    team.shards(order.recipe.shards)  # what is wrong is said before hours are spent on features
     keep_freed_memory()
     train, validation = (data.load(order.dataset, order.data_dir, split) for split in ("train", "validation"))
+    vectors = _vectors(order, train, validation)
     cnn = backbones.build(order.looks_with)
     backbones.load_weights(cnn, order.weights)
     order.out.mkdir(parents=True, exist_ok=True)
@@ -131,7 +137,7 @@ def train_photos(order: Order, team: Team) -> dict[str, Result]:
             maps=order.recipe.pythia is not None,
         )  # fmt: skip
     parts = {"part": (train, validation)} | ({"all": (whole, None)} if order.recipe.retrain else {})
-    learning = {part: _prepare(order, part, *sets, features) for part, sets in parts.items()}
+    learning = {part: _prepare(order, part, *sets, features, vectors) for part, sets in parts.items()}
     del train, validation, whole, parts  # from here on the questions are read from the disk
     results = {}
     for name in ("model", "twin"):
@@ -154,7 +160,17 @@ class _Learning:
     validation: Asked | None
 
 
-def _prepare(order: Order, part: str, train: PhotoSet, held: PhotoSet | None, features: Features) -> _Learning:
+def _vectors(order: Order, *parts: PhotoSet) -> dict[str, Tensor]:
+    """The published vectors of the words in these questions, if the order names any."""
+    if order.glove is None:
+        return {}
+    known = words((q.text for photos in parts for q in photos.questions), order.recipe.tokens)
+    return read_vectors(order.glove, known, order.recipe.embedding)
+
+
+def _prepare(
+    order: Order, part: str, train: PhotoSet, held: PhotoSet | None, features: Features, vectors: dict[str, Tensor]
+) -> _Learning:
     """The model's sizes, words and answers, from the questions that it learns on, and these as arrays on disk."""
     recipe, folder = order.recipe, order.out / part
     answers = vocabulary(train.questions, recipe.answers)
@@ -171,8 +187,7 @@ def _prepare(order: Order, part: str, train: PhotoSet, held: PhotoSet | None, fe
         with alone(place):  # the processes of one machine share the files
             as_arrays(photos, known, answers, features.index, learn=name == "train").save(place)
             opened.append(Asked.open(place))
-    vectors = read_vectors(order.glove, config.words, config.embedding) if order.glove else {}
-    return _Learning(config, vectors, *opened)
+    return _Learning(config, {w: vectors[w] for w in config.words if w in vectors}, *opened)
 
 
 def _config(order: Order, train: PhotoSet, answers, features: Features) -> DeeperLSTMConfig | PythiaConfig:
@@ -218,7 +233,7 @@ def _write(order: Order, results: dict[str, Result], team: Team) -> None:
         about = {
             "trained_on": f"photographs, {TITLES[order.dataset]}",
             "dataset": order.dataset,
-            "role": "model" if name == "model" else "question-only twin (f = 0)",
+            "role": "model" if name == "model" else f"question-only twin ({'F' if order.recipe.pythia else 'f'} = 0)",
             "command": order.command,
             "seed": order.seed,
             "recipe": {"name": order.recipe_name, **asdict(order.recipe)},

@@ -16,10 +16,12 @@ from torch import Tensor, nn
 from ..models import DeeperLSTM
 from ..models.pythia import Pythia, WeightNorm
 from . import pythia, vqa
+from .asked import number_of
 from .features import Features
 from .photo_recipes import PhotoRecipe
 
 PIECE = 500  # photographs whose moments are taken together
+NUMBERS = 2**23  # of maps that are squared together
 
 
 class Sight:
@@ -138,7 +140,7 @@ class GridSight:
         else:
             _start_plainly(model)
         for word, vector in self.vectors.items():
-            model.question_embedding_models[0].embedding.weight[model.vocabulary.encode(word)] = vector
+            model.question_embedding_models[0].embedding.weight[number_of(model.vocabulary, word)] = vector
         if self.blind:
             image.weight_g.zero_()
 
@@ -167,8 +169,8 @@ def _start_plainly(model: Pythia) -> None:
 def spread(features: Features, rows: np.ndarray) -> float:
     """Root mean square of the maps of these photographs, to three digits: what a Pythia's regions are divided by."""
     rows = np.unique(rows)
-    squares = sum(float(features.of(part).square().double().mean()) * len(part) for part in
-                  np.array_split(rows, 1 + len(rows) // PIECE))  # fmt: skip
+    pieces = np.array_split(rows, 1 + len(rows) * features.rows[0].size // NUMBERS)
+    squares = sum(float(features.of(part).square().double().mean()) * len(part) for part in pieces)
     return float(f"{(squares / len(rows)) ** 0.5:.3g}")
 
 

@@ -24,9 +24,9 @@ def read_vectors(file: Path, words: Sequence[str], size: int) -> dict[str, Tenso
     try:
         with file.open(encoding="utf-8", errors="replace") as lines:
             for number, line in enumerate(lines, 1):
-                word, _, rest = line.rstrip("\n").partition(" ")
+                word, *rest = line.rstrip("\n").rsplit(" ", size)  # a few words of the larger files have spaces
                 if word in wanted or number == 1:  # the first line tells whether it is such a file at all
-                    vector = _numbers(file, number, rest, size)
+                    vector = _numbers(file, number, line, rest, size)
                     if word in wanted:
                         found[word] = vector
     except OSError as error:
@@ -36,12 +36,14 @@ def read_vectors(file: Path, words: Sequence[str], size: int) -> dict[str, Tenso
     return found
 
 
-def _numbers(file: Path, line: int, text: str, size: int) -> Tensor:
+def _numbers(file: Path, number: int, line: str, rest: Sequence[str], size: int) -> Tensor:
+    there = line.count(" ")
+    if there != size:
+        raise DataError(f"{file}, line {number} has {there} numbers, not {size}; give glove.6B.{size}d.txt")
     try:
-        numbers = np.array(text.split(" "), dtype=np.float32)
+        vector = torch.from_numpy(np.array(rest, dtype=np.float32))
     except ValueError:
-        raise DataError(f"{file}, line {line} is not a word and its numbers; give glove.6B.{size}d.txt") from None
-    if len(numbers) != size or not np.isfinite(numbers).all():
-        count = np.isfinite(numbers).sum()
-        raise DataError(f"{file}, line {line} has {count} numbers, not {size}; give glove.6B.{size}d.txt")
-    return torch.from_numpy(numbers)
+        vector = torch.tensor(torch.nan)
+    if not vector.isfinite().all():
+        raise DataError(f"{file}, line {number} is not a word and its numbers; give glove.6B.{size}d.txt")
+    return vector

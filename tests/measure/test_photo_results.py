@@ -39,7 +39,7 @@ def test_what_is_recorded_is_read_again_and_other_data_sets_stay(tmp_path):
     assert found.origin == "recorded by: python -m qgc measure a --record" and "words" not in str(found.runs)
     assert found.tables["pairs"]["estimate"].tolist() == [0.123457] and found.tables["pairs"]["low"].isna().all()
     assert photo_results.recorded("vqa2", path=path).origin == "recorded by: other"
-    with pytest.raises(DataError, match="qgc train vqa1"):
+    with pytest.raises(DataError, match="qgc train vqa1 --model deeper-lstm"):
         photo_results.recorded("vqa1", path=path)
 
 
@@ -62,8 +62,15 @@ def test_each_kind_of_run_has_its_own_place(tmp_path):
     assert photo_results.recorded("vqa2", path=path).origin == "recorded by: lstm"
     assert photo_results.recorded("vqa2", "pythia", path).origin == "recorded by: pythia"
     assert photo_results.recorded("vqa2", "published deeper-lstm", path).origin == "recorded by: published"
-    with pytest.raises(DataError, match="more than their seed"):
-        photo_results.record(path, [TRAINED, pythia], {}, "both")
+    for others, match in (
+        ([TRAINED, pythia], "more than their seed"),
+        ([TRAINED, {**TRAINED, "seed": 4, "recipe": {"lr": 1}}], "more than their seed"),
+        ([TRAINED, TRAINED], "the same seed"),
+    ):
+        with pytest.raises(DataError, match=match):
+            photo_results.record(path, others, {}, "both")
+    with pytest.raises(DataError, match="qgc convert"):
+        photo_results.recorded("vqa1", "published pythia", path)
 
 
 @pytest.mark.parametrize("test", [{}, {"test": {**TEST, "dataset": "vqa1"}}], ids=["none", "of other data"])

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -91,6 +92,15 @@ def test_maps_are_kept_beside_f(photos, tmp_path, undisturbed):
     assert np.abs(cnn.feature(F).detach().numpy() - undisturbed[:3]).max() < 1e-2
     extract(cnn, names, finder(photos), tmp_path)
     assert len(list(tmp_path.iterdir())) == 2  # f of the same photographs is another cache
+
+
+def test_a_disk_without_room_is_refused_at_once(photos, tmp_path, monkeypatch):
+    monkeypatch.setattr(features.shutil, "disk_usage", lambda place: SimpleNamespace(free=1000))
+    monkeypatch.setattr(features, "_fill", lambda *_: pytest.fail("began"))
+    with pytest.raises(DataError, match="--cache"):
+        rows(tmp_path, photos)
+    monkeypatch.undo()
+    rows(tmp_path, photos)
 
 
 def test_rows_are_read_by_number_and_name(photos, tmp_path, undisturbed):

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from qgc.data import Question
-from qgc.errors import DataError
+from qgc.errors import DataError, QGCError
 from qgc.models.backbones import SCENES
 from qgc.models.pythia import OneBlank, Pythia, PythiaConfig, WeightNorm
 from qgc.models.text import Vocabulary
@@ -79,7 +79,7 @@ def test_it_learns_to_look_and_its_twin_does_not(tmp_path, features):
 def test_the_original_step_is_that_of_the_paper(tmp_path, features):
     """Adamax at .002 rising to .01, gradients together at most .25 long, a logistic loss summed over the answers."""
     recipe = replace(PYTHIA, batch=10, steps=2, shards=1, pythia=PythiaSizes(8, 16, 8, 8))
-    model, _ = trained(tmp_path, features, recipe, stop=2)
+    model, found = trained(tmp_path, features, recipe, stop=2)
     own = Pythia(CONFIG)
     learning = [p for name, p in own.named_parameters() if not name.startswith("cnn.")]
     optimiser = torch.optim.Adamax(learning, lr=0.01)
@@ -101,6 +101,40 @@ def test_the_original_step_is_that_of_the_paper(tmp_path, features):
         optimiser.param_groups[0]["lr"] = 0.01 * (0.2 + 0.8 * step / 1000)
         optimiser.step()
     assert torch.allclose(weights(model), weights(own), atol=1e-5)
+    assert found.trace[-1]["loss"] == pytest.approx(loss.item(), rel=1e-4)
+
+
+def test_what_reads_the_photograph_begins_and_learns_apart(features):
+    model, seeing = Pythia(CONFIG), GridSight(features)
+    reading = {name for name in side(model) if seeing.reads(name)}
+    attention = "image_embedding_models_list.0.0.image_attention_model.modal_combine"
+    assert reading == {
+        f"{place}.Fa_image.main.0.weight_{x}" for place in (attention, "multi_modal_combine") for x in "gv"
+    }
+    seeing.start(model, replace(SMALL, image_start=0.25))
+    image = model.multi_modal_combine.Fa_image.main[0]
+    assert image.weight_g.item() == pytest.approx(0.25 * image.weight_v.norm().item())
+
+
+def test_what_is_attended_to_is_dropped_too(features):
+    torch.manual_seed(0)
+    model = Pythia(replace(CONFIG, dropout=0.5)).train()
+    model.question_embedding_models[0].drop.p = 0.0
+    model.classify = model.classifier  # so that dropout on f is the only one left
+    F, seeing = features.of(np.arange(4)), GridSight(features)
+    one, two = (seeing.scores(model, torch.ones(4, 3, dtype=torch.long), torch.full((4,), 3), F) for _ in range(2))
+    assert not torch.equal(one, two)
+
+
+@pytest.mark.parametrize("other", ["vectors", "blind"])
+def test_a_checkpoint_with_other_sight_is_not_taken_up(tmp_path, features, other):
+    vectors = {"w0": torch.ones(8)}
+    fit(Pythia(CONFIG), replace(SMALL, epochs=1), TRAIN, None, GridSight(features, False, vectors), tmp_path, Team())
+    sight = (
+        GridSight(features, True, vectors) if other == "blind" else GridSight(features, False, {"w0": torch.zeros(8)})
+    )
+    with pytest.raises(QGCError, match="another recipe, seed or data"):
+        fit(Pythia(CONFIG), replace(SMALL, epochs=1), TRAIN, None, sight, tmp_path, Team())
 
 
 def test_the_original_rate_rises_and_drops():
@@ -167,7 +201,11 @@ def test_every_layer_starts_anew(features):
 
 def test_words_begin_at_published_vectors(tmp_path, features):
     file = tmp_path / "glove.txt"
-    lines = ["the " + " ".join(["9"] * 8), *(f"w{i} " + " ".join(str(i + k / 8) for k in range(8)) for i in (0, 3))]
+    lines = [
+        "the " + " ".join(["9"] * 8),
+        "w3 b@c.de " + " ".join(["9"] * 8),
+        *(f"w{i} " + " ".join(str(i + k / 8) for k in range(8)) for i in (0, 3)),
+    ]
     file.write_text("\n".join(lines) + "\n")
     vectors = read_vectors(file, CONFIG.words, 8)
     assert list(vectors) == ["w0", "w3"]
@@ -187,8 +225,8 @@ def test_words_begin_at_published_vectors(tmp_path, features):
     ("text", "match"),
     [
         ("the 1 2 3\n", "3 numbers, not 8; give glove.6B.8d.txt"),
-        ("the red fox\n", "line 1 is not a word"),
-        ("the 1 1 1 1 1 1 1 nan\n", "line 1 has"),
+        ("the a b c d e f g h\n", "line 1 is not a word"),
+        ("the 1 1 1 1 1 1 1 nan\n", "line 1 is not a word"),
         ("the 1 1 1 1 1 1 1 1\n", "none of the 12 words"),
         ("", "none of the 12 words"),
         (None, "fetch glove"),

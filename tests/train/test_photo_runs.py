@@ -19,9 +19,10 @@ import safetensors.torch
 import torch
 import torchvision
 from PIL import Image
+from vqa_writer import write as write_vqa
 
 import qgc
-from qgc import data
+from qgc import cli_photos, data
 from qgc.cli import main
 from qgc.data.questions import held_out
 from qgc.models import zoo
@@ -103,8 +104,16 @@ def test_a_run_is_evaluated_beside_its_twin(place, capsys):
     photos = data.load("daquar", place / "daquar", "test")
     right = [vqa.ask(photos.image_path(q.image), q.text)[0] == q.answer for q in photos.questions]
     assert found["all"]["accuracy"] == pytest.approx(np.mean(right))
-    assert main(["evaluate", str(place / "run"), "--split", "validation"]) == 0
+    held = ["evaluate", str(place / "run"), "--split", "validation", "--record"]
+    assert main(held) == 0 and main(held) == 0
     assert "question only" in capsys.readouterr().out
+    about = zoo.card(str(place / "run"))
+    assert about["validation_split"]["split"] == "validation" and about["validation"]["step"] > 0
+
+
+def test_a_model_of_scenes_is_not_tested_on_photographs(place, capsys):
+    assert main(["evaluate", "deeper-lstm/natural", "--dataset", "daquar", "--data-dir", str(place / "daquar")]) == 2
+    assert "learnt from no photographs" in capsys.readouterr().err
 
 
 def test_an_evaluation_is_recorded_and_the_data_may_move(place, tmp_path, capsys):
@@ -124,6 +133,7 @@ def test_a_pythia_is_trained_explained_and_evaluated(place, capsys):
     assert main(command(place, "pythia", "--model", "pythia")) == 0
     about = zoo.card(str(place / "pythia"))
     assert about["family"] == "pythia" and "--model pythia" in about["command"] and about["config"]["boxes"] == 0
+    assert 0 < about["config"]["scale"] != 1 and about["role"] == "model"
     vqa = qgc.load(str(place / "pythia"))
     photo = place / "daquar/images/image1.jpg"
     found = qgc.explain(vqa, photo, "what is near the door?")
@@ -140,13 +150,23 @@ def test_a_pythia_is_trained_explained_and_evaluated(place, capsys):
     assert tested["all"]["accuracy"] == pytest.approx(np.mean(right))
 
 
-def test_word_vectors_are_for_pythia_alone(place, tmp_path, capsys):
+def test_word_vectors_are_for_pythia_alone_and_change_what_it_learns(place, tmp_path, capsys):
     glove = tmp_path / "glove.txt"
     glove.write_text("door " + " ".join(["0.5"] * 3) + "\n")
-    assert main([*command(place, "none"), "--glove", str(glove)]) == 2
+    elsewhere = ["--glove", str(glove), "--cache", str(tmp_path / "cache")]
+    assert main([*command(place, "none"), *elsewhere]) == 2
     assert "--glove is for --model pythia" in capsys.readouterr().err
-    assert main([*command(place, "none", "--model", "pythia"), "--glove", str(glove)]) == 2
-    assert "3 numbers, not" in capsys.readouterr().err
+    assert main([*command(place, "none", "--model", "pythia"), *elsewhere]) == 2
+    assert "3 numbers, not 200" in capsys.readouterr().err
+    assert main([*command(place, "none", "--shards", "3"), "--cache", str(tmp_path / "cache")]) == 2
+    assert "shards" in capsys.readouterr().err
+    assert not (tmp_path / "cache").exists(), "said before the photographs are looked at"
+    glove.write_text("door " + " ".join(["0.5"] * 200) + "\n")
+    assert main([*command(place, "vectors", "--model", "pythia"), "--glove", str(glove)]) == 0
+    about = zoo.card(str(place / "vectors"))
+    assert about["glove_sha256"] == zoo.sha256(glove) and about["command"].endswith("--glove FILE")
+    one, two = (safetensors.torch.load_file(place / run / "model.safetensors") for run in ("pythia", "vectors"))
+    assert one.keys() == two.keys() and any(not torch.equal(one[k], two[k]) for k in one)
 
 
 def test_another_seed_needs_another_folder(place, capsys):
@@ -174,29 +194,8 @@ def test_torchrun_ends_with_the_same_weights(place):
     assert zoo.card(str(place / "two"))["processes"] == 2
 
 
-def write_vqa(folder: Path, part: str, first: int, count: int) -> None:
-    """Questions about ``count`` drawn photographs with ten answers each, in VQA v2's official layout."""
-    (folder / part).mkdir(parents=True)
-    rng = np.random.default_rng(first)
-    kind = {"data_type": "mscoco", "data_subtype": part, "info": {"version": "2.0"}}
-    questions, annotations = [], []
-    for image in range(first, first + count):
-        pixels = rng.integers(0, 256, (48, 64, 3), np.uint8)
-        Image.fromarray(pixels).save(folder / part / f"COCO_{part}_{image:012d}.jpg")
-        for k, (text, said) in enumerate((("Is it dark?", ["yes"] * 8 + ["no"] * 2), ("What is it?", ["noise"] * 10))):
-            number = image * 1000 + k
-            questions.append({"question_id": number, "image_id": image, "question": text})
-            answers = [{"answer": a, "answer_id": i + 1, "answer_confidence": "yes"} for i, a in enumerate(said)]
-            answered = {"question_id": number, "image_id": image, "answers": answers, "question_type": "what"}
-            annotations.append(answered | {"answer_type": ("yes/no", "other")[k], "multiple_choice_answer": said[0]})
-    asked = {**kind, "task_type": "Open-Ended", "questions": questions}
-    (folder / f"v2_OpenEnded_mscoco_{part}_questions.json").write_text(json.dumps(asked))
-    (folder / f"v2_mscoco_{part}_annotations.json").write_text(json.dumps({**kind, "annotations": annotations}))
-
-
 def test_vqa_is_trained_without_a_second_training(place, tmp_path, capsys):
-    write_vqa(tmp_path / "vqa2", "train2014", 1, 30)
-    write_vqa(tmp_path / "vqa2", "val2014", 101, 3)
+    write_vqa(tmp_path / "vqa2", train=30, val=3)
     small = replace(ORIGINAL, embedding=8, hidden=8, batch=8, steps=40, look=10, lr=3e-3)
     order = Order(
         "vqa2", tmp_path / "vqa2", "squeezenet1_1", place / "cnn.safetensors", tmp_path / "run", small, "original",
@@ -205,15 +204,14 @@ def test_vqa_is_trained_without_a_second_training(place, tmp_path, capsys):
     found = train_photos(order, Team())
     assert found["model"].made is found["model"].chosen and [r["step"] for r in found["twin"].chosen.trace][0] == 10
     capsys.readouterr()
+    cli_photos._tell(found, tmp_path / "run", True)
+    assert json.loads(capsys.readouterr().out)["model"]["seconds"] == round(found["model"].made.seconds)
     assert main(["evaluate", str(tmp_path / "run"), "--json"]) == 0
     tested = json.loads(capsys.readouterr().out)
-    assert tested["questions"] == 6 and set(tested["kinds"]) == {"yes/no", "other"}
-    vqa = qgc.load(str(tmp_path / "run"), dtype=torch.float32)
-    assert sorted(vqa.answers) == ["noise", "yes"]  # "no" is never the commonest of ten
-    answers = {"yes/no": {"yes": 1.0}, "other": {"noise": 1.0}}
-    photo = tmp_path / "vqa2/val2014/COCO_val2014_000000000101.jpg"
-    for kind, text in (("yes/no", "Is it dark?"), ("other", "What is it?")):
-        assert tested["kinds"][kind]["accuracy"] == pytest.approx(answers[kind].get(vqa.ask(photo, text)[0], 0.0))
+    vqa, photos = qgc.load(str(tmp_path / "run"), dtype=torch.float32), data.load("vqa2", tmp_path / "vqa2", "test")
+    right = [photos.score(q, vqa.ask(photos.image_path(q.image), q.text)[0]) for q in photos.questions]
+    assert tested["all"]["accuracy"] == pytest.approx(np.mean(right)) and tested["questions"] == len(right)
+    assert set(tested["kinds"]) == {q.kind for q in photos.questions}
 
 
 @pytest.mark.skipif("QGC_SLOW" not in os.environ, reason="takes steps of the full size; set QGC_SLOW=1")
