@@ -216,9 +216,9 @@ def test_vqa_is_trained_without_a_second_training(place, tmp_path, capsys):
 
 @pytest.mark.skipif("QGC_SLOW" not in os.environ, reason="takes steps of the full size; set QGC_SLOW=1")
 def test_memory_does_not_grow_with_the_data():
-    found = full_size.full_size(sizes=(200, 2_000), steps=1)
+    found = full_size.full_size(sizes=(200, 20_000), steps=1)
     small, large = (row["memory_mb"]["cpu"] for row in found.values())
-    assert large < small + 20  # the second has 15 MB more of features and two more of everything else
+    assert large < small + 80  # the second has 160 MB more of features; what is freed comes back in pieces of 50 MB
     assert all(row["questions_per_second"] > 0 for row in found.values())
 
 
