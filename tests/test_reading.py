@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from bs4 import BeautifulSoup
 from PIL import Image
-from reading import api, concepts, figures, landing
+from reading import api, concepts, figures, landing, registry
 from sphinx.application import Sphinx
 from sphinx.util.docutils import docutils_namespace
 
@@ -235,3 +235,10 @@ def test_every_source_can_be_found():
         assert doi or url or key in ON_PAPER, f"{key} leads nowhere"
         assert not doi or re.fullmatch(r"10\.\d{4,9}/\S+", doi.group(1)), key
         assert not url or re.fullmatch(r"https://[\w.-]+/\S*", url.group(1)), key
+
+
+def test_options_on_the_page_of_sources_are_code():
+    """In running text the typesetter makes a dash of two hyphens."""
+    text = registry.collections()
+    assert "`--cnn NAME --weights FILE`" in text and "`python -m qgc train vqa1 …`" in text
+    assert "--" not in re.sub(r"`[^`]*`|^\|.*$", "", text, flags=re.MULTILINE)

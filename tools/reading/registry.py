@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 from sphinx.application import Sphinx
 
 PAGE = "book/data"
+COMMAND = re.compile(r"python -m qgc [^).;]+|--\w+(?: [A-Z]+)?(?: --\w+ [A-Z]+)*")  # as code, or -- becomes a dash
 PLACE = "% What comes from where stands here, as the registry has it.\n"
 
 
@@ -24,7 +27,7 @@ def collections() -> str:
         lines += ["| file | size | checked by |", "|---|---|---|"]
         for s in c.files:
             lines.append(f"| `{s.name}` | {size_known(s)} | {checksum_known(s)} |")
-        lines += ["", f"*If it is gone:* {c.without}", ""]
+        lines += ["", "*If it is gone:* " + COMMAND.sub(r"`\g<0>`", c.without), ""]
     return "\n".join(lines)
 
 
