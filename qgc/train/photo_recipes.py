@@ -76,6 +76,11 @@ class PhotoRecipe:
     patience: int = 15
     retrain: bool = False
 
+    @property
+    def family(self) -> str:
+        """Whose recipe it is, a key of :data:`RECIPES`."""
+        return "pythia" if self.pythia else "deeper-lstm"
+
     def length(self, questions: int) -> int:
         """How many steps the whole training has on that many questions."""
         return self.steps or math.ceil(self.epochs * questions / self.batch)

@@ -88,8 +88,7 @@ class Order:
             parts.append(f"--recipe {self.recipe_name}")
         if self.glove:
             parts.append("--glove FILE")
-        family = "pythia" if self.recipe.pythia else "deeper-lstm"
-        if self.recipe.shards != RECIPES[family][self.recipe_name].shards:
+        if self.recipe.shards != RECIPES[self.recipe.family][self.recipe_name].shards:
             parts.append(f"--shards {self.recipe.shards}")
         return " ".join(parts)
 

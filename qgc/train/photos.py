@@ -161,7 +161,7 @@ class _Run:
                 digest.update(np.ascontiguousarray(values))
         digest.update("\n".join([*self.model.vocabulary.words, *self.model.answers]).encode())
         digest.update(np.ascontiguousarray(self.sight.features.rows[:1]))
-        for word, vector in getattr(self.sight, "vectors", {}).items():
+        for word, vector in self.sight.vectors.items():
             digest.update(word.encode() + vector.numpy().tobytes())
         return digest.hexdigest()
 

@@ -38,6 +38,7 @@ class Sight:
 
     def __init__(self, features: Features, rows: np.ndarray | None = None, blind: bool = False):
         self.features, self.blind = features, blind
+        self.vectors: Mapping[str, Tensor] = {}  # its words begin at random
         self.mean, self.scale = torch.zeros(features.width), torch.ones(features.width)
         if rows is not None:
             self.mean, self.scale = _moments(features, rows)
@@ -84,14 +85,14 @@ class Sight:
 
 def _moments(features: Features, rows: np.ndarray) -> tuple[Tensor, Tensor]:
     """Mean and deviation of f/‖f‖ over photographs, a piece at a time; a number that never varies is left as it is."""
+    rows = np.unique(rows)
     total, squares = np.zeros((2, features.width))
-    for part in np.array_split(np.unique(rows), 1 + len(rows) // PIECE):
+    for part in np.array_split(rows, 1 + len(rows) // PIECE):
         f = nn.functional.normalize(features.of(part), dim=1).double().numpy()
         total += f.sum(0)
         squares += (f**2).sum(0)
-    count = len(np.unique(rows))
-    mean = total / count
-    deviation = np.sqrt(np.maximum(squares / count - mean**2, 0))
+    mean = total / len(rows)
+    deviation = np.sqrt(np.maximum(squares / len(rows) - mean**2, 0))
     deviation[deviation < 1e-6] = 1
     return torch.from_numpy(mean).float(), torch.from_numpy(deviation).float()
 

@@ -1,4 +1,7 @@
-"""Kill −9 at random moments, for the tests of what can be resumed. QGC_SLOW=1 has 50 of them instead of a few."""
+"""Ends before the end, for the tests of what can be resumed: kill −9 at random moments, and a training broken off.
+
+QGC_SLOW=1 has 50 kills instead of a few.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+import pytest
+
+from qgc.train import photos
 
 KILLS = 25 if os.environ.get("QGC_SLOW") else 2  # each in extraction and in training
 
@@ -48,3 +54,23 @@ def done(work: Callable[[Path], object], folder: Path) -> int | None:
     child = started(work, folder)
     child.join()
     return child.exitcode
+
+
+def interrupted(monkeypatch, work: Callable[[], object], steps: int) -> list[int]:
+    """Break ``work``, a training on photographs, off before its ``steps``-th step; gives the steps begun, ever after.
+
+    It keeps a checkpoint every second step.
+    """
+    monkeypatch.setattr(photos, "KEEP_EVERY", 2)
+    advance, begun = photos._Run.advance, []
+
+    def stop(self):
+        begun.append(self.step)
+        if len(begun) == steps:
+            raise KeyboardInterrupt
+        return advance(self)
+
+    monkeypatch.setattr(photos._Run, "advance", stop)
+    with pytest.raises(KeyboardInterrupt):
+        work()
+    return begun

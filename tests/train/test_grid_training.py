@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 import torch
+from kills import interrupted
 from torch import nn
 
 from qgc.data import Question
@@ -14,7 +15,6 @@ from qgc.errors import DataError, QGCError
 from qgc.models.backbones import SCENES
 from qgc.models.pythia import OneBlank, Pythia, PythiaConfig, WeightNorm
 from qgc.models.text import Vocabulary
-from qgc.train import photos
 from qgc.train.asked import Asked, as_arrays, unknown_word
 from qgc.train.distributed import Team
 from qgc.train.features import Features
@@ -144,18 +144,7 @@ def test_the_original_rate_rises_and_drops():
 
 def test_a_training_that_stops_goes_on(tmp_path, features, monkeypatch):
     whole, _ = trained(tmp_path / "whole", features)
-    monkeypatch.setattr(photos, "KEEP_EVERY", 2)
-    advance, count = photos._Run.advance, []
-
-    def stop(self):
-        count.append(self.step)
-        if len(count) == 10:
-            raise KeyboardInterrupt
-        return advance(self)
-
-    monkeypatch.setattr(photos._Run, "advance", stop)
-    with pytest.raises(KeyboardInterrupt):
-        trained(tmp_path / "cut", features)
+    count = interrupted(monkeypatch, lambda: trained(tmp_path / "cut", features), steps=10)
     model, _ = trained(tmp_path / "cut", features)
     assert torch.equal(weights(model), weights(whole)) and count[10] == 8
 

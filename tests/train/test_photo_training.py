@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from kills import killed_and_done
+from kills import interrupted, killed_and_done
 from torch import nn
 
 from qgc.errors import DataError, QGCError
@@ -142,18 +142,7 @@ def test_the_original_step_is_that_of_the_paper(tmp_path, features, monkeypatch)
 
 
 def test_a_training_that_stops_goes_on(tmp_path, features, undisturbed, monkeypatch):
-    monkeypatch.setattr(photos, "KEEP_EVERY", 2)
-    advance, count = photos._Run.advance, []
-
-    def stop(self):
-        count.append(self.step)
-        if len(count) == 10:
-            raise KeyboardInterrupt
-        return advance(self)
-
-    monkeypatch.setattr(photos._Run, "advance", stop)
-    with pytest.raises(KeyboardInterrupt):
-        trained(tmp_path, features)
+    count = interrupted(monkeypatch, lambda: trained(tmp_path, features), steps=10)
     model, found = trained(tmp_path, features)
     assert torch.equal(weights(model), undisturbed) and count[10] == 8
     assert [row["step"] for row in found.trace] == sorted({row["step"] for row in found.trace})
