@@ -7,6 +7,7 @@ function: calling the module calls :func:`explain`.
 import sys
 import types
 
+from .contrast import contrast
 from .explanation import RANKINGS, Explanation, View, explain, maps_of, normalised
 from .gradcam import gradcam
 from .guided import guided_backprop, guided_gradcam, input_gradient
@@ -19,6 +20,7 @@ __all__ = [
     "Explanation",
     "View",
     "Words",
+    "contrast",
     "explain",
     "gradcam",
     "guided_backprop",

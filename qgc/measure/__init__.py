@@ -12,22 +12,40 @@ from .localise import (
     rank_accuracy,
     rescaled,
 )
+from .pairs import (
+    cga,
+    margin,
+    no_place_surrogate,
+    object_grounding,
+    object_verdicts,
+    odds_grounding,
+    rank_grounding,
+    shares,
+)
 from .similarity import Pair, cosine, same_answer_pairs, similarity, spearman
 
 __all__ = [
     "MEASURES",
     "Pair",
     "ceiling",
+    "cga",
     "chance",
     "contrastive_grounding",
     "cosine",
     "evaluate",
     "map_share",
     "iou",
+    "margin",
+    "no_place_surrogate",
+    "object_grounding",
+    "object_verdicts",
+    "odds_grounding",
     "pointing_game",
     "rank_accuracy",
+    "rank_grounding",
     "rescaled",
     "same_answer_pairs",
+    "shares",
     "similarity",
     "spearman",
 ]
