@@ -63,6 +63,7 @@ def _parser() -> argparse.ArgumentParser:
         default=0,
         help="of the question and answer side; any but 0 looks through the shipped model's CNN",
     )
+    scenes.add_argument("--cnn", default="", help="train the question and answer side alone, through this model's CNN")
     scenes.add_argument("--install", action="store_true", help="write the weights into the package, to be shipped")
     scenes.set_defaults(run=_train_scenes)
     cli_photos.add_train(kinds)
@@ -156,8 +157,8 @@ def _train_scenes(args) -> None:
 
     base = "natural" if args.name == "early" else args.name
     recipe = replace(RECIPES[base], question_seed=args.seed)
-    run = args.out or Path("runs") / (base if args.seed == 0 else f"{base}-seed{args.seed}")
-    eyes = f"deeper-lstm/{base}" if args.seed else ""
+    eyes = args.cnn or (f"deeper-lstm/{base}" if args.seed else "")
+    run = args.out or Path("runs") / (f"{base}-seed{args.seed}" if eyes else base)
     model = train_scenes(recipe, run, args.cache, args.device, args.workers, eyes)
     about = card_of(args.name, recipe, run)
     if args.name == "early":
@@ -240,7 +241,7 @@ def _measure(args) -> int:
     if args.photo_runs:
         cli_photos.measure_runs(args)
         return 0
-    from .measure import run, stages, summary
+    from .measure import grounding, run, stages, summary
     from .measure.protocol import ARMS
     from .paper import SPEARMAN
 
@@ -250,9 +251,12 @@ def _measure(args) -> int:
         return int(bool(faults))
     options = {"arms": ARMS, "workers": args.workers, "device": args.device}
     folder = args.runs / "measure"
-    chunks = [run.measure(split, args.runs, folder, **options) for split in ("validation", "test")]
+    validation = run.measure("validation", args.runs, folder, **options)
+    chosen = summary.choose(validation, ARMS)
+    registered = {gate: [chosen["grounding"][gate]] for gate in grounding.GATES}
+    test = run.measure("test", args.runs, folder, **options, chosen=registered)
     other = {stage: stages.measure(stage, folder, **options) for stage in stages.STAGES}
-    tables, arrays = summary.summarise(*chunks, ARMS)
+    tables, arrays = summary.summarise(validation, test, ARMS, chosen)
     more, more_arrays = stages.summarise(other, [row.value for row in SPEARMAN])
     tables, arrays = tables | more, arrays | more_arrays
     paths = [str(run.where(arm, args.runs)) for arm in ARMS]
@@ -264,8 +268,8 @@ def _measure(args) -> int:
     for name, arm in tables["arms"].items():
         print(f"\n{name}: {arm['pairs']} pairs of {arm['scenes']} scenes, {arm['seeds']} seed(s)")
         for row in arm["table"]:
-            g = row["grounding"]
-            print(f"  {row['method']:36s} {row['n'] or '':>5}  {g['value']:.3f} [{g['low']:.3f}, {g['high']:.3f}]")
+            shown = ("{:.3f} [{:.3f}, {:.3f}]".format(*row[k]) for k in ("rank", "object", "grounding"))
+            print(f"  {row['method']:36s} {row['n'] or '':>5}  " + "  ".join(shown))
     print(f"\nwrote {args.out / 'measure.json'}")
     return 0
 

@@ -1,19 +1,19 @@
-"""Which combine neurons first? The paper's ranking and the ones to hold it against, as data.
+"""Which combine neurons first? The paper's ranking and the ones to compare it with, as data.
 
 Every ranking gives a score to each neuron of one explained question; the gate lets the n highest through. With
 c_j = ∂y_a/∂A_j (for a linear classifier the row Wo[a]) the symbols of book/gate.ipynb are u, v, A = u ∘ v and
-g = c ∘ u. Gate-free maps, which need no n, stand beside them in :data:`GATE_FREE`.
+g = c ∘ u. Gate-free maps, which need no n, are in :data:`GATE_FREE`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from ..explain import Explanation, engine
+from ..explain import Explanation, contrast, engine
 from ..explain.sensitivity import reduce_rows, reductions
 
 
@@ -23,8 +23,9 @@ class Asked:
 
     ``c`` = ∂y_a/∂A, ``g`` = c ∘ u. ``sensitivity`` holds ∂A/∂q in each reduction, ``question`` its l2 without the
     picture's factor v, ``word`` the l2 of ∂A/∂w of the content word. ``P`` (J, h·w): row j is the map of neuron j
-    alone, Σ_k M_jk F^k, so that every gated map is a sum of rows g_j P_j. ``F`` (1, K, h, w), ``answer`` and
-    ``q`` (1, Q) lead back to the model.
+    alone, Σ_k M_jk F^k, so that every gated map is a sum of rows g_j P_j. ``slope`` is 1 − u² averaged over all
+    questions, ``no_question`` the l2 of ∂A/∂q with that average in the place of this question's 1 − u²: neither knows
+    what was asked. ``F`` (1, K, h, w), ``answer`` and ``q`` (1, Q) lead back to the model.
     """
 
     u: Tensor
@@ -34,24 +35,42 @@ class Asked:
     sensitivity: dict[str, Tensor]
     question: Tensor
     word: Tensor | None
+    slope: Tensor
+    no_question: Tensor
     P: Tensor
     F: Tensor
     q: Tensor
     answer: int
 
     @classmethod
-    def of(cls, e: Explanation, word: Tensor | None = None) -> Asked:
-        """From an explanation."""
+    def of(cls, e: Explanation, word: Tensor | None = None, slope: Tensor | None = None) -> Asked:
+        """From an explanation; ``slope`` (J,) is the model's (:func:`mean_slope`), nan without one."""
         vqa = e.vqa
         reduced = reductions(vqa, e.F, e.q, e.u[None], e.v[None])
+        slope = e.u * torch.nan if slope is None else slope
         if hasattr(vqa, "sensitivity_jacobian"):
-            ones = torch.ones_like(e.v)
-            factor, rows = vqa.sensitivity_jacobian(e.u, ones)
-            question = factor.abs() * reduce_rows(rows, "l2")
+            _, rows = vqa.sensitivity_jacobian(e.u, e.v)
+            length = reduce_rows(rows, "l2")
+            question = (1 - e.u**2) * length
+            no_question = e.v.abs() * slope * length
         else:
             question = reduced["l2"] / e.v.abs().clamp_min(1e-12)
-        P = neuron_maps(e.M, e.F)
-        return cls(e.u, e.v, e.c, e.g, reduced, question, word, P, e.F, e.q, vqa.answers.index(e.answer))
+            no_question = e.u * torch.nan
+        P, answer = neuron_maps(e.M, e.F), vqa.answers.index(e.answer)
+        return cls(e.u, e.v, e.c, e.g, reduced, question, word, slope, no_question, P, e.F, e.q, answer)
+
+
+@torch.no_grad()
+def question_branches(vqa, questions: Sequence[str]) -> Tensor:
+    """u (N, J) of many questions, for a model whose question branch ignores the image."""
+    return torch.cat([vqa.question_branch(vqa.encode_all(questions[i : i + 64])) for i in range(0, len(questions), 64)])
+
+
+def mean_slope(vqa, questions: Sequence[str]) -> Tensor | None:
+    """1 − u² (J,), the slope of tanh in ∂A/∂q, averaged over questions; None for models without that closed form."""
+    if not hasattr(vqa, "sensitivity_jacobian"):
+        return None
+    return (1 - question_branches(vqa, questions) ** 2).mean(0)
 
 
 def neuron_maps(M: Tensor, F: Tensor) -> Tensor:
@@ -78,6 +97,8 @@ RANKINGS: dict[str, Score] = {
     "picture only |v|": lambda a, b: a.v.abs(),
     "|g − g′|": lambda a, b: (a.g - b.g).abs(),
     "(g − g′) sign(g)": lambda a, b: (a.g - b.g) * a.g.sign(),
+    "1 − u² of no question": lambda a, b: a.slope,
+    "∂A/∂q of no question": lambda a, b: a.no_question,
 }
 """Scores (J,) of a question ``a`` whose same-answer partner is ``b``; the first is the paper's default here."""
 
@@ -106,26 +127,69 @@ def running_without_common(own: Tensor, order: Tensor, partner: Tensor) -> Tenso
     return torch.where(left[:, None] > 0, running(own, order) - common, 0.0)
 
 
-def _hires(a: Asked, vqa, c: Tensor | None = None) -> Tensor:
-    # Σ_k ∂y/∂F^k ⊙ F^k before the ReLU; the gradient keeps its cells, unlike Eq. 1.
+def hires(a: Asked, vqa, c: Tensor | None = None) -> Tensor:
+    """HiResCAM (Draelos and Carin 2020), Σ_k ∂y_a/∂F^k ⊙ F^k before the ReLU, (h·w,): no mean over cells as in Eq. 1.
+
+    With ``c`` (J,), of Σ_j c_j v_j in the place of the answer's score.
+    """
     F = a.F.detach().requires_grad_()
     with torch.enable_grad():
         u, v = vqa.branches(F, a.q)
-        if c is None:
-            y = vqa.classify(u * v)[0, a.answer]
-        else:
-            y = (c * v[0]).sum()
-    (dF,) = torch.autograd.grad(y, F)
+        y = vqa.classify(u * v)[0, a.answer] if c is None else (c * v[0]).sum()
+        (dF,) = torch.autograd.grad(y, F)
     return (dF * a.F).sum((0, 1)).flatten()
 
 
-GATE_FREE: dict[str, Callable[[Asked, Asked, Tensor, object], Tensor]] = {
-    "Grad-CAM": lambda a, b, mean_u, vqa: a.g @ a.P,
-    "question contrast": lambda a, b, mean_u, vqa: a.g @ a.P - b.g @ b.P,
-    "contrast with the mean question": lambda a, b, mean_u, vqa: (a.c * (a.u - mean_u)) @ a.P,
-    "HiResCAM": lambda a, b, mean_u, vqa: _hires(a, vqa),
-    "HiResCAM contrast": lambda a, b, mean_u, vqa: _hires(a, vqa) - _hires(b, vqa),
-    "HiResCAM, mean question": lambda a, b, mean_u, vqa: _hires(a, vqa, a.c * (a.u - mean_u)),
+@dataclass(frozen=True)
+class FreeMap:
+    """A map that needs no n: what it is made of, what it is compared with, and by which norm both are divided first.
+
+    ``base``: "Grad-CAM", "HiResCAM" or "attention" (of a model that has one). ``against``: None, the map itself;
+    "other", the other question's; "mean", that of u averaged over all colour questions, which needs no partner.
+    """
+
+    base: str
+    against: str | None = None
+    normalise: str | None = None
+
+    def method(self, first: Tensor, second: Tensor, mean: Tensor | None = None) -> Tensor:
+        """The map to be scored, from both questions' base maps (..., h, w) and the mean question's."""
+        if self.against is None:
+            return first
+        return contrast(first, second if self.against == "other" else mean, self.normalise)
+
+
+GATE_FREE: dict[str, FreeMap] = {
+    "Grad-CAM": FreeMap("Grad-CAM"),
+    "question contrast": FreeMap("Grad-CAM", "other"),
+    "question contrast, L1": FreeMap("Grad-CAM", "other", "l1"),
+    "question contrast, L2": FreeMap("Grad-CAM", "other", "l2"),
+    "contrast with the mean question": FreeMap("Grad-CAM", "mean"),
+    "contrast with the mean question, L1": FreeMap("Grad-CAM", "mean", "l1"),
+    "contrast with the mean question, L2": FreeMap("Grad-CAM", "mean", "l2"),
+    "HiResCAM": FreeMap("HiResCAM"),
+    "HiResCAM contrast": FreeMap("HiResCAM", "other"),
+    "HiResCAM contrast, L1": FreeMap("HiResCAM", "other", "l1"),
+    "HiResCAM contrast, L2": FreeMap("HiResCAM", "other", "l2"),
+    "HiResCAM, mean question": FreeMap("HiResCAM", "mean"),
+    "HiResCAM, mean question, L1": FreeMap("HiResCAM", "mean", "l1"),
+    "HiResCAM, mean question, L2": FreeMap("HiResCAM", "mean", "l2"),
+    "attention": FreeMap("attention"),
 }
-"""Maps (h·w,) before the ReLU, of a question ``a`` beside ``b``; ``mean_u`` (J,) is u averaged over all questions of
-``a``'s family, so that a contrast with it needs no partner. HiResCAM: Draelos and Carin 2020."""
+"""Maps without a gate, by the name that tables use."""
+
+
+def base_maps(a: Asked, b: Asked, mean_u: Tensor | None, vqa) -> dict[str, tuple[Tensor, Tensor, Tensor | None]]:
+    """Of each base of :class:`FreeMap` the maps of questions a, b and of the mean question, before the ReLU, (h, w).
+
+    ``mean_u`` (J,) is u averaged over all questions of a's family; None, and no mean question, where u is not all that
+    carries the question (Pythia). The answer, and so c, is the same for a and b.
+    """
+    grid = a.F.shape[2:]
+    found = {
+        "Grad-CAM": (a.g @ a.P, b.g @ b.P, None if mean_u is None else (a.c * mean_u) @ a.P),
+        "HiResCAM": (hires(a, vqa), hires(b, vqa), None if mean_u is None else hires(a, vqa, a.c * mean_u)),
+    }
+    if hasattr(vqa, "attention"):
+        found["attention"] = (*(vqa.attention(x.F, x.q)[0] for x in (a, b)), None)
+    return {k: tuple(m if m is None else m.reshape(*grid) for m in maps) for k, maps in found.items()}

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import torch
@@ -31,12 +32,16 @@ from .protocol import ARMS, SCENES, Arm
 CHUNK = 20
 CLOSELY = 4  # one scene in so many is held against the mask by every measure
 CODE = ("scenes", "explain", "models/deeper_lstm.py", "models/pythia.py", "models/backbones.py", "models/vqa.py",
-        "measure/grounding.py", "measure/rankings.py", "measure/localise.py", "measure/protocol.py")  # fmt: skip
+        "measure/grounding.py", "measure/pairs.py", "measure/rankings.py", "measure/localise.py",
+        "measure/protocol.py")  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Job:
-    """One chunk: scenes ``first`` … ``first + count − 1`` of a split, for arms (name, path of weights)."""
+    """One chunk: scenes ``first`` … ``first + count − 1`` of a split, for arms (name, path of weights).
+
+    ``chosen``: for each ranking the n at which it is measured besides the protocol's grid.
+    """
 
     split: str
     distribution: str
@@ -44,6 +49,7 @@ class Job:
     count: int
     arms: tuple[tuple[str, str], ...]
     target: Path
+    chosen: Mapping[str, Sequence[int]] = field(default_factory=dict)
 
 
 def where(arm: Arm, runs: Path) -> str | None:
@@ -65,15 +71,19 @@ def located(arms: Sequence[Arm], runs: Path) -> dict[Arm, str]:
     found = {arm: where(arm, runs) for arm in arms}
     if missing := [arm.name for arm, path in found.items() if path is None]:
         seeds = " && ".join(
-            f"python -m qgc train scenes natural --seed {name[-1]}" for name in missing if "seed" in name
+            f"python -m qgc train scenes natural --seed {name[-1]} --cnn deeper-lstm/natural"
+            for name in missing
+            if "seed" in name
         )
         raise QGCError(f"these models are missing: {', '.join(missing)}" + (f"; train them: {seeds}" if seeds else ""))
     return {arm: path for arm, path in found.items() if path}
 
 
-def fingerprint(paths: Sequence[str], code: Sequence[str] = CODE) -> str:
-    """A short hash of the models' checksums and of the code that measures."""
-    digest = hashlib.sha256()
+def fingerprint(
+    paths: Sequence[str], code: Sequence[str] = CODE, chosen: Mapping[str, Sequence[int]] = MappingProxyType({})
+) -> str:
+    """A short hash of the models' checksums, of the code that measures, and of the n that it is told to look at."""
+    digest = hashlib.sha256(json.dumps(sorted(chosen.items())).encode() if chosen else b"")
     for path in paths:
         digest.update(json.dumps(sorted(zoo.card(path)["files"].items())).encode())
     home = Path(__file__).resolve().parents[1]
@@ -103,7 +113,13 @@ def subject(path: str) -> tuple[grounding.Subject, str]:
     return _subjects[path]
 
 
-def measure_scene(split: str, distribution: str, index: int, arms: Sequence[tuple[str, str]]) -> dict[str, list]:
+def measure_scene(
+    split: str,
+    distribution: str,
+    index: int,
+    arms: Sequence[tuple[str, str]],
+    chosen: Mapping[str, Sequence[int]] = MappingProxyType({}),
+) -> dict[str, list]:
     """Every pair of one scene under every arm: arm → list of what :func:`grounding.measure_pair` gives."""
     scene = sample(FIRST_SEED[split] + index, distribution)
     pairs = grounding.chosen_pairs(scene)
@@ -115,34 +131,34 @@ def measure_scene(split: str, distribution: str, index: int, arms: Sequence[tupl
         subject_, eyes = subject(path)
         view = View(subject_.vqa, scene, maps.get(eyes))
         maps[eyes] = view.F
-        found[name] = [grounding.measure_pair(subject_, view, p, index % CLOSELY == 0) for p in pairs]
+        found[name] = [grounding.measure_pair(subject_, view, p, index % CLOSELY == 0, chosen) for p in pairs]
     return found
 
 
 def _chunk(job: Job) -> Path:
     columns: dict[str, list] = {}
     for index in range(job.first, job.first + job.count):
-        for arm, rows in measure_scene(job.split, job.distribution, index, job.arms).items():
+        for arm, rows in measure_scene(job.split, job.distribution, index, job.arms, job.chosen).items():
             for row in rows:
                 for key, value in {"scene": np.int32(index), **row}.items():
                     columns.setdefault(f"{arm}|{key}", []).append(value)
                 if "measures" in row:
                     columns.setdefault(f"{arm}|measured scene", []).append(np.int32(index))
     arrays = {key: np.stack(values) for key, values in columns.items()}
-    write_whole(job.target, lambda p: np.savez(p.open("wb"), **arrays))
+    write_whole(job.target, lambda p: np.savez_compressed(p.open("wb"), **arrays))
     return job.target
 
 
 def measure(
     split: str, runs: Path, folder: Path, *, arms: Sequence[Arm] = ARMS, scenes: int | None = None,
-    workers: int = 2, device: str = "cpu",
+    workers: int = 2, device: str = "cpu", chosen: Mapping[str, Sequence[int]] = MappingProxyType({}),
 ) -> list[Path]:  # fmt: skip
     """Measure every arm on a split of the protocol; returns the chunks' files, in order.
 
     Parameters
     ----------
-    runs : where the other seeds' runs lie. folder : receives the chunks. scenes : fewer than the protocol's, for
-        trying things out.
+    runs : where the other seeds' runs are. folder : receives the chunks. scenes : fewer than the protocol's, for
+        trying things out. chosen : ranking → n at which it is measured besides the protocol's grid.
 
     Raises
     ------
@@ -150,7 +166,7 @@ def measure(
         If a model of the protocol is missing; the message says which commands train it.
     """
     found = located(arms, runs)
-    folder = folder / fingerprint(list(found.values()))
+    folder = folder / fingerprint(list(found.values()), chosen=chosen)
     count = scenes or SCENES[split]
     jobs = []
     for distribution in dict.fromkeys(arm.distribution for arm in arms):
@@ -160,7 +176,7 @@ def measure(
                 if arm.distribution == distribution and first < arm.share * count
             )  # fmt: skip
             target = folder / f"{split}-{distribution}-{first:05d}.npz"
-            jobs.append(Job(split, distribution, first, min(CHUNK, count - first), here, target))
+            jobs.append(Job(split, distribution, first, min(CHUNK, count - first), here, target, dict(chosen)))
     return work(jobs, _chunk, f"measuring {split}", workers, device)
 
 

@@ -21,9 +21,29 @@ from .protocol import GRID
 
 RESULTS = Path(__file__).resolve().parents[2] / "book" / "results"
 MODELS = ("natural", "early", "balanced", "pythia")
-"""The arms by the names that the book calls them; ``natural`` stands for all its training seeds where there are any."""
+"""The arms by the names that the book calls them; ``natural`` stands for all its training seeds."""
 
-ENDS = ("", "low", "high")
+ENDS = ("", " low", " high")
+DIGITS_OF = {"verdicts": 5, "surrogate": 4}
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """What is kept of every pair of one arm, for each of ``maps`` ((name, n); n is None without a gate).
+
+    ``a`` (pairs, maps, 2), ``R`` (pairs, maps, 2, 2), to 1/255; ``verdicts`` (pairs, maps, 5): rank, first and second
+    object, odds, contrastive as registered; ``surrogate`` (pairs, maps, 4): rank, first object, second object,
+    contrastive; nan where there is no map. ``scene`` (pairs,), ``area`` and ``background`` (pairs, 2).
+    """
+
+    maps: list[tuple[str, int | None]]
+    scene: np.ndarray
+    area: np.ndarray
+    background: np.ndarray
+    a: np.ndarray
+    R: np.ndarray
+    verdicts: np.ndarray
+    surrogate: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -50,30 +70,63 @@ class Stored:
             raise QGCError(f"no measurement can be read in {folder} ({error}); run: python -m qgc measure") from None
 
     def arm(self, model: str) -> dict:
-        """Everything about one model: ``pairs``, ``scenes``, ``seeds``, ``right``, ``cosine``, ``both right``."""
+        """Everything about one model: ``pairs``, ``scenes``, ``seeds``, ``right``, ``cosine``, ``both right``.
+
+        "natural, shipped" is the training that the package ships, by itself.
+        """
         return self.tables["arms"][f"{model}/natural" if model == "pythia" else model]
 
-    def table(self, model: str) -> pd.DataFrame:
-        """A row for each method, by its name: ``n`` (chosen on validation), and of grounding, margin and the
-        differences from random gates and Grad-CAM the estimate with ``low`` and ``high``; ``holm`` is Holm's p.
+    def size_decides(self, model: str) -> pd.DataFrame:
+        """How often the verdict of contrastive grounding is the larger object's own: a row for each map."""
+        return _table(self.arm(model)["size decides"])
+
+    def validation(self) -> pd.DataFrame:
+        """Rank grounding accuracy of the maps without a gate on the validation scenes, by which a norm is chosen."""
+        return _table(self.tables["validation"])
+
+    def both_right(self, model: str) -> pd.DataFrame:
+        """Accuracies over the pairs to which the model gives both right answers: a row for each map without a gate."""
+        return pd.DataFrame({k: _flat(v) for k, v in self.arm(model)["both right"].items()}).T
+
+    def pairs(self, arm: str) -> Pairs:
+        """What is kept of every pair of an arm, by the arm's own name, such as "natural-seed3" or "pythia/natural"."""
+        numbers = self.arrays[f"{arm}|numbers"].astype(float) / 255
+        digits = {k: _digits(self.arrays[f"{arm}|{k}"], count) for k, count in DIGITS_OF.items()}
+        numbers[np.isnan(digits["verdicts"][..., 0])] = np.nan
+        maps = [tuple(m) for m in self.tables["kept"]]
+        about = {k: self.arrays[f"{arm}|{k}"] for k in ("scene", "area", "background")}
+        R = numbers[..., 2:].reshape(*numbers.shape[:2], 2, 2)
+        return Pairs(maps, a=numbers[..., :2], R=R, **digits, **about)
+
+    def natural_arms(self) -> list[str]:
+        """Names of the training seeds of ``natural``, for :meth:`pairs`."""
+        return [k.removesuffix("|numbers") for k in self.arrays if "natural-seed" in k and k.endswith("|numbers")]
+
+    def table(self, model: str, criterion: str = "grounding") -> pd.DataFrame:
+        """A row for each method, by its name: of every column of :func:`qgc.measure.summary.table` the estimate, its
+        ``low`` and ``high``, ``n`` and Holm's p. ``criterion``: by what a ranking's n was chosen on validation,
+        "grounding" as registered, or "rank".
         """
-        rows = [_flat(row) for row in self.arm(model)["table"]]
+        rows = [_flat(row) for row in self.arm(model)["table"] if row["chosen by"] in (criterion, None)]
+        best = self.tables["chosen"][criterion]["random gates"]
         for row in rows:
             if row["method"] == "random gates":
                 row["method"] += f", n = {row['n']}"
-        return pd.DataFrame(rows).set_index("method")
+        table = pd.DataFrame(rows).set_index("method")
+        return pd.concat([table, table.loc[[f"random gates, n = {best}"]].rename(lambda name: "random gates, best n")])
 
     def measures(self, model: str) -> pd.DataFrame:
         """Means of the four classical measures for each map (:data:`qgc.measure.MEASURES`), and as "… rescaled"."""
         return pd.DataFrame(self.arm(model)["measures"]).set_index("map")
 
     def by_seed(self, model: str = "natural") -> pd.DataFrame:
-        """:meth:`table`'s main numbers for each training by itself: rows (method, seed), "scenes" of each."""
-        return pd.DataFrame(map(_flat, self.arm(model)["by seed"])).set_index(["method", "seed"])
+        """:meth:`table`'s numbers for each training by itself: rows (method, seed), at the registered n."""
+        rows = [_flat(row) for row in self.arm(model)["by seed"] if row["chosen by"] in ("grounding", None)]
+        return pd.DataFrame(rows).set_index(["method", "seed"])
 
     def against(self, model: str) -> pd.DataFrame:
-        """Some methods' grounding minus others', pair by pair: rows (first, second), the estimate with its interval."""
-        return pd.DataFrame(self.arm(model)["against"]).set_index(["first", "second"])
+        """Some methods' accuracy minus others', pair by pair: rows (first, second), "grounding" and "rank"."""
+        return pd.DataFrame(map(_flat, self.arm(model)["against"])).set_index(["first", "second"])
 
     @cached_property
     def gates(self) -> list[str]:
@@ -82,16 +135,31 @@ class Stored:
 
     @cached_property
     def chosen(self) -> dict[str, int]:
-        """For each ranking the n that the validation scenes chose."""
-        return self.tables["n"]
+        """For each ranking the n that the validation scenes chose by contrastive grounding, as registered."""
+        return {k: n for k, n in self.tables["chosen"]["grounding"].items() if k in self.gates}
+
+    @cached_property
+    def chosen_by_rank(self) -> dict[str, int]:
+        """The same by rank grounding, on the protocol's grid of n."""
+        return {k: n for k, n in self.tables["chosen"]["rank"].items() if k in self.gates}
 
     def curve(self, model: str, gate: str) -> np.ndarray:
         """Contrastive grounding accuracy for n = 1 … J: (3, J), the mean and the ends of its 95 % interval."""
         return self._of_arm(model, "curves")[self.gates.index(gate)].astype(float)
 
-    def random(self, model: str) -> tuple[np.ndarray, np.ndarray]:
-        """The protocol's grid of n, and there the 5th, 50th and 95th percentile of random gates' accuracy (3, grid)."""
-        bands, J = self._of_arm(model, "random").astype(float), self._of_arm(model, "curves").shape[-1]
+    def rank_curve(self, model: str, gate: str, measure: str = "rank") -> np.ndarray:
+        """Rank grounding accuracy ("object": object grounding) at the grid of n: (3, grid), as :meth:`curve`."""
+        return self._of_arm(model, f"{measure} curves")[self.gates.index(gate)].astype(float)
+
+    def random(self, model: str, measure: str = "") -> tuple[np.ndarray, np.ndarray]:
+        """The protocol's grid of n, and there the 5th, 50th and 95th percentile of random gates' accuracy (3, grid).
+
+        ``measure``: "" for contrastive grounding, "rank" or "object".
+        """
+        bands, J = (
+            self._of_arm(model, f"{measure} random".strip()).astype(float),
+            self._of_arm(model, "curves").shape[-1],
+        )
         ns = np.minimum(GRID, J)
         return ns, bands
 
@@ -120,8 +188,20 @@ class Stored:
 
 
 def _flat(row: dict) -> dict:
-    flat = {k: row[k] for k in ("method", "n", "seed", "scenes") if k in row}
-    for name in ("grounding", "margin", "minus random", "minus Grad-CAM"):
-        if name in row:
-            flat |= {f"{name} {end}".strip(): row[name][end or "value"] for end in ENDS}
-    return flat | {k: row[k] for k in ("own", "mass", "empty", "p", "holm") if k in row}
+    flat = {}
+    for name, value in row.items():
+        if isinstance(value, list):
+            flat |= {f"{name}{end}": x for end, x in zip(ENDS, value, strict=True)}
+        else:
+            flat[name] = value
+    return flat
+
+
+def _table(rows: dict[str, list[float]]) -> pd.DataFrame:
+    return pd.DataFrame({k: dict(zip(("estimate", "low", "high"), v, strict=True)) for k, v in rows.items()}).T
+
+
+def _digits(packed: np.ndarray, count: int) -> np.ndarray:
+    # Verdicts (…, count) from their number in base 3; 255 is nan
+    digits = packed[..., None] // 3 ** np.arange(count) % 3 / 2
+    return np.where(packed[..., None] == 255, np.nan, digits)

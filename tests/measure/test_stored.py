@@ -1,8 +1,10 @@
 """The stored measurement: whole, of the shipped weights, and the same when a sample of it is measured again."""
 
 import json
+from itertools import product
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from qgc.cli import main
@@ -10,7 +12,8 @@ from qgc.errors import QGCError
 from qgc.measure import grounding, summary
 from qgc.measure.protocol import ARMS, GRID, SCENES, SEEDS
 from qgc.measure.stored import MODELS, RESULTS, Stored
-from qgc.models import card
+from qgc.measure.summary import CRITERIA
+from qgc.models import card, names
 
 
 @pytest.fixture(scope="module")
@@ -22,25 +25,52 @@ def test_it_follows_the_protocol(found):
     natural = found.arm("natural")
     assert natural["seeds"] == SEEDS and found.tables["grid"] == list(GRID)
     assert 0.8 * SCENES["test"] < natural["scenes"] <= SCENES["test"]
-    assert found.gates == list(grounding.GATES) and set(found.chosen) == set(found.gates)
-    for arm in ARMS[:1] + ARMS[SEEDS:]:
-        assert found.tables["about"]["weights"][arm.name] == card(arm.name)["files"], "other weights: measure again"
+    assert found.gates == list(grounding.GATES) and set(found.chosen) == set(found.chosen_by_rank) == set(found.gates)
+    assert set(found.chosen_by_rank.values()) <= set(GRID)
+    for arm in ARMS:
+        if arm.name in names():
+            assert found.tables["about"]["weights"][arm.name] == card(arm.name)["files"], "other weights: measure again"
 
 
 def test_every_model_has_every_method(found):
-    for model in MODELS:
-        table = found.table(model)
-        assert set(found.gates) <= set(table.index) and "Grad-CAM" in table.index
-        assert (table["grounding low"] <= table["grounding"]).all()
-        assert (table["grounding"] <= table["grounding high"]).all()
+    for model, criterion in product((*MODELS, "natural, shipped"), CRITERIA):
+        table = found.table(model, criterion)
+        missing = set(found.gates) - set(table.index)
+        assert missing <= ({"1 − u² of no question", "∂A/∂q of no question"} if model == "pythia" else set())
+        for column in ("rank", "object", "grounding", "larger", "smaller", "rank without backgrounds"):
+            assert (table[f"{column} low"] <= table[column]).all() and (table[column] <= table[f"{column} high"]).all()
 
 
 def test_the_chosen_n_reads_the_curve(found):
     """A table's row is the curve at the n that validation chose (the curve is kept in float16)."""
     for model in MODELS:
-        table = found.table(model)
+        table, by_rank = found.table(model), found.table(model, "rank")
         for gate, n in found.chosen.items():
+            if gate not in table.index:
+                continue
             assert abs(found.curve(model, gate)[0, n - 1] - table.loc[gate, "grounding"]) < 2e-3
+            at = GRID.index(found.chosen_by_rank[gate])
+            assert abs(found.rank_curve(model, gate)[0, at] - by_rank.loc[gate, "rank"]) < 2e-3
+
+
+def test_every_training_saw_the_same_pairs(found):
+    arms = found.natural_arms()
+    assert len(arms) == SEEDS
+    first = found.pairs(arms[0])
+    for other in map(found.pairs, arms[1:]):
+        assert (other.scene == first.scene).all() and (other.area == first.area).all()
+        assert (other.verdicts != first.verdicts).any()
+
+
+def test_a_table_is_made_again_from_the_pairs(found):
+    for arm, model in (("deeper-lstm/balanced", "balanced"), ("pythia/natural", "pythia")):
+        pairs, table = found.pairs(arm), found.table(model)
+        for name in ("Grad-CAM", "question contrast", "HiResCAM"):
+            verdicts = (
+                pd.DataFrame(pairs.verdicts[:, pairs.maps.index((name, None))]).groupby(pairs.scene).mean().mean()
+            )
+            expected = table.loc[name, ["rank", "object", "odds", "grounding"]].astype(float)
+            np.testing.assert_allclose([verdicts[0], verdicts[[1, 2]].mean(), *verdicts[[3, 4]]], expected, atol=1e-4)
 
 
 def test_a_random_sample_measured_again_agrees(capsys):
@@ -50,9 +80,9 @@ def test_a_random_sample_measured_again_agrees(capsys):
 
 def test_a_changed_number_is_found(found, tmp_path):
     arrays = dict(found.arrays)
-    arrays["deeper-lstm/natural|free"] = arrays["deeper-lstm/natural|free"] + np.float16(0.05)
+    arrays["deeper-lstm/natural|numbers"] = arrays["deeper-lstm/natural|numbers"] // 2
     summary.write(tmp_path, found.tables, arrays)
-    assert any("maps differ" in fault for fault in summary.check(tmp_path, scenes=1))
+    assert any("shares differ" in fault for fault in summary.check(tmp_path, scenes=1))
 
 
 def test_without_results_the_remedy_is_named(tmp_path):
