@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+VERSION = 2
+"""Raised by hand whenever a change of the code changes what is measured; ``measure --check`` refuses other versions."""
+
 SCENES = {"validation": 500, "test": 2000}
 """Scenes of each split, drawn from :data:`qgc.train.recipes.FIRST_SEED` on."""
 

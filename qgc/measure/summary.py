@@ -19,7 +19,7 @@ from ..models import zoo
 from ..train.files import write_whole
 from . import grounding, run, stats
 from .localise import MEASURES
-from .protocol import DRAWS, GRID, REGISTERED_SHARE, SCENES, SEEDS, Arm
+from .protocol import DRAWS, GRID, REGISTERED_SHARE, SCENES, SEEDS, VERSION, Arm
 from .rankings import GATE_FREE
 from .stored import Stored
 
@@ -390,7 +390,7 @@ def summarise(validation: Sequence[Path], test: Sequence[Path], arms: Sequence[A
     arrays: dict[str, np.ndarray] = {}
     for group in all_groups:
         measured = Measured(test, group)
-        right, plain = measured.rows["right"], columns(measured, (0,), measured.rows["free"][:, 0, 0], "free ")
+        right = measured.rows["right"]
         both = right == 2
         found = {
             "pairs": len(right) // len(group.arms), "scenes": len(measured.scenes),
@@ -399,7 +399,7 @@ def summarise(validation: Sequence[Path], test: Sequence[Path], arms: Sequence[A
             "seeds": len(group.arms), "right": round(float(right.mean() / 2), DIGITS),
             **measured.intervals({"cosine": measured.rows["cosine"]}),
             "table": table(measured, chosen), "measures": measures(measured), "against": against(measured, chosen),
-            "size decides": _size_decides(measured, plain),
+            "size decides": _size_decides(measured),
             "both right": {
                 name: measured.intervals({
                     k: np.where(both, v, np.nan)
@@ -437,7 +437,7 @@ def validated(measured: Measured) -> dict[str, list[float]]:
     })  # fmt: skip
 
 
-def _size_decides(measured: Measured, plain: dict[str, np.ndarray]) -> dict[str, list[float]]:
+def _size_decides(measured: Measured) -> dict[str, list[float]]:
     # How often contrastive grounding's verdict is that of the larger object alone: S_larger gets more under its own
     # question, and the pair is called grounded, or less, and it is not.
     found = {}
@@ -460,7 +460,7 @@ def kept_maps(chosen: dict[str, dict[str, int]]) -> list[tuple[str, int | None]]
 def kept(rows: dict[str, np.ndarray], arm: str, chosen: dict[str, dict[str, int]]) -> dict[str, np.ndarray]:
     """Of every pair of an arm, for each of :func:`kept_maps`: what the measures are made of, in bytes.
 
-    ``numbers`` (pairs, maps, 6): a_1, a_2 and R_11, R_12, R_21, R_22 in 0–1 as 0–255 (:func:`unpacked`); ``verdicts``
+    ``numbers`` (pairs, maps, 6): a_1, a_2 and R_11, R_12, R_21, R_22 in 0–1 as 0–255 (:meth:`.stored.Stored.pairs`); ``verdicts``
     (pairs, maps): rank, first object, second object, odds, contrastive as registered, each 0, 1, 2 for 0, ½, 1, as the
     digits of a number in base 3; ``surrogate`` (pairs, maps) likewise of :data:`grounding.SURROGATES`; 255 where a map
     is missing. ``area`` and ``background`` (pairs, 2), ``scene`` (pairs,).
@@ -468,11 +468,8 @@ def kept(rows: dict[str, np.ndarray], arm: str, chosen: dict[str, dict[str, int]
     numbers, verdicts, surrogates = [], [], []
     for name, n in kept_maps(chosen):
         if n is None:
-            head, where, margin = (
-                "free ",
-                (list(GATE_FREE).index(name),),
-                rows["free"][:, list(GATE_FREE).index(name), 0],
-            )
+            m = list(GATE_FREE).index(name)
+            head, where, margin = "free ", (m,), rows["free"][:, m, 0]
         else:
             g = grounding.GATES.index(name)
             at = len(GRID) if n == chosen["grounding"][name] and n not in GRID else GRID.index(n)
@@ -501,6 +498,7 @@ def about(arms: Sequence[Arm], paths: Sequence[str], command: str, device: str) 
     return {
         "command": command,
         "device": device,
+        "version": VERSION,
         "seeds": SEEDS,
         "fingerprint": run.fingerprint(paths),
         "weights": {arm.name: zoo.card(path)["files"] for arm, path in zip(arms, paths, strict=True)},
@@ -534,6 +532,10 @@ def check(folder: Path, scenes: int = 3, seed: int = 0) -> list[str]:
     """
     before = Stored.read(folder)
     tables, arrays = before.tables, before.arrays
+    if tables["about"].get("version") != VERSION:
+        return [
+            f"measured by version {tables['about'].get('version')} of the protocol, this is {VERSION}; measure again"
+        ]
     faults = []
     rng = np.random.default_rng(seed)
     chosen = tables["chosen"]
