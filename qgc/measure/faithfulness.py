@@ -13,7 +13,8 @@ and 2 the *model's verdict* is
     1[D_11 D_22 > D_12 D_21]
 
 A question whose score moves more with everything (its gain) multiplies a row of D, an object that is larger or was
-altered more strongly a column: neither changes the verdict. It is *sure* where it is no tie and both halves of the
+altered more strongly a column: neither changes the verdict. (The floor comes with the gain, but not with the size, so
+the verdict without it is reported, too.) It is *sure* where it is no tie and both halves of the
 alterations, taken apart, say the same. Object by object, D normalised over the scene's objects is compared as shares
 of a map are (:func:`~qgc.measure.pairs.object_verdicts`).
 
@@ -153,7 +154,7 @@ class ModelEffects:
     @property
     def sure(self) -> bool:
         """Whether both halves say the same as the whole, and it is no tie."""
-        return self.verdict != 0.5 and set(self.half_verdicts) == {self.verdict}
+        return self.verdict in (0, 1) and set(self.half_verdicts) == {self.verdict}
 
 
 def odds_verdict(D) -> float:
@@ -161,7 +162,7 @@ def odds_verdict(D) -> float:
 
     Products nearer than 1e-5 of their sum are a tie, ½ (rounding in float32); so is a model that no alteration moves.
     """
-    (a, b), (c, d) = torch.as_tensor(np.asarray(D, float))
+    (a, b), (c, d) = torch.from_numpy(np.array(D, float, order="C"))
     own, other = a * d, b * c
     return float(compared(own, other, TIE * (own + other)))
 
@@ -263,10 +264,10 @@ def faithfulness_rows(
     list of flat dicts of numbers, one for each pair; pairs with an object that can hardly be seen are left out
         ``scene``, ``pair``; ``area_j`` (pixels) and ``background_j`` (0 or 1) of object j; ``right`` (how many of the
         two questions are answered rightly). Of :class:`ModelEffects` ``D_ij``, ``Dnorm_ij``, ``raw_ij``, ``floor_i``,
-        ``verdict``, ``half_1``, ``half_2``, ``sure``; ``alterations_j``, how many there are; ``object_1`` and
-        ``object_2``, the verdicts object by object; ``I``, the registered score on the first recolouring. Of every map
-        ``NAME/a_1``, ``NAME/a_2``, ``NAME/R_ij`` (nan where empty), and the verdicts ``NAME/rank``, ``NAME/object``
-        (the mean of both) and ``NAME/odds`` (:mod:`qgc.measure.pairs`).
+        ``verdict``, ``half_1``, ``half_2``, ``sure``, and ``verdict_raw``, which has no floor; ``alterations_j``, how
+        many there are; ``object_1`` and ``object_2``, the verdicts object by object; ``I``, the registered score on the
+        first recolouring. Of every map ``NAME/a_1``, ``NAME/a_2``, ``NAME/R_ij`` (nan where empty), and the verdicts
+        ``NAME/rank``, ``NAME/object`` (the mean of both) and ``NAME/odds`` (:mod:`qgc.measure.pairs`).
     """
     pairs = same_answer_pairs([scene]) if pairs is None else pairs
     pairs = [(i, p) for i, p in enumerate(pairs) if all(_visible(scene, a.thing) for a in (p.first, p.second))]
@@ -307,7 +308,8 @@ def _effects_row(effects: ModelEffects) -> dict[str, float]:
     return {
         **_square("D", effects.D), **_square("Dnorm", normalised), **_square("raw", effects.raw),
         "floor_1": float(effects.floor[0]), "floor_2": float(effects.floor[1]),
-        "verdict": effects.verdict, "half_1": halves[0], "half_2": halves[1], "sure": int(effects.sure),
+        "verdict": effects.verdict, "verdict_raw": odds_verdict(effects.raw),
+        "half_1": halves[0], "half_2": halves[1], "sure": int(effects.sure),
         **{f"object_{j + 1}": float(v) for j, v in enumerate(object_verdicts(normalised))},
         "I": interventional_grounding(np.diag(effects.first), np.diag(effects.first[::-1])),
     }  # fmt: skip
@@ -365,9 +367,9 @@ def _kappa_of(codes: np.ndarray, weights: np.ndarray) -> np.ndarray:
 def summarise(rows: Iterable[dict], **bootstrapping) -> dict[str, pd.DataFrame]:
     """Tidy tables with 95 % intervals by scene from :func:`faithfulness_rows`.
 
-    * ``"model"``, over ``pairs`` ("all", or those "without backgrounds"): ``verdict``, its mean over sure pairs;
-      ``sure``, their share; of all pairs the verdicts object by object: ``larger``, ``smaller``, ``mean of both``,
-      ``both right``; ``I`` as registered.
+    * ``"model"``, over ``pairs`` ("all", or those "without backgrounds"): ``verdict``, its mean over the sure pairs,
+      and ``sure``, their share; over all pairs the ``verdict of all``, the same ``without floor``, the verdicts object
+      by object (``larger``, ``smaller``, ``mean of both``, ``both right``), and ``I`` as registered.
     * ``"faithful"``: how each map's verdict (``by``: :data:`MAP_VERDICTS`) agrees with the model's on its sure pairs,
       for each ``pairs`` and ``stratum`` of :data:`STRATA`: ``kappa`` with ``low`` and ``high``, the ``agreement``, and
       the counts ``both``, ``map only``, ``model only`` and ``neither`` of verdicts that are 1; ``ties`` of the map are
@@ -378,12 +380,13 @@ def summarise(rows: Iterable[dict], **bootstrapping) -> dict[str, pd.DataFrame]:
     frame = pd.DataFrame(list(rows))
     names = [c.removesuffix("/rank") for c in frame if c.endswith("/rank")]
     frame = frame.assign(**_derived(frame))
+    columns = ["verdict of sure", "sure", "verdict", "verdict_raw", *_OBJECTS, "I"]
+    shown = {"verdict of sure": "verdict", "verdict": "verdict of all", "verdict_raw": "without floor"}
     subsets = {"all": frame, "without backgrounds": frame[frame["background"] == 0]}
     model, faithful = [], []
     for subset, part in subsets.items():
         if part.empty:
             continue
-        columns = ["verdict of sure", "sure", "larger", "smaller", "mean of both", "both right", "I"]
         model.append(intervals(part, [], columns, **bootstrapping).assign(pairs=subset))
         for name, by, stratum in product(names, MAP_VERDICTS, STRATA):
             least, below = STRATA[stratum]
@@ -397,10 +400,13 @@ def summarise(rows: Iterable[dict], **bootstrapping) -> dict[str, pd.DataFrame]:
         )
         plausible.append(intervals(long, ["map"], ["rank", "object", "odds"], **bootstrapping).assign(pairs=subset))
     return {
-        "model": pd.concat(model, ignore_index=True).replace({"measure": {"verdict of sure": "verdict"}}),
+        "model": pd.concat(model, ignore_index=True).replace({"measure": shown}),
         "faithful": pd.DataFrame(faithful),
         "plausible": pd.concat(plausible, ignore_index=True),
     }
+
+
+_OBJECTS = ("larger", "smaller", "mean of both", "both right")
 
 
 def _derived(frame: pd.DataFrame) -> dict[str, pd.Series]:
