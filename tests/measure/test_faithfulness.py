@@ -161,7 +161,7 @@ def test_alterations_of_a_scene(monkeypatch):
     colours: list[tuple[str, str]] = []
     plain = Scene.recolour
     monkeypatch.setattr(Scene, "recolour", lambda s, n, c: colours.append((n, c)) or plain(s, n, c))
-    for scene, pairs in seeds_with_pairs(4):
+    for scene, pairs in seeds_with_pairs(3):
         colours.clear()
         found = faithfulness.alterations(scene, pairs)
         queried = {a.thing for p in pairs for a in (p.first, p.second)}
@@ -187,17 +187,23 @@ def test_what_carries_a_queried_object_stays():
     assert {a.kind for a in found if a.thing == "table"} <= {"recolour"}
 
 
-def test_no_alteration_of_one_queried_object_uncovers_another():
-    covering = 0
-    for scene, pairs in seeds_with_pairs(12):
-        queried = {a.thing for p in pairs for a in (p.first, p.second)}
-        things = [n for n in queried if n in scene.names]
-        altered = {(a.thing, a.kind) for a in faithfulness.alterations(scene, pairs, nulls=1)}
-        for name, other in itertools.permutations(things, 2):
-            if not np.array_equal(scene.remove(name).masks.get(other), scene.masks[other]):
-                covering += 1
-                assert (name, "remove") not in altered
-    assert covering
+@pytest.mark.parametrize(
+    "offset, hides", [(27, ("bathtub", "sink")), (64, ("ball", "trees")), (38, ("sink", "toilet"))]
+)
+def test_no_alteration_of_one_queried_object_uncovers_another(offset, hides):
+    scene = sample(SEED + offset, "natural")
+    pairs = chosen_pairs(scene)
+    found = faithfulness.alterations(scene, pairs, nulls=1)
+    queried = {a.thing for p in pairs for a in (p.first, p.second)} & set(scene.names)
+    front, behind = hides
+    assert {front, behind} <= queried and not np.array_equal(scene.remove(front).masks[behind], scene.masks[behind])
+    assert (front, "remove") not in {(a.thing, a.kind) for a in found}
+    for change in found:
+        if change.kind in ("remove", "move") and change.thing in queried:
+            name = change.thing
+            able = [scene.remove(name)] if change.kind == "remove" else [scene.move(name, d) for d in (40, -40)]
+            (after,) = (s for s in able if np.array_equal(s.image, change.image))
+            assert all(np.array_equal(after.masks[o], scene.masks[o]) for o in queried - {name})
 
 
 # -- models that are known --------------------------------------------------------------------------------
