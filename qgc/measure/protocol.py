@@ -76,3 +76,6 @@ FOREIGN_DRAWS = 16
 
 CASCADE_SCENES, CASCADES = 100, 4
 """Test scenes that see the cascade of randomised layers, and how many cascades there are to draw from."""
+
+FAITHFULNESS_SCENES = dict.fromkeys(NAMES, 200)
+"""Test scenes of which every object is altered several times; added after the test split was read."""

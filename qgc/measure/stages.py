@@ -20,13 +20,14 @@ from ..models import zoo
 from ..scenes import Scene, sample
 from ..train.files import write_whole
 from ..train.recipes import FIRST_SEED
-from . import grounding, interventions, nulls, run, sanity, stats
+from . import faithfulness, grounding, interventions, nulls, run, sanity, stats
 from .protocol import (
     ARMS,
     BANK,
     CASCADE_SCENES,
     CASCADES,
     DELETION_SCENES,
+    FAITHFULNESS_SCENES,
     FOREIGN_DRAWS,
     FOREIGN_SCENES,
     INTERVENTION_SCENES,
@@ -38,7 +39,8 @@ from .protocol import (
 from .similarity import Pair
 
 CHUNK = 20
-CODE = (*run.CODE, "measure/nulls.py", "measure/interventions.py", "measure/sanity.py", "measure/stages.py")
+CODE = (*run.CODE, "measure/nulls.py", "measure/interventions.py", "measure/sanity.py", "measure/stages.py",
+        "measure/faithfulness.py", "measure/pairs.py")  # fmt: skip
 NULL_ARRAYS = ("l2", "sum")
 """Reductions whose nulls are kept scene by scene, for the book's figure and for :func:`qgc.measure.summary.check`."""
 
@@ -103,6 +105,17 @@ def foreign_rows(path: str, scene: Scene, pairs: Sequence[Pair], index: int, sha
     return [{**row, "scene": index} for row in rows]
 
 
+def faithfulness_rows(path: str, scene: Scene, pairs: Sequence[Pair], index: int, shared: dict) -> list[dict]:
+    """The model's own verdict and every map's, pair by pair (:mod:`qgc.measure.faithfulness`)."""
+    subject, cnn = run.subject(path)
+    if "alterations" not in shared:
+        shared["alterations"] = faithfulness.alterations(scene, pairs)
+    if cnn not in shared:
+        shared[cnn] = faithfulness.maps_of(subject.vqa, scene, shared["alterations"])
+    rows = faithfulness.faithfulness_rows(subject.vqa, scene, pairs, shared["alterations"], shared[cnn])
+    return [{**row, "scene": index} for row in rows]
+
+
 @dataclass(frozen=True)
 class Stage:
     """``rows(path, scene, pairs, index, shared)`` of one scene under one arm; ``scenes`` says of how many."""
@@ -117,6 +130,7 @@ STAGES = {
     "deletion": Stage(deletion_rows, DELETION_SCENES),
     "sanity": Stage(sanity_rows, SANITY_SCENES),
     "foreign questions": Stage(foreign_rows, FOREIGN_SCENES),
+    "faithfulness": Stage(faithfulness_rows, FAITHFULNESS_SCENES),
 }
 
 
@@ -191,6 +205,7 @@ def summarise(
                 "deletion": lambda r: {"lost": _deletion_table(r)},
                 "sanity": lambda r: {"controls": sanity.summarise(r)},
                 "foreign questions": lambda r: {"controls": sanity.summarise(r)},
+                "faithfulness": faithfulness.summarise,
             }[stage](found)
             tables[stage][arm] = {
                 "scenes": len({row["scene"] for row in found}),

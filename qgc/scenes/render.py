@@ -136,10 +136,13 @@ def flat(svg: str) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
 
 
-def picture(scene: Scene, side: int = 224) -> Image.Image:
-    """The scene as an RGB picture: SVG, then a smooth light field, then noise, from the scene's seed."""
+def picture(scene: Scene, side: int = 224, light: int = 0) -> Image.Image:
+    """The scene as an RGB picture: SVG, then a smooth light field, then noise, from the scene's seed.
+
+    ``light`` 1, 2, … draws another light field and other noise; 0 is the scene's own.
+    """
     pixels = painted(document(scene, side), side).astype(np.float32)
-    rng = _stream(scene.seed, 7)
+    rng = _stream(scene.seed, 7, *([light] if light else []))
     across, down = rng.uniform(-0.07, 0.07, 2)
     level, warmth = rng.uniform(0.93, 1.05), rng.uniform(-0.025, 0.025)
     ramp = np.linspace(-1, 1, side, dtype=np.float32)

@@ -84,6 +84,14 @@ class Scene:
         """The picture at ``side``×``side`` pixels, for looking at."""
         return render.picture(self, side)
 
+    def relit(self, light: int) -> Image.Image:
+        """The image under another light field with other sensor noise; ``light`` 0 is :attr:`image` itself.
+
+        No object is drawn differently, so a model's answer should not change: a *null alteration*, whose effect is the
+        noise floor of every other one (:mod:`qgc.measure.faithfulness`).
+        """
+        return render.picture(self, light=light)
+
     @cached_property
     def masks(self) -> dict[str, np.ndarray]:
         """Visible pixels of every thing and part: name → bool array (224, 224).

@@ -68,5 +68,6 @@ def test_tables_of_every_stage(chunks):
     controls = {row["control"] for row in found["sanity"]["controls"]}
     assert {"none", "other questions", "encoder"} <= controls and any(c.startswith("cascade") for c in controls)
     assert {row["map"] for row in found["deletion"]["lost"]} >= {"Grad-CAM", "question contrast"}
+    assert {"model", "faithful", "plausible"} <= found["faithfulness"].keys()
     assert arrays["nulls|deeper-lstm/natural|spearman/same answer/l2"].shape == (2,)
     json.dumps(tables)

@@ -137,6 +137,27 @@ def test_a_larger_picture_shows_the_same():
     assert np.abs(small - pixels(scene)).mean() < 4
 
 
+def test_another_light_changes_no_object_and_leaves_the_image_as_it_was():
+    scene = sample(5, "natural")
+    assert (np.asarray(scene.relit(0)) == np.asarray(scene.image)).all()
+    # the image as it was drawn before there was another light, to the last bit
+    pixels = render.painted(render.document(scene)).astype(np.float32)
+    rng = np.random.default_rng([scene.seed, 7])
+    across, down = rng.uniform(-0.07, 0.07, 2)
+    level, warmth = rng.uniform(0.93, 1.05), rng.uniform(-0.025, 0.025)
+    ramp = np.linspace(-1, 1, 224, dtype=np.float32)
+    tint = np.array([1 + warmth, 1.0, 1 - warmth], np.float32)
+    pixels *= (level + across * ramp[None, :] + down * ramp[:, None])[..., None] * tint
+    pixels += rng.standard_normal((224, 224, 1), dtype=np.float32) * render.NOISE
+    assert (np.clip(pixels, 0, 255).astype(np.uint8) == np.asarray(scene.image)).all()
+    # and other lights: each time the same, each another, and nothing but a smooth field and noise between them
+    first, second = (np.asarray(scene.relit(k)).astype(float) for k in (1, 2))
+    assert (first == np.asarray(scene.relit(1))).all() and (first != second).any()
+    bright = (first > 60).all(2) & (first < 240).all(2) & (second > 60).all(2) & (second < 240).all(2)
+    quotient = (first / np.maximum(second, 1))[bright]
+    assert 0.7 < np.quantile(quotient, 0.001) and np.quantile(quotient, 0.999) < 1.4
+
+
 # -- interventions ------------------------------------------------------------------------------------
 
 
