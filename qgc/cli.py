@@ -243,10 +243,11 @@ def _measure(args) -> int:
         return 0
     from .measure import grounding, run, stages, summary
     from .measure.protocol import ARMS
+    from .measure.stored import Stored
     from .paper import SPEARMAN
 
     if args.check:
-        faults = summary.check(args.out)
+        faults = summary.check(args.out) + stages.check(Stored.read(args.out).arrays)
         print(json.dumps({"faults": faults}) if args.json else "\n".join(faults) or "the sample agrees")
         return int(bool(faults))
     options = {"arms": ARMS, "workers": args.workers, "device": args.device}

@@ -79,3 +79,7 @@ CASCADE_SCENES, CASCADES = 100, 4
 
 FAITHFULNESS_SCENES = dict.fromkeys(NAMES, 200)
 """Test scenes of which every object is altered several times; added after the test split was read."""
+
+OTHER_IMAGE_SCENES = dict.fromkeys(NAMES, 500)
+"""Test scenes whose questions are asked about another scene that holds both objects; added after the test split was
+read."""

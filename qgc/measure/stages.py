@@ -7,9 +7,10 @@ that an interrupted measurement goes on where it stopped; :func:`summarise` make
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from ..models import zoo
 from ..scenes import Scene, sample
 from ..train.files import write_whole
 from ..train.recipes import FIRST_SEED
-from . import faithfulness, grounding, interventions, nulls, run, sanity, stats
+from . import faithfulness, grounding, interventions, nulls, other_image, run, sanity, stats
 from .protocol import (
     ARMS,
     BANK,
@@ -32,15 +33,17 @@ from .protocol import (
     FOREIGN_SCENES,
     INTERVENTION_SCENES,
     NULL_SCENES,
+    OTHER_IMAGE_SCENES,
     SANITY_DRAWS,
     SANITY_SCENES,
+    SCENES,
     Arm,
 )  # fmt: skip
 from .similarity import Pair
 
 CHUNK = 20
 CODE = (*run.CODE, "measure/nulls.py", "measure/interventions.py", "measure/sanity.py", "measure/stages.py",
-        "measure/faithfulness.py", "measure/pairs.py")  # fmt: skip
+        "measure/faithfulness.py", "measure/other_image.py")  # fmt: skip
 NULL_ARRAYS = ("l2", "sum")
 """Reductions whose nulls are kept scene by scene, for the book's figure and for :func:`qgc.measure.summary.check`."""
 
@@ -116,6 +119,23 @@ def faithfulness_rows(path: str, scene: Scene, pairs: Sequence[Pair], index: int
     return [{**row, "scene": index} for row in rows]
 
 
+def other_image_rows(path: str, scene: Scene, pairs: Sequence[Pair], index: int, shared: dict) -> list[dict]:
+    """Maps of the first pair's questions about another scene, on this one's masks (:mod:`qgc.measure.other_image`)."""
+    if "partner" not in shared:
+        scene_of = _test_scene(scene.distribution)
+        shared["partner"] = other_image.partner(scene_of, index, SCENES["test"], pairs[0])
+    if shared["partner"] is None:
+        return []
+    vqa, rng = run.subject(path)[0].vqa, np.random.default_rng([index, 75])
+    rows = other_image.other_image_rows(vqa, scene, shared["partner"], pairs[0], rng, faithfulness.NS)
+    return [{**row, "scene": index} for row in rows]
+
+
+@cache
+def _test_scene(distribution: str) -> Callable[[int], Scene]:
+    return lru_cache(SCENES["test"])(lambda i: sample(FIRST_SEED["test"] + i, distribution))
+
+
 @dataclass(frozen=True)
 class Stage:
     """``rows(path, scene, pairs, index, shared)`` of one scene under one arm; ``scenes`` says of how many."""
@@ -131,6 +151,7 @@ STAGES = {
     "sanity": Stage(sanity_rows, SANITY_SCENES),
     "foreign questions": Stage(foreign_rows, FOREIGN_SCENES),
     "faithfulness": Stage(faithfulness_rows, FAITHFULNESS_SCENES),
+    "other image": Stage(other_image_rows, OTHER_IMAGE_SCENES),
 }
 
 
@@ -174,6 +195,42 @@ def gather(paths: Sequence[Path], arm: str) -> list[dict]:
     return [row for path in paths for row in json.loads(path.read_text()).get(arm, [])]
 
 
+# -- measuring a sample again -------------------------------------------------------------------------------
+def digest(rows: Sequence[dict]) -> float:
+    """One number for all rows of a scene: the sum of their numbers, each column with its own weight from 1 to 2."""
+    total = 0.0
+    for row in rows:
+        for key, value in row.items():
+            if key != "scene" and not isinstance(value, str) and value is not None and np.isfinite(value):
+                total += float(value) * (1 + zlib.crc32(key.encode()) / 2**32)
+    return total
+
+
+def _digests(stage: str, arm: str, rows: Sequence[dict]) -> dict[str, np.ndarray]:
+    by_scene: dict[int, list[dict]] = {}
+    for row in rows:
+        by_scene.setdefault(row["scene"], []).append(row)
+    head = f"digest|{stage}|{arm}"
+    values = np.array([digest(part) for part in by_scene.values()], np.float32)
+    return {f"{head}|scene": np.array(list(by_scene), np.int16), f"{head}|value": values}
+
+
+def check(arrays: dict[str, np.ndarray], scenes: int = 1, seed: int = 0) -> list[str]:
+    """Measure a random sample of every stage's scenes again; returns whose digest differs, in words."""
+    faults, rng = [], np.random.default_rng(seed)
+    for head in (key.removesuffix("|value") for key in arrays if key.startswith("digest|") and key.endswith("|value")):
+        _, stage, arm = head.split("|")
+        known, values = arrays[f"{head}|scene"], arrays[f"{head}|value"].astype(float)
+        typical = np.median(np.abs(values))
+        for at in rng.choice(len(known), min(scenes, len(known)), replace=False):
+            index = int(known[at])
+            scene = sample(FIRST_SEED["test"] + index, zoo.card(arm)["distribution"])
+            again = digest(STAGES[stage].rows(arm, scene, grounding.chosen_pairs(scene), index, {}))
+            if abs(again - values[at]) > 0.01 * (typical + abs(values[at])):
+                faults.append(f"{stage}, {arm}, scene {index}: the digest is {again:.4f}, stored is {values[at]:.4f}")
+    return faults
+
+
 def _records(table: pd.DataFrame) -> list[dict]:
     return json.loads(table.to_json(orient="records", double_precision=5))
 
@@ -206,7 +263,9 @@ def summarise(
                 "sanity": lambda r: {"controls": sanity.summarise(r)},
                 "foreign questions": lambda r: {"controls": sanity.summarise(r)},
                 "faithfulness": faithfulness.summarise,
+                "other image": other_image.summarise,
             }[stage](found)
+            arrays |= _digests(stage, arm, found)
             tables[stage][arm] = {
                 "scenes": len({row["scene"] for row in found}),
                 "rows": len(found),

@@ -460,10 +460,10 @@ def kept_maps(chosen: dict[str, dict[str, int]]) -> list[tuple[str, int | None]]
 def kept(rows: dict[str, np.ndarray], arm: str, chosen: dict[str, dict[str, int]]) -> dict[str, np.ndarray]:
     """Of every pair of an arm, for each of :func:`kept_maps`: what the measures are made of, in bytes.
 
-    ``numbers`` (pairs, maps, 6): a_1, a_2 and R_11, R_12, R_21, R_22 in 0–1 as 0–255 (:meth:`.stored.Stored.pairs`); ``verdicts``
-    (pairs, maps): rank, first object, second object, odds, contrastive as registered, each 0, 1, 2 for 0, ½, 1, as the
-    digits of a number in base 3; ``surrogate`` (pairs, maps) likewise of :data:`grounding.SURROGATES`; 255 where a map
-    is missing. ``area`` and ``background`` (pairs, 2), ``scene`` (pairs,).
+    ``numbers`` (pairs, maps, 6): a_1, a_2 and R_11, R_12, R_21, R_22 in 0–1 as 0–255 (:meth:`.stored.Stored.pairs`).
+    ``verdicts`` (pairs, maps): rank, first object, second object, odds, contrastive as registered, each 0, 1, 2 for 0,
+    ½, 1, as the digits of a number in base 3; ``surrogate`` (pairs, maps) likewise of :data:`grounding.SURROGATES`;
+    255 where a map is missing. ``area`` and ``background`` (pairs, 2), ``scene`` (pairs,).
     """
     numbers, verdicts, surrogates = [], [], []
     for name, n in kept_maps(chosen):

@@ -71,3 +71,17 @@ def test_tables_of_every_stage(chunks):
     assert {"model", "faithful", "plausible"} <= found["faithfulness"].keys()
     assert arrays["nulls|deeper-lstm/natural|spearman/same answer/l2"].shape == (2,)
     json.dumps(tables)
+
+
+def test_a_sample_of_every_stage_is_measured_again(chunks, monkeypatch):
+    for name, value in {"BANK": 4, "CASCADES": 1, "CASCADE_SCENES": 1, "SANITY_DRAWS": 1, "FOREIGN_DRAWS": 1}.items():
+        monkeypatch.setattr(stages, name, value)
+    monkeypatch.setitem(stages.FIRST_SEED, "test", stages.FIRST_SEED["validation"] + 700)
+    _, arrays = stages.summarise(chunks, [row.value for row in SPEARMAN], NATURAL)
+    kept = {key.split("|")[1] for key in arrays if key.startswith("digest|")}
+    assert kept == set(stages.STAGES)
+    assert stages.check(arrays, scenes=2) == []
+    for stage in stages.STAGES:
+        key = f"digest|{stage}|deeper-lstm/natural|value"
+        changed = arrays | {key: arrays[key] * 1.05}
+        assert all(fault.startswith(stage) for fault in stages.check(changed)) and stages.check(changed)
