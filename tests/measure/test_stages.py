@@ -82,6 +82,6 @@ def test_a_sample_of_every_stage_is_measured_again(chunks, monkeypatch):
     assert kept == set(stages.STAGES)
     assert stages.check(arrays, scenes=2) == []
     for stage in stages.STAGES:
-        key = f"digest|{stage}|deeper-lstm/natural|value"
-        changed = arrays | {key: arrays[key] * 1.05}
-        assert all(fault.startswith(stage) for fault in stages.check(changed)) and stages.check(changed)
+        head = f"digest|{stage}|deeper-lstm/natural"
+        changed = {f"{head}|scene": arrays[f"{head}|scene"], f"{head}|value": arrays[f"{head}|value"] * 1.05}
+        assert [fault for fault in stages.check(changed) if fault.startswith(stage)]
