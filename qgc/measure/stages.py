@@ -40,7 +40,7 @@ from .similarity import Pair
 
 CHUNK = 20
 CODE = (*run.CODE, "measure/nulls.py", "measure/interventions.py", "measure/sanity.py", "measure/stages.py",
-        "measure/faithfulness.py", "measure/pairs.py")  # fmt: skip
+        "measure/faithfulness.py", "measure/pairs.py", "measure/compare.py")  # fmt: skip
 NULL_ARRAYS = ("l2", "sum")
 """Reductions whose nulls are kept scene by scene, for the book's figure and for :func:`qgc.measure.summary.check`."""
 
