@@ -15,8 +15,13 @@ and 2 the *model's verdict* is
 A question whose score moves more with everything (its gain) multiplies a row of D, an object that is larger or was
 altered more strongly a column: neither changes the verdict. (The floor comes with the gain, but not with the size, so
 the verdict without it is reported, too.) It is *sure* where it is no tie and both halves of the
-alterations, taken apart, say the same. Object by object, D normalised over the scene's objects is compared as shares
-of a map are (:func:`~qgc.measure.pairs.object_verdicts`).
+alterations, taken apart, say the same. How far it is from a tie is its *effect size*, Yule's Y
+
+    (√(D_11 D_22) − √(D_12 D_21)) / (√(D_11 D_22) + √(D_12 D_21)),
+
+−1 to 1: a model may be grounded in most pairs by next to nothing. Exchanging the two questions turns the verdict round,
+so that questions which have nothing to do with the objects get ½ in the mean. Object by object, D normalised over the
+scene's objects is compared as shares of a map are (:func:`~qgc.measure.pairs.object_verdicts`).
 
 The registered score I of :mod:`qgc.measure.interventions` adds |Δ| instead, so that the larger object decides it; it is
 stored for comparison.
@@ -147,6 +152,11 @@ class ModelEffects:
         return odds_verdict(self.D)
 
     @property
+    def size(self) -> float:
+        """:func:`effect_size` of all alterations."""
+        return effect_size(self.D)
+
+    @property
     def half_verdicts(self) -> tuple[float, float]:
         """The same from either half of the alterations."""
         return odds_verdict(self.halves[0]), odds_verdict(self.halves[1])
@@ -165,6 +175,13 @@ def odds_verdict(D) -> float:
     (a, b), (c, d) = torch.from_numpy(np.array(D, float, order="C"))
     own, other = a * d, b * c
     return float(compared(own, other, TIE * (own + other)))
+
+
+def effect_size(D) -> float:
+    """Yule's Y of effects (2, 2), from −1 to 1; 0 where both products are zero. Free of gain and size, too."""
+    (a, b), (c, d) = np.asarray(D, float)
+    own, other = np.sqrt(a * d), np.sqrt(b * c)
+    return float((own - other) / (own + other)) if own + other != 0 else 0.0
 
 
 def model_effects(deltas: np.ndarray, things: Sequence[str], objects: tuple[str, str]) -> ModelEffects:
@@ -264,10 +281,11 @@ def faithfulness_rows(
     list of flat dicts of numbers, one for each pair; pairs with an object that can hardly be seen are left out
         ``scene``, ``pair``; ``area_j`` (pixels) and ``background_j`` (0 or 1) of object j; ``right`` (how many of the
         two questions are answered rightly). Of :class:`ModelEffects` ``D_ij``, ``Dnorm_ij``, ``raw_ij``, ``floor_i``,
-        ``verdict``, ``half_1``, ``half_2``, ``sure``, and ``verdict_raw``, which has no floor; ``alterations_j``, how
-        many there are; ``object_1`` and ``object_2``, the verdicts object by object; ``I``, the registered score on the
-        first recolouring. Of every map ``NAME/a_1``, ``NAME/a_2``, ``NAME/R_ij`` (nan where empty), and the verdicts
-        ``NAME/rank``, ``NAME/object`` (the mean of both) and ``NAME/odds`` (:mod:`qgc.measure.pairs`).
+        ``verdict``, ``half_1``, ``half_2``, ``sure``, ``effect`` (its size), and ``verdict_raw``, without a floor;
+        ``alterations_j``, how many there are; ``object_1`` and ``object_2``, the verdicts object by object; ``I``, the
+        registered score on the first recolouring. Of every map ``NAME/a_1``, ``NAME/a_2``, ``NAME/R_ij`` (nan where
+        empty), and the verdicts ``NAME/rank``, ``NAME/object`` (the mean of both) and ``NAME/odds``
+        (:mod:`qgc.measure.pairs`).
     """
     pairs = same_answer_pairs([scene]) if pairs is None else pairs
     pairs = [(i, p) for i, p in enumerate(pairs) if all(_visible(scene, a.thing) for a in (p.first, p.second))]
@@ -308,7 +326,7 @@ def _effects_row(effects: ModelEffects) -> dict[str, float]:
     return {
         **_square("D", effects.D), **_square("Dnorm", normalised), **_square("raw", effects.raw),
         "floor_1": float(effects.floor[0]), "floor_2": float(effects.floor[1]),
-        "verdict": effects.verdict, "verdict_raw": odds_verdict(effects.raw),
+        "verdict": effects.verdict, "verdict_raw": odds_verdict(effects.raw), "effect": effects.size,
         "half_1": halves[0], "half_2": halves[1], "sure": int(effects.sure),
         **{f"object_{j + 1}": float(v) for j, v in enumerate(object_verdicts(normalised))},
         "I": interventional_grounding(np.diag(effects.first), np.diag(effects.first[::-1])),
@@ -368,8 +386,8 @@ def summarise(rows: Iterable[dict], **bootstrapping) -> dict[str, pd.DataFrame]:
     """Tidy tables with 95 % intervals by scene from :func:`faithfulness_rows`.
 
     * ``"model"``, over ``pairs`` ("all", or those "without backgrounds"): ``verdict``, its mean over the sure pairs,
-      and ``sure``, their share; over all pairs the ``verdict of all``, the same ``without floor``, the verdicts object
-      by object (``larger``, ``smaller``, ``mean of both``, ``both right``), and ``I`` as registered.
+      and ``sure``, their share; over all pairs the ``verdict of all``, the same ``without floor``, ``effect size``, the
+      verdicts object by object (``larger``, ``smaller``, ``mean of both``, ``both right``), and ``I`` as registered.
     * ``"faithful"``: how each map's verdict (``by``: :data:`MAP_VERDICTS`) agrees with the model's on its sure pairs,
       for each ``pairs`` and ``stratum`` of :data:`STRATA`: ``kappa`` with ``low`` and ``high``, the ``agreement``, and
       the counts ``both``, ``map only``, ``model only`` and ``neither`` of verdicts that are 1; ``ties`` of the map are
@@ -380,8 +398,13 @@ def summarise(rows: Iterable[dict], **bootstrapping) -> dict[str, pd.DataFrame]:
     frame = pd.DataFrame(list(rows))
     names = [c.removesuffix("/rank") for c in frame if c.endswith("/rank")]
     frame = frame.assign(**_derived(frame))
-    columns = ["verdict of sure", "sure", "verdict", "verdict_raw", *_OBJECTS, "I"]
-    shown = {"verdict of sure": "verdict", "verdict": "verdict of all", "verdict_raw": "without floor"}
+    columns = ["verdict of sure", "sure", "verdict", "verdict_raw", "effect", *_OBJECTS, "I"]
+    shown = {
+        "verdict of sure": "verdict",
+        "verdict": "verdict of all",
+        "verdict_raw": "without floor",
+        "effect": "effect size",
+    }
     subsets = {"all": frame, "without backgrounds": frame[frame["background"] == 0]}
     model, faithful = [], []
     for subset, part in subsets.items():

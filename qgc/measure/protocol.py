@@ -77,7 +77,7 @@ FOREIGN_DRAWS = 16
 CASCADE_SCENES, CASCADES = 100, 4
 """Test scenes that see the cascade of randomised layers, and how many cascades there are to draw from."""
 
-FAITHFULNESS_SCENES = dict.fromkeys(NAMES, 200)
+FAITHFULNESS_SCENES = dict.fromkeys(NAMES, 500)
 """Test scenes of which every object is altered several times; added after the test split was read."""
 
 OTHER_IMAGE_SCENES = dict.fromkeys(NAMES, 500)

@@ -43,7 +43,7 @@ from .similarity import Pair
 
 CHUNK = 20
 CODE = (*run.CODE, "measure/nulls.py", "measure/interventions.py", "measure/sanity.py", "measure/stages.py",
-        "measure/faithfulness.py", "measure/other_image.py")  # fmt: skip
+        "measure/faithfulness.py", "measure/other_image.py", "measure/compare.py")  # fmt: skip
 NULL_ARRAYS = ("l2", "sum")
 """Reductions whose nulls are kept scene by scene, for the book's figure and for :func:`qgc.measure.summary.check`."""
 

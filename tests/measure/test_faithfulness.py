@@ -13,7 +13,7 @@ from torch import Tensor
 import qgc
 from qgc.explain import View, contrast, explain, gradcam
 from qgc.measure import faithfulness, same_answer_pairs
-from qgc.measure.faithfulness import agreement, kappa, model_effects, odds_verdict
+from qgc.measure.faithfulness import agreement, effect_size, kappa, model_effects, odds_verdict
 from qgc.measure.grounding import chosen_pairs
 from qgc.models import VQA
 from qgc.scenes import Scene, sample
@@ -46,6 +46,13 @@ def test_the_models_verdict_by_hand(D, right):
         assert odds_verdict(np.array(D)[::-1]) == pytest.approx(1 - right, nan_ok=True)
 
 
+def test_effect_size_by_hand():
+    assert effect_size([[4, 1], [1, 4]]) == pytest.approx(0.6) and effect_size([[1, 4], [4, 1]]) == pytest.approx(-0.6)
+    assert effect_size([[28, 9], [1, 36 / 7]]) == pytest.approx((12 - 3) / (12 + 3))
+    assert effect_size([[3, 5], [21, 35]]) == pytest.approx(0) and effect_size([[0, 1], [0, 1]]) == 0
+    assert effect_size([[2, 0], [1, 1]]) == 1 and np.isnan(effect_size([[np.nan, 1], [1, 1]]))
+
+
 def test_gain_and_size_change_no_verdict():
     rng = np.random.default_rng(0)
     for D in rng.exponential(size=(50, 2, 2)):
@@ -54,6 +61,7 @@ def test_gain_and_size_change_no_verdict():
             louder[k] *= 7
             larger[:, k] *= 9
             assert odds_verdict(D) == odds_verdict(louder) == odds_verdict(larger)
+            assert effect_size(D) == pytest.approx(effect_size(louder)) == pytest.approx(effect_size(larger))
     # gain also comes with the noise floor, from the changes of the score on
     deltas = rng.normal(size=(2, 9)) + 1
     things = ["", "", "", "a", "a", "b", "b", "c", "c"]
@@ -126,8 +134,8 @@ def test_summary_by_hand():
     def row(scene, areas, verdict, sure, objects, rank, background=0):
         return {
             "scene": scene, "pair": 0, "area_1": areas[0], "area_2": areas[1], "background_1": background,
-            "background_2": 0, "verdict": verdict, "verdict_raw": verdict, "sure": sure, "object_1": objects[0],
-            "object_2": objects[1], "I": 1, "m/rank": rank, "m/object": 0.5, "m/odds": 0.5,
+            "background_2": 0, "verdict": verdict, "verdict_raw": verdict, "effect": 0.1, "sure": sure,
+            "object_1": objects[0], "object_2": objects[1], "I": 1, "m/rank": rank, "m/object": 0.5, "m/odds": 0.5,
         }  # fmt: skip
 
     rows = [
@@ -243,6 +251,7 @@ def test_models_that_are_known(small_model):
     # sees the queried object alone; the other's; or, louder for the second question, both whatever is asked
     own = row_of(small_model, scene, {a.question: m for a, m in zip(asks, masks, strict=True)})
     assert own["verdict"] == own["half_1"] == own["half_2"] == own["sure"] == own["object_1"] == own["object_2"] == 1
+    assert own["effect"] > 0.5
     assert own["D_11"] > 3 * own["D_21"] and own["D_22"] > 3 * own["D_12"]
     crossed = row_of(small_model, scene, {a.question: m for a, m in zip(asks, masks[::-1], strict=True)})
     assert crossed["verdict"] == crossed["object_1"] == crossed["object_2"] == 0 and crossed["sure"] == 1
