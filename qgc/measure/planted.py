@@ -50,9 +50,9 @@ TEXTURE = 0.3
 class Objects:
     """Two objects on a grid, and the random draws that all planted maps of the pair share.
 
-    ``cover`` (2, h, w): C_1, C_2. ``size`` (2,): s_1, s_2. ``ignorant`` (h, w): L. ``noise`` (2, h, w): standard normal,
-    one draw for each question. ``dealt`` (2,): 0 and 1 in random order, which question has the larger gain where area
-    does not decide. ``usual`` (2, h, w) or None: coverage by the same two objects in another scene.
+    ``cover`` (2, h, w): C_1, C_2. ``size`` (2,): s_1, s_2. ``ignorant`` (h, w): L. ``noise`` (2, h, w): standard
+    normal, one draw for each question. ``dealt`` (2,): 0 and 1 in random order, which question has the larger gain
+    where area does not decide. ``usual`` (2, h, w) or None: coverage by the same two objects in another scene.
     """
 
     cover: Tensor

@@ -79,7 +79,7 @@ class PlantedScene:
         return replace(self, masks=masks, order=self.order or tuple(self.masks))
 
     def move(self, name: str, dx: int) -> PlantedScene:
-        """The scene with an object ``dx`` pixels to the right; what leaves the image on one side enters on the other."""
+        """The scene with an object ``dx`` pixels to the right; what leaves on one side enters on the other."""
         return replace(self, masks={**self.masks, name: np.roll(self.masks[name], dx, 1)})
 
 
