@@ -147,13 +147,14 @@ def _gain_then_noise(o: Objects) -> Tensor:
     return o.gains(o.size) * o.twice + NOISE * o.noise
 
 
-FOLLOWS, IGNORES, GROWS = "the maps follow a question", "they ignore it", "… and change with the asked object's area"
-RANDOM, CONTRASTS = "they ignore it, and are noisy", "contrasts of maps that ignore it"
+FOLLOWS, IGNORES = "Maps that follow a question", "Maps that ignore the question"
+GROWS, RANDOM = "… and change with the asked object's area", "… and are noisy"
+PRIOR, CONTRASTS = "… and know where things usually are", "Contrasts of maps that ignore the question"
 
 PLANTED: dict[str, Planted] = {
     "asked object": Planted(1, FOLLOWS, lambda o: o.cover),
     "only question 1's map is right": Planted(1, FOLLOWS, lambda o: torch.stack([o.cover[0], o.ignorant])),
-    "asked object, negative everywhere": Planted(1, FOLLOWS, lambda o: o.cover - 2),
+    "asked object, all negative": Planted(1, FOLLOWS, lambda o: o.cover - 2),
     "other object": Planted(0, FOLLOWS, lambda o: o.cover.flip(0)),
     "asked object, sign flipped": Planted(0, FOLLOWS, lambda o: -o.cover),
     "both objects": Planted(0.5, IGNORES, lambda o: o.twice),
@@ -168,9 +169,9 @@ PLANTED: dict[str, Planted] = {
     "power with area": Planted(0.5, GROWS, _sharper_with_area),
     "noise alone": Planted(0.5, RANDOM, lambda o: o.noise, exact=False),
     "noise alone, gain with area": Planted(0.5, RANDOM, lambda o: o.gains(o.size) * o.noise, exact=False),
-    "both objects + noise": Planted(0.5, RANDOM, lambda o: o.noisy, exact=False),
-    "both objects + noise, gain with area": Planted(0.5, RANDOM, _noise_then_gain, exact=False),
-    "usual place of the asked object": Planted(0.5, RANDOM, _usual, exact=False),
+    "both + noise": Planted(0.5, RANDOM, lambda o: o.noisy, exact=False),
+    "both + noise, gain with area": Planted(0.5, RANDOM, _noise_then_gain, exact=False),
+    "usual place of the asked object": Planted(0.5, PRIOR, _usual, exact=False),
 }
 """Planted maps by name. Contrasts of some of them, and the contrasts' surrogates, follow below."""
 

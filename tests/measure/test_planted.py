@@ -28,6 +28,7 @@ from qgc.measure.planted import (
     GROWS,
     IGNORES,
     PLANTED,
+    PRIOR,
     RANDOM,
     VERDICTS,
     Objects,
@@ -70,7 +71,7 @@ def made(areas: tuple[float, float] = (0.2, 0.03), seed: int = 0) -> tuple[dict[
 @pytest.mark.parametrize("areas", AREAS)
 def test_rank_grounding_is_one_for_the_asked_object_and_zero_for_the_other(areas):
     maps, masks = made(areas)
-    for name in ("asked object", "asked object, negative everywhere"):
+    for name in ("asked object", "asked object, all negative"):
         assert rank_grounding(maps[name], masks).verdict == 1, name
     for name in ("other object", "asked object, sign flipped"):
         assert rank_grounding(maps[name], masks).verdict == 0, name
@@ -167,7 +168,7 @@ EDGES = {
     # Before the ReLU the order of the cells says the contrary; after it both maps are empty, so that shares say ½.
     "asked object, sign flipped": {"RGA": 0, "difference AUC": 0, "rest": 0.5},
     # No cell is positive: a person sees nothing, so that shares say ½; the order of the cells is right all the same.
-    "asked object, negative everywhere": {"RGA": 1, "difference AUC": 1, "rest": 0.5},
+    "asked object, all negative": {"RGA": 1, "difference AUC": 1, "rest": 0.5},
     # Nothing at all is known.
     "empty": {"rest": 0.5},
     # Map 1 follows its question, map 2 marks both objects. The pair's verdict is that the two differ in the right
@@ -217,7 +218,7 @@ def test_every_measure_is_right_where_nothing_deceives_it(table):
 
 
 def test_rank_grounding_is_fooled_by_no_map_but_by_usual_places(table):
-    rga = table[(table["measure"] == "RGA") & table["group"].isin([FOLLOWS, IGNORES, GROWS, RANDOM])].set_index(
+    rga = table[(table["measure"] == "RGA") & table["group"].isin([FOLLOWS, IGNORES, GROWS, RANDOM, PRIOR])].set_index(
         "planted"
     )
     known = rga.drop(index="usual place of the asked object")
