@@ -21,6 +21,8 @@ def contrast(a, b, normalise: str | None = None) -> Tensor:
     (book/what-works.ipynb). A contrast that is nowhere above 1e-6 of what it is made of is rounding, and comes back as
     zeros. An empty map stays empty when it is normalised.
 
+    >>> qgc.explain.contrast(sink, towels, normalise="l1").relu()
+
     Parameters
     ----------
     a, b : explanations of two questions about one image (:func:`qgc.explain`), or maps (..., h, w) *before* the ReLU.
@@ -34,8 +36,6 @@ def contrast(a, b, normalise: str | None = None) -> Tensor:
     ------
     GateError
         If ``normalise`` is not one of the norms, or the maps differ in shape.
-
-    >>> qgc.explain.contrast(sink, towels, normalise="l1").relu()
     """
     if normalise not in (None, *NORMS):
         raise GateError(f"normalise is {normalise!r}; choose one of {', '.join(NORMS)}, or None for the raw difference")

@@ -6,8 +6,12 @@ import pytest
 from legibility import legible, words
 
 import qgc
+from qgc.measure.planted import PLANTED, verdict_table
 from qgc.measure.stored import MODELS, Stored
+from qgc.scenes import sample
 from qgc.show import results
+from qgc.show.planted import which_are_fooled
+from qgc.train.recipes import FIRST_SEED
 
 
 @pytest.fixture(scope="module")
@@ -105,3 +109,16 @@ def test_a_few_n_are_legible_and_every_ranking_has_its_line():
     figure = results.at_some_n(table, ylabel="cosine of the two maps", reference=0.5)
     legible(figure)
     assert {"∂A/∂q", "random, one each"} <= {line.get_label() for line in figure.axes[0].get_lines()}
+
+
+def test_the_table_of_fooled_measures_is_legible_and_marks_them_without_color():
+    table = verdict_table([sample(FIRST_SEED["validation"] + i, "natural") for i in range(6)])
+    figure = which_are_fooled(table)
+    legible(figure)
+    shown = words(figure).split("\n")
+    assert {n for n, p in PLANTED.items() if not p.surrogate} <= set(shown)
+    assert shown.count("its no-place surrogate") == sum(p.surrogate for p in PLANTED.values())
+    texts = figure.axes[0].texts
+    framed = [p for p in figure.axes[0].patches if p.get_edgecolor()[3] and p.get_linewidth() > 1]
+    assert len(framed) == (table["status"] == "fooled").sum() + 2  # and twice in the key
+    assert sum(t.get_text().startswith("(") for t in texts) == (table["status"] == "on average").sum() + 1
