@@ -24,19 +24,22 @@ CHANCE = 0.5
 @styled
 def dots(
     panels: Mapping[str, pd.DataFrame],
-    value: str = "grounding",
+    value: str = "rank",
     *,
-    xlabel: str = "contrastive grounding accuracy",
+    xlabel: str = "rank grounding accuracy",
     reference: float | None = CHANCE,
     bold: Sequence[str] = (),
     width: int = 34,
+    surrogate: str | None = None,
 ) -> Figure:
     """A row for each method: its estimate as a dot, its 95 % interval as a line, a colour and mark for each panel.
 
     Parameters
     ----------
     panels : label → table, indexed by method, with columns ``value``, ``"value low"``, ``"value high"``. All share
-        their rows, in the first table's order. reference : where a vertical line stands. bold : methods to be set bold.
+        their rows, in the first table's order. reference : where a vertical line is. bold : methods to be set bold.
+    surrogate : the column of what the same maps score without their places (:func:`qgc.measure.no_place_surrogate`), an
+        open diamond beside the dot; "rank surrogate" goes with the default.
     """
     tables = dict(panels)
     methods = list(dict.fromkeys(m for t in tables.values() for m in t.index))
@@ -57,6 +60,10 @@ def dots(
         colour = CYCLE[k % len(CYCLE)]
         ax.hlines(y, low, high, color=colour, lw=1.8)
         ax.plot(x, y, MARKS[k % len(MARKS)], color=colour, ms=6, mec="white", mew=0.8, label=label)
+        if surrogate and surrogate in found:
+            ax.plot(found[surrogate].to_numpy(float), y, "D", ms=5, mfc="none", mec=colour, mew=1.1, zorder=1.5)
+    if surrogate:
+        ax.plot([], [], "D", ms=5, mfc="none", mec=INK, mew=1.1, label="its no-place surrogate")
     ax.set_yticks(range(len(methods)), lines)
     for tick, method in zip(ax.get_yticklabels(), methods, strict=True):
         tick.set_fontweight("bold" if method in bold else "normal")
@@ -65,8 +72,8 @@ def dots(
     ax.xaxis.grid(True)
     ax.tick_params(axis="y", length=0)
     ax.spines["left"].set_visible(False)
-    if len(tables) > 1:
-        sheet.legend(loc="outside upper center", ncols=min(5, len(tables)), frameon=False, fontsize=SMALL)
+    if len(tables) > 1 or surrogate:
+        sheet.legend(loc="outside upper center", ncols=min(5, len(tables) + 1), frameon=False, fontsize=SMALL)
     return sheet
 
 
@@ -79,14 +86,16 @@ def over_n(
     title: str = "",
     ax: Axes | None = None,
     ylabel: str = "contrastive grounding accuracy",
+    ns: Sequence[int] | None = None,
 ) -> Figure:
-    """Accuracy at every n, one line a ranking, beside random gates (paper §3.3, Figs 27–77 as numbers).
+    """Accuracy over n, one line a ranking, beside random gates (paper §3.3, Figs 27–77 as numbers).
 
     Parameters
     ----------
-    curves : ranking → (3, J), mean and ends of the interval; the band is drawn for the first one. random : the grid
-        of n and the 5th, 50th, 95th percentile there. levels : maps without a gate, as horizontal lines. chosen :
-        ranking → the n that the validation scenes chose, as a mark on its line.
+    curves : ranking → (3, N), mean and ends of the interval; the band is drawn for the first one. ns : the N numbers
+        of neurons; None for every one from 1 on. random : the grid of n and the 5th, 50th, 95th percentile there.
+        levels : maps without a gate, as horizontal lines. chosen : ranking → the n that the validation scenes chose,
+        as a mark on its line.
     """
     if ax is None:
         ax = Sheet(PAGE, 4.6).subplots()
@@ -94,15 +103,25 @@ def over_n(
         n, (low, middle, high) = random
         ax.fill_between(n, low, high, color=FAINT, alpha=0.55, lw=0, label="random gates, middle 90 %")
         ax.plot(n, middle, color=MUTED, lw=1, ls="--", label="random gates, median")
-    J = max(c.shape[1] for c in curves.values())
+    every = np.arange(1, max(c.shape[1] for c in curves.values()) + 1) if ns is None else np.asarray(ns)
+    J = int(every[-1])
     for k, (name, (mean, low, high)) in enumerate(curves.items()):
-        ns, colour = np.arange(1, len(mean) + 1), CYCLE[k % len(CYCLE)]
+        at_n, colour = every[: len(mean)], CYCLE[k % len(CYCLE)]
         if k == 0:
-            ax.fill_between(ns, low, high, color=colour, alpha=0.15, lw=0)
-        ax.plot(ns, mean, color=colour, lw=1.6, label=name)
+            ax.fill_between(at_n, low, high, color=colour, alpha=0.15, lw=0)
+        ax.plot(at_n, mean, color=colour, lw=1.6, label=name)
         if chosen and name in chosen:
             at = chosen[name]
-            ax.plot([at], [mean[at - 1]], MARKS[k % len(MARKS)], color=colour, ms=8, mec="white", mew=1, zorder=5)
+            ax.plot(
+                [at],
+                [mean[int(np.flatnonzero(at_n == at)[0])]],
+                MARKS[k % len(MARKS)],
+                color=colour,
+                ms=8,
+                mec="white",
+                mew=1,
+                zorder=5,
+            )
     for style, (name, level) in zip(
         ((0, (1, 1)), (0, (5, 1)), (0, (3, 1, 1, 1))), (levels or {}).items(), strict=False
     ):
@@ -316,12 +335,14 @@ def over_n_panels(
     chosen: Mapping[str, int] | None = None,
     columns: int = 2,
     ylabel: str = "contrastive grounding",
+    ns: Sequence[int] | None = None,
 ) -> Figure:
     """:func:`over_n` for several models side by side, with one legend and one scale (paper §3.3).
 
     Parameters
     ----------
-    panels : title → (curves, random, levels) as :func:`over_n` takes them, the same names in each. chosen : as there.
+    panels : title → (curves, random, levels) as :func:`over_n` takes them, the same names in each. chosen, ns : as
+        there.
     """
     rows = -(-len(panels) // columns)
     sheet = Sheet(PAGE, 2.5 * rows + 0.9)
@@ -329,7 +350,7 @@ def over_n_panels(
     for ax in grid.flat[len(panels) :]:
         ax.set_axis_off()
     for ax, (title, (curves, random, levels)) in zip(grid.flat, panels.items(), strict=False):
-        over_n(curves, random, levels, chosen, title, ax, ylabel)
+        over_n(curves, random, levels, chosen, title, ax, ylabel, ns)
         ax.set_xticks([1, 10, 100, 400], ["1", "10", "100", "400"])
         ax.label_outer()
     for legend in sheet.legends[:-1]:  # each panel brought its own, and all are the same

@@ -26,6 +26,26 @@ def test_dots_are_legible_and_name_every_method(found, models):
     assert set(found.table("natural").index) <= set(words(figure).split("\n"))
 
 
+def test_dots_show_the_table_and_what_is_left_without_places():
+    values = {"rank": [0.7, 0.4], "rank low": [0.6, 0.3], "rank high": [0.8, 0.5], "rank surrogate": [0.5, 0.45]}
+    table = pd.DataFrame(values, index=["a method", "another"])
+    figure = results.dots({"natural": table}, surrogate="rank surrogate")
+    legible(figure)
+    drawn = [tuple(line.get_xdata()) for line in figure.axes[0].get_lines()]
+    assert (0.7, 0.4) in drawn and (0.5, 0.45) in drawn and (0.5, 0.5) in drawn  # the last is chance
+    (bars,) = [c for c in figure.axes[0].collections if len(c.get_segments()) == 2]
+    np.testing.assert_allclose([[x for x, _ in bar] for bar in bars.get_segments()], [[0.6, 0.8], [0.3, 0.5]])
+    assert "no-place surrogate" in words(figure)
+
+
+def test_curves_on_a_grid_of_n_stand_at_their_n(found):
+    name, grid = found.gates[0], found.tables["grid"]
+    figure = results.over_n({name: found.rank_curve("natural", name)}, chosen=found.chosen_by_rank, ns=grid)
+    legible(figure)
+    line = next(line for line in figure.axes[0].get_lines() if line.get_label() == name)
+    assert list(line.get_xdata()) == grid and np.allclose(line.get_ydata(), found.rank_curve("natural", name)[0])
+
+
 def test_a_method_that_one_model_lacks_has_its_row_all_the_same(found):
     figure = results.dots({"pythia": found.table("pythia"), "natural": found.table("natural")})
     assert "contrast with the mean question" in words(figure)
