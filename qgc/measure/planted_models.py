@@ -8,7 +8,7 @@ its color. The "CNN" reads these pixels, so that a recolored, removed or moved o
 
     F^k_p = the part of cell p that shows object k in the color that the answer names
     u     = q T, with q the one-hot vector of the object asked about and T (objects, neurons) the model's table
-    A     = u ∘ v,   y_answer = Σ_j A_j,   y_"something else" = 0
+    A     = u ∘ v,   y_a = Σ_j A_j for the answer a, and 0 for "something else"
 
 What a model looks at is in T and in v (:meth:`PlantedVQA.image_branch`); by default v_j is the mean of F^j over the
 cells, one neuron an object, so that Grad-CAM's map of question i is Σ_k T_ik F^k / (h·w).
