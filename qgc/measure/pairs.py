@@ -81,35 +81,36 @@ def rank_grounding(maps, masks, inputs=None) -> RankGrounding:
         ``verdict``, ``a_1``, ``a_2``. An empty map has a_i = ½, and its pair the verdict ½; so does an object that is
         not to be seen. Values that are not finite give nan.
     """
-    maps = _float64(maps)
-    wide = maps.flatten(-2)
-    S1, S2 = cell_cover(masks, tuple(maps.shape[-2:])).to(wide.device)
-    a = _auc(wide, S1, S2)
+    maps = _tensor(maps)  # of whatever precision: their order is all that counts
+    S1, S2 = cell_cover(masks, tuple(maps.shape[-2:])).to(maps.device)
+    a = _auc(maps.flatten(-2), S1, S2)
     empty = is_empty(maps, inputs)
-    a = torch.where(empty, 0.5, a)
+    a = torch.where(empty, 0.5, torch.where(maps.isfinite().all(-1).all(-1), a, torch.nan))
     a_1, a_2 = a.unbind(-1)
     return RankGrounding(torch.where(empty.any(-1), 0.5, compared(a_1, a_2)), a_1, a_2)
 
 
 def is_empty(maps, inputs=None) -> Tensor:
     """Which maps (..., h, w) hold nothing: none of their cells is above 1e-6 of ``inputs`` (...), or of zero."""
-    largest = _float64(maps).abs().amax((-2, -1))
+    largest = _tensor(maps).abs().amax((-2, -1)).double()
     return largest <= (0 if inputs is None else EMPTY * _float64(inputs))
 
 
 def _auc(values: Tensor, S1: Tensor, S2: Tensor) -> Tensor:
     # P[x1 > x2] + ½ P[x1 = x2] for values (..., cells), x1 and x2 drawn from the cells by the weights S1 and S2.
     if not (S1.sum() and S2.sum()):
-        return torch.full(values.shape[:-1], 0.5, dtype=values.dtype, device=values.device)
+        return S1.new_full(values.shape[:-1], 0.5)
     some = (S1 + S2).nonzero()[:, 0]  # other cells change nothing
     ordered, order = values[..., some].sort(-1)
-    first, second = (S / S.sum() for S in (S1[some], S2[some]))
-    below = torch.nn.functional.pad(second[order].cumsum(-1), (1, 0))  # of S2, in the first k cells
-    left = torch.searchsorted(ordered, ordered, right=False)
-    right = torch.searchsorted(ordered, ordered, right=True)
-    won = (below.gather(-1, left) + below.gather(-1, right)) / 2
-    found = (first[order] * won).sum(-1)
-    return torch.where(torch.isfinite(values).all(-1), found, torch.nan)
+    first, second = (S[some][order] / S.sum() for S in (S1, S2))
+    below = torch.nn.functional.pad(second.cumsum(-1), (1, 0))  # of S2, in the first k cells
+    won = (below[..., :-1] + below[..., 1:]) / 2
+    tied = (ordered[..., 1:] <= ordered[..., :-1]).any(-1)  # rarely: cells of one value share what they win
+    if tied.any():
+        same, below = ordered[tied].contiguous(), below[tied]
+        left, right = (torch.searchsorted(same, same, right=after) for after in (False, True))
+        won[tied] = (below.gather(-1, left) + below.gather(-1, right)) / 2
+    return (first * won).sum(-1)
 
 
 def compared(x: Tensor, y: Tensor, tolerance: Tensor | float = TIE) -> Tensor:
@@ -217,7 +218,11 @@ def no_place_surrogate(first, second, method: Method = own, common: Sequence = (
     return torch.stack([method(one, two, *rest), method(two, one, *rest)], -3)
 
 
-def _float64(values) -> Tensor:
+def _tensor(values) -> Tensor:
     if isinstance(values, Sequence):
         values = np.stack([np.asarray(v) for v in values])
-    return torch.as_tensor(values).detach().double()
+    return torch.as_tensor(values).detach()
+
+
+def _float64(values) -> Tensor:
+    return _tensor(values).double()

@@ -158,9 +158,10 @@ def test_what_rounding_left_is_empty_beside_its_inputs():
 
 
 def test_values_that_are_no_numbers_are_not_judged():
-    maps = pair(1, 0)
-    maps[0, 0, 0] = torch.nan
-    assert rank_grounding(maps, MASKS).verdict.isnan() and rank_grounding(maps, MASKS).a_1.isnan()
+    for where in ((0, 0, 0), (0, 0, 1)):  # on an object, and on neither
+        maps = pair(1, 0)
+        maps[where] = torch.nan
+        assert rank_grounding(maps, MASKS).verdict.isnan() and rank_grounding(maps, MASKS).a_1.isnan()
 
 
 def test_an_object_that_is_not_seen_gives_a_tie():
