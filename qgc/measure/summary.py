@@ -45,6 +45,9 @@ RANDOM_NS = (10, 25, 200)
 WITHOUT = " without backgrounds"
 """Ends the names of columns over the pairs in which neither object is a half of the place (wall, floor, sky)."""
 
+CLOSELY = ("measures", "measured scene")
+"""Columns that some scenes have: those that were looked at closely."""
+
 SIGNED = ("minus", "above", "effect", "margin", "cosine")
 """What the names of columns have in them whose values may be below zero; all others are shares."""
 
@@ -91,7 +94,7 @@ class Measured:
             parts = [_first(p, below) if "seed" in arm else p for p, arm in zip(parts, group.arms, strict=True)]
         self.seed = np.concatenate([np.full(len(p["scene"]), k) for k, p in enumerate(parts)])
         self.scene = np.concatenate([p["scene"] for p in parts])
-        self.rows = {k: np.concatenate([p[k] for p in parts]) for k in parts[0] if k != "scene"}
+        self.rows = {k: np.concatenate([p[k] for p in parts]) for k in parts[-1] if k != "scene"}
         self.scenes, self._at = np.unique(self.scene, return_inverse=True)
 
     def by_scene(self, values: np.ndarray) -> np.ndarray:
@@ -121,7 +124,7 @@ def _ends(interval: stats.Interval) -> np.ndarray:
 
 def _first(part: dict[str, np.ndarray], below: int) -> dict[str, np.ndarray]:
     keep = part["scene"] < below
-    return {k: v[keep] for k, v in part.items() if len(v) == len(keep)}
+    return {k: v[keep] for k, v in part.items() if k not in CLOSELY}
 
 
 # -- choosing n on validation -----------------------------------------------------------------------------
