@@ -38,7 +38,7 @@ from qgc.measure.planted import (
     verdict_table,
 )
 from qgc.measure.planted_models import PlantedScene
-from qgc.measure.rankings import GATE_FREE, Asked
+from qgc.measure.rankings import GATE_FREE, Asked, base_maps
 from qgc.scenes import sample
 from qgc.train.recipes import FIRST_SEED
 
@@ -307,8 +307,9 @@ def method(name: str, vqa, scene: PlantedScene) -> torch.Tensor:
     both, _ = explained(vqa, scene)
     first, second = (Asked.of(e) for e in both)
     mean_u = (first.u + second.u) / 2
-    maps = [GATE_FREE[name](a, b, mean_u, vqa) for a, b in ((first, second), (second, first))]
-    return torch.stack(maps).view(2, *GRID)
+    free = GATE_FREE[name]
+    one, two, mean = base_maps(first, second, mean_u, vqa)[free.base]
+    return torch.stack([free.method(one, two, mean), free.method(two, one, mean)]).view(2, *GRID)
 
 
 RIGHT = {
