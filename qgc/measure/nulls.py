@@ -7,9 +7,10 @@ something that the paper's pairs have in common:
 
 * ``same answer``: two colour questions with the same answer about one image, the paper's case;
 * ``same template, other object``: the first of them, and its own template filled in with another object of the image
-  whose colour is not the answer: what is left when only the answer is removed, the null nearest to the paper's case;
+  whose colour is not the answer (another half of the place where the pair's second question is about one): what is left
+  when only the answer is removed, the null nearest to the paper's case;
 * ``same template, absent object``: its template with an object that is not in the image and that training questions
-  name: neither answer nor object is there, the words are;
+  name, never a half of a place: neither answer nor object is there, the words are;
 * ``unrelated question``: the first of them, and a question of another family about the same picture;
 * ``other picture``: the same question about another picture, in which it can be asked too;
 * ``unrelated, other picture``: a question of another family about another picture;
@@ -135,7 +136,7 @@ def null_row(vqa, scene: Scene, bank: Bank, rng: np.random.Generator, pair: Pair
         put("shuffled question", _closed(vqa, bank, shuffled, v[0]))
         row |= _without_the_shared(bank, u, v[0], drawn)
     for null, texts in (
-        ("same template, other object", other_objects(scene, first)),
+        ("same template, other object", other_objects(scene, first, second.thing)),
         ("same template, absent object", absent_objects(scene, first, bank.questions)),
     ):
         if texts:
@@ -153,12 +154,17 @@ def template_of(ask: Ask) -> str | None:
     return next((t for t in templates if ask.thing and word(t, ask.thing) == ask.question), None)
 
 
-def other_objects(scene: Scene, ask: Ask) -> list[str]:
-    """Questions of the ask's template about every other object of the scene of which the true answer is another."""
+def other_objects(scene: Scene, ask: Ask, instead_of: str) -> list[str]:
+    """Questions of the ask's template about every other object of the scene of which the true answer is another.
+
+    They take the place of a question about ``instead_of``, and are of its sort: halves of the place (walls, floors) if
+    it is one, else objects. The model keeps walls and objects further apart than two objects, whatever their colours.
+    """
     if not (template := template_of(ask)):
         return []
     # facts rather than scene.asks: a scene of the paper's figures asks only what the paper does
     others = [(name, answer) for family, name, answer, _ in facts(scene) if family == ask.family and name != ask.thing]
+    others = [(name, answer) for name, answer in others if (name in scene.tones) == (instead_of in scene.tones)]
     return list(dict.fromkeys(word(template, name) for name, answer in others if answer != ask.answer))
 
 
