@@ -10,10 +10,12 @@ import json
 import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 import torch
+from scipy.sparse import csr_array
 
 from ..models import zoo
 from ..train.files import write_whole
@@ -52,7 +54,20 @@ SIGNED = ("minus", "above", "effect", "margin", "cosine")
 """What the names of columns have in them whose values may be below zero; all others are shares."""
 
 KEPT = (25, 200)
-"""The n at which every pair's numbers are kept for all rankings, besides the chosen ones."""
+"""The n at which every pair's verdicts are kept for all rankings, besides the chosen ones."""
+
+NUMBERS = (
+    "∂A/∂q, l2",
+    "∂A/∂q, least first",
+    "∂A/∂q of the other question",
+    "∂A/∂q of no question",
+    "∂A/∂w of the thing's word",
+    grounding.COMMON,
+)
+"""Rankings of which every pair's areas and shares are kept, too, and not only the verdicts."""
+
+LEVELS = 63
+"""Steps in which areas and shares are kept: six bits each."""
 
 DIGITS = 5
 
@@ -89,22 +104,24 @@ class Measured:
     """
 
     def __init__(self, paths: Sequence[Path], group: Group, below: int | None = None):
-        parts = [run.gather(paths, arm) for arm in group.arms]
+        parts = [_gathered(tuple(paths), arm) for arm in group.arms]
         if below is not None:
             parts = [_first(p, below) if "seed" in arm else p for p, arm in zip(parts, group.arms, strict=True)]
         self.seed = np.concatenate([np.full(len(p["scene"]), k) for k, p in enumerate(parts)])
         self.scene = np.concatenate([p["scene"] for p in parts])
         self.rows = {k: np.concatenate([p[k] for p in parts]) for k in parts[-1] if k != "scene"}
-        self.scenes, self._at = np.unique(self.scene, return_inverse=True)
+        self.scenes, at = np.unique(self.scene, return_inverse=True)
+        self.shape = (self.seed.max() + 1, len(self.scenes))
+        cell, pair = np.ravel_multi_index((self.seed, at), self.shape), np.arange(len(at))
+        self._sums = csr_array((np.ones(len(at)), (cell, pair)), (np.prod(self.shape), len(at)))
 
     def by_scene(self, values: np.ndarray) -> np.ndarray:
         """Means over a scene's pairs, (seeds, scenes, …), so that a scene counts once; nan where there is no value."""
-        known = np.isfinite(values)
-        shape = (self.seed.max() + 1, len(self.scenes), *values.shape[1:])
-        sums, counts = np.zeros(shape), np.zeros(shape)
-        np.add.at(sums, (self.seed, self._at), np.where(known, values, 0))
-        np.add.at(counts, (self.seed, self._at), known)
-        return np.divide(sums, counts, out=np.full(shape, np.nan), where=counts > 0)
+        flat = values.reshape(len(values), -1)
+        known = np.isfinite(flat)
+        sums, counts = self._sums @ np.where(known, flat, 0.0), self._sums @ known.astype(float)
+        means = np.divide(sums, counts, out=np.full_like(sums, np.nan), where=counts > 0)
+        return means.reshape(*self.shape, *values.shape[1:])
 
     def intervals(self, columns: dict[str, np.ndarray]) -> dict[str, list[float]]:
         """Mean and 95 % interval of every column (pairs,), seeds and scenes counting once each (:mod:`.stats`)."""
@@ -116,6 +133,12 @@ class Measured:
     def p_value(self, values: np.ndarray) -> float:
         """Two-sided p of a mean of zero, of the same variance as :meth:`intervals`."""
         return float(stats.crossed_p(self.by_scene(values)))
+
+
+@lru_cache(maxsize=32)
+def _gathered(paths: tuple[Path, ...], arm: str) -> dict[str, np.ndarray]:
+    # read once, since several tables are made of one arm
+    return run.gather(paths, arm)
 
 
 def _ends(interval: stats.Interval) -> np.ndarray:
@@ -387,7 +410,8 @@ def summarise(validation: Sequence[Path], test: Sequence[Path], arms: Sequence[A
     chosen = chosen or choose(validation, arms)
     tables: dict = {
         "gates": list(grounding.GATES), "gate_free": list(GATE_FREE), "grid": list(GRID), "draws": DRAWS,
-        "chosen": chosen, "kept": kept_maps(chosen), "validation": validated(Measured(validation, all_groups[0])),
+        "chosen": chosen, "kept": kept_maps(chosen), "numbers of": NUMBERS, "levels": LEVELS,
+        "validation": validated(Measured(validation, all_groups[0])),
         "arms": {},
     }  # fmt: skip
     arrays: dict[str, np.ndarray] = {}
@@ -419,7 +443,7 @@ def summarise(validation: Sequence[Path], test: Sequence[Path], arms: Sequence[A
         for name, array in (curves(measured) | random_bands(measured)).items():
             arrays[f"{group.name}|{name}"] = array
     for arm in arms:
-        arrays |= kept(run.gather(test, arm.name), arm.name, chosen)
+        arrays |= kept(_gathered(tuple(test), arm.name), arm.name, chosen)
     return tables, arrays
 
 
@@ -455,18 +479,18 @@ def _size_decides(measured: Measured) -> dict[str, list[float]]:
 
 # -- what is kept of every pair -----------------------------------------------------------------------------
 def kept_maps(chosen: dict[str, dict[str, int]]) -> list[tuple[str, int | None]]:
-    """Of which maps every pair's numbers are stored: rankings at :data:`KEPT` and both chosen n, all gate-free ones."""
+    """Of which maps a pair's verdicts are stored: rankings at :data:`KEPT` and both chosen n, all gate-free ones."""
     gates = [(g, n) for g in grounding.GATES for n in dict.fromkeys((*KEPT, *(chosen[c][g] for c in CRITERIA)))]
     return [*gates, *((m, None) for m in GATE_FREE)]
 
 
 def kept(rows: dict[str, np.ndarray], arm: str, chosen: dict[str, dict[str, int]]) -> dict[str, np.ndarray]:
-    """Of every pair of an arm, for each of :func:`kept_maps`: what the measures are made of, in bytes.
+    """Of every pair of an arm, for each of :func:`kept_maps`, in few bytes; :meth:`.stored.Stored.pairs` reads them.
 
-    ``numbers`` (pairs, maps, 6): a_1, a_2 and R_11, R_12, R_21, R_22 in 0–1 as 0–255 (:meth:`.stored.Stored.pairs`).
     ``verdicts`` (pairs, maps): rank, first object, second object, odds, contrastive as registered, each 0, 1, 2 for 0,
     ½, 1, as the digits of a number in base 3; ``surrogate`` (pairs, maps) likewise of :data:`grounding.SURROGATES`;
-    255 where a map is missing. ``area`` and ``background`` (pairs, 2), ``scene`` (pairs,).
+    255 where a map is missing. ``numbers`` (pairs, some maps, 6), of :data:`NUMBERS` and maps without a gate: a_1, a_2
+    and R_11, R_12, R_21, R_22 in 0–1 as 0–:data:`LEVELS`. ``area`` and ``background`` (pairs, 2), ``scene`` (pairs,).
     """
     numbers, verdicts, surrogates = [], [], []
     for name, n in kept_maps(chosen):
@@ -477,15 +501,16 @@ def kept(rows: dict[str, np.ndarray], arm: str, chosen: dict[str, dict[str, int]
             g = grounding.GATES.index(name)
             at = len(GRID) if n == chosen["grounding"][name] and n not in GRID else GRID.index(n)
             head, where, margin = "", (g, at), rows["margin"][:, g, min(n, rows["margin"].shape[2]) - 1]
-        a, R = (rows[head + k][:, *where].astype(float).reshape(len(margin), -1) for k in ("a", "R"))
-        numbers.append(np.concatenate([a, R], 1))
+        if n is None or name in NUMBERS:
+            a, R = (rows[head + k][:, *where].astype(float).reshape(len(margin), -1) for k in ("a", "R"))
+            numbers.append(np.concatenate([a, R], 1))
         contrastive = np.nan_to_num(2 * grounded(margin), nan=-1).astype(int)
         verdicts.append(_packed(np.concatenate([rows[head + "verdicts"][:, *where], contrastive[:, None]], 1)))
         surrogates.append(_packed(rows[head + "surrogate"][:, *where]))
-    bytes_ = (np.nan_to_num(np.stack(numbers, 1)).clip(0, 1) * 255).round().astype(np.uint8)
+    levels = (np.nan_to_num(np.stack(numbers, 1)).clip(0, 1) * LEVELS).round().astype(np.uint8)
     return {
         f"{arm}|scene": rows["scene"].astype(np.int16), f"{arm}|area": rows["area"].astype(np.float16),
-        f"{arm}|background": rows["background"], f"{arm}|numbers": bytes_,
+        f"{arm}|background": rows["background"], f"{arm}|numbers": levels,
         f"{arm}|verdicts": np.stack(verdicts, 1), f"{arm}|surrogate": np.stack(surrogates, 1),
     }  # fmt: skip
 
@@ -563,8 +588,8 @@ def check(folder: Path, scenes: int = 3, seed: int = 0) -> list[str]:
                 old = arrays[key][here]
                 if key.endswith("numbers"):
                     worst = int(np.abs(new.astype(int) - old.astype(int)).max())
-                    if worst > 2:
-                        faults.append(f"{name}, scene {index}: areas or shares differ by {worst / 255:.3f}")
+                    if worst > 1:
+                        faults.append(f"{name}, scene {index}: areas or shares differ by {worst / LEVELS:.3f}")
                 elif (new != old).mean() > 0.05:  # a verdict near a tie may turn over with rounding
                     faults.append(
                         f"{name}, scene {index}: {key.partition('|')[2]} differs in {(new != old).mean():.0%}"
