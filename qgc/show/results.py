@@ -29,7 +29,7 @@ def dots(
     xlabel: str = "rank grounding accuracy",
     reference: float | None = CHANCE,
     bold: Sequence[str] = (),
-    width: int = 34,
+    width: int = 36,
     surrogate: str | None = None,
 ) -> Figure:
     """A row for each method: its estimate as a dot, its 95 % interval as a line, a colour and mark for each panel.
