@@ -1,9 +1,16 @@
 """What would the paper's Spearman correlations be anyway? Null distributions for Tables 5 and 6.
 
-Row j of ∂A/∂q is v_j (1 − u_j²) Wq[j, :]. Two questions about one picture share v_j and Wq[j, :] whatever they ask, so
-their correlation is high before either has been read. Each null takes one more thing away:
+Row j of ∂A/∂q is v_j (1 − u_j²) Wq[j, :]. Two questions about one image share v_j and Wq[j, :] whatever they ask. In
+the reduction ``sum`` that alone makes their correlation high, because the shared factor has a sign; in ``l2`` and
+``abs-sum`` it does not, once 1 − u_j² varies more from neuron to neuron than the shared factor. Each null removes
+something that the paper's pairs have in common:
 
-* ``same answer``: two colour questions with the same answer about one picture, the paper's case;
+* ``same answer``: two colour questions with the same answer about one image, the paper's case;
+* ``same template, other object``: the first of them, and its own template filled in with another object of the image
+  whose colour is not the answer (another half of the place where the pair's second question is about one): what is left
+  when only the answer is removed, the null nearest to the paper's case;
+* ``same template, absent object``: its template with an object that is not in the image and that training questions
+  name, never a half of a place: neither answer nor object is there, the words are;
 * ``unrelated question``: the first of them, and a question of another family about the same picture;
 * ``other picture``: the same question about another picture, in which it can be asked too;
 * ``unrelated, other picture``: a question of another family about another picture;
@@ -31,12 +38,15 @@ from torch import Tensor
 from ..explain import REDUCTIONS, View
 from ..explain.sensitivity import jacobian, reduce_rows
 from ..scenes import Ask, Scene
-from ..scenes.questions import every_question
+from ..scenes.questions import HELD_OUT, WORDINGS, _near, every_question, facts, word
+from ..scenes.things import KINDS
 from .similarity import Pair, same_answer_pairs
 from .stats import interval, intervals, mean, quantile, share_below
 
 NULLS = (
     "same answer",
+    "same template, other object",
+    "same template, absent object",
     "unrelated question",
     "other picture",
     "unrelated, other picture",
@@ -90,41 +100,90 @@ def null_row(vqa, scene: Scene, bank: Bank, rng: np.random.Generator, pair: Pair
 
     Keys: ``scene``, ``spearman/NULL/REDUCTION``, ``overlap/NULL/REDUCTION`` (shared neurons among the top 10),
     ``partial/REDUCTION`` and ``divided``; nan where a null cannot be drawn (no other picture in the bank in which the
-    question can be asked, no closed form). ``J`` is the number of combine neurons. Where no ``pair`` is given one is
-    drawn: a scene counts once, and the paper's numbers are of single pairs too.
+    question can be asked, no other object of another colour, a question of no known template, no closed form). ``J`` is
+    the number of combine neurons. Where no ``pair`` is given one is drawn: a scene counts once, and the paper's numbers
+    are of single pairs too. The two nulls of the same template draw from a generator of their own, spawned from
+    ``rng``: what the others draw does not depend on them.
     """
     pairs = [pair] if pair else same_answer_pairs([scene])
     if not pairs:
         return None
     pair = pairs[rng.integers(len(pairs))]
     first, second = (pair.first, pair.second) if rng.random() < 0.5 else (pair.second, pair.first)
+    own = rng.spawn(1)[0]  # does not advance rng
     q, F = bank.embedding(vqa, first.question), View(vqa, scene).F
     drawn = {r: q.new_full((1 + len(NULLS), vqa.combine), torch.nan) for r in REDUCTIONS}
 
-    def put(row: int, case: tuple[Tensor, Tensor] | None) -> None:
-        for r, values in _sensitivities(vqa, bank, *case).items() if case else ():
-            drawn[r][row] = values
+    def put(null: str | None, values: dict[str, Tensor]) -> None:
+        for r, value in values.items():
+            drawn[r][1 + NULLS.index(null) if null else 0] = value
+
+    def put_case(null: str | None, case: tuple[Tensor, Tensor] | None) -> None:
+        put(null, _sensitivities(vqa, bank, *case) if case else {})
 
     others = [p for p in bank.pictures if p[0] != scene.seed]
-    put(0, (F, q))
-    put(1, (F, bank.embedding(vqa, second.question)))
-    put(2, _case(vqa, bank, first, [(F, scene.asks)], rng, same=False))
-    put(3, _case(vqa, bank, first, [p[1:] for p in others], rng, same=True))
-    put(4, _case(vqa, bank, first, [p[1:] for p in others], rng, same=False))
+    put_case(None, (F, q))
+    put_case("same answer", (F, bank.embedding(vqa, second.question)))
+    put_case("unrelated question", _case(vqa, bank, first, [(F, scene.asks)], rng, same=False))
+    put_case("other picture", _case(vqa, bank, first, [p[1:] for p in others], rng, same=True))
+    put_case("unrelated, other picture", _case(vqa, bank, first, [p[1:] for p in others], rng, same=False))
     noise = torch.from_numpy(rng.standard_normal(bank.q.shape[1])).to(q)
-    put(6, (F, (bank.mean + bank.std * noise)[None]))
+    put_case("random q", (F, (bank.mean + bank.std * noise)[None]))
     row: dict[str, float] = {"scene": scene.seed, "J": vqa.combine}
     if bank.constants:
         u, v = vqa.branches(F, torch.cat([q, bank.embedding(vqa, second.question)]))
         shuffled = u[1][torch.from_numpy(rng.permutation(vqa.combine)).to(u.device)]
-        for r, values in _closed(vqa, bank, shuffled, v[0]).items():
-            drawn[r][5] = values
+        put("shuffled question", _closed(vqa, bank, shuffled, v[0]))
         row |= _without_the_shared(bank, u, v[0], drawn)
+    for null, texts in (
+        ("same template, other object", other_objects(scene, first, second.thing)),
+        ("same template, absent object", absent_objects(scene, first, bank.questions)),
+    ):
+        if texts:
+            put_case(null, (F, bank.embedding(vqa, texts[own.integers(len(texts))])))
     for r, values in drawn.items():
         table = values.double().cpu().numpy()
         row |= dict(zip((f"spearman/{n}/{r}" for n in NULLS), spearmans(table), strict=True))
         row |= dict(zip((f"overlap/{n}/{r}" for n in NULLS), _overlaps(table), strict=True))
     return row
+
+
+def template_of(ask: Ask) -> str | None:
+    """The template of its family that makes a question of its object ("What color {is} {the}?"); None if none does."""
+    templates = (*WORDINGS.get(ask.family, ()), *HELD_OUT.get(ask.family, ()))
+    return next((t for t in templates if ask.thing and word(t, ask.thing) == ask.question), None)
+
+
+def other_objects(scene: Scene, ask: Ask, instead_of: str) -> list[str]:
+    """Questions of the ask's template about every other object of the scene of which the true answer is another.
+
+    They take the place of a question about ``instead_of``, and are of its sort: halves of the place (walls, floors) if
+    it is one, else objects. The model keeps walls and objects further apart than two objects, whatever their colours.
+    """
+    if not (template := template_of(ask)):
+        return []
+    # facts rather than scene.asks: a scene of the paper's figures asks only what the paper does
+    others = [(name, answer) for family, name, answer, _ in facts(scene) if family == ask.family and name != ask.thing]
+    others = [(name, answer) for name, answer in others if (name in scene.tones) == (instead_of in scene.tones)]
+    return list(dict.fromkeys(word(template, name) for name, answer in others if answer != ask.answer))
+
+
+def absent_objects(scene: Scene, ask: Ask, questions: Sequence[str]) -> list[str]:
+    """Questions of the ask's template about every object that is not in the scene and that ``questions`` ask about.
+
+    An object counts as known if one of the family's training templates makes one of ``questions`` of it. One that
+    people would say is there (trees where a bush is) does not count as absent, and neither does a half of a place: a
+    floor is a ground.
+    """
+    if not (template := template_of(ask)) or "{the}" not in template:
+        return []
+    known, here = set(questions), {*scene.names, *scene.masks, *scene.colours}
+    named = [n for n in dict.fromkeys((*KINDS, "shirt", "top", "phone")) if n not in here]
+    return [
+        word(template, n)
+        for n in named
+        if not _near(n, scene.names) and any(word(t, n) in known for t in WORDINGS[ask.family])
+    ]
 
 
 def _case(vqa, bank: Bank, ask: Ask, pictures: Sequence, rng: np.random.Generator, same: bool):

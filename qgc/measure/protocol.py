@@ -77,9 +77,9 @@ FOREIGN_DRAWS = 16
 CASCADE_SCENES, CASCADES = 100, 4
 """Test scenes that see the cascade of randomised layers, and how many cascades there are to draw from."""
 
-FAITHFULNESS_SCENES = dict.fromkeys(NAMES, 500)
+FAITHFULNESS_SCENES = dict(zip(NAMES, (500, 500, 200, 500), strict=True))
 """Test scenes of which every object is altered several times; added after the test split was read."""
 
-OTHER_IMAGE_SCENES = dict.fromkeys(NAMES, 500)
+OTHER_IMAGE_SCENES = dict(zip(NAMES, (500, 500, 200, 500), strict=True))
 """Test scenes whose questions are asked about another scene that holds both objects; added after the test split was
 read."""

@@ -31,7 +31,8 @@ DIGITS_OF = {"verdicts": 5, "surrogate": 4}
 class Pairs:
     """What is kept of every pair of one arm, for each of ``maps`` ((name, n); n is None without a gate).
 
-    ``a`` (pairs, maps, 2), ``R`` (pairs, maps, 2, 2), to 1/255; ``verdicts`` (pairs, maps, 5): rank, first and second
+    ``a`` (pairs, maps, 2), ``R`` (pairs, maps, 2, 2), to 1/63, nan but for a few rankings
+    (:data:`qgc.measure.summary.NUMBERS`) and maps without a gate; ``verdicts`` (pairs, maps, 5): rank, first and second
     object, odds, contrastive as registered; ``surrogate`` (pairs, maps, 4): rank, first object, second object,
     contrastive; nan where there is no map. ``scene`` (pairs,), ``area`` and ``background`` (pairs, 2).
     """
@@ -90,10 +91,13 @@ class Stored:
 
     def pairs(self, arm: str) -> Pairs:
         """What is kept of every pair of an arm, by the arm's own name, such as "natural-seed3" or "pythia/natural"."""
-        numbers = self.arrays[f"{arm}|numbers"].astype(float) / 255
+        packed = self.arrays[f"{arm}|numbers"]
         digits = {k: _digits(self.arrays[f"{arm}|{k}"], count) for k, count in DIGITS_OF.items()}
-        numbers[np.isnan(digits["verdicts"][..., 0])] = np.nan
         maps = [tuple(m) for m in self.tables["kept"]]
+        with_numbers = [n is None or name in self.tables["numbers of"] for name, n in maps]
+        numbers = np.full((len(packed), len(maps), packed.shape[2]), np.nan)
+        numbers[:, with_numbers] = packed / self.tables["levels"]
+        numbers[np.isnan(digits["verdicts"][..., 0])] = np.nan
         about = {k: self.arrays[f"{arm}|{k}"] for k in ("scene", "area", "background")}
         R = numbers[..., 2:].reshape(*numbers.shape[:2], 2, 2)
         return Pairs(maps, a=numbers[..., :2], R=R, **digits, **about)

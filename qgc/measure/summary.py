@@ -52,7 +52,20 @@ SIGNED = ("minus", "above", "effect", "margin", "cosine")
 """What the names of columns have in them whose values may be below zero; all others are shares."""
 
 KEPT = (25, 200)
-"""The n at which every pair's numbers are kept for all rankings, besides the chosen ones."""
+"""The n at which every pair's verdicts are kept for all rankings, besides the chosen ones."""
+
+NUMBERS = (
+    "∂A/∂q, l2",
+    "∂A/∂q, least first",
+    "∂A/∂q of the other question",
+    "∂A/∂q of no question",
+    "∂A/∂w of the thing's word",
+    grounding.COMMON,
+)
+"""Rankings of which every pair's areas and shares are kept, too, and not only the verdicts."""
+
+LEVELS = 63
+"""Steps in which areas and shares are kept: six bits each."""
 
 DIGITS = 5
 
@@ -387,7 +400,8 @@ def summarise(validation: Sequence[Path], test: Sequence[Path], arms: Sequence[A
     chosen = chosen or choose(validation, arms)
     tables: dict = {
         "gates": list(grounding.GATES), "gate_free": list(GATE_FREE), "grid": list(GRID), "draws": DRAWS,
-        "chosen": chosen, "kept": kept_maps(chosen), "validation": validated(Measured(validation, all_groups[0])),
+        "chosen": chosen, "kept": kept_maps(chosen), "numbers of": NUMBERS, "levels": LEVELS,
+        "validation": validated(Measured(validation, all_groups[0])),
         "arms": {},
     }  # fmt: skip
     arrays: dict[str, np.ndarray] = {}
@@ -455,18 +469,18 @@ def _size_decides(measured: Measured) -> dict[str, list[float]]:
 
 # -- what is kept of every pair -----------------------------------------------------------------------------
 def kept_maps(chosen: dict[str, dict[str, int]]) -> list[tuple[str, int | None]]:
-    """Of which maps every pair's numbers are stored: rankings at :data:`KEPT` and both chosen n, all gate-free ones."""
+    """Of which maps a pair's verdicts are stored: rankings at :data:`KEPT` and both chosen n, all gate-free ones."""
     gates = [(g, n) for g in grounding.GATES for n in dict.fromkeys((*KEPT, *(chosen[c][g] for c in CRITERIA)))]
     return [*gates, *((m, None) for m in GATE_FREE)]
 
 
 def kept(rows: dict[str, np.ndarray], arm: str, chosen: dict[str, dict[str, int]]) -> dict[str, np.ndarray]:
-    """Of every pair of an arm, for each of :func:`kept_maps`: what the measures are made of, in bytes.
+    """Of every pair of an arm, for each of :func:`kept_maps`, in few bytes; :meth:`.stored.Stored.pairs` reads them.
 
-    ``numbers`` (pairs, maps, 6): a_1, a_2 and R_11, R_12, R_21, R_22 in 0–1 as 0–255 (:meth:`.stored.Stored.pairs`).
     ``verdicts`` (pairs, maps): rank, first object, second object, odds, contrastive as registered, each 0, 1, 2 for 0,
     ½, 1, as the digits of a number in base 3; ``surrogate`` (pairs, maps) likewise of :data:`grounding.SURROGATES`;
-    255 where a map is missing. ``area`` and ``background`` (pairs, 2), ``scene`` (pairs,).
+    255 where a map is missing. ``numbers`` (pairs, some maps, 6), of :data:`NUMBERS` and maps without a gate: a_1, a_2
+    and R_11, R_12, R_21, R_22 in 0–1 as 0–:data:`LEVELS`. ``area`` and ``background`` (pairs, 2), ``scene`` (pairs,).
     """
     numbers, verdicts, surrogates = [], [], []
     for name, n in kept_maps(chosen):
@@ -477,15 +491,16 @@ def kept(rows: dict[str, np.ndarray], arm: str, chosen: dict[str, dict[str, int]
             g = grounding.GATES.index(name)
             at = len(GRID) if n == chosen["grounding"][name] and n not in GRID else GRID.index(n)
             head, where, margin = "", (g, at), rows["margin"][:, g, min(n, rows["margin"].shape[2]) - 1]
-        a, R = (rows[head + k][:, *where].astype(float).reshape(len(margin), -1) for k in ("a", "R"))
-        numbers.append(np.concatenate([a, R], 1))
+        if n is None or name in NUMBERS:
+            a, R = (rows[head + k][:, *where].astype(float).reshape(len(margin), -1) for k in ("a", "R"))
+            numbers.append(np.concatenate([a, R], 1))
         contrastive = np.nan_to_num(2 * grounded(margin), nan=-1).astype(int)
         verdicts.append(_packed(np.concatenate([rows[head + "verdicts"][:, *where], contrastive[:, None]], 1)))
         surrogates.append(_packed(rows[head + "surrogate"][:, *where]))
-    bytes_ = (np.nan_to_num(np.stack(numbers, 1)).clip(0, 1) * 255).round().astype(np.uint8)
+    levels = (np.nan_to_num(np.stack(numbers, 1)).clip(0, 1) * LEVELS).round().astype(np.uint8)
     return {
         f"{arm}|scene": rows["scene"].astype(np.int16), f"{arm}|area": rows["area"].astype(np.float16),
-        f"{arm}|background": rows["background"], f"{arm}|numbers": bytes_,
+        f"{arm}|background": rows["background"], f"{arm}|numbers": levels,
         f"{arm}|verdicts": np.stack(verdicts, 1), f"{arm}|surrogate": np.stack(surrogates, 1),
     }  # fmt: skip
 
@@ -563,8 +578,8 @@ def check(folder: Path, scenes: int = 3, seed: int = 0) -> list[str]:
                 old = arrays[key][here]
                 if key.endswith("numbers"):
                     worst = int(np.abs(new.astype(int) - old.astype(int)).max())
-                    if worst > 2:
-                        faults.append(f"{name}, scene {index}: areas or shares differ by {worst / 255:.3f}")
+                    if worst > 1:
+                        faults.append(f"{name}, scene {index}: areas or shares differ by {worst / LEVELS:.3f}")
                 elif (new != old).mean() > 0.05:  # a verdict near a tie may turn over with rounding
                     faults.append(
                         f"{name}, scene {index}: {key.partition('|')[2]} differs in {(new != old).mean():.0%}"

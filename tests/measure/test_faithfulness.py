@@ -313,11 +313,11 @@ def check_maps(row, vqa, scene, pair, a) -> None:
     view = View(vqa, scene)
     both = explain(vqa, view, [x.question for x in asks], pair.answer)
     F = view.F.detach().requires_grad_()
-    maps = {m: [] for m in ("Grad-CAM", "gate n=25", "other question's gate n=272", "HiResCAM", "attention")}
+    maps = {m: [] for m in ("Grad-CAM", "gate n=25", "other question's gate n=269", "HiResCAM", "attention")}
     for e, other in zip(both, both[::-1], strict=True):
         maps["Grad-CAM"].append(gradcam(vqa, view.F, e.q, a))
         maps["gate n=25"].append(gradcam(vqa, view.F, e.q, a, e.order[:25]))
-        maps["other question's gate n=272"].append(gradcam(vqa, view.F, e.q, a, other.order[:272]))
+        maps["other question's gate n=269"].append(gradcam(vqa, view.F, e.q, a, other.order[:269]))
         y = vqa.classify(torch.mul(*vqa.branches(F, e.q)))[0, a]
         maps["HiResCAM"].append((torch.autograd.grad(y, F)[0] * F.detach()).sum(1)[0])
         if hasattr(vqa, "attention"):
@@ -329,7 +329,7 @@ def check_maps(row, vqa, scene, pair, a) -> None:
     maps["question contrast, L2"] = [n1 - n2, n2 - n1]
     if not maps["attention"]:
         del maps["attention"]
-    assert set(maps) | {f"{g} n={n}" for g in ("gate", "random gate", "other question's gate") for n in (25, 272)} == {
+    assert set(maps) | {f"{g} n={n}" for g in ("gate", "random gate", "other question's gate") for n in (25, 269)} == {
         key.split("/")[0] for key in row if "/" in key
     }
     covers = [cells(scene.masks[x.thing], *first.shape) for x in asks]

@@ -9,7 +9,8 @@ import torch
 from qgc.explain import explain
 from qgc.measure import nulls, same_answer_pairs, spearman
 from qgc.models import load
-from qgc.scenes import sample
+from qgc.scenes import Ask, sample
+from qgc.scenes.questions import WORDINGS, every_question, word
 from qgc.scenes.situations import situation
 
 
@@ -54,6 +55,69 @@ def test_the_papers_case_is_the_one_that_explain_gives(small_model):
         assert row[f"overlap/same answer/{reduce}"] == len(shared)
     assert row["divided"] == pytest.approx(spearman(1 - first.u**2, 1 - second.u**2), abs=1e-9)
     assert math.isnan(row["spearman/other picture/l2"])  # the bank has none
+
+
+def test_template_by_hand():
+    assert nulls.template_of(Ask("What color are the towels?", "red", "towels", "colour")) == "What color {is} {the}?"
+    held_out = Ask("Can you tell me what color the rug is?", "red", "rug", "colour")
+    assert nulls.template_of(held_out) == "Can you tell me what color {the} {is}?"
+    assert nulls.template_of(Ask("What colour has the rug?", "red", "rug", "colour")) is None
+    assert nulls.template_of(Ask("Is there a cat?", "no", None, "existence")) is None
+
+
+def test_questions_of_the_same_template_by_hand():
+    scene = sample(5, "natural")  # a white wall and shirt, a brown floor and dog, a yellow rug, an orange cat
+    assert set(scene.masks) == {"wall", "floor", "rug", "dog", "cat", "man", "shirt"}
+    wall = Ask("Tell me the color of the wall.", "white", "wall", "colour")
+    others = {f"Tell me the color of the {name}." for name in ("rug", "dog", "cat")}
+    assert set(nulls.other_objects(scene, wall, "shirt")) == others
+    dog = Ask("What color is the dog?", "brown", "dog", "colour")
+    assert nulls.other_objects(scene, dog, "floor") == ["What color is the wall?"]
+    expected = {"What color is the rug?", "What color is the cat?", "What color is the man's shirt?"}
+    assert set(nulls.other_objects(scene, dog, "rug")) == expected
+    absent = nulls.absent_objects(scene, dog, every_question())
+    assert {"What color are the towels?", "What color is the bird?", "What color is her top?"} <= set(absent)
+    assert not set(absent) & {word("What color {is} {the}?", name) for name in (*scene.masks, "ground", "sky")}
+    assert nulls.absent_objects(scene, dog, ["What color is the bird?"]) == ["What color is the bird?"]
+    assert nulls.other_objects(scene, Ask("Hello?", "brown", "dog", "colour"), "rug") == []
+
+
+def test_questions_of_the_same_template_keep_it_and_change_the_answer(pictures):
+    for scene in pictures:
+        colours = {word(WORDINGS["colour"][0], name): colour for name, colour in scene.colours.items()}
+        for ask in (a for a in scene.asks if a.family == "colour"):
+            others = nulls.other_objects(scene, ask, ask.thing)
+            assert all(colours[text] != ask.answer for text in others) and ask.question not in others
+            assert not set(nulls.absent_objects(scene, ask, every_question())) & set(colours)
+
+
+def test_nulls_of_the_same_template_are_of_such_questions(small_model):
+    scene, bank = sample(5, "natural"), nulls.bank(small_model)
+    pair = same_answer_pairs([scene])[0]
+    row = nulls.null_row(small_model, scene, bank, np.random.default_rng(0), pair)
+    texts = [text for text in bank.questions if text.startswith("What color")]
+    sensitivity = {text: explain(small_model, scene, text, "white").sensitivity for text in texts}
+    for null, questions in (
+        ("same template, other object", nulls.other_objects),
+        ("same template, absent object", lambda s, a, _: nulls.absent_objects(s, a, bank.questions)),
+    ):
+        orders = ((pair.first, pair.second), (pair.second, pair.first))
+        candidates = [(a.question, text) for a, b in orders for text in questions(scene, a, b.thing)]
+        possible = [spearman(sensitivity[a], sensitivity[b]) for a, b in candidates]
+        assert min(abs(p - row[f"spearman/{null}/l2"]) for p in possible) < 1e-9
+
+
+def test_nulls_of_the_same_template_draw_by_themselves(small_model, pictures, monkeypatch):
+    scene, bank = situation("bathroom"), nulls.bank(small_model, pictures)
+    before = nulls.null_row(small_model, scene, bank, np.random.default_rng(2))
+    monkeypatch.setattr(nulls, "other_objects", lambda *_: [])
+    monkeypatch.setattr(nulls, "absent_objects", lambda *_: [])
+    after = nulls.null_row(small_model, scene, bank, np.random.default_rng(2))
+    for key in before:
+        if "same template" in key:
+            assert math.isfinite(before[key]) and math.isnan(after[key]), key
+        else:
+            assert before[key] == pytest.approx(after[key], abs=1e-12, nan_ok=True), key
 
 
 def test_shuffling_leaves_the_shared_factor_alone(small_model):

@@ -10,6 +10,7 @@ import pytest
 from qgc.cli import main
 from qgc.errors import QGCError
 from qgc.measure import grounding, summary
+from qgc.measure.faithfulness import NS
 from qgc.measure.protocol import ARMS, GRID, SCENES, SEEDS
 from qgc.measure.stored import MODELS, RESULTS, Stored
 from qgc.measure.summary import CRITERIA
@@ -53,6 +54,10 @@ def test_the_chosen_n_reads_the_curve(found):
             assert abs(found.rank_curve(model, gate)[0, at] - by_rank.loc[gate, "rank"]) < 2e-3
 
 
+def test_other_stages_look_at_the_chosen_n(found):
+    assert NS == (25, found.chosen["∂A/∂q, l2"])
+
+
 def test_every_training_saw_the_same_pairs(found):
     arms = found.natural_arms()
     assert len(arms) == SEEDS
@@ -80,7 +85,7 @@ def test_a_random_sample_measured_again_agrees(capsys):
 
 def test_a_changed_number_is_found(found, tmp_path):
     arrays = dict(found.arrays)
-    arrays["deeper-lstm/natural|numbers"] = arrays["deeper-lstm/natural|numbers"] // 2
+    arrays["deeper-lstm/natural|numbers"] = arrays["deeper-lstm/natural|numbers"] // 4
     summary.write(tmp_path, found.tables, arrays)
     assert any("shares differ" in fault for fault in summary.check(tmp_path, scenes=1))
 
