@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from ..errors import QGCError
+from . import stats
 from .protocol import GRID
 
 RESULTS = Path(__file__).resolve().parents[2] / "book" / "results"
@@ -25,6 +26,7 @@ MODELS = ("natural", "early", "balanced", "pythia")
 
 ENDS = ("", " low", " high")
 DIGITS_OF = {"verdicts": 5, "surrogate": 4}
+VERDICTS = ("rank", "first object", "second object", "odds", "grounding")
 
 
 @dataclass(frozen=True)
@@ -101,6 +103,26 @@ class Stored:
         about = {k: self.arrays[f"{arm}|{k}"] for k in ("scene", "area", "background")}
         R = numbers[..., 2:].reshape(*numbers.shape[:2], 2, 2)
         return Pairs(maps, a=numbers[..., :2], R=R, **digits, **about)
+
+    def compare(self, model: str, first, second=None, verdict: str = "rank", pairs: str = "all") -> stats.Interval:
+        """Accuracy of a map of which every pair is kept, minus another's, pair by pair, over trainings and scenes.
+
+        Parameters
+        ----------
+        first, second : (name, n) as in :attr:`Pairs.maps`, n None without a gate; ``second`` None: the first's own.
+        verdict : one of :data:`VERDICTS`. pairs : "all", "with a background" (at least one object) or "without
+            backgrounds".
+        """
+        rows = []
+        for arm in self.natural_arms() if model == "natural" else [self._shipped(model.removesuffix(", shipped"))]:
+            at = [self.tables["kept"].index(list(m)) for m in (first, second) if m]
+            values = _digits(self.arrays[f"{arm}|verdicts"][:, at], len(VERDICTS))[..., VERDICTS.index(verdict)]
+            background = self.arrays[f"{arm}|background"].any(1)
+            kinds = {"all": background | True, "with a background": background, "without backgrounds": ~background}
+            read = kinds[pairs]
+            difference = pd.Series(values[:, 0] - (values[:, 1] if second else 0))
+            rows.append(difference[read].groupby(self.arrays[f"{arm}|scene"][read]).mean())
+        return stats.crossed_interval(pd.concat(rows, axis=1).to_numpy().T)
 
     def natural_arms(self) -> list[str]:
         """Names of the training seeds of ``natural``, for :meth:`pairs`."""

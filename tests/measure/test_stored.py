@@ -78,6 +78,23 @@ def test_a_table_is_made_again_from_the_pairs(found):
             np.testing.assert_allclose([verdicts[0], verdicts[[1, 2]].mean(), *verdicts[[3, 4]]], expected, atol=1e-4)
 
 
+def test_two_maps_are_compared_pair_by_pair(found):
+    """What the tables say at the chosen n, and nothing for a map compared with itself."""
+    gate, plain = (found.gates[0], found.chosen[found.gates[0]]), ("Grad-CAM", None)
+    for model, (verdict, column) in product(
+        ("natural", "natural, shipped", "pythia"), (("rank", "rank "), ("grounding", ""))
+    ):
+        row = found.table(model).loc[gate[0]]
+        less, own = (found.compare(model, gate, other, verdict) for other in (plain, None))
+        expected = [row[f"{column}minus Grad-CAM{end}"] for end in ("", " low", " high")]
+        np.testing.assert_allclose([less.estimate, less.low, less.high], expected, atol=2e-4)
+        assert abs(own.estimate - row[verdict]) < 2e-4
+    parts = [found.compare("natural", gate, pairs=part) for part in ("without backgrounds", "with a background")]
+    assert abs(parts[0].estimate - found.table("natural").loc[gate[0], "rank without backgrounds"]) < 2e-4
+    assert min(p.estimate for p in parts) < found.compare("natural", gate).estimate < max(p.estimate for p in parts)
+    assert found.compare("early", plain, plain).estimate == 0
+
+
 def test_a_random_sample_measured_again_agrees(capsys):
     """What ``python -m qgc measure --check`` does, on one scene a model."""
     assert summary.check(RESULTS, scenes=1, seed=int(np.random.default_rng().integers(1000))) == []
