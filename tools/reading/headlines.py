@@ -29,9 +29,14 @@ METHODS = {
     "Grad-CAM": "Grad-CAM", "gate": PAPER, "gate of the other question": "∂A/∂q of the other question",
     "gate of no question": "∂A/∂q of no question", "question contrast": "question contrast",
     "L1 contrast": "question contrast, L1", "HiResCAM": "HiResCAM", "common left out": COMMON,
+    "200 random": "random gates, n = 200",
 }  # fmt: skip
 """What prose calls a method → its row in :meth:`qgc.measure.stored.Stored.table`."""
-MEASURES = {"": "rank", ", CGA": "grounding", ", margin": "margin", ", without backgrounds": "rank without backgrounds"}
+MEASURES = {
+    "": "rank", ", without backgrounds": "rank without backgrounds", ", surrogate": "rank surrogate",
+    ", CGA": "grounding", ", CGA of the surrogate": "grounding surrogate", ", margin": "margin", ", OGA": "object",
+}  # fmt: skip
+"""What follows the method in a quantity's name → its column there."""
 
 
 def quantities(found: Stored) -> dict[str, Quantity]:
@@ -56,13 +61,20 @@ def of_model(found: Stored, model: str) -> dict[str, Quantity]:
     return known | {
         "random gates": Quantity(gate["rank"] - gate["rank minus random"]),
         "random gates, CGA": Quantity(gate["grounding"] - gate["minus random"]),
+        "random gates, without backgrounds": known["200 random, without backgrounds"],
         "random gates, n = 25": Quantity(float(found.random(model, "rank")[1][1, at_25])),
         "gate, n = 25": Quantity(*found.rank_curve(model, PAPER)[:, at_25].tolist()),
+        "gate, n = 25, without backgrounds": _compared(found, model, (PAPER, 25), pairs="without backgrounds"),
         "gate, n = 25, CGA": Quantity(*found.curve(model, PAPER)[:, 24].tolist()),
         "cosine": Quantity(*found.arm(model)["cosine"]),
         "the model": Quantity(*itself.loc["verdict", ["estimate", "low", "high"]]),
         "effect of the model": Quantity(*itself.loc["effect size", ["estimate", "low", "high"]]),
     }
+
+
+def _compared(found: Stored, model: str, *maps, pairs: str) -> Quantity:
+    interval = found.compare(model, *maps, pairs=pairs)
+    return Quantity(interval.estimate, interval.low, interval.high)
 
 
 def _of(row: pd.Series, column: str) -> Quantity:
