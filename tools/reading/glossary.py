@@ -16,7 +16,7 @@ from sphinx.application import Sphinx
 PAGE = "book/glossary"
 NOT_ON = re.compile(rf"{PAGE}$|book/(api|bibliography|ledger|figures-and-tables)|genindex|search")
 # Ordinary words, or single letters, that are terms only where a page sets them apart, as in *natural*:
-ONLY_SET_APART = {"n", "natural", "early", "balanced"}
+ONLY_SET_APART = {"n", "natural", "early", "balanced", "odds", "plausible", "faithful"}
 SYMBOLS = {"F", "q", "u", "v", "A", "y", "g", "M", "S"}  # in formulas, and all over the place: not linked
 SKIPPED = (
     *(nodes.title, nodes.reference, nodes.literal, nodes.literal_block, nodes.math, nodes.math_block, nodes.raw),

@@ -1,11 +1,12 @@
-"""The landing page's moving picture, drawn while the site is built, and the numbers in its three sentences.
+"""The landing page's moving picture, drawn while the site is built, and the numbers in its sentences.
 
-The numbers come from book/results by way of ``qgc``; the page names them as ``{{ gate }}``.
+The numbers come from book/results by way of :mod:`.headlines`; the page names them as ``{{ natural_gate }}``.
 """
 
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 
 from PIL import Image
@@ -15,11 +16,11 @@ import qgc
 from qgc.measure.stored import MODELS, Stored
 from qgc.show.pixels import compose, pale, share_of_maximum, stroke
 
+from . import headlines
+
 FOLDER = "landing"
 MOVING = ("natural", "balanced")  # one on either side
 SIDE = 560  # pixels of a picture, twice what a phone gives it
-PAPER = "∂A/∂q, l2"
-OTHER = "∂A/∂q of the other question"
 
 
 def pictures() -> dict[str, Image.Image]:
@@ -39,31 +40,27 @@ def pictures() -> dict[str, Image.Image]:
 
 
 def facts() -> dict[str, str]:
-    """What the three sentences say in numbers: percentages of pairs told apart, and how alike two maps are."""
+    """Every number of :func:`.headlines.quantities` in words: "natural: gate, n = 25" becomes ``natural_gate_n_25``.
+
+    Accuracies are of 100 pairs, with their interval ("58 [55, 62]"); others have two decimals, margins three.
+    """
     found = Stored.read()
-    table = found.table("natural")
-    row, grounding = table.loc[PAPER], table["grounding"]
-    model = found.rows("interventions", "natural", "grounding").query("kind == 'recolour' and measure == 'model'")
-    alike = [found.arm(m)["cosine"]["value"] for m in MODELS]
-    shares = {
-        "gate": row["grounding"],
-        "chance": row["grounding"] - row["minus random"],
-        "gate_25": found.curve("natural", PAPER)[0, 24],
-        "chance_25": grounding["random gates, n = 25"],
-        "gradcam": grounding["Grad-CAM"],
-        "other": grounding[OTHER],
-        "contrast": grounding["question contrast"],
-        "alone": grounding["contrast with the mean question"],
-        "model": model["estimate"].item(),
-    }
-    words = {name: f"{100 * share:.0f}\N{NO-BREAK SPACE}%" for name, share in shares.items()}
-    most = sorted(alike)
+    known = headlines.quantities(found)
+    alike = sorted(known[f"{m}: cosine"].value for m in MODELS)
     return {
-        **words,
-        "n": str(found.chosen[PAPER]),
-        "alike_least": f"{math.floor(100 * most[1]) / 100:.2f}",
-        "alike_not": f"{most[0]:.2f}",
+        **{re.sub(r"\W+", "_", name).lower(): in_words(name, quantity) for name, quantity in known.items()},
+        "n": str(found.chosen[headlines.PAPER]),
+        "alike_least": f"{math.floor(100 * alike[1]) / 100:.2f}",
+        "alike_not": f"{alike[0]:.2f}",
     }
+
+
+def in_words(name: str, quantity: headlines.Quantity) -> str:
+    """A quantity as the page says it."""
+    value, low, high = (100 * x for x in quantity)
+    if re.search("cosine|effect|margin", name):
+        return f"{quantity.value:.{3 if 'margin' in name else 2}f}"
+    return f"{value:.0f}" + ("" if math.isnan(low) else f"\N{NO-BREAK SPACE}[{low:.0f},\N{NO-BREAK SPACE}{high:.0f}]")
 
 
 def write_pictures(app: Sphinx, failure: Exception | None) -> None:
