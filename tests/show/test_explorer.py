@@ -138,9 +138,7 @@ def test_ranks_by_the_arithmetic_of_the_script_are_those_of_qgc():
     """Ties, empty maps and objects that share cells."""
     rng, scene = np.random.default_rng(3), qgc.scene("bathroom")
     masks = np.stack([scene.masks["sink"], scene.masks["towels"] | np.roll(scene.masks["sink"], 30, 1)])
-    maps = np.concatenate([rng.integers(-3, 4, (20, 196)), rng.normal(size=(20, 196)), np.zeros((1, 196))]).astype(
-        float
-    )
+    maps = np.concatenate([rng.integers(-3, 4, (20, 196)), rng.normal(size=(20, 196)), np.zeros((1, 196))])
     ours = ranked_above(maps, *cell_cover(masks, (14, 14)).numpy())
     both = torch.tensor(maps).view(-1, 1, 14, 14).expand(-1, 2, 14, 14)
     assert ours == pytest.approx(qgc.measure.rank_grounding(both, masks).a_1.numpy(), abs=1e-12)
