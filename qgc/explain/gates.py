@@ -82,13 +82,14 @@ def top(order: Tensor, ns: Sequence[int], leave: Tensor | None = None) -> Tensor
     return keep
 
 
-def maps(explanation, keep: Tensor) -> Tensor:
-    """The gated maps (N, h, w) of many sets (paper Eq. 1–2, §3.3), after ReLU; one row of ``keep`` (N, J) is a set.
+def maps(explanation, keep: Tensor, *, relu: bool = True) -> Tensor:
+    """The gated maps (N, h, w) of many sets (paper Eq. 1–2, §3.3); one row of ``keep`` (N, J) is a set.
 
     A row that keeps nothing gives an empty map.
     """
     alpha = (keep.to(explanation.g) * explanation.g) @ explanation.M
-    return engine.maps(alpha, explanation.F).relu()
+    raw = engine.maps(alpha, explanation.F)
+    return raw.relu() if relu else raw
 
 
 def chance(counts: Sequence[int], size: int, draws: int = 20, seed: int = 0) -> Tensor:

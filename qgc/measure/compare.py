@@ -18,6 +18,7 @@ from ..models import VQA
 from ..scenes import Scene
 from ..scenes.questions import Ask
 from .localise import MEASURES, ceilings, chance, contrastive_grounding, map_share, rescaled
+from .pairs import rank_grounding
 from .similarity import cosine
 
 FAMILIES = ("colour", "activity")
@@ -30,17 +31,23 @@ CNN_ALONE = "CNN alone"
 class Look:
     """What some models show of one scene, for the same N questions (paper §3.1).
 
-    ``maps`` are (N, h, w) without negative values: for each model, by its name, the Grad-CAM of every true answer;
-    "NAME cell by cell", the same without the mean of Eq. 1, ReLU(Σ_k ∂y_a/∂F^k_ij F^k_ij) (Draelos and Carin 2020);
-    "NAME attention" for a model that has one; and :data:`CNN_ALONE`. ``other`` holds what changes with the answer, for
-    the answer that the model finds likeliest of all the others. ``right`` (N,) says where its answer is the true one.
+    ``before`` holds maps (N, h, w) before the ReLU: for each model, by its name, the Grad-CAM of every true answer;
+    "NAME cell by cell", the same without the mean of Eq. 1, Σ_k ∂y_a/∂F^k_ij F^k_ij (Draelos and Carin 2020);
+    "NAME attention" for a model that has one; and :data:`CNN_ALONE`. ``other`` holds, after the ReLU, what changes with
+    the answer, for the answer that the model finds likeliest of all the others. ``right`` (N,) says where its answer is
+    the true one.
     """
 
     scene: Scene
     asks: Sequence[Ask]
-    maps: dict[str, Tensor]
+    before: dict[str, Tensor]
     other: dict[str, Tensor]
     right: dict[str, Tensor]
+
+    @property
+    def maps(self) -> dict[str, Tensor]:
+        """The same maps after the ReLU of Eq. 2, by their names."""
+        return {name: m.relu() for name, m in self.before.items()}
 
 
 def gradients(vqa: VQA, F: Tensor, q: Tensor, answers: Tensor) -> Tensor:
@@ -72,13 +79,14 @@ def look(models: Mapping[str, VQA], scene: Scene, families: Sequence[str] = FAMI
         y = vqa.classify(torch.mul(*vqa.branches(F, q)))
         runner_up = y.scatter(1, truth[:, None], -torch.inf).argmax(1)
         dF = gradients(vqa, F, q, torch.stack([truth, runner_up], 1))
-        drawn = (dF.mean((3, 4), keepdim=True) * F).sum(2).relu()  # Eq. 1, 2
-        found.maps[name], found.other[name] = drawn.unbind(1)
-        found.maps[f"{name} cell by cell"], found.other[f"{name} cell by cell"] = (dF * F).sum(2).relu().unbind(1)
+        drawn = {name: dF.mean((3, 4), keepdim=True) * F, f"{name} cell by cell": dF * F}  # Eq. 1, 2
+        for key, weighed in drawn.items():
+            found.before[key], other = weighed.sum(2).unbind(1)
+            found.other[key] = other.relu()
         found.right[name] = y.argmax(1) == truth
         if hasattr(vqa, "attention"):
-            found.maps[f"{name} attention"] = vqa.attention(F.expand(len(q), -1, -1, -1), q)
-    found.maps[CNN_ALONE] = F.sum(1).expand(len(asks), -1, -1)
+            found.before[f"{name} attention"] = vqa.attention(F.expand(len(q), -1, -1, -1), q)
+    found.before[CNN_ALONE] = F.sum(1).expand(len(asks), -1, -1)
     return found
 
 
@@ -94,17 +102,17 @@ def localisation(looks: Iterable[Look]) -> pd.DataFrame:
     """
     rows = []
     for number, seen in enumerate(looks):
+        every = seen.maps
         right = torch.stack(list(seen.right.values())).all(0).tolist()
         for i, ask in enumerate(seen.asks):
             mask = seen.scene.masks[ask.thing]
-            maps = torch.stack([m[i] for m in seen.maps.values()])
+            maps = torch.stack([m[i] for m in every.values()])
             low, high = chance(mask), ceilings(mask, tuple(maps.shape[1:]))
             values = {m: MEASURES[m](maps, mask) for m in MEASURED}
             values |= {f"{m} rescaled": rescaled(v, low, high[m]) for m, v in values.items()}
             about = (number, ask.question, ask.family, ask.thing in seen.scene.tones, right[i])
             rows += [
-                (*about, name, low, *v)
-                for name, *v in zip(seen.maps, *map(Tensor.tolist, values.values()), strict=True)
+                (*about, name, low, *v) for name, *v in zip(every, *map(Tensor.tolist, values.values()), strict=True)
             ]
     columns = ["scene", "question", "family", "place", "all right", "map", "chance"]
     return pd.DataFrame(rows, columns=[*columns, *MEASURED, *(f"{m} rescaled" for m in MEASURED)])
@@ -127,24 +135,26 @@ def likeness(looks: Iterable[Look]) -> pd.DataFrame:
         A row for each map and each pair of questions that share family and true answer, but not the thing:
         ``scene``, ``family``, ``map``; "other question", the cosine of the pair's maps; "other answer", that of each
         question's own map and the one of the next likeliest answer (mean of both); "both", that of the first
-        question's map and one of the same family with another thing *and* another true answer; and ``grounded``, the
-        contrastive grounding of the pair. nan where a map is empty, there is no such question, or the things overlap.
+        question's map and one of the same family with another thing *and* another true answer; ``rank``, the rank
+        grounding of the pair (:func:`~qgc.measure.pairs.rank_grounding`, before the ReLU), and ``grounded``, its
+        contrastive grounding (protocol 1's measure). nan where a map is empty, there is no such question, or the things
+        overlap; an empty map's ``rank`` is ½.
     """
     rows = []
     for number, seen in enumerate(looks):
-        asks, every = seen.asks, range(len(seen.asks))
+        asks, every, drawn = seen.asks, range(len(seen.asks)), seen.maps
         for i, j in combinations(every, 2):
             if not _alike(asks[i], asks[j]) or asks[i].answer != asks[j].answer:
                 continue
             unlike = [k for k in every if _alike(asks[i], asks[k]) and asks[i].answer != asks[k].answer]
-            grounded = _grounded(seen, i, j)
-            for name, maps in seen.maps.items():
+            rank, grounded = _grounded(seen, i, j)
+            for name, maps in drawn.items():
                 other = seen.other.get(name, maps)  # an attention does not look at the answer
                 likeness = (cosine(maps[i], other[i]) + cosine(maps[j], other[j])) / 2
                 both = cosine(maps[i], maps[unlike[0]]) if unlike else float("nan")
                 about = (number, asks[i].family, name)
-                rows.append((*about, cosine(maps[i], maps[j]), likeness, both, grounded[name]))
-    columns = ["scene", "family", "map", "other question", "other answer", "both", "grounded"]
+                rows.append((*about, cosine(maps[i], maps[j]), likeness, both, rank[name], grounded[name]))
+    columns = ["scene", "family", "map", "other question", "other answer", "both", "rank", "grounded"]
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -152,12 +162,13 @@ def _alike(a: Ask, b: Ask) -> bool:
     return a.family == b.family and a.thing != b.thing
 
 
-def _grounded(seen: Look, i: int, j: int) -> dict[str, float]:
-    # of every kind of map; nan where the things overlap
+def _grounded(seen: Look, i: int, j: int) -> tuple[dict[str, float], dict[str, float]]:
+    # rank and contrastive grounding of every kind of map; nan where the things overlap
     masks = [seen.scene.masks[seen.asks[k].thing] for k in (i, j)]
     if (masks[0] & masks[1]).any():
-        return dict.fromkeys(seen.maps, float("nan"))
-    maps = torch.stack([m[[i, j]] for m in seen.maps.values()])
-    shares = torch.stack([map_share(maps, mask) for mask in masks], -1)  # (maps, question, thing)
+        return (dict.fromkeys(seen.before, float("nan")),) * 2
+    maps = torch.stack([m[[i, j]] for m in seen.before.values()])
+    shares = torch.stack([map_share(maps.relu(), mask) for mask in masks], -1)  # (maps, question, thing)
     own, swapped = shares.diagonal(dim1=1, dim2=2), shares.flip(2).diagonal(dim1=1, dim2=2)
-    return dict(zip(seen.maps, contrastive_grounding(own, swapped).tolist(), strict=True))
+    verdicts = rank_grounding(maps, masks).verdict, contrastive_grounding(own, swapped)
+    return tuple(dict(zip(seen.before, v.tolist(), strict=True)) for v in verdicts)

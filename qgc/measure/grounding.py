@@ -226,11 +226,9 @@ def _closely(
     maps: Tensor, surrogates: Tensor, masks: np.ndarray, missing: Tensor | None = None
 ) -> dict[str, np.ndarray]:
     # What qgc.measure.pairs says of maps (..., 2, h, w) before the ReLU and of their surrogates; see measure_pair.
-    # Only gates may be ``missing``; both maps of a gate's surrogate have one order of cells, so its rank is a tie.
     ranks, R = on_pairs.rank_grounding(maps, masks), on_pairs.shares(maps, masks)
     without = on_pairs.shares(surrogates, masks)
-    tie = torch.full_like(ranks.verdict, 0.5)
-    rank = tie if missing is not None else on_pairs.rank_grounding(surrogates, masks).verdict
+    rank = on_pairs.rank_grounding(surrogates, masks).verdict
     judged = torch.cat([rank[..., None], on_pairs.object_verdicts(without), on_pairs.cga(without)[..., None]], -1)
     verdicts = torch.cat([
         ranks.verdict[..., None], on_pairs.object_verdicts(R), on_pairs.odds_grounding(R)[..., None]

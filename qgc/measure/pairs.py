@@ -200,7 +200,8 @@ def no_place_surrogate(first, second, method: Method = own, common: Sequence = (
     ``method(first, second, *common)`` and ``method(second, first, *common)``.
 
     A method is credited where its score is above its surrogate's. Both maps of a surrogate of plain maps have one order
-    of cells, so their rank grounding is ½; of contrasts it need not be.
+    of cells, so their rank grounding is ½, unless one has more cells of exactly one value than the other (a sparse
+    map's zeros); of contrasts it need not be.
 
     Parameters
     ----------

@@ -10,10 +10,12 @@ import json
 import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 import torch
+from scipy.sparse import csr_array
 
 from ..models import zoo
 from ..train.files import write_whole
@@ -102,22 +104,24 @@ class Measured:
     """
 
     def __init__(self, paths: Sequence[Path], group: Group, below: int | None = None):
-        parts = [run.gather(paths, arm) for arm in group.arms]
+        parts = [_gathered(tuple(paths), arm) for arm in group.arms]
         if below is not None:
             parts = [_first(p, below) if "seed" in arm else p for p, arm in zip(parts, group.arms, strict=True)]
         self.seed = np.concatenate([np.full(len(p["scene"]), k) for k, p in enumerate(parts)])
         self.scene = np.concatenate([p["scene"] for p in parts])
         self.rows = {k: np.concatenate([p[k] for p in parts]) for k in parts[-1] if k != "scene"}
-        self.scenes, self._at = np.unique(self.scene, return_inverse=True)
+        self.scenes, at = np.unique(self.scene, return_inverse=True)
+        self.shape = (self.seed.max() + 1, len(self.scenes))
+        cell, pair = np.ravel_multi_index((self.seed, at), self.shape), np.arange(len(at))
+        self._sums = csr_array((np.ones(len(at)), (cell, pair)), (np.prod(self.shape), len(at)))
 
     def by_scene(self, values: np.ndarray) -> np.ndarray:
         """Means over a scene's pairs, (seeds, scenes, …), so that a scene counts once; nan where there is no value."""
-        known = np.isfinite(values)
-        shape = (self.seed.max() + 1, len(self.scenes), *values.shape[1:])
-        sums, counts = np.zeros(shape), np.zeros(shape)
-        np.add.at(sums, (self.seed, self._at), np.where(known, values, 0))
-        np.add.at(counts, (self.seed, self._at), known)
-        return np.divide(sums, counts, out=np.full(shape, np.nan), where=counts > 0)
+        flat = values.reshape(len(values), -1)
+        known = np.isfinite(flat)
+        sums, counts = self._sums @ np.where(known, flat, 0.0), self._sums @ known.astype(float)
+        means = np.divide(sums, counts, out=np.full_like(sums, np.nan), where=counts > 0)
+        return means.reshape(*self.shape, *values.shape[1:])
 
     def intervals(self, columns: dict[str, np.ndarray]) -> dict[str, list[float]]:
         """Mean and 95 % interval of every column (pairs,), seeds and scenes counting once each (:mod:`.stats`)."""
@@ -129,6 +133,12 @@ class Measured:
     def p_value(self, values: np.ndarray) -> float:
         """Two-sided p of a mean of zero, of the same variance as :meth:`intervals`."""
         return float(stats.crossed_p(self.by_scene(values)))
+
+
+@lru_cache(maxsize=32)
+def _gathered(paths: tuple[Path, ...], arm: str) -> dict[str, np.ndarray]:
+    # read once, since several tables are made of one arm
+    return run.gather(paths, arm)
 
 
 def _ends(interval: stats.Interval) -> np.ndarray:
@@ -433,7 +443,7 @@ def summarise(validation: Sequence[Path], test: Sequence[Path], arms: Sequence[A
         for name, array in (curves(measured) | random_bands(measured)).items():
             arrays[f"{group.name}|{name}"] = array
     for arm in arms:
-        arrays |= kept(run.gather(test, arm.name), arm.name, chosen)
+        arrays |= kept(_gathered(tuple(test), arm.name), arm.name, chosen)
     return tables, arrays
 
 

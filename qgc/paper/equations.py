@@ -87,7 +87,7 @@ EQUATIONS: tuple[Equation, ...] = (
              "Leaving out what two questions share"),
     Equation("the verdict of a row", "book, the ledger", "book/ledger.md", "qgc.paper.ledger_rules.verdict",
              "tests/paper/test_ledger.py::test_a_verdict_follows_from_its_checks", "ledger",
-             "The rules, written before the results"),
+             "The rules, and the one that was changed"),
 )  # fmt: skip
 """The table, in the order of the paper and then of the book."""
 

@@ -27,8 +27,24 @@ from ..scenes.situations import situation
 from .claims import CLAIMS
 from .figures import COMBINE, FIGURES, Figure
 from .ledger_links import ROOT, dead, link, treated_in
-from .ledger_measure import DISTRIBUTION, NS, Measurements, interval, nanmean
-from .ledger_rules import ALIKE, BEATS, EXACT, HIGH, PHOTOGRAPH, SCENES, SIMILAR, VERDICTS, Check, reason, verdict
+from .ledger_measure import DISTRIBUTION, NS, Measurements, effects, interval, nanmean
+from .ledger_rules import (
+    ALIKE,
+    BEATS,
+    EXACT,
+    HIGH,
+    NOT,
+    PARTLY,
+    PHOTOGRAPH,
+    RANDOM,
+    REPRODUCED,
+    SCENES,
+    SIMILAR,
+    VERDICTS,
+    Check,
+    reason,
+    verdict,
+)
 from .tables import SPEARMAN, SPEARMAN_CAPTION, TOP10
 
 RESULTS = ROOT / "book" / "ledger.json"
@@ -133,29 +149,96 @@ def _two_models(m: Measurements, figure: Figure, sources: Sources) -> Found:
 def _gate(m: Measurements, figure: Figure, sources: Sources) -> Found:
     own, other = asked(figure)
     n, row = gate_n(figure), NS.index(gate_n(figure))
-    here = m.gate_margins(figure.situation, own.question, own.answer, own.thing, other.thing)
-    margin, original = float(here["gate"][row]), float(here["Grad-CAM"])
-    beaten = int((margin > here["random"][row]).sum())
-    many = m.gates
-    mean, gain = nanmean(many["gate"][:, row]), many["gate"][:, row] - many["Grad-CAM"]
-    low, high = interval(gain)
-    ranked = int((mean > nanmean(many["random"][:, row], axis=0)).sum())
-    checks = [
-        Check(f"the margin in the {figure.situation}", margin, ">", max(original, 0.0),
-              "as in the original Grad-CAM" if original > 0 else ""),
-        Check("the number of random gates beaten there", beaten, "≥", BEATS),
-        Check(f"the lower end of the mean gain's interval over {m.scenes} scenes", low, ">", 0),
-        Check("the number of random rankings beaten by that mean", ranked, "≥", BEATS),
-    ]  # fmt: skip
+    a, here = _ranked(m, figure)
+    checks, found = _gate_checks("rank effect", figure, m, here, m.gates)
+    first, second = (float(x) for x in a["gate"][row])
     shares = {
         f"share on the {a.thing}": m.gate_shares(figure.situation, own.question, own.answer, a.thing, [n])[0]
         for a in (own, other)
     }
+    _, by_margin = _gate_by_margin(m, figure, sources)
+    above = f"the {own.thing} above the {other.thing}"
     return checks, {
-        "n": n, **shares, "margin": margin, "Grad-CAM's margin": original, "random gates beaten": beaten,
-        "mean margin": mean, "mean gain": nanmean(gain), "gain, lower end": low, "gain, upper end": high,
+        "n": n, f"a₁, {above}, this question's map": first, f"a₂, {above}, the other question's map": second,
+        **found, **shares, "margin (the larger object decides it)": by_margin["margin"],
+        "mean margin (likewise)": by_margin["mean margin"],
+    }  # fmt: skip
+
+
+def _gate_by_margin(m: Measurements, figure: Figure, sources: Sources) -> Found:
+    # The gate's rule as it was until the margin was found to be decided by the larger object.
+    own, other = asked(figure)
+    here = m.gate_margins(figure.situation, own.question, own.answer, own.thing, other.thing)
+    many = {key: m.gates[f"margin, {key}"] for key in here}
+    return _gate_checks("margin", figure, m, here, many)
+
+
+def _ranked(m: Measurements, figure: Figure) -> tuple[dict, dict]:
+    # a_1 and a_2 of a figure's gates, and their differences; a pair's two figures share all of its maps.
+    own, other = asked(figure)
+    pair = sorted((own, other), key=situation(figure.situation).asks.index)
+    a = m.gate_ranks(figure.situation, tuple(x.question for x in pair), own.answer, tuple(x.thing for x in pair))
+    seen = a if pair[0] is own else {key: 1 - value[..., ::-1] for key, value in a.items()}
+    return seen, effects(a)
+
+
+def _gate_checks(what: str, figure: Figure, m: Measurements, here: dict, many: dict) -> Found:
+    # The gate's four checks on any quantity, in the scene of a figure and over many.
+    row = NS.index(gate_n(figure))
+    value, original = float(here["gate"][row]), float(here["Grad-CAM"])
+    beaten = int((value > here["random"][row]).sum())
+    mean, gain = nanmean(many["gate"][:, row]), many["gate"][:, row] - many["Grad-CAM"]
+    low, high = (float(end) for end in interval(gain))
+    ranked = int((mean > nanmean(many["random"][:, row], axis=0)).sum())
+    checks = [
+        Check(f"the {what} in the {figure.situation}", value, ">", max(original, 0.0),
+              "as with the original Grad-CAM" if original > 0 else ""),
+        Check("the number of random gates beaten there", beaten, "≥", BEATS),
+        Check(f"the lower end of the mean gain's interval over {m.scenes} scenes", low, ">", 0),
+        Check("the number of random rankings beaten by that mean", ranked, "≥", BEATS),
+    ]  # fmt: skip
+    return checks, {
+        what: value, f"Grad-CAM's {what}": original, "random gates beaten": beaten,
+        f"mean {what}": mean, "mean gain": nanmean(gain), "gain, lower end": low, "gain, upper end": high,
         "random rankings beaten": ranked,
     }  # fmt: skip
+
+
+def random_rankings(sources: Sources, name: str) -> dict:
+    """What the gate's rule (book/ledger.md) says of random rankings: each of them in the place of the paper's.
+
+    A random ranking is compared with the others: it holds where at most ``RANDOM − BEATS`` of them do as well, which is
+    what the paper's may have.
+
+    Returns
+    -------
+    dict
+        ``rows`` with that rule, ``paper``: verdict → rows, ``random``: verdict → mean number of rows, ``most``: of
+        one ranking's reproduced rows, ``as many``: rankings with at least as many reproduced rows as the paper's.
+    """
+    m = sources.of(name)
+    figures = [figure for figure in FIGURES.values() if "gate" in rules_of(figure)]
+    paper = Counter(verdict([c.holds for c in _gate(m, figure, sources)[0]]) for figure in figures)
+    held = np.stack([_random_holds(m, figure) for figure in figures])  # (rows, checks, rankings)
+    full, none = held.all(1), ~held.any(1)
+    each = {REPRODUCED: full, PARTLY: ~full & ~none, NOT: none}
+    reproduced = full.sum(0)
+    return {
+        "rows": len(figures),
+        "paper": {v: paper[v] for v in each},
+        "random": {v: float(rows.sum(0).mean()) for v, rows in each.items()},
+        "most": int(reproduced.max()),
+        "as many": int((reproduced >= paper[REPRODUCED]).sum()),
+    }
+
+
+def _random_holds(m: Measurements, figure: Figure) -> np.ndarray:
+    # bool (checks, rankings): which of the gate's checks hold for each random ranking in the paper's place.
+    row, here, many = NS.index(gate_n(figure)), _ranked(m, figure)[1], m.gates
+    value, over = here["random"][row], many["random"][:, row]
+    beats = [(x[:, None] <= x).sum(1) - 1 <= RANDOM - BEATS for x in (value, over.mean(0))]
+    low, _ = interval(over - many["Grad-CAM"][:, None])
+    return np.stack([value > max(float(here["Grad-CAM"]), 0.0), beats[0], low > 0, beats[1]])
 
 
 def _lost(m: Measurements, figure: Figure, sources: Sources) -> Found:
@@ -270,7 +353,12 @@ def compute(sources: Sources | None = None) -> dict:
         "distribution": DISTRIBUTION,
         "checkpoints": {name: {"files": card(name)["files"]} for name in there},
     }
-    return {"about": about, "rows": rows(sources), "per scene": {name: per_scene(sources, name) for name in there}}
+    return {
+        "about": about,
+        "random rankings": _plain({name: random_rankings(sources, name) for name in there if name in DEEPER}),
+        "rows": rows(sources),
+        "per scene": {name: per_scene(sources, name) for name in there},
+    }
 
 
 def per_scene(sources: Sources, name: str) -> dict[str, list]:
@@ -278,8 +366,9 @@ def per_scene(sources: Sources, name: str) -> dict[str, list]:
     m = sources.of(name)
     found = {f"cosine, {family}": m.same_answer(family).tolist() for family in ("colour", "activity")}
     if name in DEEPER:
-        found |= {f"margin, n = {n}": m.gates["gate"][:, i].tolist() for i, n in enumerate(NS)}
-        found["margin, Grad-CAM"] = m.gates["Grad-CAM"].tolist()
+        for what, prefix in (("rank effect", ""), ("margin", "margin, ")):
+            found |= {f"{what}, n = {n}": m.gates[f"{prefix}gate"][:, i].tolist() for i, n in enumerate(NS)}
+            found[f"{what}, Grad-CAM"] = m.gates[f"{prefix}Grad-CAM"].tolist()
         found["Spearman, same answer"] = m.rank_correlation["same answer"]["l2"].tolist()
     return _plain(found)
 
@@ -348,7 +437,7 @@ def _linked(row: dict, source: Figure | int) -> dict:
 def _judged(rules, models: tuple[str, ...], source: Figure | int, sources: Sources) -> dict:
     # The verdict is the first checkpoint's; a checkpoint that is not there yet leaves it open.
     missing = [name for name in models if name not in names()]
-    ours, verdicts, first = {}, {}, []
+    ours, verdicts, by_margin, first = {}, {}, {}, []
     for name in models:
         if missing and (name in missing or "two-models" in rules):
             continue
@@ -361,8 +450,12 @@ def _judged(rules, models: tuple[str, ...], source: Figure | int, sources: Sourc
         if name == models[0]:
             first = checks
         ours[name], verdicts[name] = values, verdict([c.holds for c in checks])
+        if "gate" in rules:
+            before = [_MEASURES[rule] if rule != "gate" else _gate_by_margin for rule in rules]
+            held = [c.holds for measure in before for c in measure(sources.of(name), source, sources)[0]]
+            by_margin[name] = verdict(held)
     return {
-        "models": list(models), "ours": ours, "verdicts": verdicts,
+        "models": list(models), "ours": ours, "verdicts": verdicts, "by margin": by_margin,
         "checks": [asdict(c) | {"holds": c.holds} for c in first],
         "verdict": verdicts.get(models[0], ""),
         "reason": reason(first) if first else f"Waits for the checkpoint {', '.join(missing)}.", "missing": missing,
@@ -483,7 +576,7 @@ def drift(stored: dict, fresh: dict) -> list[str]:
     """
     before, after = ({row["id"]: row for row in each["rows"]} for each in (stored, fresh))
     pairs = {id: (before[id], after[id]) for id in after if id in before}
-    pairs |= {key: (stored[key], fresh[key]) for key in ("about", "per scene")}
+    pairs |= {key: (stored.get(key, {}), fresh[key]) for key in ("about", "random rankings", "per scene")}
     found = {id: _differences(*pair) for id, pair in pairs.items()}
     return [
         f"{id}: {lines[0]}{f' (and {len(lines) - 1} more)' * (len(lines) > 1)}" for id, lines in found.items() if lines

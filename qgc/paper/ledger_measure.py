@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from ..explain import REDUCTIONS, Explanation, View, explain, gates, gradcam
 from ..explain.sensitivity import reductions
-from ..measure import Pair, cosine, map_share, same_answer_pairs, spearman
+from ..measure import Pair, cosine, map_share, rank_grounding, same_answer_pairs, spearman
 from ..measure.overlap import top_overlap
 from ..models import load
 from ..scenes import Ask, Scene, sample
@@ -31,7 +31,7 @@ DRAWS = 4000  # of scenes with replacement, behind an interval
 NS = tuple(n for n in sweep_n("bathroom") if n < COMBINE)
 """Every n at which the paper shows a gate."""
 
-_KEPT = ("view", "explanation", "original", "gate_margins", "same_answer", "own_shares")
+_KEPT = ("view", "explanation", "original", "gate_margins", "gate_ranks", "same_answer", "own_shares")
 
 
 class Measurements:
@@ -68,7 +68,12 @@ class Measurements:
     def gate_margins(self, place: str, question: str, answer: str, own: str, other: str) -> dict[str, np.ndarray]:
         """Margins of the gate (paper §3.3), of Grad-CAM and of random gates in a situation; see :func:`margins`."""
         masks = situation(place).masks
-        return margins(self.explanation(place, question, answer), [(masks[own], masks[other])])
+        return margins(gated_maps(self.explanation(place, question, answer)), [(masks[own], masks[other])])
+
+    def gate_ranks(self, place: str, questions: tuple[str, str], answer: str, things: tuple[str, str]):
+        """a_1 and a_2 of the gate (paper §3.3), Grad-CAM and random gates in a situation; see :func:`ranks`."""
+        maps = [gated_maps(self.explanation(place, question, answer)) for question in questions]
+        return ranks(*maps, [situation(place).masks[thing] for thing in things])
 
     def gate_shares(self, place: str, question: str, answer: str, thing: str, ns: Sequence[int]) -> list[float]:
         """Share on a thing of the gated maps (paper §3.3) at several n."""
@@ -117,18 +122,28 @@ class Measurements:
 
     @cached_property
     def gates(self) -> dict[str, np.ndarray]:
-        """:func:`margins` of same-answer colour questions (paper §3.3), stacked over validation scenes."""
+        """Rank effects of same-answer colour questions (paper §3.3), a mean per validation scene: see :func:`effects`.
+
+        And :func:`margins` of the same maps, as ``"margin, gate"`` and so on.
+        """
         rows = []
         for scene, pairs in self._scenes("colour"):
             view, others = View(self.vqa, scene), {}
             for p in pairs:
                 others.setdefault(p.first, []).append(p.second.thing)
                 others.setdefault(p.second, []).append(p.first.thing)
-            found = []
+            maps = {ask: gated_maps(explain(self.vqa, view, ask.question, ask.answer)) for ask in others}
+            by_pair = [
+                effects(ranks(maps[p.first], maps[p.second], [scene.masks[a.thing] for a in (p.first, p.second)]))
+                for p in pairs
+            ]
+            by_margin = []
             for ask, things in others.items():
-                e = explain(self.vqa, view, ask.question, ask.answer)
-                found += len(things) * [margins(e, [(scene.masks[ask.thing], scene.masks[t]) for t in things])]
-            rows.append({key: nanmean([row[key] for row in found], axis=0) for key in found[0]})
+                found = margins(maps[ask], [(scene.masks[ask.thing], scene.masks[t]) for t in things])
+                by_margin += len(things) * [{f"margin, {key}": value for key, value in found.items()}]
+            rows.append(
+                {key: nanmean([row[key] for row in each], axis=0) for each in (by_pair, by_margin) for key in each[0]}
+            )
         return {key: np.stack([row[key] for row in rows]) for key in rows[0]}
 
     @cached_property
@@ -195,27 +210,62 @@ def random_gates(size: int) -> Tensor:
     return torch.stack(sets, 1).flatten(0, 1)
 
 
-def margins(e: Explanation, masks: Sequence[tuple[np.ndarray, np.ndarray]]) -> dict[str, np.ndarray]:
-    """Own share minus other share of the gated maps (paper §3.3), as means over pairs of masks (own, other).
+def gated_maps(e: Explanation) -> Tensor:
+    """A question's maps before the ReLU (paper §3.3), (N, h, w): the gate at NS, Grad-CAM, :func:`random_gates`."""
+    drawn = gates.maps(e, random_gates(e.vqa.combine), relu=False)
+    return torch.cat([e.maps([*NS, e.vqa.combine], relu=False), drawn])
+
+
+def ranks(first: Tensor, second: Tensor, masks: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+    """How surely the :func:`gated_maps` of two questions (paper §3.3) rank object 1 above object 2: a_1 and a_2.
+
+    They are those of :func:`qgc.measure.rank_grounding`. Random gate k of the first question meets another random gate
+    of the second, as the paper's gate differs between questions, too.
+
+    Returns
+    -------
+    dict
+        ``gate`` (len(NS), 2), ``Grad-CAM`` (2,), ``random`` (len(NS), RANDOM, 2); an empty map has ½.
+    """
+    size = len(NS) + 1
+    drawn = second[size:].unflatten(0, (len(NS), RANDOM)).roll(RANDOM // 2, 1).flatten(0, 1)
+    pairs = torch.stack([first, torch.cat([second[:size], drawn])], 1)
+    a = torch.stack(rank_grounding(pairs, np.stack(masks))[1:], -1).cpu().numpy()
+    return {"gate": a[: len(NS)], "Grad-CAM": a[len(NS)], "random": a[size:].reshape(len(NS), RANDOM, 2)}
+
+
+def effects(ranks: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The rank effect a_1 − a_2 (book/ground-truth.ipynb) of everything in :func:`ranks`."""
+    return {key: a[..., 0] - a[..., 1] for key, a in ranks.items()}
+
+
+def margins(maps: Tensor, masks: Sequence[tuple[np.ndarray, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Own share minus other share of the :func:`gated_maps` (paper §3.3), as means over pairs of masks (own, other).
+
+    The larger object decides it, so no verdict rests on it.
 
     Returns
     -------
     dict
         ``gate`` (len(NS),), ``Grad-CAM`` (), ``random`` (len(NS), RANDOM); nan where a map is empty.
     """
-    maps = torch.cat([e.maps([*NS, e.vqa.combine]), gates.maps(e, random_gates(e.vqa.combine))])
+    maps = maps.relu()
     each = [map_share(maps, own) - map_share(maps, other) for own, other in masks]
     mean = torch.stack(each).mean(0).cpu().numpy()
-    gate, grad_cam, chance = np.split(mean, [len(NS), len(NS) + 1])
-    return {"gate": gate, "Grad-CAM": grad_cam[0], "random": chance.reshape(len(NS), RANDOM)}
+    gate, grad_cam, drawn = np.split(mean, [len(NS), len(NS) + 1])
+    return {"gate": gate, "Grad-CAM": grad_cam[0], "random": drawn.reshape(len(NS), RANDOM)}
 
 
-def interval(values: np.ndarray) -> tuple[float, float]:
-    """The 95 % bootstrap interval of a mean over scenes (book/gate.ipynb); values that are not finite are left out."""
-    values = values[np.isfinite(values)]
-    means = np.random.default_rng(0).choice(values, (DRAWS, len(values))).mean(1)
-    low, high = np.percentile(means, [2.5, 97.5])
-    return float(low), float(high)
+def interval(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The 95 % bootstrap interval of means over scenes (book/gate.ipynb), values (scenes, ...).
+
+    Scenes with a value that is not finite are left out.
+    """
+    values = values[np.isfinite(values).all(tuple(range(1, values.ndim)))]
+    drawn = np.random.default_rng(0).integers(len(values), size=(DRAWS, len(values)))
+    weights = np.stack([np.bincount(row, minlength=len(values)) for row in drawn]) / len(values)
+    low, high = np.percentile(weights @ values, [2.5, 97.5], axis=0)
+    return low, high
 
 
 def nanmean(values, axis: int | None = None) -> np.ndarray | float:

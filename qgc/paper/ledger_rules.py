@@ -38,7 +38,7 @@ class Check:
         if not (math.isfinite(self.value) and math.isfinite(self.bound)):
             return False
         a, b = self.value, self.bound
-        return {"≥": a >= b, ">": a > b, "≤": a <= b, "<": a < b}[self.sense]
+        return bool({"≥": a >= b, ">": a > b, "≤": a <= b, "<": a < b}[self.sense])
 
     def __str__(self) -> str:
         bound = number(self.bound)
@@ -127,22 +127,24 @@ RULES: dict[str, Rule] = {
             "Original Grad-CAM of both models (Figures 8, 11, 17, 21), besides “same answer”",
             "The Deeper LSTM localises what is asked about better than Pythia does.",
             (
-                "In the scene of the figure, more of the Deeper LSTM's map than of Pythia's lies on the asked thing.",
+                "In the scene of the figure, the Deeper LSTM's map lies more on the queried object than Pythia's.",
                 f"Over {SCENES} validation scenes, so it is for the median scene, same family of questions.",
             ),
         ),
         Rule(
             "gate",
             "The gate: “using our technique”, “top n”",
-            "The map follows the question. We measure its margin: the share of the map on the asked thing minus the "
-            "share on the thing of the other question.",
+            "The map follows the question. We measure the rank effect of the pair of maps: how surely the map of this "
+            "question ranks its own object above the other question's object (the probability that the map, before "
+            "the ReLU, is higher at a random cell of the one than of the other), minus how surely the map of the other "
+            "question does. It is the same for both figures of a pair.",
             (
-                "In the scene of the figure, the margin is larger than zero and than the original Grad-CAM's.",
+                "In the scene of the figure, the rank effect is larger than zero and than the original Grad-CAM's.",
                 f"There, it is larger than that of at least {BEATS} of {RANDOM} gates of the same n that let random "
-                "neurons pass.",
+                "neurons pass, others for either question.",
                 f"Over {SCENES} validation scenes, the 95 % bootstrap interval of its mean gain over the original "
-                "Grad-CAM's margin lies above zero.",
-                f"There, the mean margin is larger than that of at least {BEATS} of {RANDOM} random rankings.",
+                "Grad-CAM's rank effect lies above zero.",
+                f"There, the mean rank effect is larger than that of at least {BEATS} of {RANDOM} random rankings.",
             ),
         ),
         Rule(
@@ -162,8 +164,8 @@ RULES: dict[str, Rule] = {
             "The wall at n = 25 (Figure 101), in place of “the gate”",
             "The colour white takes more importance than the object wall.",
             (
-                "The map lies on white things more densely than on the picture as a whole.",
-                "It lies more densely on the other white thing than on the asked one.",
+                "The map lies on white objects more densely than on the image as a whole.",
+                "It lies more densely on the other white object than on the queried one.",
             ),
         ),
         Rule(

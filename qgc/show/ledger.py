@@ -16,7 +16,7 @@ from ..paper import equations, ledger
 from ..paper.claims import CLAIMS
 from ..paper.figures import FIGURES, Figure
 from ..paper.ledger_links import ROOT, checkout, link
-from ..paper.ledger_rules import NOT, PARTLY, PHOTOGRAPH, RANDOM, REPRODUCED, RULES, VERDICTS, number
+from ..paper.ledger_rules import BEATS, NOT, PARTLY, PHOTOGRAPH, RANDOM, REPRODUCED, RULES, VERDICTS, number
 from ..scenes.situations import situation
 from . import plots
 from .pixels import compose, pale, share_of_maximum, stroke
@@ -139,7 +139,13 @@ def page(stored: dict, root: Path = ROOT) -> str:
     figures = {row["number"]: row for row in stored["rows"] if row["kind"] != "table"}
     tables = [row for row in stored["rows"] if row["kind"] == "table"]
     groups = [(title, [figures[n] for n in numbers if n in figures]) for title, numbers in GROUPS]
-    parts = [_opening(stored), _counts([*groups, (TABLES, tables)], stored), _rules(), _how(stored)]
+    parts = [
+        _opening(stored),
+        _counts([*groups, (TABLES, tables)], stored),
+        _random(stored),
+        _rules(stored),
+        _how(stored),
+    ]
     for title, rows in groups:
         parts.append(f"## {title}")
         parts += [_plate(list(plate)) for _, plate in groupby(rows, key=lambda row: row["picture"])]
@@ -206,9 +212,40 @@ def _counts(groups: list[tuple[str, list[dict]]], stored: dict) -> str:
     )
 
 
-def _rules() -> str:
+def _random(stored: dict) -> str:
+    found = stored["random rankings"]
+    shown = VERDICTS[:3]
     lines = [
-        "## The rules, written before the results",
+        "## What a random ranking would get",
+        "",
+        f"Some rows hold by luck. So each of the {RANDOM} random rankings of the neurons was put in the place of the "
+        "paper's and judged by the rule of the gate. It was compared with the other "
+        f"{RANDOM - 1}, of which at most {RANDOM - BEATS} may do as well: as many as the paper's ranking is allowed. "
+        "The table counts rows; those of the random rankings are means.",
+        "",
+        _cells(["Deeper LSTM", *(f"paper's gate: {v}" for v in shown), *(f"random: {v}" for v in shown),
+                "most reproduced by one random ranking"]),
+        _cells(["---", *["---:"] * 7]),
+    ]  # fmt: skip
+    for name, each in found.items():
+        means = [f"{each['random'][v]:.1f}" for v in shown]
+        lines.append(_cells([_short(name), *(each["paper"][v] for v in shown), *means, each["most"]]))
+    if (name := ledger.DEEPER[0]) not in found:
+        return "\n".join(lines)
+    first = found[name]
+    lines += [
+        "",
+        f"For {_short(name)}, {first['paper'][REPRODUCED]} of the {first['rows']} rows are reproduced with the paper's "
+        f"ranking, and {first['random'][REPRODUCED]:.1f} with a random one; {first['as many']} of {RANDOM} random "
+        "rankings get at least as many as the paper's. “Partly” says little: "
+        f"{first['paper'][PARTLY]} rows with the paper's ranking, {first['random'][PARTLY]:.1f} with a random one.",
+    ]
+    return "\n".join(lines)
+
+
+def _rules(stored: dict) -> str:
+    lines = [
+        "## The rules, and the one that was changed",
         "",
         "A rule turns a claim into checks: statements about numbers, each with a bound. The verdict is **reproduced** "
         "if all checks of a row hold, **partly** if some do, and **not** if none does. An empty map has no share and "
@@ -218,10 +255,29 @@ def _rules() -> str:
         "The rules and their bounds were fixed before this ledger was first computed, but not blindly: other chapters "
         "had already shown such numbers for the bathroom and for two dozen of the same validation scenes.",
         "",
+        _changed(stored),
+        "",
     ]
     for rule in RULES.values():
         lines += [f"**{rule.about}.** {rule.claim}", "", *(f"- {check}" for check in rule.checks), ""]
     return "\n".join(lines).rstrip()
+
+
+def _changed(stored: dict) -> str:
+    rows = [row for row in stored["rows"] if row.get("by margin")]
+    before = [row["by margin"][row["models"][0]] for row in rows]
+    now = [row["verdict"] for row in rows]
+    other = sum(a != b for a, b in zip(before, now, strict=True))
+    words = dict(zip(VERDICTS, ("reproduced", "partly", "not"), strict=False))
+    counts = [", ".join(f"{found.count(v)} {word}" for v, word in words.items()) for found in (before, now)]
+    return (
+        "**The rule of the gate was changed after it had been used.** It measured the *margin*: the share of a map on "
+        "the queried object minus its share on the object of the other question. Shares grow with an object's area, so "
+        "the larger object decides the margin ([Ground truth and chance](ground-truth.ipynb)). The rank effect takes "
+        "its place, since no object's size changes it; what the checks compare and their bounds are as before. "
+        f"Of {len(rows)} rows, {other} have another verdict now. By the margin: {counts[0]}. By the rank effect: "
+        f"{counts[1]}. The margin is still listed under “All numbers”."
+    )
 
 
 def _how(stored: dict) -> str:
@@ -233,8 +289,11 @@ def _how(stored: dict) -> str:
 - **Scenes.** The paper's situations as [drawn scenes](scenes-gallery.ipynb), each with a seed of its own, given in its
   rows; and the first {about["scenes"]} validation scenes ({about["distribution"]}, seeds from 10,000,000 on) that have
   two questions of the family with the same answer. No test scene was looked at.
-- **Random gates** come from {RANDOM} rankings drawn with seed 0, the same for all rows. **Share** is the part of a
-  map that lies on a thing ([The gate](gate.ipynb)).
+- **Random gates** come from {RANDOM} random rankings (seed 0), the same for all rows; the two questions of a pair
+  never have the same one. **Share** is the part of a map that lies on an object ([The gate](gate.ipynb)).
+- **Rank effect**, a₁ − a₂: a₁ is the probability that the map of a row's question, before the ReLU, is higher at a
+  random cell of its own object than at a random cell of the other question's object; a₂ is the same for the map of the
+  other question ([Ground truth and chance](ground-truth.ipynb)).
 - **Reduction.** ∂A/∂q is reduced by the length of a row (`l2`); Tables 1–6 give the other two as well.
 - **Device:** {about["device"]}, in float64. All numbers are in
   [ledger.json](ledger.json), also for every single validation scene."""

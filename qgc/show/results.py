@@ -29,7 +29,7 @@ def dots(
     xlabel: str = "rank grounding accuracy",
     reference: float | None = CHANCE,
     bold: Sequence[str] = (),
-    width: int = 34,
+    width: int = 36,
     surrogate: str | None = None,
 ) -> Figure:
     """A row for each method: its estimate as a dot, its 95 % interval as a line, a colour and mark for each panel.
@@ -170,7 +170,11 @@ def at_some_n(table: pd.DataFrame, *, ylabel: str, reference: float | None = Non
 
 @styled
 def specification_curve(
-    curves: Mapping[str, np.ndarray], marked: Mapping[str, tuple[str, int]] | None = None, level: float | None = None
+    curves: Mapping[str, np.ndarray],
+    marked: Mapping[str, tuple[str, int]] | None = None,
+    level: float | None = None,
+    ylabel: str = "contrastive\ngrounding accuracy",
+    ns: Sequence[int] | None = None,
 ) -> Figure:
     """Every choice that could have been made, sorted by its outcome (Simonsohn et al. 2020): rankings × all n.
 
@@ -179,10 +183,12 @@ def specification_curve(
 
     Parameters
     ----------
-    curves : ranking → (3, J). marked : label → (ranking, n), points to be named. level : Grad-CAM's accuracy.
+    curves : ranking → (3, N). marked : label → (ranking, n), points to be named. level : Grad-CAM's accuracy.
+        ns : the N numbers of neurons; None for every one from 1 on.
     """
     names = list(curves)
     means = np.stack([c[0] for c in curves.values()])
+    every = list(range(1, means.shape[1] + 1)) if ns is None else list(ns)
     flat = means.ravel()
     order = np.argsort(flat, kind="stable")
     place = np.empty(len(flat), int)
@@ -195,11 +201,12 @@ def specification_curve(
         top.axhline(level, color=INK, lw=1.2, ls=(0, (5, 1)))
         top.annotate("Grad-CAM", (0, level), (4, 3), textcoords="offset points", fontsize=SMALL, va="bottom")
     for k, (label, (name, n)) in enumerate((marked or {}).items()):
-        x = place[names.index(name) * means.shape[1] + n - 1]
-        y, colour = means[names.index(name), n - 1], CYCLE[1 + k % (len(CYCLE) - 1)]
+        row, at = names.index(name), every.index(n)
+        x = place[row * means.shape[1] + at]
+        y, colour = means[row, at], CYCLE[1 + k % (len(CYCLE) - 1)]
         top.plot([x], [y], MARKS[k % len(MARKS)], color=colour, ms=8, mec="white", mew=1, label=label, zorder=5)
-        below.plot([x], [names.index(name)], MARKS[k % len(MARKS)], color=colour, ms=6, mec="white", mew=0.8, zorder=5)
-    top.set_ylabel("contrastive\ngrounding accuracy")
+        below.plot([x], [row], MARKS[k % len(MARKS)], color=colour, ms=6, mec="white", mew=0.8, zorder=5)
+    top.set_ylabel(ylabel)
     top.yaxis.grid(True)
     bins = 140
     density = np.stack([np.histogram(row, bins, (0, len(flat)))[0] for row in place.reshape(means.shape)])

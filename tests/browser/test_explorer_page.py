@@ -17,9 +17,10 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
 import qgc
-from qgc.explain import View, explain
+from qgc.explain import View, contrast, explain
 from qgc.measure import cosine, map_share
-from qgc.measure.rankings import GATE_FREE, RANKINGS, Asked
+from qgc.measure.pairs import RankGrounding
+from qgc.measure.rankings import RANKINGS, Asked
 from qgc.show.explorer import write
 from qgc.show.explorer.packing import random_scores
 from qgc.show.parts import stamp, version
@@ -106,27 +107,29 @@ def random_states(models) -> list[dict]:
     return states
 
 
-def expected(state: dict, models: dict) -> tuple[np.ndarray, float]:
-    """What qgc says: shares (question, own and other thing), and the cosine of the two maps."""
+def expected(state: dict, models: dict) -> tuple[np.ndarray, float, RankGrounding]:
+    """What qgc says: shares (question, own and other object), the cosine of the two maps, and their rank grounding."""
     scene, vqa = qgc.scene(state["scene"]), models[state["model"]]
     asks = {ask.thing: ask for ask in scene.asks}
     pair = [asks[state["q"]], asks[state["other"]]]
     view = View(vqa, scene)
     both = [explain(vqa, view, ask.question, ask.answer if state["answer"] == "true" else None) for ask in pair]
     asked = [Asked.of(e) for e in both]
-    maps = []
+    raw = []
     for side, e in enumerate(both):
         mine, partner = asked[side], asked[1 - side]
         if state["rank"] == "contrast":
-            maps.append(GATE_FREE["question contrast"](mine, partner, None, vqa).relu().view(14, 14))
+            raw.append(contrast(e, both[1 - side]))
             continue
         if state["rank"] == "random":
             scores = torch.tensor(random_scores(2 * state["draw"] + side, vqa.combine))
         else:
             scores = RANKINGS[OURS[state["rank"]]](mine, partner)
-        maps.append(explain(vqa, view, e.question, e.answer, rank=scores).map(state["n"]))
+        raw.append(explain(vqa, view, e.question, e.answer, rank=scores).map(state["n"], relu=False))
+    ranks = qgc.measure.rank_grounding(torch.stack(raw), np.stack([scene.masks[ask.thing] for ask in pair]))
+    maps = [m.relu() for m in raw]
     shares = [[float(map_share(maps[i], scene.masks[pair[k].thing])) for k in (i, 1 - i)] for i in (0, 1)]
-    return np.array(shares), cosine(*maps)
+    return np.array(shares), cosine(*maps), ranks
 
 
 def test_the_numbers_shown_are_those_of_qgc(browser, page, models):
@@ -135,10 +138,14 @@ def test_the_numbers_shown_are_those_of_qgc(browser, page, models):
     for state in random_states(models):
         go(browser, "#" + "&".join(f"{key}={str(value).replace(' ', '+')}" for key, value in state.items()))
         shown = [[number(text(browser, name, side)) for name in ("own", "other")] for side in (".qx-a", ".qx-b")]
-        shares, alike = expected(state, models)
+        shares, alike, ranks = expected(state, models)
         assert np.array_equal(np.isnan(shown), np.isnan(shares)), state
         worst = max(worst, float(np.nanmax(np.abs(np.array(shown) - shares), initial=0)))
         assert worst <= 0.01, state
+        a = [number(words) for words in re.findall(r"[\d.]+ %", text(browser, "rank"))]
+        assert a == pytest.approx([float(ranks.a_1), float(ranks.a_2)], abs=0.02), state
+        if abs(float(ranks.a_1 - ranks.a_2)) > 0.04:
+            assert text(browser, "verdict") == ("Grounded." if ranks.verdict else "Not grounded."), state
         if state["rank"] != "contrast" and not np.isnan(alike):
             assert float(re.search(r"cosine ([\d.]+)", text(browser, "alike")).group(1)) == pytest.approx(
                 alike, abs=0.01
@@ -166,7 +173,8 @@ def test_the_keyboard_is_enough(browser, page):
     exact.send_keys(Keys.CONTROL, "a")
     exact.send_keys("400", Keys.TAB)
     voice = (By.CSS_SELECTOR, ".qgc-voice[aria-live=polite]")
-    said = lambda b: "passes 400 of 1024" in b.find_element(*voice).get_attribute("textContent")  # noqa: E731
+    voiced = lambda b: b.find_element(*voice).get_attribute("textContent")  # noqa: E731
+    said = lambda b: re.search(r"passes 400 of 1024.*rounded\. The first", voiced(b))  # noqa: E731
     wait(browser, said)
 
 

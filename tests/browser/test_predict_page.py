@@ -16,7 +16,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
-from qgc.measure import contrastive_grounding, cosine, map_share
+from qgc.measure import cosine, map_share
 from qgc.show.parts import read_part, unpack
 from qgc.show.predict import EXERCISES, load_scripts, write
 from qgc.show.predict.export import centre
@@ -213,27 +213,29 @@ def test_where_storage_is_refused_it_works_until_the_reader_leaves(browser, site
     assert complaints(browser) == []
 
 
-def test_a_series_scores_as_the_contrastive_measure_does(browser, site):
+def test_a_series_scores_as_rank_grounding_does(browser, site):
     data, rng = read_part(site / "predict" / f"{PICK}.js"), np.random.default_rng(2)
     open_page(browser, site, PICK)
     points, better, passed = 0.0, [0, 0], [0.0, 0.0]
     for i, item in enumerate(data["items"]):
         shares = torch.tensor(item["shares"], dtype=torch.float64)  # (method, question, own and other)
-        margins = (shares[..., 0] - shares[..., 1]).mean(1).tolist()
+        ranks = np.array(item["ranks"])  # (method, a_1, a_2 and verdict)
+        effects = ranks[:, 0] - ranks[:, 1]
         choice = str(rng.choice(["a", "b", "close"]))
-        best = int(margins[1] > margins[0])
+        best = int(effects[1] > effects[0])
         points += 0.5 if choice == "close" else float((choice == "b") == (best != item["swap"]))
         better[best] += 1
-        passed = [p + float(contrastive_grounding(*s.unbind(-1))) for p, s in zip(passed, shares, strict=True)]
+        passed = [p + verdict for p, verdict in zip(passed, ranks[:, 2], strict=True)]
         assert not one(browser, "[data-at=verdict]").is_displayed()
         one(browser, f"[name={choice}]").send_keys(Keys.ENTER)
         told = rows(browser, "[data-at=verdict]")
         for m, method in enumerate(data["methods"]):
-            own, other, margin, passes = told[f"{'AB'[m ^ item['swap']]}: {method}"]
+            *a, effect, passes, own, other = told[f"{'AB'[m ^ item['swap']]}: {method}"]
+            assert [number(x) for x in a] == pytest.approx(ranks[m, :2], abs=ROUNDED)
             assert number(own) == pytest.approx(float(shares[m, :, 0].mean()), abs=ROUNDED)
             assert number(other) == pytest.approx(float(shares[m, :, 1].mean()), abs=ROUNDED)
-            assert number(margin) == pytest.approx(margins[m], abs=ROUNDED)
-            assert passes == ("yes" if margins[m] > 0 else "no")
+            assert number(effect) == pytest.approx(effects[m], abs=ROUNDED)
+            assert passes == {1: "yes", 0.5: "tie", 0: "no"}[ranks[m, 2]]
         shown = re.search(r"You: (\d*)(½?) of (\d+)", one(browser, "[data-at=progress]").text).groups()
         assert float(shown[0] or 0) + 0.5 * bool(shown[1]) == points and int(shown[2]) == i + 1
         if i < 9:
@@ -252,7 +254,7 @@ def test_a_tie_of_the_measure_gives_half_a_point_whatever_is_said(browser, site)
     path = site / "predict" / f"{PICK}.js"
     before = path.read_text(encoding="utf-8")
     data = read_part(path)
-    data["items"][0]["shares"] = [data["items"][0]["shares"][0]] * 2
+    data["items"][0]["ranks"] = [data["items"][0]["ranks"][0]] * 2
     path.write_text(f'qgcPredict.part("{PICK}", {json.dumps(data)});\n', encoding="utf-8")
     try:
         open_page(browser, site, PICK)

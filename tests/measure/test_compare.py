@@ -143,14 +143,25 @@ def coverage(thing: str) -> torch.Tensor:
 def test_likeness_by_hand():
     cake, balloons = coverage("cake"), coverage("balloons")
     (row,) = compare.likeness([look_of([cake, balloons])]).to_dict("records")
-    assert row["grounded"] == 1 and row["family"] == "colour" and math.isnan(row["both"])
+    assert row["rank"] == row["grounded"] == 1 and row["family"] == "colour" and math.isnan(row["both"])
     assert row["other question"] == pytest.approx(cosine(cake, balloons))
     expected = (cosine(cake, cake.flip(1)) + cosine(balloons, balloons.flip(1))) / 2
     assert row["other answer"] == pytest.approx(expected)
     (row,) = compare.likeness([look_of([balloons, cake])]).to_dict("records")
-    assert row["grounded"] == 0
+    assert row["rank"] == row["grounded"] == 0
     (row,) = compare.likeness([look_of([cake, cake])]).to_dict("records")
-    assert row["grounded"] == 0.5 and row["other question"] == pytest.approx(1)
+    assert row["rank"] == row["grounded"] == 0.5 and row["other question"] == pytest.approx(1)
+
+
+def test_rank_grounding_is_of_the_maps_before_the_relu():
+    """Both maps are negative on the balloons and zero after the ReLU there: only their order tells them apart."""
+    cake, balloons = coverage("cake"), coverage("balloons")
+    first, second = 3 * cake - balloons, 2 * cake - 0.1 * balloons - 5 * (cake > 0)  # the second: both below zero
+    seen = look_of([first, second])
+    assert seen.maps["m"].min() == 0 > seen.before["m"].min()
+    (row,) = compare.likeness([seen]).to_dict("records")
+    (turned,) = compare.likeness([look_of([second, first])]).to_dict("records")
+    assert row["rank"] == 1 and turned["rank"] == 0 and math.isnan(row["other question"])
 
 
 def test_likeness_of_another_answer_and_thing(models):
@@ -169,10 +180,10 @@ def test_likeness_of_another_answer_and_thing(models):
 
 def test_things_that_overlap_are_not_grounded(models):
     seen = compare.look(models, situation("phone"), ("colour",))
-    assert compare.likeness([seen])["grounded"].notna().all()
+    assert compare.likeness([seen])[["rank", "grounded"]].notna().all(axis=None)
     masks = seen.scene.masks
     overlapping = SimpleNamespace(masks={**masks, "top": masks["top"] | masks["phone"]})
-    assert compare.likeness([replace(seen, scene=overlapping)])["grounded"].isna().all()
+    assert compare.likeness([replace(seen, scene=overlapping)])[["rank", "grounded"]].isna().all(axis=None)
 
 
 def test_map_rows_draws_every_map_and_names_an_empty_one(seen):

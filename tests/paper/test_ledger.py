@@ -11,7 +11,7 @@ from PIL import Image
 
 from qgc.models import names
 from qgc.paper import equations, ledger, ledger_links
-from qgc.paper.ledger_measure import NS, interval, margins, nanmean, random_gates
+from qgc.paper.ledger_measure import NS, effects, gated_maps, interval, margins, nanmean, random_gates, ranks
 from qgc.paper.ledger_rules import PHOTOGRAPH, RULES, VERDICTS, Check, reason, verdict
 from qgc.show import ledger as shown
 
@@ -108,12 +108,12 @@ def test_a_row_that_is_missing_or_twice_is_reported(stored):
 def test_drift_is_reported(stored):
     changed = copy.deepcopy(stored)
     row = next(row for row in changed["rows"] if row["id"] == "figure-37")
-    row["ours"]["deeper-lstm/natural"]["margin"] += 0.01
+    row["ours"]["deeper-lstm/natural"]["rank effect"] += 0.01
     changed["per scene"]["deeper-lstm/natural"]["cosine, colour"][0] = 0.5
     assert ledger.drift(stored, stored) == []
     found = ledger.drift(stored, changed)
     assert len(found) == 2
-    assert any(line.startswith("figure-37: ours deeper-lstm/natural margin was") for line in found)
+    assert any(line.startswith("figure-37: ours deeper-lstm/natural rank effect was") for line in found)
 
 
 def test_a_changed_page_is_stale(stored, tmp_path):
@@ -163,10 +163,13 @@ def test_a_verdict_over_many_scenes_follows_from_the_single_ones(stored):
     """The mean, the interval and the medians in the rows are those of the stored scenes."""
     scenes = stored["per scene"]["deeper-lstm/natural"]
     values = {row["id"]: row["ours"].get("deeper-lstm/natural") for row in stored["rows"]}
-    margin, original = (np.array(scenes[k], float) for k in ("margin, n = 25", "margin, Grad-CAM"))
-    assert values["figure-37"]["mean margin"] == pytest.approx(nanmean(margin), abs=2e-4)
+    effect, original, margin = (
+        np.array(scenes[k], float) for k in ("rank effect, n = 25", "rank effect, Grad-CAM", "margin, n = 25")
+    )
+    assert values["figure-37"]["mean rank effect"] == pytest.approx(nanmean(effect), abs=2e-4)
+    assert values["figure-37"]["mean margin (likewise)"] == pytest.approx(nanmean(margin), abs=2e-4)
     ends = [values["figure-37"][f"gain, {end} end"] for end in ("lower", "upper")]
-    assert ends == pytest.approx(interval(margin - original), abs=2e-4)
+    assert ends == pytest.approx(interval(effect - original), abs=2e-4)
     cosines = np.array(scenes["cosine, colour"], float)
     assert values["figure-2"]["median cosine"] == pytest.approx(np.nanmedian(cosines), abs=2e-4)
 
@@ -199,6 +202,69 @@ def test_every_row_has_rules_that_are_written_down(stored):
     assert {rule for row in stored["rows"] for rule in row["rules"]} == set(RULES)
 
 
+def test_both_figures_of_a_pair_have_one_rank_effect(stored):
+    rows = [row for row in stored["rows"] if "gate" in row["rules"]]
+    assert len(rows) == 42
+    pairs = {}
+    for row in rows:
+        pairs.setdefault((row["picture"], row["answer"]), []).append(row["ours"]["deeper-lstm/natural"])
+    for first, *rest in pairs.values():
+        for second in rest:
+            same = ("rank effect", "random gates beaten", "mean rank effect", "random rankings beaten")
+            assert [first[key] for key in same] == [second[key] for key in same]
+
+
+def test_random_rankings_are_judged_by_the_same_rule(stored):
+    gates = [row for row in stored["rows"] if "gate" in row["rules"]]
+    for name, found in stored["random rankings"].items():
+        alone = [row for row in gates if row["rules"] == ["gate"]]
+        counts = {v: sum(row["verdicts"][name] == v for row in alone) for v in VERDICTS[:3]}
+        assert found["rows"] == len(gates) == sum(found["paper"].values())
+        assert sum(abs(found["paper"][v] - counts[v]) for v in counts) <= len(gates) - len(alone)
+        assert sum(found["random"].values()) == pytest.approx(len(gates), abs=1e-3)
+        assert found["random"]["reproduced"] <= found["most"] <= len(gates) and 0 <= found["as many"] <= 100
+
+
+def test_a_changed_count_of_random_rankings_is_drift(stored):
+    changed = copy.deepcopy(stored)
+    changed["random rankings"]["deeper-lstm/natural"]["most"] += 1
+    assert ledger.drift(stored, changed)[0].startswith("random rankings: deeper-lstm/natural most was")
+
+
+def test_an_interval_of_many_columns_is_that_of_each():
+    values = np.random.default_rng(4).normal(size=(30, 3))
+    low, high = interval(values)
+    assert np.allclose(np.stack([low, high], 1), [interval(column) for column in values.T])
+    drawn = np.random.default_rng(0).choice(values[:, 0], (4000, 30)).mean(1)
+    assert np.allclose((low[0], high[0]), np.percentile(drawn, [2.5, 97.5]))
+
+
+def test_ranks_by_hand(model):
+    from qgc.explain import explain
+    from qgc.measure import rank_grounding
+    from qgc.scenes.situations import situation
+
+    scene = situation("bathroom")
+    masks = [scene.masks["sink"], scene.masks["towels"]]
+    both = [explain(model, scene, question, "white") for question in scene.questions[:2]]
+    first, second = (gated_maps(e) for e in both)
+    found = ranks(first, second, masks)
+    at_25 = rank_grounding([e.map(25, relu=False) for e in both], masks)
+    assert found["gate"][NS.index(25)] == pytest.approx([float(at_25.a_1), float(at_25.a_2)])
+    assert effects(found)["gate"][NS.index(25)] == pytest.approx(float(at_25.a_1 - at_25.a_2))
+    full = rank_grounding([e.map(relu=False) for e in both], masks)
+    assert found["Grad-CAM"] == pytest.approx([float(full.a_1), float(full.a_2)])
+    gates = random_gates(model.combine).view(len(NS), 100, -1)[NS.index(25)]
+    kept = [gates[7], gates[57]]  # the two questions have other random gates
+    drawn = [e.map(neurons=keep.nonzero()[:, 0], relu=False) for e, keep in zip(both, kept, strict=True)]
+    a = rank_grounding(drawn, masks)
+    assert found["random"][NS.index(25), 7] == pytest.approx([float(a.a_1), float(a.a_2)])
+    turned = effects(ranks(second, first, masks[::-1]))  # the other figure of the pair
+    for key, value in effects(found).items():
+        assert np.allclose(np.sort(value, -1) if key == "random" else value,
+                           np.sort(turned[key], -1) if key == "random" else turned[key])  # fmt: skip
+
+
 def test_margins_by_hand(model):
     from qgc.explain import explain
     from qgc.measure import map_share
@@ -207,7 +273,7 @@ def test_margins_by_hand(model):
     scene = situation("bathroom")
     e = explain(model, scene, scene.questions[0], "white")
     sink, towels = scene.masks["sink"], scene.masks["towels"]
-    found = margins(e, [(sink, towels)])
+    found = margins(gated_maps(e), [(sink, towels)])
     at_25 = float(map_share(e.map(25), sink) - map_share(e.map(25), towels))
     assert found["gate"][NS.index(25)] == pytest.approx(at_25)
     keep = random_gates(model.combine)[NS.index(25) * 100 + 7]

@@ -12,10 +12,11 @@ import qgc
 from qgc.explain import View, explain
 from qgc.measure import map_share
 from qgc.measure.localise import cell_weights
+from qgc.measure.pairs import cell_cover
 from qgc.show import parts
-from qgc.show.explorer import export
+from qgc.show.explorer import check, export
 from qgc.show.explorer.export import model_parts, scene_part, situations, write
-from qgc.show.explorer.packing import pack, pack_maps, random_scores, unpack, unpack_maps
+from qgc.show.explorer.packing import pack, pack_maps, random_scores, ranked_above, unpack, unpack_maps
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "book" / "explorer.md").read_text(encoding="utf-8")
@@ -71,6 +72,8 @@ def test_a_scene_part_says_where_things_are():
         inside, anywhere = cell_weights(scene.masks[name], (14, 14))
         assert np.allclose(unpack(thing["inside"]), inside, rtol=1e-6)
         assert np.allclose(unpack(part["anywhere"]), anywhere, rtol=1e-6)
+        assert np.allclose(unpack(thing["cover"]), cell_cover(scene.masks[name], (14, 14)), atol=1e-7)
+        assert 196 * thing["area"] == pytest.approx(unpack(thing["cover"]).sum(), abs=0.01)
         assert thing["area"] == pytest.approx(scene.masks[name].mean(), abs=1e-5)
         ys, xs = np.nonzero(scene.masks[name])
         x, y = np.array(re.findall(r"(\d+) (\d+)", thing["outline"]), int).T / 2
@@ -110,7 +113,7 @@ def test_pages_ask_for_files_by_version(tmp_path):
 
 @pytest.mark.parametrize("name", ["natural", "balanced"])
 def test_the_files_give_the_shares_that_qgc_gives(exported, name):
-    """Random n, for the paper's ranking, |g| and draws by chance; n = 1024 is plain Grad-CAM."""
+    """Random n, for the paper's ranking, |g| and random rankings; n = 1024 is plain Grad-CAM."""
     scene, vqa = qgc.scene("bathroom"), qgc.load(f"deeper-lstm/{name}")
     place, model = read_part(exported / "bathroom.js"), read_part(exported / f"bathroom.deeper-lstm-{name}.js")
     inside, anywhere = unpack(place["things"]["sink"]["inside"]), unpack(place["anywhere"])
@@ -129,6 +132,24 @@ def test_the_files_give_the_shares_that_qgc_gives(exported, name):
         full = explain(vqa, view, scene.questions[0], answer)
         assert np.abs(maps[-1] - full.map().flatten().numpy()).max() <= 0.01 * float(full.map().max())
     assert np.array_equal(np.argsort(-unpack(asked["sensitivity"]), kind="stable"), full.order)
+
+
+def test_ranks_by_the_arithmetic_of_the_script_are_those_of_qgc():
+    """Ties, empty maps and objects that share cells."""
+    rng, scene = np.random.default_rng(3), qgc.scene("bathroom")
+    masks = np.stack([scene.masks["sink"], scene.masks["towels"] | np.roll(scene.masks["sink"], 30, 1)])
+    maps = np.concatenate([rng.integers(-3, 4, (20, 196)), rng.normal(size=(20, 196)), np.zeros((1, 196))])
+    ours = ranked_above(maps, *cell_cover(masks, (14, 14)).numpy())
+    both = torch.tensor(maps).view(-1, 1, 14, 14).expand(-1, 2, 14, 14)
+    assert ours == pytest.approx(qgc.measure.rank_grounding(both, masks).a_1.numpy(), abs=1e-12)
+    assert len(np.unique(ours)) > 30 and ours[-1] == 0.5
+
+
+def test_the_files_give_the_numbers_that_qgc_gives_at_every_n(exported):
+    found = check.differences(exported, "bathroom", qgc.load("deeper-lstm/natural"))
+    assert found["shares"].max() <= 0.01 and found["ranks"].max() <= 0.02
+    assert {len(values) % 1024 for values in found.values()} == {0}
+    assert found["ranks"].mean() < 0.002
 
 
 def test_a_model_whose_maps_depend_on_the_question_has_a_part_for_each():

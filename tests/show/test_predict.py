@@ -12,7 +12,7 @@ import torch
 
 import qgc
 from qgc.explain import View, explain
-from qgc.measure import map_share
+from qgc.measure import map_share, rank_grounding
 from qgc.measure.grounding import chosen_pairs
 from qgc.measure.localise import cell_weights
 from qgc.measure.protocol import SCENES
@@ -83,7 +83,7 @@ def test_validation_scenes_are_drawn_and_not_chosen():
 
 
 @pytest.mark.parametrize("name", [name for name in EXERCISES if name.startswith("pick")])
-def test_a_series_has_the_shares_that_qgc_gives(written, natural, name):
+def test_a_series_has_the_ranks_and_shares_that_qgc_gives(written, natural, name):
     exercise, data = EXERCISES[name], read_part(written / f"{name}.js")
     assert isinstance(exercise, Pick) and data["methods"] == list(exercise.methods)
     assert len(data["items"]) == exercise.count == 10
@@ -94,25 +94,29 @@ def test_a_series_has_the_shares_that_qgc_gives(written, natural, name):
         masks = [pair.scene.masks[ask.thing] for ask in asks]
         both = explain(natural, View(natural, pair.scene), item["questions"], pair.answer)
         for m, method in enumerate(exercise.methods):
+            if "random" not in method:
+                raw = [METHODS[method](both[k], both[1 - k], None) for k in (0, 1)]
+                exact = rank_grounding(torch.stack(raw), np.stack(masks))
+                assert item["ranks"][m] == pytest.approx([exact.a_1, exact.a_2, exact.verdict], abs=1e-9)
             stored = [
                 torch.from_numpy(np.frombuffer(base64.b64decode(text), "u1").astype(float)).view(14, 14)
                 for text in item["maps"][m]
             ]
             for k in (0, 1):
                 shares = item["shares"][m][k]
-                if "lot" not in method:
-                    exact = METHODS[method](both[k], both[1 - k], None)
+                if "random" not in method:
+                    exact = METHODS[method](both[k], both[1 - k], None).relu()
                     there = [float(map_share(exact, mask).nan_to_num(0)) for mask in (masks[k], masks[1 - k])]
                     assert shares == pytest.approx(there, abs=1e-8)
                 drawn = [float(map_share(stored[k], mask).nan_to_num(0)) for mask in (masks[k], masks[1 - k])]
                 assert shares == pytest.approx(drawn, abs=0.01)  # the maps that are painted are the ones measured
 
 
-def test_gates_by_lot_are_others_for_each_question_and_each_scene(natural):
-    data = pick_part(Pick(("25 neurons by lot", "25 neurons by lot"), 1, count=2), natural)
+def test_random_gates_are_others_for_each_question_and_each_scene(natural):
+    data = pick_part(Pick(("25 random neurons", "25 random neurons"), 1, count=2), natural)
     maps = [text for item in data["items"] for text in item["maps"][0]]
     assert len(set(maps)) == 4
-    assert data["items"] == pick_part(Pick(("25 neurons by lot", "25 neurons by lot"), 1, count=2), natural)["items"]
+    assert data["items"] == pick_part(Pick(("25 random neurons", "25 random neurons"), 1, count=2), natural)["items"]
 
 
 def test_an_empty_map_is_written_as_zeros():

@@ -76,6 +76,15 @@ def test_a_specification_curve_counts_all_choices(found):
     assert len(heights) == 1024 * len(curves) and (np.diff(heights) >= 0).all()
 
 
+def test_a_specification_curve_on_a_grid_marks_the_choice_at_its_n(found):
+    grid, name = found.tables["grid"], found.gates[0]
+    curves = {n: found.rank_curve("natural", n) for n in found.gates}
+    figure = results.specification_curve(curves, {"n = 25": (name, 25)}, ylabel="rank grounding", ns=grid)
+    legible(figure)
+    mark = next(line for line in figure.axes[0].get_lines() if line.get_label() == "n = 25")
+    assert mark.get_ydata()[0] == curves[name][0][grid.index(25)]
+
+
 def test_nulls_leave_out_what_is_not_a_number():
     figure = results.null_distributions({"a": np.array([0.1, np.nan, 0.5]), "b": np.array([np.nan])}, [0.8, 0.9])
     legible(figure)

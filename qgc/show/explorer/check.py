@@ -1,20 +1,21 @@
-"""python -m qgc.show.explorer.check FOLDER: how far the shares that written files give are from qgc's in float64."""
+"""python -m qgc.show.explorer.check FOLDER: how far the numbers that written files give are from qgc's in float64."""
 
 from __future__ import annotations
 
 import argparse
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from ...explain import View, explain, gates
-from ...measure import map_share
+from ...measure import map_share, rank_grounding
 from ...measure.rankings import neuron_maps, running
 from ...models import zoo
 from ...scenes.situations import situation
 from ..parts import read_part, unpack
-from .packing import random_scores, unpack_maps
+from .packing import random_scores, ranked_above, unpack_maps
 
 DRAWS = 3  # random rankings to compare, besides those by ∂A/∂q, by its opposite and by |g|
 
@@ -24,14 +25,15 @@ def read(folder: Path, name: str) -> dict:
     return read_part(folder / f"{name}.js")
 
 
-def differences(folder: Path, place: str, vqa) -> np.ndarray:
-    """|share by the files − share by qgc|, for every n, several rankings, and all questions and things of a scene.
+def differences(folder: Path, place: str, vqa) -> dict[str, np.ndarray]:
+    """|number by the files − number by qgc|, for every n, several rankings, and all questions and objects of a scene.
 
-    A map that only one of the two finds empty counts as the other's whole share.
+    ``shares``: of a map on an object; a map that only one of the two finds empty counts as the other's whole share.
+    ``ranks``: a of :func:`qgc.measure.rank_grounding`, for every two objects.
     """
     scene, view = situation(place), View(vqa, situation(place))
     own, model = read(folder, place), read(folder, f"{place}.{vqa.name.replace('/', '-')}")
-    found = []
+    found: dict[str, list] = {"shares": [], "ranks": []}
     for ask, asked in zip(scene.asks, model["questions"], strict=True):
         e = explain(vqa, view, ask.question, ask.answer)
         exact = e.g[:, None].double() * neuron_maps(e.M, e.F).double()
@@ -41,14 +43,20 @@ def differences(folder: Path, place: str, vqa) -> np.ndarray:
         sensitivity = unpack(asked["sensitivity"])
         for scores in (sensitivity, -sensitivity, np.abs(g), *(random_scores(i, len(g)) for i in range(DRAWS))):
             order = gates.ranking(torch.tensor(scores))
-            maps = running(ours, order).relu().numpy()
-            truth = running(exact, order).relu().view(len(g), *e.F.shape[2:])
+            raw = running(ours, order).numpy()
+            truth = running(exact, order).view(len(g), *e.F.shape[2:])
+            maps = raw.clip(0)
             for thing, where in own["things"].items():
                 with np.errstate(invalid="ignore"):
                     shares = maps @ unpack(where["inside"]) / (maps @ unpack(own["anywhere"]))
-                there = map_share(truth, scene.masks[thing]).numpy()
-                found.append(np.abs(np.nan_to_num(shares) - np.nan_to_num(there)))
-    return np.concatenate(found)
+                there = map_share(truth.relu(), scene.masks[thing]).numpy()
+                found["shares"].append(np.abs(np.nan_to_num(shares) - np.nan_to_num(there)))
+            for pair in combinations(own["things"], 2):
+                a = ranked_above(raw, *(unpack(own["things"][thing]["cover"]) for thing in pair))
+                masks = np.stack([scene.masks[thing] for thing in pair])
+                there = rank_grounding(torch.stack([truth, truth], 1), masks).a_1.numpy()
+                found["ranks"].append(np.abs(a - there))
+    return {key: np.concatenate(values) for key, values in found.items()}
 
 
 def main() -> None:
@@ -59,9 +67,11 @@ def main() -> None:
     index = read(folder, "index")
     for name in index["models"]:
         vqa = zoo.load(name)
-        off = np.concatenate([differences(folder, place, vqa) for place in index["scenes"]])
-        rare = np.quantile(off, 0.999)
-        print(f"{name:22} {len(off)} shares: max {off.max():.4f}, 99.9 % below {rare:.4f}, mean {off.mean():.5f}")
+        every = [differences(folder, place, vqa) for place in index["scenes"]]
+        for what in every[0]:
+            off = np.concatenate([each[what] for each in every])
+            rare = np.quantile(off, 0.999)
+            print(f"{name:22} {len(off)} {what}: max {off.max():.4f}, 99.9 % below {rare:.4f}, mean {off.mean():.5f}")
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@
 "use strict";
 
 (() => {
-  const { CELLS, SIDE, loader, image: decode, bytes, floats, percent, share, cosine } = window.qgcMaps;
+  const { CELLS, SIDE, loader, image: decode, bytes, floats, percent, share, rankGrounding, cosine } = window.qgcMaps;
   const { newCanvas, tintsOf, heatGradient, paintMap, paintOutlines } = window.qgcMaps; // maps.js
   const DRAWS = 40; // random rankings behind the band
   const REMEDY = "The folder “explorer” belongs beside the folder “book”; then load the page again.";
@@ -31,7 +31,7 @@
   }
 
   // -- the method -----------------------------------------------------------------------------------
-  // Scores of the neurons for question a beside question b; the gate lets the n highest through (§3.3 of the paper).
+  // Scores of the neurons for question a whose partner is b; the gate lets the n highest through (§3.3 of the paper).
   const RANKINGS = {
     paper: { label: "most sensitive first", value: "∂A/∂q", score: (a) => a.sensitivity },
     least: { label: "least sensitive first", value: "−∂A/∂q", score: (a) => a.sensitivity.map((x) => -x) },
@@ -42,7 +42,7 @@
       value: "|g − g′|",
       score: (a, b) => a.g.map((x, j) => Math.abs(x - b.g[j])),
     },
-    random: { label: "by chance", value: "", score: (a, b, seed) => randomScores(seed, a.g.length) },
+    random: { label: "random", value: "", score: (a, b, seed) => randomScores(seed, a.g.length) },
     contrast: { label: "no gate: contrast", value: "", score: (a) => a.g.map(Math.abs) },
   };
 
@@ -160,11 +160,14 @@
           <input type="number" name="n" min="1" step="1" inputmode="numeric"></label></div>
     </fieldset>
     <p class="qx-alike" data-at="alike"></p>
+    <div class="qx-rank"><p><strong data-at="verdict"></strong> <span data-at="rank"></span></p>
+      <div class="qx-scale" aria-hidden="true"><span data-at="rank-low"></span><div><b></b><i data-at="rank-a"></i><i
+        data-at="rank-b"></i></div><span data-at="rank-high"></span></div></div>
     <div class="qx-panels">${panel("a")}${panel("b")}</div>
     <div class="qx-legend"><span>0</span><i data-at="heat" role="img"
       aria-label="Colours of the heat, from pale to dark"></i><span>1</span>
       <small>share of the map’s own maximum</small></div>
-    <p class="qx-key"><b></b> what an even map would have <i></i> the middle 90 % of ${DRAWS} rankings by chance</p>
+    <p class="qx-key"><b></b> what an even map would have <i></i> the middle 90 % of ${DRAWS} random rankings</p>
     <p class="qx-link"><a data-at="link" href="#">Link to this view</a> <span data-at="copied" role="status"></span></p>
     <p class="qgc-problem" role="alert" data-at="problem"></p>
     <p class="qgc-voice" aria-live="polite" data-at="voice"></p>`;
@@ -329,6 +332,7 @@
         view.anywhere = anywhere;
         view.full = mapOf(view.maps, view.order.length);
       });
+      shown.covers = views.map(({ thing }) => floats(scene.things[thing].cover));
       if (state.rank === "contrast") {
         const [first, second] = views.map((view) => view.full);
         views[0].contrast = first.map((value, cell) => value - second[cell]);
@@ -486,7 +490,8 @@
 
     // -- what changes with n: this runs for every frame of a drag --
     const nNow = () => whole(state.n, 1, shown.size);
-    const mapNow = (view) => relu(view.contrast ?? mapOf(view.maps, nNow()));
+    const rawNow = (view) => view.contrast ?? mapOf(view.maps, nNow());
+    const mapNow = (view) => relu(rawNow(view));
     const shareNow = (view, i) => view.shares[i][view.contrast ? 0 : nNow() - 1];
 
     function paint() {
@@ -498,6 +503,7 @@
         Number.isNaN(alike) || state.rank === "contrast"
           ? ""
           : `The two maps: cosine ${alike.toFixed(3)} (1: the same; 0: no place in common)`;
+      paintRank();
       at("n-title").textContent =
         state.rank === "contrast"
           ? "Without a gate, n plays no part"
@@ -507,6 +513,26 @@
       control.slide.value = Math.sqrt(n / shown.size);
       control.slide.setAttribute("aria-valuetext", `${n} of ${shown.size} neurons`);
       if (document.activeElement !== control.n) control.n.value = n;
+    }
+
+    function paintRank() {
+      const { views, covers } = shown;
+      const inputs = views[0].contrast ? Math.max(...views.flatMap(({ full }) => Array.from(full, Math.abs))) : 0;
+      const { a, empty, verdict } = rankGrounding(views.map(rawNow), covers, inputs);
+      const [one, two] = views.map(({ thing }) => thing);
+      const [word, compared] = {
+        1: ["Grounded.", "higher than"],
+        0.5: ["Tie.", "as high as"],
+        0: ["Not grounded.", "lower than"],
+      }[verdict];
+      at("verdict").textContent = word;
+      at("rank").textContent = empty
+        ? "One of the maps is empty, so it ranks nothing."
+        : `The first question’s map ranks the ${one} ${compared} the second’s does: it puts the ${one} above the ` +
+          `${two} in ${percent(a[0])} of random pairs of their cells, the second’s map in ${percent(a[1])}.`;
+      at("rank-low").textContent = `${two} above`;
+      at("rank-high").textContent = `${one} above`;
+      ["a", "b"].forEach((side, i) => (at(`rank-${side}`).style.left = `${100 * a[i]}%`));
     }
 
     function paintPanel(element, view, map, n) {
@@ -554,7 +580,9 @@
         );
         return `${view.question} ${words}.`;
       });
-      at("voice").textContent = [`${at("n-title").textContent}.`, ...lines, `${at("alike").textContent}.`].join(" ");
+      const rank = `${at("verdict").textContent} ${at("rank").textContent}`;
+      const alike = `${at("alike").textContent}.`;
+      at("voice").textContent = [`${at("n-title").textContent}.`, rank, ...lines, alike].join(" ");
     });
 
     const remember = later(250, () => {

@@ -4,7 +4,8 @@ A file registers itself, ``qgcExplorer.part(name, data)``, and is loaded through
 does not work on pages that are opened from a disk. Loaded at once is ``index.js``; the others when they are chosen:
 
 SCENE.js
-    The picture, the outline of each asked thing, and how much of each cell's heat falls on it.
+    The picture, the outline of each queried object, how much of each cell's heat falls on it, and which part of each
+    cell it covers.
 SCENE.MODEL.js
     Of every question: u, ∂A/∂q, and ∂y_a/∂A of the answers on offer.
 SCENE.MODEL.maps-I.js
@@ -21,13 +22,14 @@ from PIL import Image
 
 from ...explain import Explanation, View, explain
 from ...files import write_whole
+from ...measure.pairs import cell_cover
 from ...measure.rankings import neuron_maps
 from ...models import VQA, zoo
 from ...paper import sweep_n
 from ...scenes import Scene
 from ...scenes.situations import SITUATIONS, situation
 from .. import parts, plots
-from ..parts import SIDE, pack, webp
+from ..parts import GRID, SIDE, pack, webp
 from ..pixels import pale
 from .packing import pack_maps
 
@@ -83,7 +85,7 @@ def index(scenes: Sequence[str], models: Sequence[str]) -> dict:
 
 # -- a scene --------------------------------------------------------------------------------------
 def scene_part(scene: Scene) -> dict:
-    """A situation without any model: pictures, questions, and where the asked things are."""
+    """A situation without any model: pictures, questions, and where the queried objects are."""
     picture = scene.render(SIDE)
     masks = {ask.thing: scene.masks[ask.thing] for ask in scene.asks}
     return {
@@ -91,7 +93,7 @@ def scene_part(scene: Scene) -> dict:
         "picture": webp(picture),
         "pale": webp(Image.fromarray(pale(picture)[..., 0])),
         "questions": [{"question": ask.question, "answer": ask.answer, "thing": ask.thing} for ask in scene.asks],
-        "things": {name: parts.thing(mask) for name, mask in masks.items()},
+        "things": {name: {**parts.thing(mask), "cover": pack(cell_cover(mask, GRID))} for name, mask in masks.items()},
         "anywhere": parts.anywhere(next(iter(masks.values()))),
         "paperN": sweep_n(scene.name) if len(sweep_n(scene.name)) > 1 else sweep_n("bathroom"),
     }

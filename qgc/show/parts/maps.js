@@ -60,6 +60,32 @@ window.qgcMaps = (() => {
     return on / all;
   }
 
+  // qgc.measure.rank_grounding for two maps *before* their ReLU: a, how surely each ranks object 1 above object 2, and
+  // whether the first does so more surely: 1, 0, or ½. `covers`: the part of each cell that each object covers
+  // (cell_cover). A map that is nowhere above a millionth of `inputs`, what it was made of, is rounding, and empty.
+  function rankGrounding(maps, covers, inputs = 0) {
+    const empty = maps.map((map) => map.every((value) => Math.abs(value) <= 1e-6 * inputs));
+    const a = maps.map((map, i) => (empty[i] ? 0.5 : rankedAbove(map, ...covers)));
+    const tie = empty.includes(true) || Math.abs(a[0] - a[1]) <= 1e-9;
+    return { a, empty: empty.includes(true), verdict: tie ? 0.5 : Number(a[0] > a[1]) };
+  }
+
+  function rankedAbove(map, first, second) {
+    const cells = [...map.keys()].filter((c) => first[c] || second[c]).sort((c, d) => map[c] - map[d]);
+    let [won, ones, twos] = [0, 0, 0]; // twos: how much of object 2 lies in lower cells
+    for (let start = 0, end = 0; start < cells.length; start = end) {
+      let [one, two] = [0, 0]; // of cells with one value
+      do {
+        one += first[cells[end]];
+        two += second[cells[end++]];
+      } while (end < cells.length && map[cells[end]] === map[cells[start]]);
+      won += one * (twos + two / 2);
+      ones += one;
+      twos += two;
+    }
+    return ones && twos ? won / (ones * twos) : 0.5;
+  }
+
   function cosine(a, b) {
     const dot = (x, y) => x.reduce((sum, value, i) => sum + value * y[i], 0);
     return dot(a, b) / Math.sqrt(dot(a, a) * dot(b, b));
@@ -161,7 +187,7 @@ window.qgcMaps = (() => {
   }
 
   return {
-    ...{ GRID, CELLS, SIDE, HEAT_SIDE, BESIDE, loader, image, bytes, floats, percent, share, cosine },
+    ...{ GRID, CELLS, SIDE, HEAT_SIDE, BESIDE, loader, image, bytes, floats, percent, share, rankGrounding, cosine },
     ...{ newCanvas, paleOf, tintsOf, heatGradient, paintMap, paintOutlines },
   };
 })();

@@ -7,8 +7,9 @@ look
     The reader marks cells where the model may look. The file holds the map of each question as float32, so that the
     page can work out for any marks what :func:`qgc.measure.map_share` gives.
 pick
-    The reader says which of two methods grounds a pair of questions better, scene after scene. The shares are those of
-    qgc; the maps are only painted, so a byte a cell is enough.
+    The reader says which of two methods grounds a pair of questions better, scene after scene: by the rank effect
+    a_1 − a_2 of :func:`qgc.measure.rank_grounding`, which no object's size changes. Ranks and shares are those of qgc;
+    the maps are only painted, so a byte a cell is enough.
 """
 
 from __future__ import annotations
@@ -26,11 +27,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...explain import Explanation, View, explain
+from ...explain import Explanation, View, contrast, explain
 from ...files import write_whole
-from ...measure import cosine, map_share, same_answer_pairs
+from ...measure import cosine, map_share, rank_grounding, same_answer_pairs
 from ...measure.grounding import chosen_pairs
-from ...measure.localise import TIE
+from ...measure.pairs import TIE
 from ...measure.protocol import SCENES
 from ...measure.similarity import Pair
 from ...models import VQA, zoo
@@ -43,7 +44,7 @@ HERE = Path(__file__).parent
 MOUNT = 'class="qgc-predict"'
 SIMPLIFY = 0.7  # units of an outline, of 448
 SMALL = 320  # pixels of the pictures of a series
-N = 25  # the paper's favourite n, and as many neurons by lot
+N = 25  # the paper's favourite n, and as many random neurons
 
 
 @dataclass(frozen=True)
@@ -73,18 +74,18 @@ class Pick:
 
 
 METHODS: dict[str, Callable[[Explanation, Explanation, Tensor], Tensor]] = {
-    "Grad-CAM": lambda e, other, lot: e.map(),
-    "the paper’s gate, n = 25": lambda e, other, lot: e.map(N),
-    "25 neurons by lot": lambda e, other, lot: e.map(neurons=lot),
-    "the question contrast": lambda e, other, lot: (e.map(relu=False) - other.map(relu=False)).relu(),
+    "Grad-CAM": lambda e, other, drawn: e.map(relu=False),
+    "the paper’s gate, n = 25": lambda e, other, drawn: e.map(N, relu=False),
+    "25 random neurons": lambda e, other, drawn: e.map(neurons=drawn, relu=False),
+    "the question contrast": lambda e, other, drawn: contrast(e, other),
 }
-"""Maps (14, 14) of a question beside the other one; ``lot`` are N neurons that chance drew for it."""
+"""Maps (14, 14), before the ReLU, of a question whose partner is the other one; ``drawn`` are N random neurons."""
 
 EXERCISES: dict[str, Look | Pick] = {
     "look-natural": Look("deeper-lstm/natural", "bathroom"),
     "look-balanced": Look("deeper-lstm/balanced", 11, "balanced"),
     "look-pythia": Look("pythia/natural", 12),
-    "pick-gate": Pick(("the paper’s gate, n = 25", "25 neurons by lot"), 1),
+    "pick-gate": Pick(("the paper’s gate, n = 25", "25 random neurons"), 1),
     "pick-gradcam": Pick(("the paper’s gate, n = 25", "Grad-CAM"), 2),
     "pick-contrast": Pick(("the question contrast", "Grad-CAM"), 3),
 }
@@ -172,21 +173,27 @@ def look_part(exercise: Look, vqa: VQA) -> dict:
 
 # -- which of two is the more grounded one ------------------------------------------------------------
 def pick_part(exercise: Pick, vqa: VQA) -> dict:
-    """A series of scenes: for each the maps of both methods and questions, and their shares on both things."""
+    """A series of scenes: for each the maps of both methods and questions, their ranks and shares on both objects."""
     rng = np.random.default_rng([exercise.seed, 1])
     items = []
     for pair in islice(drawn_pairs(exercise.kind, exercise.seed), exercise.count):
-        lots = [torch.from_numpy(rng.permutation(vqa.combine)[:N]) for _ in range(2)]
-        items.append({**pick_item(pair, vqa, exercise.methods, lots), "swap": bool(rng.integers(2))})
+        drawn = [torch.from_numpy(rng.permutation(vqa.combine)[:N]) for _ in range(2)]
+        items.append({**pick_item(pair, vqa, exercise.methods, drawn), "swap": bool(rng.integers(2))})
     return {"model": chapter_name(exercise.model), "methods": list(exercise.methods), "items": items}
 
 
-def pick_item(pair: Pair, vqa: VQA, methods: tuple[str, str], lots: list[Tensor]) -> dict:
-    """One scene. ``shares[method][question]``: [on the asked thing, on the other]; an empty map has 0 on both."""
+def pick_item(pair: Pair, vqa: VQA, methods: tuple[str, str], drawn: list[Tensor]) -> dict:
+    """One scene.
+
+    ``ranks[method]``: [a_1, a_2, verdict] of :func:`qgc.measure.rank_grounding`. ``shares[method][question]``: [on the
+    queried object, on the other]; an empty map has 0 on both.
+    """
     both = explained(pair, vqa)
     names = [ask.thing for ask in (pair.first, pair.second)]
     masks = [pair.scene.masks[name] for name in names]
-    maps = [[METHODS[m](both[k], both[1 - k], lots[k]).cpu() for k in (0, 1)] for m in methods]
+    raw = [[METHODS[m](both[k], both[1 - k], drawn[k]).cpu() for k in (0, 1)] for m in methods]
+    ranked = [rank_grounding(torch.stack(two), np.stack(masks)) for two in raw]
+    maps = [[m.relu() for m in two] for two in raw]
     return {
         "about": parts.about(pair.scene),
         "picture": parts.webp(pair.scene.render(SMALL), quality=60),
@@ -197,6 +204,7 @@ def pick_item(pair: Pair, vqa: VQA, methods: tuple[str, str], lots: list[Tensor]
         "where": [centre(mask) for mask in masks],
         "maps": [[eight_bits(m) for m in two] for two in maps],
         "cosines": [round(float(np.nan_to_num(cosine(*two))), 4) for two in maps],
+        "ranks": [[round(float(x), 12) for x in (r.a_1, r.a_2, r.verdict)] for r in ranked],
         "shares": [
             [[round(float(map_share(two[k], masks[i]).nan_to_num(0)), 9) for i in (k, 1 - k)] for k in (0, 1)]
             for two in maps

@@ -433,10 +433,10 @@
         : times >= 1.5
           ? `That is ${times.toFixed(1)} times as much: you saw something of where it looks.`
           : times > 1.1
-            ? "That is a little more than cells by lot would hold."
+            ? "That is a little more than random cells would hold."
             : times >= 0.9
-              ? "Cells by lot would hold as much."
-              : "That is less than cells by lot would hold: it looks elsewhere.";
+              ? "Random cells would hold as much."
+              : "That is less than random cells would hold: it looks elsewhere.";
     const chance =
       model > 1.1 * area
         ? `${(model / area).toFixed(1)} times what an even map has`
@@ -509,9 +509,10 @@
 
     const [one, two] = data.methods;
     at("lead").textContent =
-      `${total} scenes, drawn by lot from the validation scenes. In each, the model ${data.model} is asked two ` +
-      `questions that have the same answer. One letter is ${one}, the other ${two}; which is which, was drawn as ` +
-      "well. Which two maps, taken together, lie more on their own things (solid line) than on each other’s (dashed)?";
+      `${total} random validation scenes. In each, the model ${data.model} is asked two questions that have the same ` +
+      `answer. One letter is ${one}, the other ${two}, at random. Compare the two maps of a letter: each should be ` +
+      "higher on its own object (solid line) than the other map is, relative to the other object (dashed). For which " +
+      "letter is that clearer? Only the order of a map’s cells counts, so no object’s size matters.";
     const again = () => pick(root, name, index).then(() => at("progress").focus({ preventScroll: true }));
     root.append(legend(index), footer(name, again));
 
@@ -561,46 +562,50 @@
 
     function verdict(item, choice) {
       const names = item.order.map((m) => data.methods[m]);
-      const [a, b] = item.order.map((m) => item.margins[m]);
+      const [a, b] = item.order.map((m) => item.effects[m]);
       const points = pointsOf(item, choice);
       const [more, less] = [Math.max(a, b), Math.min(a, b)].map(signed);
       const which =
         item.better === "close"
           ? "The measure has a tie: no difference beyond rounding."
-          : `${capital(item.better)} is the more grounded one: its margin is ${more}, the other’s ${less}.`;
+          : `${capital(item.better)} is the more grounded one: its effect is ${more}, the other’s ${less}.`;
       const both =
         a <= index.tie && b <= index.tie && item.better !== "close"
-          ? " Both lie more on each other’s things than on their own."
+          ? " Neither pair follows its questions: the second question’s map ranks the first object as high or higher."
           : "";
       const yours = { 1: "Right: 1 point.", 0: "Not so: no point." }[points] ?? "Half a point.";
-      const rows = [["", "on what was asked", "on the other thing", "margin", "passes"]].concat(
+      const heads = ["a₁, first map", "a₂, second map", "effect a₁ − a₂", "passes", "share, own", "share, other"];
+      const rows = [["", ...heads]].concat(
         item.order.map((m, side) => [
           `${LETTERS[side]}: ${names[side]}`,
+          ...item.ranks[m].slice(0, 2).map(percent),
+          signed(item.effects[m]),
+          { 1: "yes", 0.5: "tie", 0: "no" }[item.ranks[m][2]],
           percent(item.own[m]),
           percent(item.other[m]),
-          signed(item.margins[m]),
-          passes(item.margins[m]),
         ]),
       );
       const text = element("p", "");
       text.append(element("strong", yours), ` A is ${names[0]}, B is ${names[1]}. ${which}${both}`);
-      return [text, table(rows, "Shares of the maps, mean of both questions")];
+      const [first, second] = item.things;
+      const caption =
+        `a₁ and a₂: how often the first and the second question’s map is higher at a random cell of the ${first} ` +
+        `than at one of the ${second}. A pair passes if a₁ is larger. Shares: on a map’s own object and on the other ` +
+        "one, mean of both maps.";
+      return [text, table(rows, caption)];
     }
-
-    const passes = (margin) => (Math.abs(margin) < index.tie ? "tie" : margin > 0 ? "yes" : "no");
 
     function summary(points) {
       const better = (m) =>
         items.filter((item) => item.better !== "close" && item.order[item.better === "a" ? 0 : 1] === m).length;
-      const grounded = (m) =>
-        items.reduce((sum, { margins }) => sum + (Math.abs(margins[m]) < index.tie ? 0.5 : margins[m] > 0), 0);
+      const grounded = (m) => items.reduce((sum, { ranks }) => sum + ranks[m][2], 0);
       const ties = items.filter((item) => item.better === "close").length;
-      const rows = [["", "larger margin", "passes the test", "mean margin"]].concat(
+      const rows = [["", "larger effect", "passes the test", "mean effect"]].concat(
         data.methods.map((method, m) => [
           capital(method),
           `${better(m)} of ${total}`,
           `${halves(grounded(m))} of ${total}`,
-          signed(mean(items.map(({ margins }) => margins[m]))),
+          signed(mean(items.map(({ effects }) => effects[m]))),
         ]),
       );
       const asMany = Math.round(100 * luck(points, total - ties, ties));
@@ -616,7 +621,7 @@
       const details = element("details", "");
       details.append(
         element("summary", "All scenes"),
-        table([["", "you", "more grounded", "points"], ...scenes], "Your picks beside the measure"),
+        table([["", "you", "more grounded", "points"], ...scenes], "Your picks and the measure’s"),
       );
       return [
         element(
@@ -627,8 +632,9 @@
         table(rows, "What the measure says of these scenes"),
         element(
           "p",
-          `A pair of maps passes if the two lie more on their own things than on each other’s. Maps that ignore the ` +
-            `question get one half on average. And ${total} scenes are few: the chapters count hundreds.`,
+          `A pair of maps passes if the first question’s map ranks the first object above the second more surely ` +
+            `than the second question’s map does (rank grounding). Maps that ignore the question tie, and count one half. ` +
+            `And ${total} scenes are few: the chapters count hundreds.`,
         ),
         details,
       ];
@@ -653,14 +659,14 @@
     await show();
   }
 
-  // Margins by qgc.measure.localise.contrastive_grounding's definition, and which letter has the larger one.
+  // Rank effects, a_1 − a_2 of qgc.measure.rank_grounding, and which letter has the larger one.
   function measure(item, tie) {
     const [own, other] = [0, 1].map((i) => item.shares.map((pair) => mean(pair.map((shares) => shares[i]))));
-    const margins = own.map((value, m) => value - other[m]);
+    const effects = item.ranks.map(([first, second]) => first - second);
     const order = item.swap ? [1, 0] : [0, 1];
-    const ahead = margins[order[0]] - margins[order[1]];
+    const ahead = effects[order[0]] - effects[order[1]];
     const better = Math.abs(ahead) < tie ? "close" : ahead > 0 ? "a" : "b";
-    return { ...item, own, other, margins, order, better };
+    return { ...item, own, other, effects, order, better };
   }
 
   const pointsOf = (item, choice) => ([item.better, choice].includes("close") ? 0.5 : Number(item.better === choice));
