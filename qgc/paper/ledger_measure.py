@@ -211,7 +211,7 @@ def random_gates(size: int) -> Tensor:
 
 
 def gated_maps(e: Explanation) -> Tensor:
-    """A question's maps before the ReLU (paper §3.3), (N, h, w): the gate at NS, Grad-CAM, :func:`random_gates`."""
+    """A question's maps before the ReLU (paper §3.3), (N, h, w): the gate at NS, Grad-CAM, ``random_gates``."""
     drawn = gates.maps(e, random_gates(e.vqa.combine), relu=False)
     return torch.cat([e.maps([*NS, e.vqa.combine], relu=False), drawn])
 
