@@ -160,7 +160,7 @@
           <input type="number" name="n" min="1" step="1" inputmode="numeric"></label></div>
     </fieldset>
     <p class="qx-alike" data-at="alike"></p>
-    <div class="qx-rank"><p><strong data-at="verdict"></strong> <span data-at="rank"></span></p>
+    <div class="qx-verdict"><p><strong data-at="verdict"></strong> <span data-at="rank"></span></p>
       <div class="qx-scale" aria-hidden="true"><span data-at="rank-low"></span><div><b></b><i data-at="rank-a"></i><i
         data-at="rank-b"></i></div><span data-at="rank-high"></span></div></div>
     <div class="qx-panels">${panel("a")}${panel("b")}</div>
