@@ -146,6 +146,7 @@ def measure_pair(
         scores = [score(own, asked[1 - k]) for score in RANKINGS.values()]
         missing.append(torch.stack([x.isnan().any() for x in [*scores, scores[0]]]))
         orders.append([ranking(x) for x in scores])
+    free, free_surrogates = _free(subject, *asked)
     for k, own in enumerate(asked):
         weights = torch.stack([inside[k], inside[1 - k], anywhere], 1)
         own_maps = own.g[:, None] * own.P
@@ -162,11 +163,8 @@ def measure_pair(
         by_chance.append(_random(own_maps, subject.joins.roll(k * DRAWS // 2, 0)))  # the partner's gates are others
         shares["gated"].append(_shares(torch.stack(every)))
         shares["random"].append(_shares(by_chance[k].relu() @ weights))
-    missing = torch.stack(missing).any(0)
-    free, free_surrogates = _free(subject, *asked)
-    for k in range(2):
-        weights = torch.stack([inside[k], inside[1 - k], anywhere], 1)
         shares["free"].append(_shares(free[:, k].flatten(-2).to(weights).relu() @ weights))
+    missing = torch.stack(missing).any(0)
 
     mean = {name: (one + two) / 2 for name, (one, two) in shares.items()}  # (..., 4): own, other, mass, empty
     margin = {name: _margin(x) for name, x in mean.items()}
@@ -195,12 +193,9 @@ def measure_pair(
         "random verdicts": _verdicts(torch.stack(by_chance, 2).unflatten(-1, grid), masks)[..., :3],
     }  # fmt: skip
     if closely:
-        some = (
-            running(asked[0].g[:, None] * asked[0].P, orders[0][0]),
-            running(asked[1].g[:, None] * asked[1].P, orders[1][0]),
-        )
+        some = [GRID.index(n) for n in (10, 25, 200)]  # of the paper's ranking, the first
         found["measures"] = _classical(masks, grid, [
-            torch.cat([free[:, k].flatten(-2).to(some[k]), some[k][[9, 24, 199]], by_chance[k][:1, GRID.index(25)]])
+            torch.cat([free[:, k].flatten(-2).to(gated[k]), gated[k][0, some], by_chance[k][:1, GRID.index(25)]])
             for k in range(2)
         ])  # fmt: skip
     return found

@@ -26,9 +26,7 @@ import torch
 from torch import Tensor
 
 from ..explain.contrast import EMPTY
-
-TIE = 1e-9
-"""Two numbers in 0–1 nearer than this are equal."""
+from .localise import TIE
 
 Method = Callable[..., Tensor]
 """From a question's own map and the other question's (…, h, w), and maps that both share, to the map to be scored."""

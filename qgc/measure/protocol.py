@@ -26,9 +26,6 @@ SEEDS = 5
 REGISTERED_SHARE = 0.25
 """The part of a split that the seeds 1 to 4 saw when n was chosen as registered; the shipped model saw all of it."""
 
-BOOTSTRAP = 4000
-"""Resamples of an interval; seeds and scenes are drawn together with replacement."""
-
 
 @dataclass(frozen=True)
 class Arm:

@@ -262,9 +262,7 @@ def table(measured: Measured, chosen: dict[str, dict[str, int]]) -> list[dict]:
             found = _random_columns(measured, GRID.index(n))
             rows.append({"method": RANDOM, "n": n, "chosen by": criterion, **measured.intervals(found)})
     for m, name in enumerate(GATE_FREE):
-        if not np.isfinite(
-            free[:, m, 0]
-        ).any():  # no such map: in Pythia no u is averaged, since v sees the question too
+        if not np.isfinite(free[:, m, 0]).any():  # in Pythia no u is averaged, since v sees the question too
             continue
         found = columns(measured, (m,), free[:, m, 0], "free ")
         rows.append(_method(measured, name, None, None, found, plain, random, _near(J)) | {
@@ -449,11 +447,10 @@ def summarise(validation: Sequence[Path], test: Sequence[Path], arms: Sequence[A
 
 def choose(validation: Sequence[Path], arms: Sequence[Arm]) -> dict[str, dict[str, int]]:
     """n for every ranking on the validation scenes, by each of :data:`CRITERIA`; random gates have their own best."""
-    by_rank = rank_n(Measured(validation, groups(arms)[0]))
     registered = registered_n(validation, arms, SCENES["validation"])
     measured = Measured(validation, groups(arms)[0])
     random = measured.by_scene(grounded(measured.rows["random"]).mean(1)).mean((0, 1))
-    return {"grounding": {**registered, RANDOM: GRID[int(random.argmax())]}, "rank": by_rank}
+    return {"grounding": {**registered, RANDOM: GRID[int(random.argmax())]}, "rank": rank_n(measured)}
 
 
 def validated(measured: Measured) -> dict[str, list[float]]:
