@@ -44,6 +44,7 @@ OFFSET = 40.0  # pixels by which a thing is moved
 BATCH = 8  # pictures that go through the CNN together
 TIE = 1e-5  # sums of |Δ| nearer than this share of their total are rounding in float32
 NS = (25, 200)
+CONTRAST = "question contrast"
 AREA = "area"  # not a map: the thing's visible pixels, what a look at the sizes alone would give
 
 
@@ -106,7 +107,7 @@ def _room(thing) -> float:
 # -- maps to be compared ----------------------------------------------------------------------------------
 def map_names(ns: Sequence[int] = NS) -> list[str]:
     """Names of :func:`pair_maps`; the gate with n = J is Grad-CAM itself."""
-    return ["Grad-CAM", *(f"gate n={n}" for n in ns), "question contrast"]
+    return ["Grad-CAM", *(f"gate n={n}" for n in ns), CONTRAST]
 
 
 @torch.no_grad()
@@ -115,10 +116,16 @@ def pair_maps(first: Explanation, second: Explanation, ns: Sequence[int] = NS) -
 
     Grad-CAM (Eq. 1–2), the paper's gate (§3.3) at each n, and the question contrast ReLU(L(q) − L(q′)).
     """
+    return signed_pair_maps(first, second, ns).relu()
+
+
+@torch.no_grad()
+def signed_pair_maps(first: Explanation, second: Explanation, ns: Sequence[int] = NS) -> Tensor:
+    """:func:`pair_maps` before the ReLU, whose cells :func:`~qgc.measure.rank_grounding` orders."""
     pair = (first, second)
     raw = torch.cat([engine.maps((e.g @ e.M)[None], e.F) for e in pair])  # no running sums: n = J alone is needed
-    gated = torch.stack([gates.maps(e, gates.top(e.order, ns)) for e in pair])
-    return torch.cat([raw.relu()[:, None], gated, (raw - raw.flip(0)).relu()[:, None]], 1)
+    gated = torch.stack([gates.maps(e, gates.top(e.order, ns), relu=False) for e in pair])
+    return torch.cat([raw[:, None], gated, (raw - raw.flip(0))[:, None]], 1)
 
 
 # -- one scene and one model ------------------------------------------------------------------------------

@@ -1,7 +1,8 @@
 """Do the maps notice when the model is broken? Randomised question encoder, foreign questions, randomised weights.
 
-After Adebayo et al. (2018). What is left of contrastive grounding (:func:`qgc.measure.contrastive_grounding`) once
-nothing can know which thing was asked for is what the measure gives for nothing. It should be one half:
+After Adebayo et al. (2018). What is left of rank grounding (:func:`qgc.measure.rank_grounding`) and of contrastive
+grounding (:func:`qgc.measure.contrastive_grounding`) once nothing can know which object was asked for is what a measure
+gives for nothing. It should be one half:
 
 * ``other questions``: each of a pair's questions is replaced by one drawn from all training questions, without
   replacement, with the answer and both things kept. The two draws are exchangeable: drawing them in the other order
@@ -36,15 +37,16 @@ from torch import Tensor, nn
 from ..explain import View, explain
 from ..models import DeeperLSTM
 from ..scenes import Scene
-from .interventions import NS, map_names, pair_maps
+from .interventions import CONTRAST, NS, map_names, signed_pair_maps
 from .localise import cell_weights, contrastive_grounding
 from .nulls import Bank
+from .pairs import rank_grounding
 from .similarity import Pair, cosine, same_answer_pairs
 from .stats import intervals
 
 CONTROLS = ("none", "other questions", "encoder", "encoder and Wq")
 HALF = ("other questions", "encoder", "encoder and Wq")
-"""Controls under which contrastive grounding is one half in expectation."""
+"""Controls under which rank grounding and contrastive grounding are one half in expectation."""
 
 
 # -- models that start anew in part -----------------------------------------------------------------------
@@ -140,8 +142,9 @@ def sanity_rows(
     -------
     list of flat dicts, one for each pair, control and draw
         ``scene``, ``pair``, ``control``, ``draw``, ``frame`` (1 if the questions differ in one word alone); and
-        ``grounding/NAME``, ``margin/NAME`` (mean share on the own thing − on the other's) and ``cosine/NAME`` with
-        the map of the unharmed model, for each of :func:`~qgc.measure.interventions.map_names`.
+        ``rank/NAME`` (the verdict of rank grounding), ``grounding/NAME``, ``margin/NAME`` (mean share on the own object
+        − on the other's) and ``cosine/NAME`` with the map of the unharmed model, for each of
+        :func:`~qgc.measure.interventions.map_names`.
     """
     if pairs is None:
         pairs = same_answer_pairs([scene])
@@ -161,7 +164,7 @@ def sanity_rows(
     rows = []
     for number, pair in enumerate(pairs):
         texts = (pair.first.question, pair.second.question)
-        weights = _mask_weights(pair, view.F)
+        masks = [scene.masks[a.thing] for a in (pair.first, pair.second)]
         plain = _maps(view, texts, pair.answer, ns)
         foreign = [t for t in bank.questions if t not in texts]
         found = [("none", 0, plain)]
@@ -171,7 +174,7 @@ def sanity_rows(
         found += [(control, draw, _maps(other, texts, pair.answer, ns)) for control, draw, other in views]
         label = {"scene": scene.seed, "pair": number, "frame": float(_one_frame(vqa, *texts))}
         for control, draw, maps in found:
-            rows.append({**label, "control": control, "draw": draw, **_scores(maps, plain, weights, map_names(ns))})
+            rows.append({**label, "control": control, "draw": draw, **_scores(maps, plain, masks, map_names(ns))})
     return rows
 
 
@@ -190,12 +193,11 @@ def _cascade_view(view: View, model) -> View:
 
 
 def _maps(view: View, texts: Sequence[str], answer: str, ns: Sequence[int]) -> Tensor:
-    return pair_maps(*explain(view.vqa, view, list(texts), answer), ns)
+    return signed_pair_maps(*explain(view.vqa, view, list(texts), answer), ns)
 
 
-def _mask_weights(pair: Pair, like: Tensor) -> Tensor:
-    # (h·w, 3): how much a cell's mass falls on the first thing, on the second, and anywhere.
-    masks = [pair.scene.masks[a.thing] for a in (pair.first, pair.second)]
+def _mask_weights(masks: Sequence[np.ndarray], like: Tensor) -> Tensor:
+    # (h·w, 3): how much a cell's mass falls on the first object, on the second, and anywhere.
     (first, anywhere), (second, _) = (cell_weights(m, tuple(like.shape[-2:]), like) for m in masks)
     return torch.stack([first, second, anywhere], 1)
 
@@ -205,7 +207,12 @@ def _one_frame(vqa, first: str, second: str) -> bool:
     return len(a) == len(b) and sum(x != y for x, y in zip(a, b, strict=True)) == 1
 
 
-def _scores(maps: Tensor, plain: Tensor, weights: Tensor, names: Sequence[str]) -> dict[str, float]:
+def _scores(signed: Tensor, before: Tensor, masks: Sequence[np.ndarray], names: Sequence[str]) -> dict[str, float]:
+    # signed (2, names, h, w): the pair's maps before the ReLU; before: the unharmed model's.
+    inputs = signed.abs().amax((2, 3))
+    inputs[:, names.index(CONTRAST)] = inputs[:, 0].max()  # a contrast of equal maps is rounding, and empty
+    rank = rank_grounding(signed.transpose(0, 1), np.stack(masks), inputs.T).verdict
+    maps, plain, weights = signed.relu(), before.relu(), _mask_weights(masks, signed)
     sums = (maps.flatten(2) @ weights).double()  # (2, names, 3)
     share = sums[..., :2] / sums[..., 2:]
     own = torch.stack([share[0, :, 0], share[1, :, 1]], 1)
@@ -214,6 +221,7 @@ def _scores(maps: Tensor, plain: Tensor, weights: Tensor, names: Sequence[str]) 
     margin = (own.nan_to_num(0) - other.nan_to_num(0)).mean(1)
     found = {}
     for i, name in enumerate(names):
+        found[f"rank/{name}"] = float(rank[i])
         found[f"grounding/{name}"], found[f"margin/{name}"] = float(grounding[i]), float(margin[i])
         alike = [cosine(m[i], p[i]) for m, p in zip(maps, plain, strict=True)]
         known = [c for c in alike if np.isfinite(c)]
@@ -225,7 +233,7 @@ def _scores(maps: Tensor, plain: Tensor, weights: Tensor, names: Sequence[str]) 
 def summarise(rows: Iterable[dict], **bootstrapping) -> pd.DataFrame:
     """A tidy table with 95 % intervals by scene (and ``seed``, if the rows have it) from :func:`sanity_rows`.
 
-    ``control``, ``measure`` (grounding, margin, cosine), ``map``, ``estimate``, ``low``, ``high``, ``scenes``,
+    ``control``, ``measure`` (rank, grounding, margin, cosine), ``map``, ``estimate``, ``low``, ``high``, ``scenes``,
     ``rows``. Draws are averaged within a scene first.
     """
     frame = pd.DataFrame(list(rows))

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from qgc.measure import contrastive_grounding, map_share, nulls, same_answer_pairs, sanity
+from qgc.measure import contrastive_grounding, map_share, nulls, rank_grounding, same_answer_pairs, sanity
 from qgc.measure.interventions import map_names
 from qgc.models import load
 from qgc.scenes import sample
@@ -67,15 +67,28 @@ def test_the_cascade_ends_with_every_layer(small_model, bare_model):
 
 def test_scores_by_hand():
     pair = same_answer_pairs([situation("bathroom")])[0]
-    maps = torch.rand(2, 1, 14, 14, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    scores = sanity._scores(maps, maps.flip(0), sanity._mask_weights(pair, maps), ["m"])
+    signed = torch.randn(2, 2, 14, 14, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     masks = [pair.scene.masks[a.thing] for a in (pair.first, pair.second)]
+    scores = sanity._scores(signed, signed.flip(0), masks, ["m", "question contrast"])
+    maps = signed.relu()
     share = torch.stack([map_share(maps[:, 0], m) for m in masks], 1)
     own, other = share.diagonal(), share.flip(1).diagonal()
     assert scores["margin/m"] == pytest.approx(float((own - other).mean()))
     assert scores["grounding/m"] == float(contrastive_grounding(own, other))
+    assert scores["rank/m"] == float(rank_grounding(signed[:, 0], masks).verdict) in (0, 1)
     a, b = maps[:, 0].flatten(1)
     assert scores["cosine/m"] == pytest.approx(float(a @ b / (a.norm() * b.norm())))
+
+
+def test_a_contrast_of_equal_maps_is_empty():
+    """Its cells are rounding, whose order means nothing."""
+    pair = same_answer_pairs([situation("bathroom")])[0]
+    masks = [pair.scene.masks[a.thing] for a in (pair.first, pair.second)]
+    maps = torch.randn(1, 14, 14).expand(2, 14, 14)
+    rounding = 1e-7 * torch.stack([torch.eye(14), -torch.eye(14)])
+    signed = torch.stack([maps, rounding], 1)
+    scores = sanity._scores(signed, signed, masks, ["Grad-CAM", "question contrast"])
+    assert scores["rank/Grad-CAM"] == scores["rank/question contrast"] == 0.5
 
 
 def test_foreign_questions_are_at_a_half_exactly(small_model):
@@ -85,10 +98,12 @@ def test_foreign_questions_are_at_a_half_exactly(small_model):
     scores = []
     for texts in permutations(nulls.bank(small_model).questions[::170], 2):
         maps = sanity._maps(view, texts, pair.answer, (5,))
-        scores.append(sanity._scores(maps, maps, sanity._mask_weights(pair, view.F), map_names((5,))))
-    found = pd.DataFrame(scores).filter(like="grounding")
-    assert len(found) >= 12 and found.nunique().max() > 1
-    assert (found.mean() == 0.5).all()
+        masks = [pair.scene.masks[a.thing] for a in (pair.first, pair.second)]
+        scores.append(sanity._scores(maps, maps, masks, map_names((5,))))
+    for measure in ("rank", "grounding"):
+        found = pd.DataFrame(scores).filter(like=measure)
+        assert len(found) >= 12 and found.nunique().max() > 1
+        assert (found.mean() == 0.5).all()
 
 
 def test_a_model_that_ignores_the_question_is_at_a_half_everywhere(small_model):
@@ -98,7 +113,7 @@ def test_a_model_that_ignores_the_question_is_at_a_half_everywhere(small_model):
     scene = situation("bathroom")
     rows = pd.DataFrame(sanity.sanity_rows(blind, scene, nulls.bank(blind), np.random.default_rng(0), draws=2, ns=(5,)))
     rows = rows[rows["control"] != "encoder and Wq"]  # that one starts to see the question
-    assert (rows.filter(like="grounding") == 0.5).all(axis=None)
+    assert (rows.filter(like="grounding") == 0.5).all(axis=None) and (rows.filter(like="rank") == 0.5).all(axis=None)
     assert sorted(rows["control"]) == ["encoder"] * 2 + ["none"] + ["other questions"] * 2
 
 
