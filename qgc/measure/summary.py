@@ -236,7 +236,7 @@ def table(measured: Measured, chosen: dict[str, dict[str, int]]) -> list[dict]:
     A ranking has a row for each criterion by which n was ``chosen`` (criterion → ranking → n), and random gates have
     some n and their own best. "minus random" is from random gates at the entry of the protocol's grid nearest to n,
     "minus Grad-CAM" from Grad-CAM; each in contrastive grounding as registered and, with "rank" before it, in rank
-    grounding. ``p`` is of each difference, ``holm`` over one family, since a family of tests holds one hypothesis:
+    grounding, this one also without backgrounds. ``p`` is of each difference, ``holm`` over one family, since a family of tests holds one hypothesis:
     against random gates of the same n all rankings, against Grad-CAM all rankings and all maps without a gate.
     """
     rows, free = [], measured.rows["free"]
@@ -280,7 +280,8 @@ def table(measured: Measured, chosen: dict[str, dict[str, int]]) -> list[dict]:
     return rows
 
 
-DIFFERENCES = ("minus random", "minus Grad-CAM", "rank minus random", "rank minus Grad-CAM")
+DIFFERENCES = ("minus random", "minus Grad-CAM", "rank minus random", "rank minus Grad-CAM",
+               f"rank minus random{WITHOUT}", f"rank minus Grad-CAM{WITHOUT}")  # fmt: skip
 
 
 def _at(criterion: str, n: int) -> int:
@@ -299,6 +300,9 @@ def _method(measured: Measured, name: str, n, criterion, found, plain, random, n
         "rank minus random": found["rank"] - random["rank"][:, near],
         "rank minus Grad-CAM": found["rank"] - plain["rank"],
     }
+    without = ~measured.rows["background"].any(1)
+    for difference in [d for d in differences if d.startswith("rank")]:
+        differences[difference + WITHOUT] = np.where(without, differences[difference], np.nan)
     if n is None:  # random gates of all neurons are Grad-CAM
         differences = {k: v for k, v in differences.items() if "random" not in k}
     if name == "Grad-CAM":

@@ -135,6 +135,7 @@ def test_summary_by_hand():
         return {
             "scene": scene, "pair": 0, "area_1": areas[0], "area_2": areas[1], "background_1": background,
             "background_2": 0, "verdict": verdict, "verdict_raw": verdict, "effect": 0.1, "sure": sure,
+            "half_1": verdict, "half_2": verdict if sure else 1 - verdict,
             "object_1": objects[0], "object_2": objects[1], "I": 1, "m/rank": rank, "m/object": 0.5, "m/odds": 0.5,
         }  # fmt: skip
 
@@ -148,6 +149,7 @@ def test_summary_by_hand():
     assert model["all", "verdict"] == 0.5 and model["all", "sure"] == 0.8 and model["all", "verdict of all"] == 0.4
     assert model["all", "larger"] == 0.6 and model["all", "smaller"] == 0.4 and model["all", "mean of both"] == 0.5
     assert model["all", "both right"] == 0.2 and model["without backgrounds", "both right"] == 0
+    assert model["all", "κ of halves"] == pytest.approx((4 / 5 - 12 / 25) / (1 - 12 / 25))
     faithful = found["faithful"].set_index(["map", "by", "pairs", "stratum"])
     one = faithful.loc["m", "rank", "all", "2–5"]
     assert one[["both", "map only", "model only", "neither", "ties"]].tolist() == [1, 0, 1, 1, 0]

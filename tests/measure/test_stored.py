@@ -12,6 +12,7 @@ from qgc.errors import QGCError
 from qgc.measure import grounding, summary
 from qgc.measure.faithfulness import NS
 from qgc.measure.protocol import ARMS, GRID, SCENES, SEEDS
+from qgc.measure.stages import STAGES
 from qgc.measure.stored import MODELS, RESULTS, Stored
 from qgc.measure.summary import CRITERIA
 from qgc.models import card, names
@@ -40,6 +41,9 @@ def test_every_model_has_every_method(found):
         assert missing <= ({"1 − u² of no question", "∂A/∂q of no question"} if model == "pythia" else set())
         for column in ("rank", "object", "grounding", "larger", "smaller", "rank without backgrounds"):
             assert (table[f"{column} low"] <= table[column]).all() and (table[column] <= table[f"{column} high"]).all()
+        for difference in summary.DIFFERENCES:
+            holm, p = table[f"{difference} holm"], table[f"{difference} p"]
+            assert (holm.dropna() >= p[holm.notna()] - 1e-5).all() and holm.notna().any(), (model, difference)
 
 
 def test_the_chosen_n_reads_the_curve(found):
@@ -52,6 +56,13 @@ def test_the_chosen_n_reads_the_curve(found):
             assert abs(found.curve(model, gate)[0, n - 1] - table.loc[gate, "grounding"]) < 2e-3
             at = GRID.index(found.chosen_by_rank[gate])
             assert abs(found.rank_curve(model, gate)[0, at] - by_rank.loc[gate, "rank"]) < 2e-3
+
+
+def test_every_stage_can_be_measured_again(found):
+    """``measure --check`` finds a digest of every scene of every stage."""
+    for stage, (name, count) in ((s, item) for s, stage in STAGES.items() for item in stage.scenes.items()):
+        digests = found.arrays.get(f"digest|{stage}|{name}|scene", np.array([]))
+        assert (len(digests) > 0.8 * count) if count else not len(digests), (stage, name)
 
 
 def test_other_stages_look_at_the_chosen_n(found):
