@@ -387,9 +387,9 @@ def summarise(rows: Iterable[dict], **bootstrapping) -> dict[str, pd.DataFrame]:
 
     * ``"model"``, over ``pairs`` ("all", or those "without backgrounds"): ``verdict``, its mean over the sure pairs,
       and ``sure``, their share; over all pairs the ``verdict of all``, the same ``without floor``, ``effect size``, the
-      verdicts object by object (``larger``, ``smaller``, ``mean of both``, ``both right``), and ``I`` as registered; and
-      ``κ of halves``, how far the verdicts of two halves of the alterations agree over all pairs. Where their errors
-      are independent, a perfectly faithful map has 2r / (1 + r²) on the sure pairs, r the root of that.
+      verdicts object by object (``larger``, ``smaller``, ``mean of both``, ``both right``), ``I`` as registered, and
+      ``κ of halves``, how far the verdicts of two halves of the alterations agree. Where their errors are independent,
+      a perfectly faithful map has 2r / (1 + r²) on the sure pairs, r the root of that.
     * ``"faithful"``: how each map's verdict (``by``: :data:`MAP_VERDICTS`) agrees with the model's on its sure pairs,
       for each ``pairs`` and ``stratum`` of :data:`STRATA`: ``kappa`` with ``low`` and ``high``, the ``agreement``, and
       the counts ``both``, ``map only``, ``model only`` and ``neither`` of verdicts that are 1; ``ties`` of the map are

@@ -236,8 +236,9 @@ def table(measured: Measured, chosen: dict[str, dict[str, int]]) -> list[dict]:
     A ranking has a row for each criterion by which n was ``chosen`` (criterion → ranking → n), and random gates have
     some n and their own best. "minus random" is from random gates at the entry of the protocol's grid nearest to n,
     "minus Grad-CAM" from Grad-CAM; each in contrastive grounding as registered and, with "rank" before it, in rank
-    grounding, this one also without backgrounds. ``p`` is of each difference, ``holm`` over one family, since a family of tests holds one hypothesis:
-    against random gates of the same n all rankings, against Grad-CAM all rankings and all maps without a gate.
+    grounding, this one also without backgrounds. ``p`` is of each difference, ``holm`` over one family, since a family
+    of tests holds one hypothesis: against random gates of the same n all rankings, against Grad-CAM all rankings and
+    all maps without a gate.
     """
     rows, free = [], measured.rows["free"]
     J = measured.rows["margin"].shape[2]

@@ -60,9 +60,10 @@ def test_the_chosen_n_reads_the_curve(found):
 
 def test_every_stage_can_be_measured_again(found):
     """``measure --check`` finds a digest of every scene of every stage."""
-    for stage, (name, count) in ((s, item) for s, stage in STAGES.items() for item in stage.scenes.items()):
-        digests = found.arrays.get(f"digest|{stage}|{name}|scene", np.array([]))
-        assert (len(digests) > 0.8 * count) if count else not len(digests), (stage, name)
+    for name, stage in STAGES.items():
+        for arm, count in stage.scenes.items():
+            digests = found.arrays.get(f"digest|{name}|{arm}|scene", np.array([]))
+            assert (len(digests) > 0.8 * count) if count else not len(digests), (name, arm)
 
 
 def test_other_stages_look_at_the_chosen_n(found):
