@@ -256,7 +256,7 @@ def _measure(args) -> int:
     chosen = summary.choose(validation, ARMS)
     registered = {gate: [chosen["grounding"][gate]] for gate in grounding.GATES}
     test = run.measure("test", args.runs, folder, **options, chosen=registered)
-    other = {stage: stages.measure(stage, folder, **options) for stage in stages.STAGES}
+    other = {stage: stages.measure(stage, folder, runs=args.runs, **options) for stage in stages.STAGES}
     tables, arrays = summary.summarise(validation, test, ARMS, chosen)
     more, more_arrays = stages.summarise(other, [row.value for row in SPEARMAN])
     tables, arrays = tables | more, arrays | more_arrays

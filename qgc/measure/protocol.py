@@ -80,3 +80,8 @@ FAITHFULNESS_SCENES = dict(zip(NAMES, (500, 500, 200, 500), strict=True))
 OTHER_IMAGE_SCENES = dict(zip(NAMES, (500, 500, 200, 500), strict=True))
 """Test scenes whose questions are asked about another scene that holds both objects; added after the test split was
 read."""
+
+ABSENT_SCENES = dict(zip(NAMES, (800, 400, 400, 400), strict=True))
+ABSENT_SEED_SCENES, ABSENT_MODEL_SCENES = 800, 250
+"""Test scenes whose questions are held against questions about absent objects, of the shipped models, of every
+training seed of ``natural``, and with the model itself asked under alterations; added after the test split was read."""

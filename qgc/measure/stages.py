@@ -21,8 +21,11 @@ from ..models import zoo
 from ..scenes import Scene, sample
 from ..train.files import write_whole
 from ..train.recipes import FIRST_SEED
-from . import faithfulness, grounding, interventions, nulls, other_image, run, sanity, stats
+from . import absent, faithfulness, grounding, interventions, nulls, other_image, run, sanity, stats
 from .protocol import (
+    ABSENT_MODEL_SCENES,
+    ABSENT_SCENES,
+    ABSENT_SEED_SCENES,
     ARMS,
     BANK,
     CASCADE_SCENES,
@@ -43,7 +46,7 @@ from .similarity import Pair
 
 CHUNK = 20
 CODE = (*run.CODE, "measure/nulls.py", "measure/interventions.py", "measure/sanity.py", "measure/stages.py",
-        "measure/faithfulness.py", "measure/other_image.py", "measure/compare.py")  # fmt: skip
+        "measure/faithfulness.py", "measure/other_image.py", "measure/compare.py", "measure/absent.py")  # fmt: skip
 NULL_ARRAYS = ("l2", "sum")
 """Reductions whose nulls are kept scene by scene, for the book's figure and for :func:`qgc.measure.summary.check`."""
 
@@ -131,6 +134,29 @@ def other_image_rows(path: str, scene: Scene, pairs: Sequence[Pair], index: int,
     return [{**row, "scene": index} for row in rows]
 
 
+def absent_rows(path: str, scene: Scene, pairs: Sequence[Pair], index: int, shared: dict) -> list[dict]:
+    """Maps, and the model itself, under questions about absent objects (:mod:`qgc.measure.absent`)."""
+    subject, cnn = run.subject(path)
+    if "absent" not in shared:  # all arms are asked the same
+        pairs = [p for p in pairs if all(interventions._visible(scene, a.thing) for a in (p.first, p.second))]
+        rng, sizes = np.random.default_rng([index, 76]), _usual_sizes(scene.distribution)
+        texts = [absent.absent_questions(scene, pair, sizes, rng) for pair in pairs]
+        altered = faithfulness.alterations(scene, pairs) if index < ABSENT_MODEL_SCENES and any(texts) else []
+        shared["absent"] = pairs, texts, altered
+    pairs, texts, altered = shared["absent"]
+    if not any(texts):
+        return []
+    if cnn not in shared:
+        shared[cnn] = faithfulness.maps_of(subject.vqa, scene, altered)
+    rows = absent.absent_rows(subject.vqa, scene, pairs, texts, shared[cnn], altered, faithfulness.NS)
+    return [{**row, "scene": index} for row in rows]
+
+
+@cache
+def _usual_sizes(distribution: str) -> dict[str, tuple[float, str]]:
+    return absent.usual_sizes(sample(FIRST_SEED["validation"] + i, distribution) for i in range(BANK))
+
+
 @cache
 def _test_scene(distribution: str) -> Callable[[int], Scene]:
     return lru_cache(SCENES["test"])(lambda i: sample(FIRST_SEED["test"] + i, distribution))
@@ -138,10 +164,18 @@ def _test_scene(distribution: str) -> Callable[[int], Scene]:
 
 @dataclass(frozen=True)
 class Stage:
-    """``rows(path, scene, pairs, index, shared)`` of one scene under one arm; ``scenes`` says of how many."""
+    """``rows(path, scene, pairs, index, shared)`` of one scene under one arm; ``scenes`` says of how many.
+
+    ``seed_scenes``: of how many under each training seed; none under 0.
+    """
 
     rows: Callable[[str, Scene, Sequence[Pair], int, dict], list[dict]]
     scenes: dict[str, int]
+    seed_scenes: int = 0
+
+    def count(self, arm: str) -> int:
+        """Scenes that are measured under an arm."""
+        return self.scenes.get(arm, self.seed_scenes)
 
 
 STAGES = {
@@ -152,6 +186,7 @@ STAGES = {
     "foreign questions": Stage(foreign_rows, FOREIGN_SCENES),
     "faithfulness": Stage(faithfulness_rows, FAITHFULNESS_SCENES),
     "other image": Stage(other_image_rows, OTHER_IMAGE_SCENES),
+    "absent objects": Stage(absent_rows, ABSENT_SCENES, ABSENT_SEED_SCENES),
 }
 
 
@@ -164,7 +199,7 @@ def _chunk(job: run.Job) -> Path:
         scene, shared = sample(FIRST_SEED["test"] + index, job.distribution), {}
         pairs = grounding.chosen_pairs(scene)
         for name, path in job.arms:
-            if pairs and index < stage.scenes[name]:
+            if pairs and index < stage.count(name):
                 found[name] += stage.rows(path, scene, pairs, index, shared)
     text = json.dumps(found, separators=(",", ":"), default=float)
     write_whole(job.target, lambda p: p.write_text(text))
@@ -173,18 +208,26 @@ def _chunk(job: run.Job) -> Path:
 
 def measure(
     stage: str, folder: Path, *, arms: Sequence[Arm] = ARMS, scenes: int | None = None,
-    workers: int = 2, device: str = "cpu",
+    workers: int = 2, device: str = "cpu", runs: Path = Path("runs"),
 ) -> list[Path]:  # fmt: skip
-    """Work through a stage for the shipped arms; returns the chunks' files, in order."""
-    arms = [arm for arm in arms if arm.name in zoo.names()]
-    folder = folder / run.fingerprint([arm.name for arm in arms], CODE)
+    """Work through a stage for its arms, of which the training seeds are in ``runs``; returns the chunks' files, in
+    order.
+
+    Raises
+    ------
+    QGCError
+        If a training seed that the stage wants is missing; the message says which command trains it.
+    """
+    wanted = STAGES[stage]
+    found = run.located([arm for arm in arms if wanted.count(arm.name)], runs)
+    folder = folder / run.fingerprint(list(found.values()), CODE)
     jobs = []
-    for distribution in dict.fromkeys(arm.distribution for arm in arms):
-        here = [arm.name for arm in arms if arm.distribution == distribution]
-        most = max(STAGES[stage].scenes[name] for name in here)
+    for distribution in dict.fromkeys(arm.distribution for arm in found):
+        here = {arm.name: path for arm, path in found.items() if arm.distribution == distribution}
+        most = max(wanted.count(name) for name in here)
         count = min(scenes or most, most)
         for first in range(0, count, CHUNK):
-            names = tuple((name, name) for name in here if first < STAGES[stage].scenes[name])
+            names = tuple(item for item in here.items() if first < wanted.count(item[0]))
             target = folder / f"{stage.replace(' ', '-')}-{distribution}-{first:05d}.json"
             jobs.append(run.Job(stage, distribution, first, min(CHUNK, count - first), names, target))
     return run.work(jobs, _chunk, stage, workers, device)
@@ -264,6 +307,7 @@ def summarise(
                 "foreign questions": lambda r: {"controls": sanity.summarise(r)},
                 "faithfulness": faithfulness.summarise,
                 "other image": other_image.summarise,
+                "absent objects": absent.summarise,
             }[stage](found)
             arrays |= _digests(stage, arm, found)
             tables[stage][arm] = {
@@ -275,4 +319,10 @@ def summarise(
             for column in ["scene", *(c for c in row if c.endswith(NULL_ARRAYS) or c == "divided")]:
                 values = np.array([r[column] for r in rows["nulls"]])
                 arrays[f"nulls|{arm}|{column}"] = values.astype(np.int16 if column == "scene" else np.float16)
+    seeds = [arm.name for arm in arms if arm.name not in zoo.names()]
+    for stage, paths in chunks.items():
+        found = [{**row, "seed": k} for k, name in enumerate(seeds) for row in gather(paths, name)]
+        if found:  # of the absent objects alone
+            about = {"scenes": len({row["scene"] for row in found}), "rows": len(found)}
+            tables[stage]["natural"] = about | {k: _records(t) for k, t in absent.summarise(found).items()}
     return tables, arrays

@@ -193,6 +193,13 @@ class Stored:
         """A table of a stage of :mod:`qgc.measure.stages`, such as ``rows("sanity", "natural", "controls")``."""
         return pd.DataFrame(self.tables[stage][self._shipped(model)][name])
 
+    def absent(self, model: str) -> pd.DataFrame:
+        """The control of absent objects (:func:`qgc.measure.absent.summarise`), by (map, measure, pairs): ``natural``
+        stands for its five training seeds, "natural, shipped" for the shipped one."""
+        tables = self.tables["absent objects"]
+        key = model if model in tables else self._shipped(model.removesuffix(", shipped"))
+        return pd.DataFrame(tables[key]["absent objects"]).set_index(["map", "measure", "pairs"])
+
     def nulls(self, model: str, reduction: str = "l2", what: str = "spearman") -> dict[str, np.ndarray]:
         """Null → one value a scene: Spearman's ρ of ∂A/∂q (or ``what="overlap"``, shared neurons among the top 10)."""
         head = f"nulls|{self._shipped(model)}|{what}/"

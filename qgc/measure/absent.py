@@ -1,0 +1,151 @@
+"""The control of absent objects: how well do maps follow questions that nothing in the image can answer?
+
+Rank grounding gives one half to two maps of one order of cells. Maps that ignore where the queried object is need not
+be of one order: a question about a wall may make a map broad, or turn its sign, and one about a sink may not, so that
+the *kind* of what is asked decides the verdict. In this control each question of a pair asks, in its own template, about
+an object that is not in the image: one of the :data:`NEAREST` known objects nearest in usual size, the upper half of
+another place (a sky for a wall) for an upper half, the lower (a floor, grass) for a lower. The answer explained and both
+masks stay. What the maps of such questions score is not
+about this image's objects; a method is credited with what its own questions score above that.
+
+The same is done to the model itself: its verdict from the alterations of the pair's objects
+(:mod:`qgc.measure.faithfulness`), with the absent objects' questions asked.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from ..explain import View, explain
+from ..scenes import Ask, Scene
+from ..scenes.questions import _near, word
+from ..scenes.things import PLACES
+from . import stats
+from .faithfulness import Alteration, model_effects, pair_maps
+from .interventions import _scores
+from .nulls import template_of
+from .pairs import rank_grounding
+from .similarity import Pair
+
+NEAREST = 4
+OWN, ABSENT = "own", "absent"
+MODEL = "the model itself"
+SUBSETS = ("all", "without backgrounds", "with a background")
+
+
+def usual_sizes(scenes: Iterable[Scene]) -> dict[str, tuple[float, str]]:
+    """Of every object that colour questions ask about: its mean visible area (a part of the image), and its sort:
+    "upper" or "lower" half of a place, or "object"."""
+    areas, sort = defaultdict(list), {}
+    for scene in scenes:
+        place = PLACES[scene.place]
+        for ask in scene.asks:
+            if ask.family == "colour" and ask.thing in scene.masks:
+                areas[ask.thing].append(float(scene.masks[ask.thing].mean()))
+                sort[ask.thing] = {place.upper: "upper", place.lower: "lower"}.get(ask.thing, "object")
+    return {name: (float(np.mean(found)), sort[name]) for name, found in areas.items()}
+
+
+def absent_questions(
+    scene: Scene, pair: Pair, sizes: dict[str, tuple[float, str]], rng: np.random.Generator
+) -> list[str] | None:
+    """The pair's two questions about two absent objects; None if there are none, or a question has no known template.
+
+    An object that people would say is there (trees where a bush is) is not absent.
+    """
+    here, texts = {*scene.names, *scene.masks, *scene.colours}, []
+    for ask in (pair.first, pair.second):
+        template = template_of(ask)
+        if template is None or "{the}" not in template or ask.thing not in sizes:
+            return None
+        size, sort = sizes[ask.thing]
+        able = [n for n, (_, s) in sizes.items() if s == sort and n not in here and not _near(n, scene.names)]
+        able = sorted(able, key=lambda name: abs(np.log(sizes[name][0] / size)))[:NEAREST]
+        if not able:
+            return None
+        chosen = able[rng.integers(len(able))]
+        here.add(chosen)
+        texts.append(word(template, chosen))
+    return texts
+
+
+@torch.no_grad()
+def absent_rows(
+    vqa,
+    scene: Scene,
+    pairs: Sequence[Pair],
+    texts: Sequence[list[str] | None],
+    F: Tensor,
+    altered: Sequence[Alteration],
+    ns: Sequence[int],
+) -> list[dict[str, float]]:
+    """A flat dict for each pair that has ``texts`` (:func:`absent_questions`).
+
+    ``scene``, ``pair``, ``ratio`` (of the larger object's area to the smaller one's), ``background`` (1 if one of the
+    objects is a half of the place); for every map of :func:`~.faithfulness.pair_maps`, at the n of ``ns``, ``NAME/own``
+    and ``NAME/absent``, the rank verdicts; and for :data:`MODEL` the verdict, "sure" and effect size likewise.
+
+    Parameters
+    ----------
+    F : (1 + alterations, K, h, w), of the scene and of ``altered``; with no alterations the model itself is not asked.
+    """
+    rows = []
+    for number, (pair, other) in enumerate(zip(pairs, texts, strict=True)):
+        if other is None:
+            continue
+        names = [ask.thing for ask in (pair.first, pair.second)]
+        masks = np.stack([scene.masks[name] for name in names])
+        areas = sorted(int(mask.sum()) for mask in masks)
+        row = {"scene": scene.seed, "pair": number, "ratio": areas[1] / areas[0]}
+        row["background"] = int(any(name in scene.tones for name in names))
+        view, a = View(vqa, scene, F[:1]), vqa.answer_index(pair.answer)
+        for which, asked in ((OWN, [pair.first.question, pair.second.question]), (ABSENT, other)):
+            both = explain(vqa, view, asked, pair.answer)
+            rng = np.random.default_rng([scene.seed & 0x7FFFFFFF, 84, number])  # the same random gates for both
+            for name, maps in pair_maps(*both, rng, ns).items():
+                row[f"{name}/{which}"] = float(rank_grounding(maps, masks).verdict)
+            if len(altered):
+                scores = torch.stack([_scores(vqa, F, e.q)[:, a] for e in both]).cpu().numpy()
+                effects = model_effects(scores[:, :1] - scores[:, 1:], [x.thing for x in altered], tuple(names))
+                row |= {f"{MODEL}/{which}": effects.verdict, f"sure/{which}": int(effects.sure)}
+                row[f"effect size/{which}"] = effects.size
+        rows.append(row)
+    return rows
+
+
+# -- many scenes ------------------------------------------------------------------------------------------
+def summarise(rows: Iterable[dict]) -> dict[str, pd.DataFrame]:
+    """``"absent objects"``: for each map and for :data:`MODEL`, by ``pairs`` of :data:`SUBSETS`, with 95 % intervals
+    over training ``seed`` s (where the rows have them) and scenes: ``own``, ``absent``, ``above`` (their difference,
+    pair by pair), and ``above minus Grad-CAM's``. The model's verdict is also given over its ``sure`` pairs of either
+    kind, without a difference, and as an effect size.
+    """
+    frame = pd.DataFrame(list(rows))
+    if "seed" not in frame:
+        frame = frame.assign(seed=0)
+    names = [c.removesuffix(f"/{OWN}") for c in frame if c.endswith(f"/{OWN}") and not c.startswith("sure")]
+    found = []
+    for subset in SUBSETS:
+        part = frame if subset == "all" else frame[frame["background"] == int(subset == "with a background")]
+        columns: dict[tuple[str, str], pd.Series] = {}
+        for name in names:
+            columns[name, OWN], columns[name, ABSENT] = part[f"{name}/{OWN}"], part[f"{name}/{ABSENT}"]
+            columns[name, "above"] = columns[name, OWN] - columns[name, ABSENT]
+            if name not in ("Grad-CAM", MODEL, "effect size"):
+                columns[name, "above minus Grad-CAM's"] = columns[name, "above"] - columns["Grad-CAM", "above"]
+        if MODEL in names:
+            for which in (OWN, ABSENT):
+                columns[f"{MODEL}, sure", which] = part[f"{MODEL}/{which}"].where(part[f"sure/{which}"] == 1)
+        wide = pd.DataFrame(columns).groupby([part["seed"], part["scene"]]).mean()
+        cells = [wide[column].unstack("seed").dropna(how="all") for column in columns]
+        for (name, measure), table in zip(columns, cells, strict=True):
+            interval = stats.crossed_interval(table.to_numpy(float).T)
+            ends = {"estimate": interval.estimate, "low": interval.low, "high": interval.high}
+            found.append({"map": name, "measure": measure, "pairs": subset, **ends, "scenes": len(table)})
+    return {"absent objects": pd.DataFrame(found)}
