@@ -2,11 +2,11 @@
 
 Rank grounding gives one half to two maps of one order of cells. Maps that ignore where the queried object is need not
 be of one order: a question about a wall may make a map broad, or turn its sign, and one about a sink may not, so that
-the *kind* of what is asked decides the verdict. In this control each question of a pair asks, in its own template, about
-an object that is not in the image: one of the :data:`NEAREST` known objects nearest in usual size, the upper half of
-another place (a sky for a wall) for an upper half, the lower (a floor, grass) for a lower. The answer explained and both
-masks stay. What the maps of such questions score is not
-about this image's objects; a method is credited with what its own questions score above that.
+the *kind* of what is asked decides the verdict. In this control each question of a pair asks, in its own template,
+about an object that is not in the image: one of the :data:`NEAREST` known objects nearest in usual size, the upper half
+of another place (a sky for a wall) for an upper half, the lower (a floor, grass) for a lower. The answer explained and
+both masks stay. What the maps of such questions score is not about this image's objects; a method is credited with what
+its own questions score above that.
 
 The same is done to the model itself: its verdict from the alterations of the pair's objects
 (:mod:`qgc.measure.faithfulness`), with the absent objects' questions asked.
@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from ..explain import View, explain
-from ..scenes import Ask, Scene
+from ..scenes import Scene
 from ..scenes.questions import _near, word
 from ..scenes.things import PLACES
 from . import stats

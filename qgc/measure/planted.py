@@ -42,6 +42,8 @@ GAIN = 5.0
 """The gain, or the exponent, of the question that gets more of it; that of the other one is 1."""
 NOISE = 0.15
 """Standard deviation of what noise adds to a cell, where L runs from 0 to 1."""
+BLUR = 4.0
+"""Standard deviation, in cells, of what blurs L for an object as large as both together."""
 TEXTURE = 0.3
 """The part of L that has nothing to do with the objects."""
 
@@ -147,8 +149,19 @@ def _gain_then_noise(o: Objects) -> Tensor:
     return o.gains(o.size) * o.twice + NOISE * o.noise
 
 
+def _blurred_with_area(o: Objects) -> Tensor:
+    # A broad map for a large object, a sharp one for a small one, of one L: no increasing transform of it.
+    widths = (BLUR * o.size).tolist()
+    return torch.stack([torch.from_numpy(gaussian_filter(o.ignorant.numpy(), width)) for width in widths])
+
+
+def _sign_by_area(o: Objects) -> Tensor:
+    return torch.where(o.size > 0.5, -1.0, 1.0)[:, None, None] * o.twice
+
+
 FOLLOWS, IGNORES = "Maps that follow a question", "Maps that ignore the question"
 GROWS, RANDOM = "… and change with the asked object's area", "… and are noisy"
+REORDERED = "… and change the order of their cells with it"
 PRIOR, CONTRASTS = "… and know where things usually are", "Contrasts of maps that ignore the question"
 
 PLANTED: dict[str, Planted] = {
@@ -167,6 +180,8 @@ PLANTED: dict[str, Planted] = {
     "gain with area": Planted(0.5, GROWS, _gain_with_area),
     "offset with area": Planted(0.5, GROWS, lambda o: o.twice + o.size[:, None, None]),
     "power with area": Planted(0.5, GROWS, _sharper_with_area),
+    "blur with area": Planted(0.5, REORDERED, _blurred_with_area),
+    "sign by area": Planted(0.5, REORDERED, _sign_by_area),
     "noise alone": Planted(0.5, RANDOM, lambda o: o.noise, exact=False),
     "noise alone, gain with area": Planted(0.5, RANDOM, lambda o: o.gains(o.size) * o.noise, exact=False),
     "both + noise": Planted(0.5, RANDOM, lambda o: o.noisy, exact=False),
