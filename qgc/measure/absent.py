@@ -122,9 +122,9 @@ def absent_rows(
 # -- many scenes ------------------------------------------------------------------------------------------
 def summarise(rows: Iterable[dict]) -> dict[str, pd.DataFrame]:
     """``"absent objects"``: for each map and for :data:`MODEL`, by ``pairs`` of :data:`SUBSETS`, with 95 % intervals
-    over training ``seed`` s (where the rows have them) and scenes: ``own``, ``absent``, ``above`` (their difference,
-    pair by pair), and ``above minus Grad-CAM's``. The model's verdict is also given over its ``sure`` pairs of either
-    kind, without a difference, and as an effect size.
+    over training seeds (where the rows have a ``seed``) and scenes: ``own``, ``absent``, ``above`` (their difference,
+    pair by pair), ``above minus Grad-CAM's`` and, of gates, ``above minus random gates'``. The model's verdict is also
+    given over the pairs that are sure under questions of either kind ("sure"), and as an effect size.
     """
     frame = pd.DataFrame(list(rows))
     if "seed" not in frame:
@@ -137,15 +137,19 @@ def summarise(rows: Iterable[dict]) -> dict[str, pd.DataFrame]:
         for name in names:
             columns[name, OWN], columns[name, ABSENT] = part[f"{name}/{OWN}"], part[f"{name}/{ABSENT}"]
             columns[name, "above"] = columns[name, OWN] - columns[name, ABSENT]
-            if name not in ("Grad-CAM", MODEL, "effect size"):
-                columns[name, "above minus Grad-CAM's"] = columns[name, "above"] - columns["Grad-CAM", "above"]
+        above = {name: column for (name, measure), column in columns.items() if measure == "above"}
+        for name in (n for n in above if n not in ("Grad-CAM", MODEL, "effect size")):
+            columns[name, "above minus Grad-CAM's"] = above[name] - above["Grad-CAM"]
+            if f"random {name}" in above:
+                columns[name, "above minus random gates'"] = above[name] - above[f"random {name}"]
         if MODEL in names:
             for which in (OWN, ABSENT):
                 columns[f"{MODEL}, sure", which] = part[f"{MODEL}/{which}"].where(part[f"sure/{which}"] == 1)
         wide = pd.DataFrame(columns).groupby([part["seed"], part["scene"]]).mean()
         cells = [wide[column].unstack("seed").dropna(how="all") for column in columns]
         for (name, measure), table in zip(columns, cells, strict=True):
-            interval = stats.crossed_interval(table.to_numpy(float).T)
+            bounds = (0, 1) if measure in (OWN, ABSENT) and name != "effect size" else None
+            interval = stats.crossed_interval(table.to_numpy(float).T, bounds=bounds)
             ends = {"estimate": interval.estimate, "low": interval.low, "high": interval.high}
             found.append({"map": name, "measure": measure, "pairs": subset, **ends, "scenes": len(table)})
     return {"absent objects": pd.DataFrame(found)}

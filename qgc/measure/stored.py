@@ -193,12 +193,21 @@ class Stored:
         """A table of a stage of :mod:`qgc.measure.stages`, such as ``rows("sanity", "natural", "controls")``."""
         return pd.DataFrame(self.tables[stage][self._shipped(model)][name])
 
-    def absent(self, model: str) -> pd.DataFrame:
-        """The control of absent objects (:func:`qgc.measure.absent.summarise`), by (map, measure, pairs): ``natural``
-        stands for its five training seeds, "natural, shipped" for the shipped one."""
+    def absent(self, model: str, pairs: str = "all") -> pd.DataFrame:
+        """The control of absent objects (:func:`qgc.measure.absent.summarise`): a row for each map and the model
+        itself, columns "own", "absent", "above", …, each with " low" and " high".
+
+        ``natural`` stands for its five training seeds, "natural, shipped" for the shipped one; ``pairs`` is "all",
+        "with a background" or "without backgrounds".
+        """
         tables = self.tables["absent objects"]
         key = model if model in tables else self._shipped(model.removesuffix(", shipped"))
-        return pd.DataFrame(tables[key]["absent objects"]).set_index(["map", "measure", "pairs"])
+        rows: dict[str, dict[str, float]] = {}
+        for row in tables[key]["absent objects"]:
+            if row["pairs"] == pairs:
+                ends = {f"{row['measure']}{end}": row[end.strip() or "estimate"] for end in ENDS}
+                rows.setdefault(row["map"], {}).update(ends)
+        return pd.DataFrame.from_dict(rows, orient="index", dtype=float)
 
     def nulls(self, model: str, reduction: str = "l2", what: str = "spearman") -> dict[str, np.ndarray]:
         """Null → one value a scene: Spearman's ρ of ∂A/∂q (or ``what="overlap"``, shared neurons among the top 10)."""

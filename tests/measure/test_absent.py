@@ -75,8 +75,10 @@ def test_a_model_that_ignores_the_question_has_one_half_under_both(small_model, 
 
 def test_summary_by_hand():
     def row(scene, seed, own, other, background=0):
-        return {"scene": scene, "seed": seed, "pair": 0, "ratio": 2.0, "background": background,
-                "Grad-CAM/own": own, "Grad-CAM/absent": other, "gate/own": 1 - own, "gate/absent": other}  # fmt: skip
+        about = {"scene": scene, "seed": seed, "pair": 0, "ratio": 2.0, "background": background}
+        verdicts = {"Grad-CAM": own, "gate n=2": 1 - own, "random gate n=2": own}
+        nulls = {"Grad-CAM": other, "gate n=2": other, "random gate n=2": 0}
+        return about | {f"{k}/own": v for k, v in verdicts.items()} | {f"{k}/absent": v for k, v in nulls.items()}
 
     rows = [row(0, 0, 1, 0), row(0, 0, 0, 0), row(1, 0, 1, 1, 1), row(0, 1, 1, 0.5), row(1, 1, 0, 1, 1)]
     table = absent.summarise(rows)["absent objects"].set_index(["map", "measure", "pairs"])
@@ -84,5 +86,7 @@ def test_summary_by_hand():
     assert table.loc[("Grad-CAM", "absent", "all"), "estimate"] == pytest.approx(np.mean([0, 1, 0.5, 1]))
     above = table.loc[("Grad-CAM", "above", "all")]
     assert above["estimate"] == pytest.approx(np.mean([0.5, 0, 0.5, -1])) and above["scenes"] == 2
-    assert table.loc[("gate", "above minus Grad-CAM's", "without backgrounds"), "estimate"] == pytest.approx(-0.5)
-    assert table.loc[("gate", "above minus Grad-CAM's", "with a background"), "estimate"] == pytest.approx(0)
+    assert table.loc[("gate n=2", "above minus Grad-CAM's", "without backgrounds"), "estimate"] == pytest.approx(-0.5)
+    assert table.loc[("gate n=2", "above minus Grad-CAM's", "with a background"), "estimate"] == pytest.approx(0)
+    by_random = table.loc[("gate n=2", "above minus random gates'", "all"), "estimate"]
+    assert by_random == pytest.approx(np.mean([0, -2, -1.5, 0]))

@@ -66,6 +66,18 @@ def test_every_stage_can_be_measured_again(found):
             assert (len(digests) > 0.8 * count) if count else not len(digests), (name, arm)
 
 
+def test_the_control_of_absent_objects_agrees_with_the_main_measurement(found):
+    """The own questions' verdicts are those of the main table, on its first scenes; five seeds stand for natural."""
+    for model, far in (("natural", 0.03), ("natural, shipped", 0.05), ("early", 0.08), ("pythia", 0.05)):
+        both, table = found.absent(model), found.table(model)
+        for name, method in (("Grad-CAM", "Grad-CAM"), ("question contrast, L1", "question contrast, L1")):
+            assert abs(both.loc[name, "own"] - table.loc[method, "rank"]) < far, (model, name)
+        known = both.dropna(subset=["above"])
+        assert (known["own"] - known["absent"] - known["above"]).abs().max() < 2e-5, model
+        assert len(known) >= 13 and (known["above low"] < known["above high"]).all()
+    assert found.tables["absent objects"]["natural"]["rows"] > 4.5 * found.absent("natural").shape[0]
+
+
 def test_other_stages_look_at_the_chosen_n(found):
     assert NS == (25, found.chosen["∂A/∂q, l2"])
 
