@@ -363,3 +363,54 @@ def over_n_panels(
     for legend in sheet.legends[:-1]:  # each panel brought its own, and all are the same
         legend.remove()
     return sheet
+
+
+COLUMNS = {
+    "n": "n",
+    "RGA": "rank",
+    "its no-place surrogate": "rank surrogate",
+    "absent objects": "absent",
+    "OGA": "object",
+    "OGA, larger object": "larger",
+    "OGA, smaller object": "smaller",
+    "margin": "margin",
+    "CGA": "grounding",
+    "RGA without backgrounds": "rank without backgrounds",
+    "OGA without backgrounds": "object without backgrounds",
+    "CGA without backgrounds": "grounding without backgrounds",
+    "ties of RGA": "rank ties",
+    "ties of CGA": "grounding ties",
+    "empty maps": "empty",
+}
+ABSENT_AS = {"gate n=25": ("∂A/∂q, l2", 25), "gate n=269": ("∂A/∂q, l2", 269)}
+"""Under which (method, n) of :meth:`qgc.measure.stored.Stored.table` the control of absent objects has a gate."""
+
+
+def complete(found, model: str, criterion: str = "grounding") -> pd.DataFrame:
+    """Every measure of every method of one model, with 95 % intervals, as text: a row for each method, "–" for none.
+
+    Parameters
+    ----------
+    found : a :class:`qgc.measure.stored.Stored`. model, criterion : as in :meth:`~qgc.measure.stored.Stored.table`.
+    The column "absent objects" is RGA under questions about objects that are not in the image, for those methods that
+    this control has.
+    """
+    table, control = found.table(model, criterion), found.absent(model)
+    for name, row in control.iterrows():
+        method, n = ABSENT_AS.get(name, (name, None))
+        if method in table.index and (n is None or n == table.loc[method, "n"]):
+            for end in ("", " low", " high"):
+                table.loc[method, f"absent{end}"] = row[f"absent{end}"]
+    return pd.DataFrame({head: _texts(table, column) for head, column in COLUMNS.items()})
+
+
+def _texts(table: pd.DataFrame, column: str) -> pd.Series:
+    def text(row: pd.Series) -> str:
+        if column not in row or pd.isna(row[column]):
+            return "–"
+        if column == "n":
+            return f"{row['n']:.0f}"
+        ends = [row.get(f"{column} {end}", np.nan) for end in ("low", "high")]
+        return f"{row[column]:.2f}" + ("" if np.isnan(ends).any() else " [{:.2f}, {:.2f}]".format(*ends))
+
+    return table.apply(text, axis=1)

@@ -16,6 +16,7 @@ from qgc.measure.stages import STAGES
 from qgc.measure.stored import MODELS, RESULTS, Stored
 from qgc.measure.summary import CRITERIA
 from qgc.models import card, names
+from qgc.show import results
 
 
 @pytest.fixture(scope="module")
@@ -138,3 +139,15 @@ def test_without_results_the_remedy_is_named(tmp_path):
     (tmp_path / "measure.json").write_text(json.dumps({})[:-1])
     with pytest.raises(QGCError, match="python -m qgc measure"):
         Stored.read(tmp_path)
+
+
+def test_the_complete_table_has_every_measure_of_every_method(found):
+    for model in MODELS:
+        whole, table = results.complete(found, model), found.table(model)
+        assert list(whole.index) == list(table.index) and list(whole) == list(results.COLUMNS)
+        row = table.loc["Grad-CAM"]
+        assert whole.loc["Grad-CAM", "RGA"] == "{:.2f} [{:.2f}, {:.2f}]".format(*row[["rank", "rank low", "rank high"]])
+        assert whole.loc["Grad-CAM", "n"] == "–" != whole.loc["∂A/∂q, l2", "n"]
+        null = found.absent(model).loc["gate n=269", "absent"]
+        assert whole.loc["∂A/∂q, l2", "absent objects"].startswith(f"{null:.2f} [")
+        assert whole.loc["∂A/∂q, sum", "absent objects"] == "–"
