@@ -34,6 +34,7 @@ from .pairs import rank_grounding
 from .similarity import Pair
 
 NEAREST = 4
+SIZES_OF = 200  # validation scenes from which the usual sizes are taken
 OWN, ABSENT = "own", "absent"
 MODEL = "the model itself"
 SUBSETS = ("all", "without backgrounds", "with a background")

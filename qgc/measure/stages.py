@@ -154,7 +154,8 @@ def absent_rows(path: str, scene: Scene, pairs: Sequence[Pair], index: int, shar
 
 @cache
 def _usual_sizes(distribution: str) -> dict[str, tuple[float, str]]:
-    return absent.usual_sizes(sample(FIRST_SEED["validation"] + i, distribution) for i in range(BANK))
+    first = FIRST_SEED["validation"]
+    return absent.usual_sizes(sample(first + i, distribution) for i in range(absent.SIZES_OF))
 
 
 @cache
