@@ -149,6 +149,8 @@ def summarise(rows: Iterable[dict]) -> dict[str, pd.DataFrame]:
         wide = pd.DataFrame(columns).groupby([part["seed"], part["scene"]]).mean()
         cells = [wide[column].unstack("seed").dropna(how="all") for column in columns]
         for (name, measure), table in zip(columns, cells, strict=True):
+            if table.empty:
+                continue
             bounds = (0, 1) if measure in (OWN, ABSENT) and name != "effect size" else None
             interval = stats.crossed_interval(table.to_numpy(float).T, bounds=bounds)
             ends = {"estimate": interval.estimate, "low": interval.low, "high": interval.high}
