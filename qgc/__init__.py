@@ -20,8 +20,8 @@ _NEEDS = (
     *("PIL", "filelock", "ipywidgets", "matplotlib", "nltk", "numpy", "pandas", "requests", "resvg_py", "safetensors"),
     *("scipy", "seaborn", "thorvg_python", "torch", "torchvision", "tqdm"),
 )
-if sys.version_info < (3, 11):
-    raise ImportError(f"qgc needs Python 3.11 or newer, and {sys.executable} is {sys.version.split()[0]}: choose another")
+if sys.version_info < (3, 11):  # noqa: UP036 (a clone is not installed, so nobody else has looked)
+    raise ImportError(f"qgc needs Python 3.11 or newer; {sys.executable} is {sys.version.split()[0]}: choose another")
 if _lacking := [name for name in _NEEDS if find_spec(name) is None]:
     raise ModuleNotFoundError(
         f"qgc needs packages that {sys.executable} does not have ({', '.join(_lacking)}): run `make env` in the book's "

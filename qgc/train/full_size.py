@@ -48,7 +48,8 @@ def full_size(sizes=SIZES, steps: int = 20, device: str | torch.device = "cpu", 
     for count in sizes:
         with tempfile.TemporaryDirectory(dir=folder) as place:
             _generate(count, Path(place))
-            with worker_pool(1, context=multiprocessing.get_context("spawn")) as fresh:  # owns nothing of the other size
+            spawn = multiprocessing.get_context("spawn")  # a process that owns nothing of the other size
+            with worker_pool(1, context=spawn) as fresh:
                 found[count] = fresh.submit(_measure, Path(place), steps, str(device)).result()
     return found
 
