@@ -175,11 +175,10 @@ def offer_as_files(site: Path) -> None:
 
 def note(address: str, root: Path = ROOT) -> None:
     """Write the address into `[project.urls]` of pyproject.toml, in place of one that stands there."""
-    file = root / "pyproject.toml"
-    text = re.sub(r"\[project\.urls\]\n(?:.+\n)*\n", "", file.read_text(encoding="utf-8"))
-    entry = f'[project.urls]\nRepository = "{parse(address).address}"\n\n'
-    before = "[project.optional-dependencies]"
-    file.write_text(text.replace(before, entry + before, 1), encoding="utf-8")
+    file, head = root / "pyproject.toml", "[project.urls]\n"
+    text = re.sub(r"^Repository = .*\n", "", file.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    entry = f'Repository = "{parse(address).address}"\n'
+    file.write_text(text.replace(head, head + entry, 1), encoding="utf-8")
 
 
 def main(arguments: list[str]) -> int:
