@@ -42,9 +42,7 @@ def clone(tmp_path_factory) -> Path:
     if not (ROOT / ".git").exists():
         pytest.skip("this is no clone of a repository")
     place = tmp_path_factory.mktemp("fresh") / "clone"
-    done = subprocess.run(
-        ["git", "clone", "-q", "--depth", "1", f"file://{ROOT}", place], capture_output=True, text=True
-    )
+    done = subprocess.run(["git", "clone", "-q", ROOT, place], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     (place / ".venv").symlink_to(sys.prefix)
     return place
