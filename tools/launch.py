@@ -147,8 +147,10 @@ def cell_source(repository: Repository | None) -> str:
 def with_cell(nb: NotebookNode, source: str) -> NotebookNode:
     """The notebook with this setup cell before its first other code cell, in place of one that it has."""
     cells = [c for c in nb.cells if "setup" not in c.metadata.get("tags", [])]
+    cell = next((c for c in nb.cells if c not in cells), nbformat.v4.new_code_cell())  # with the number that it has
+    cell.update(source=source, metadata=nbformat.from_dict(METADATA))
     first = next((i for i, c in enumerate(cells) if c.cell_type == "code"), len(cells))
-    nb.cells = [*cells[:first], nbformat.v4.new_code_cell(source, metadata=METADATA), *cells[first:]]
+    nb.cells = [*cells[:first], cell, *cells[first:]]
     return nb
 
 
