@@ -120,6 +120,13 @@ def test_bad_input_is_one_message(arguments, message, scene_file, run_folder, ca
     assert [p.name for p in Path().iterdir()] == ["scene.png"] and scene_file.read_bytes() == before
 
 
+@pytest.mark.parametrize("address", ["https://example.org/photo.jpg", "file:///photo.jpg", "data:image/png;base64,AA"])
+@pytest.mark.parametrize("kind", [str, Path])
+def test_an_address_is_not_a_file(address, kind):
+    with pytest.raises(qgc.QGCError, match="is an address; download the picture first"):
+        qgc.open_image(kind(address))
+
+
 def test_an_unknown_word_is_named(scene_file, run_folder, capsys):
     assert explain(scene_file, run_folder, "What color are the towls?") == 0
     assert "'towls' (did you mean 'towels'?)" in capsys.readouterr().err
@@ -270,16 +277,26 @@ def test_a_reader_that_has_read_enough_is_no_error():
 
 
 @pytest.mark.parametrize("ends", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("moment", ["qgc.measure", "qgc.cli"], ids=["in a command", "in its first imports"])
+@pytest.mark.parametrize("moment", ["qgc.measure", "qgc.cli", "work"])
 def test_it_ends_at_once_and_without_a_traceback(ends, moment):
-    """``moment``: the import during which it is told to end."""
+    """``moment``: the import during which it is told to end, or that it is at work."""
     hook = f"""
-import sys, time
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a test that runs in the background would ignore it
 class Slow:
     def find_spec(self, name, *_):
         if name == {moment!r}:
-            print('begun', flush=True); time.sleep(60)
+            begin()
+def begin(*_):
+    print('begun', flush=True)
+    try:
+        time.sleep(60)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt if {moment!r} == 'work' else ImportError('half of NumPy')
 sys.meta_path.insert(0, Slow())
+if {moment!r} == 'work':
+    import qgc.cli
+    qgc.cli._evaluate = begin
 sys.argv = ['qgc', 'evaluate', 'deeper-lstm/natural']
 import qgc.__main__
 sys.exit(qgc.__main__.main())

@@ -22,7 +22,8 @@ def work(seconds):
 
 if __name__ == "__main__":
     import signal
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as the command line does
+    for ends in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(ends, signal.default_int_handler)  # as in the command line, be it in the background
     with worker_pool(2) as pool:
         [job.result() for job in [pool.submit(work, 60) for _ in range(8)]]
 """
