@@ -18,7 +18,10 @@ help: ## show this list
 
 env: ## set up .venv with the locked packages (again only when the lock changed)
 	@test -n "$(PYTHON)" || { echo "No Python 3.11 or newer found: install one, or say make PYTHON=/path/to/python3"; exit 1; }
-	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV) || { \
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "PYTHON=$(PYTHON) is no Python 3.11 or newer, which the book needs: name another"; exit 1; }
+	@$(BIN)/python -c 'import pip, sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 || \
+		"$(PYTHON)" -m venv --clear $(VENV) || { \
 		echo "Could not create $(VENV): on Debian and Ubuntu, install the package python3-venv."; exit 1; }
 	@cmp -s requirements.lock $(VENV)/installed.lock || { \
 		$(BIN)/python -m pip install --no-deps --require-hashes -r requirements.lock \

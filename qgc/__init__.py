@@ -10,8 +10,24 @@
 from __future__ import annotations
 
 import importlib
+import sys
+from importlib.util import find_spec
 
 __version__ = "0.1.0"
+
+# What pyproject.toml requires, by the name under which it is imported.
+_NEEDS = (
+    *("PIL", "filelock", "ipywidgets", "matplotlib", "nltk", "numpy", "pandas", "requests", "resvg_py", "safetensors"),
+    *("scipy", "seaborn", "thorvg_python", "torch", "torchvision", "tqdm"),
+)
+if sys.version_info < (3, 11):  # noqa: UP036 (a clone is not installed, so nobody else has looked)
+    raise ImportError(f"qgc needs Python 3.11 or newer; {sys.executable} is {sys.version.split()[0]}: choose another")
+if _lacking := [name for name in _NEEDS if find_spec(name) is None]:
+    raise ModuleNotFoundError(
+        f"qgc needs packages that {sys.executable} does not have ({', '.join(_lacking)}): run `make env` in the book's "
+        "folder and use .venv/bin/python, or install qgc with pip",
+        name=_lacking[0],
+    )
 
 # The public names and where they live; imported on first use, so that ``import qgc`` stays quick.
 _HOME = {

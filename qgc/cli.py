@@ -2,50 +2,83 @@
 
 from __future__ import annotations
 
-import argparse
-import json
+import os
 import sys
 import warnings
+from contextlib import suppress
 from pathlib import Path
 
-from . import cli_convert, cli_fetch, cli_photos
+from . import __version__, cli_convert, cli_fetch, cli_photos
+from .cli_common import Parser, UsageError, at_least, path, print_json
 from .errors import QGCError
-from .files import write_whole
+from .files import check_target, write_whole
 
 DEFAULT = "deeper-lstm/natural"
+FIGURES = (".png", ".pdf", ".svg", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".eps")
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one command; bad input ends with one message and status 2, Ctrl-C with status 130."""
-    args = _parser().parse_args(argv)
+    """Run one command, or print the help if none is given.
+
+    Bad input ends with one message and status 2, Ctrl-C with status 130; with ``--json`` the message is JSON, too.
+    """
+    argv = sys.argv[1:] if argv is None else argv
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="replace")  # a terminal that has no "→" or "∂" shows "?" in their place
     warnings.showwarning = lambda message, *_, **__: print(f"note: {message}", file=sys.stderr)
+    status = 2
     try:
-        status = args.run(args)
+        args = _parser().parse_args(argv or ["--help"])
+        status = args.run(args) or 0
+        _flush()
+        return status
     except QGCError as error:
-        print(f"qgc: {error}", file=sys.stderr)
-        return 2
+        message = str(error)
+        if isinstance(error, UsageError) and "--json" not in argv:
+            print(error.usage, end="", file=sys.stderr)
+    except BrokenPipeError:  # whoever reads our output has read enough, as "head" does
+        with suppress(OSError):
+            _flush()
+        return 1
     except OSError as error:
-        print(f"qgc: {error.strerror or error}{f': {error.filename}' if error.filename else ''}", file=sys.stderr)
-        return 2
+        with suppress(OSError):
+            _flush()
+        message = f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}"
     except KeyboardInterrupt:
-        print("\nqgc: interrupted; run the same command again to go on", file=sys.stderr)
-        return 130
-    return status or 0
+        message, status = "interrupted; run the same command again to go on", 130
+    if "--json" in argv:
+        print_json({"error": message})
+    else:
+        print(f"{chr(10) * (status == 130)}qgc: {message}", file=sys.stderr)
+    return status
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m qgc", description="Question-grounded Grad-CAM.")
+def _flush() -> None:
+    """Write what is printed; what cannot be written is dropped, or Python would try, and fail, once more at its end."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise
+
+
+def _parser() -> Parser:
+    prog = "qgc" if Path(sys.argv[0]).stem == "qgc" else "python -m qgc"  # the console script, or not
+    parser = Parser(prog=prog, description="Question-grounded Grad-CAM.")
+    parser.add_argument("--version", action="version", version=f"qgc {__version__}")
     commands = parser.add_subparsers(required=True, metavar="command")
 
     explain = commands.add_parser("explain", help="explain an answer about a scene or a photograph")
-    explain.add_argument("image", help="a picture; scenes saved by qgc also bring their masks")
+    explain.add_argument("image", type=path, help="a picture; scenes saved by qgc also bring their masks")
     explain.add_argument("question")
     explain.add_argument("--answer", help="the answer to explain (default: the model's own)")
     explain.add_argument("--n", type=int, help="how many combine neurons the gradient may pass (default: all)")
     explain.add_argument("--reduce", default="l2", help="how ∂A/∂q becomes one number: l2, sum or abs-sum")
     explain.add_argument("--model", default=DEFAULT, help=f"a shipped model or a run's folder (default: {DEFAULT})")
     explain.add_argument("--device", default="cpu")
-    explain.add_argument("--out", type=Path, help="the figure to write (default: beside the picture)")
+    explain.add_argument(
+        "--out", type=path, help="the figure to write (default: NAME-explained.png in the current folder)"
+    )
     explain.add_argument("--json", action="store_true", help="print the numbers as JSON")
     explain.set_defaults(run=_explain)
 
@@ -53,13 +86,13 @@ def _parser() -> argparse.ArgumentParser:
     kinds = train.add_subparsers(required=True, metavar="data")
     scenes = kinds.add_parser("scenes", help="a scene-sized Deeper LSTM (natural, balanced, early) or Pythia")
     scenes.add_argument("name", choices=["natural", "balanced", "early", "pythia"])
-    scenes.add_argument("--out", type=Path, help="the run's folder (default: runs/NAME); a killed run goes on there")
-    scenes.add_argument("--cache", type=Path, default=Path("cache"), help="where rendered scenes are kept")
+    scenes.add_argument("--out", type=path, help="the run's folder (default: runs/NAME); a killed run goes on there")
+    scenes.add_argument("--cache", type=path, default=Path("cache"), help="where rendered scenes are kept")
     scenes.add_argument("--device", default="cpu")
-    scenes.add_argument("--workers", type=int, default=2, help="processes that render scenes")
+    scenes.add_argument("--workers", type=at_least(1), default=2, help="processes that render scenes")
     scenes.add_argument(
         "--seed",
-        type=int,
+        type=at_least(0),
         default=0,
         help="of the question and answer side; any but 0 looks through the shipped model's CNN",
     )
@@ -72,7 +105,7 @@ def _parser() -> argparse.ArgumentParser:
 
     evaluate = commands.add_parser("evaluate", help="held-out accuracy beside the question-only baseline")
     evaluate.add_argument("name", help="a shipped model or a run's folder")
-    evaluate.add_argument("--scenes", type=int, default=2000)
+    evaluate.add_argument("--scenes", type=at_least(1), default=2000)
     evaluate.add_argument("--split", default="test", choices=["validation", "test"])
     cli_photos.add_evaluate(evaluate)
     evaluate.add_argument("--device", default="cpu")
@@ -82,7 +115,9 @@ def _parser() -> argparse.ArgumentParser:
 
     bench = commands.add_parser("bench", help="how fast rendering and the engine are, and how exact")
     bench.add_argument("--model", default=DEFAULT)
-    bench.add_argument("--scenes", type=int, default=100, help="scenes to render, or to compare ten maps each on")
+    bench.add_argument(
+        "--scenes", type=at_least(1), default=100, help="scenes to render, or to compare ten maps each on"
+    )
     bench.add_argument("--peers", action="store_true", help="beside pytorch-grad-cam and Captum instead")
     bench.add_argument(
         "--full-size",
@@ -95,9 +130,9 @@ def _parser() -> argparse.ArgumentParser:
     bench.set_defaults(run=_bench)
 
     measure = commands.add_parser("measure", help="does the map follow the question? the whole protocol, resumable")
-    measure.add_argument("--runs", type=Path, default=Path("runs"), help="where the other training seeds lie")
-    measure.add_argument("--out", type=Path, default=Path("book/results"), help="receives measure.json and .npz")
-    measure.add_argument("--workers", type=int, default=2)
+    measure.add_argument("--runs", type=path, default=Path("runs"), help="where the other training seeds lie")
+    measure.add_argument("--out", type=path, default=Path("book/results"), help="receives measure.json and .npz")
+    measure.add_argument("--workers", type=at_least(1), default=2)
     measure.add_argument("--device", default="cpu")
     measure.add_argument("--check", action="store_true", help="measure a random sample again and compare")
     cli_photos.add_measure(measure)
@@ -119,6 +154,7 @@ def _explain(args) -> None:
     from .scenes import Scene
     from .show import plots
 
+    out = _figure_file(args.out, args.image)
     vqa = load(args.model, device=args.device)
     found = explain(vqa, args.image, args.question, args.answer, reduce=args.reduce)
     scene = Scene.open(args.image)
@@ -126,7 +162,6 @@ def _explain(args) -> None:
         print("note: this is not a scene of qgc; the model has only seen scenes, so do not trust it here",
               file=sys.stderr)  # fmt: skip
     figure = plots.overlay(found, n=args.n, mask=plots.asked_mask(scene, args.question) if scene else None)
-    out = args.out or Path(args.image).with_name(f"{Path(args.image).stem}-explained.png")
     write_whole(out, lambda p: figure.savefig(p, format=out.suffix[1:] or "png"))
     top = found.top(10)
     if args.json:
@@ -136,12 +171,23 @@ def _explain(args) -> None:
             "top": [{"index": int(i), "value": float(v)} for i, v in zip(top["index"], top["value"], strict=True)],
             "figure": str(out),
         }  # fmt: skip
-        print(json.dumps(numbers, indent=1))
+        print_json(numbers)
         return
     print(f"{found.question}  →  {found.answer}  ({found.confidence:.1%})")
     if found.answer != found.predicted:
         print(f"the model itself would say: {found.predicted}")
     print(f"top 10 of ∂A/∂q ({args.reduce}):\n{top.round(4).to_string()}\nfigure: {out}")
+
+
+def _figure_file(out: Path | None, picture: Path) -> Path:
+    """Where the figure goes, checked before the work: never onto the picture, which may hold the whole scene."""
+    out = out or Path(f"{picture.stem}-explained.png")
+    check_target(out)
+    if out.exists() and picture.exists() and out.samefile(picture):
+        raise QGCError(f"--out {out} is the picture itself, which would be lost; name another file")
+    if out.suffix and out.suffix.lower() not in FIGURES:
+        raise QGCError(f"no figure can be written as {out.suffix!r}; let --out end in {', '.join(FIGURES)}")
+    return out
 
 
 def _train_scenes(args) -> None:
@@ -156,6 +202,7 @@ def _train_scenes(args) -> None:
     from .train.run import card_of, export, train_scenes
 
     base = "natural" if args.name == "early" else args.name
+    zoo.usable(args.device)  # a device that is not there is said before the scenes are rendered
     recipe = replace(RECIPES[base], question_seed=args.seed)
     eyes = args.cnn or (f"deeper-lstm/{base}" if args.seed else "")
     run = args.out or Path("runs") / (f"{base}-seed{args.seed}" if eyes else base)
@@ -206,7 +253,7 @@ def _evaluate(args) -> None:
     if args.record:
         cards.record(args.name, result)
     if args.json:
-        print(json.dumps(result, indent=1))
+        print_json(result)
         return
     print(cards.table(result))
 
@@ -224,7 +271,7 @@ def _bench(args) -> None:
 
     found = bench(args.model, args.scenes)
     if args.json:
-        print(json.dumps(found, indent=1))
+        print_json(found)
         return
     for name, row in found.items():
         print(f"{name:58s} {row['value']:>12.4g} {row['unit']:4s}  (bound: {row['bound']})")
@@ -234,7 +281,7 @@ def _bench_peers(args) -> None:
     from .measure import peers
 
     found = peers.compare(args.model, args.scenes, peers.RESULTS if args.record else None)
-    print(json.dumps(found, indent=1, ensure_ascii=False) if args.json else peers.table(found))
+    print_json(found) if args.json else print(peers.table(found))
 
 
 def _measure(args) -> int:
@@ -244,12 +291,15 @@ def _measure(args) -> int:
     from .measure import grounding, run, stages, summary
     from .measure.protocol import ARMS
     from .measure.stored import Stored
+    from .models.zoo import usable
     from .paper import SPEARMAN
 
     if args.check:
         faults = summary.check(args.out) + stages.check(Stored.read(args.out).arrays)
-        print(json.dumps({"faults": faults}) if args.json else "\n".join(faults) or "the sample agrees")
+        print_json({"faults": faults}) if args.json else print("\n".join(faults) or "the sample agrees")
         return int(bool(faults))
+    usable(args.device)  # what is wrong is said before the hours of measuring
+    args.out.mkdir(parents=True, exist_ok=True)
     options = {"arms": ARMS, "workers": args.workers, "device": args.device}
     folder = args.runs / "measure"
     validation = run.measure("validation", args.runs, folder, **options)
@@ -264,7 +314,7 @@ def _measure(args) -> int:
     tables = {"about": summary.about(ARMS, paths, "python -m qgc measure", args.device), **tables}
     summary.write(args.out, tables, arrays)
     if args.json:
-        print(json.dumps(tables, ensure_ascii=False))
+        print_json(tables, indent=None)
         return 0
     for name, arm in tables["arms"].items():
         print(f"\n{name}: {arm['pairs']} pairs of {arm['scenes']} scenes, {arm['seeds']} seed(s)")
@@ -295,7 +345,7 @@ def _ledger(args) -> int:
     counts = ledger.summary(stored)
     if args.json:
         numbers = {"rows": rows, "in_order": good, "verdicts": counts, "equations": len(equations.EQUATIONS)}
-        print(json.dumps({**numbers, "faults": faults}, indent=1, ensure_ascii=False))
+        print_json({**numbers, "faults": faults})
     else:
         print(*faults, sep="\n", end="\n" * bool(faults))
         print(f"{good} of {rows} rows are in order; " + ", ".join(f"{v}: {n}" for v, n in counts.items()))

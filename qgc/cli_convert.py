@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from .cli_common import path
+
 
 def add(commands) -> None:
     """Add ``convert`` to the commands."""
@@ -11,21 +13,21 @@ def add(commands) -> None:
     kinds = convert.add_subparsers(required=True, metavar="model")
 
     lstm = kinds.add_parser("deeper-lstm", help="the Deeper LSTM of VQA: lstm.t7 of GT-Vision-Lab/VQA_LSTM_CNN")
-    lstm.add_argument("weights", type=Path, metavar="LSTM.t7")
-    lstm.add_argument("--prepro", type=Path, required=True, help="its vocabulary, data_prepro.json")
-    lstm.add_argument("--cnn-weights", type=Path, required=True, metavar="FILE",
+    lstm.add_argument("weights", type=path, metavar="LSTM.t7")
+    lstm.add_argument("--prepro", type=path, required=True, help="its vocabulary, data_prepro.json")
+    lstm.add_argument("--cnn-weights", type=path, required=True, metavar="FILE",
                       help="the Caffe VGG-19, vgg19-d01eb7cb.pth (python -m qgc fetch vgg19-caffe)")  # fmt: skip
-    lstm.add_argument("--out", type=Path, required=True, metavar="RUN", help="the folder to write")
+    lstm.add_argument("--out", type=path, required=True, metavar="RUN", help="the folder to write")
     lstm.set_defaults(run=_deeper_lstm)
 
     pythia = kinds.add_parser("pythia", help="Pythia v0.1: a checkpoint of facebookresearch/pythia")
-    pythia.add_argument("checkpoint", type=Path, metavar="CHECKPOINT")
-    pythia.add_argument("--words", type=Path, required=True, help="its words, one a line (vocabulary_vqa.txt)")
-    pythia.add_argument("--answers", type=Path, required=True, help="its answers, one a line (answers_vqa.txt)")
-    pythia.add_argument("--cnn-weights", type=Path, metavar="FILE",
+    pythia.add_argument("checkpoint", type=path, metavar="CHECKPOINT")
+    pythia.add_argument("--words", type=path, required=True, help="its words, one a line (vocabulary_vqa.txt)")
+    pythia.add_argument("--answers", type=path, required=True, help="its answers, one a line (answers_vqa.txt)")
+    pythia.add_argument("--cnn-weights", type=path, metavar="FILE",
                         help="torchvision's ResNet-152 (default: resnet152-394f9c45.pth beside the checkpoint "
                         "or in PyTorch's cache; python -m qgc fetch resnet152 brings it)")  # fmt: skip
-    pythia.add_argument("--out", type=Path, required=True, metavar="RUN", help="the folder to write")
+    pythia.add_argument("--out", type=path, required=True, metavar="RUN", help="the folder to write")
     pythia.set_defaults(run=_pythia)
 
 

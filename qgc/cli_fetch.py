@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
 
+from .cli_common import path, print_json
 from .errors import FetchError
 
 
@@ -24,10 +24,10 @@ def add(commands) -> None:
         + "\n".join(f"  {name:14} {c.title}" for name, c in COLLECTIONS.items()),
     )
     fetch.add_argument("name", nargs="?", choices=list(COLLECTIONS), metavar="name", help="one of the names above")
-    fetch.add_argument("--to", type=Path, metavar="DIR", help="where it goes (default: data/NAME)")
-    fetch.add_argument("--from", dest="given", type=Path, metavar="DIR", help="take files from here, where they are")
+    fetch.add_argument("--to", type=path, metavar="DIR", help="where it goes (default: data/NAME)")
+    fetch.add_argument("--from", dest="given", type=path, metavar="DIR", help="copy files from here, where they are")
     chosen = fetch.add_mutually_exclusive_group()
-    chosen.add_argument("--images-of", type=Path, metavar="FILE", help="only the photographs that this file asks about")
+    chosen.add_argument("--images-of", type=path, metavar="FILE", help="only the photographs that this file asks about")
     chosen.add_argument(
         "--images", nargs="*", metavar="N", help="only these photographs, by number or file name; none if none is named"
     )
@@ -53,7 +53,7 @@ def _fetch(args: argparse.Namespace) -> int:
     folder = args.to or Path("data") / args.name
     report = fetch(args.name, folder, args.given, images, args.part, say=lambda line: print(line, file=sys.stderr))
     if args.json:
-        print(json.dumps(asdict(report), indent=1, ensure_ascii=False))
+        print_json(asdict(report))
     else:
         print(_in_words(report))
     return 2 if report.missing else 0
@@ -63,7 +63,7 @@ def _list(collections: dict, as_json: bool) -> None:
     from .data.sources import registry_table
 
     if as_json:
-        print(json.dumps({name: asdict(c) for name, c in collections.items()}, indent=1, ensure_ascii=False))
+        print_json({name: asdict(c) for name, c in collections.items()})
         return
     print(registry_table(collections))
     for name, collection in collections.items():

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
+
+from .cli_common import at_least, path, print_json
 
 
 def add_train(kinds) -> None:
@@ -12,30 +13,30 @@ def add_train(kinds) -> None:
 
     for name in NAMES:
         train = kinds.add_parser(name, help="a Deeper LSTM or a Pythia, and its question-only twin, on photographs")
-        train.add_argument("--data-dir", type=Path, required=True, help="the folder of the data set's official files")
+        train.add_argument("--data-dir", type=path, required=True, help="the folder of the data set's official files")
         train.add_argument("--model", default="deeper-lstm", choices=["deeper-lstm", "pythia"], help="what learns")
         train.add_argument(
             "--cnn", help="whose features: vgg19, vgg19-caffe, or one of torchvision's CNNs (default: vgg19 for the "
             "deeper-lstm, resnet152 for pythia)"
         )  # fmt: skip
-        train.add_argument("--weights", type=Path, required=True, help="the CNN's weights: .safetensors, or a .pth")
+        train.add_argument("--weights", type=path, required=True, help="the CNN's weights: .safetensors, or a .pth")
         train.add_argument(
-            "--out", type=Path, help=f"the run's folder (default: runs/{name}, …); a killed run goes on there"
+            "--out", type=path, help=f"the run's folder (default: runs/{name}, …); a killed run goes on there"
         )
-        train.add_argument("--seed", type=int, default=0)
+        train.add_argument("--seed", type=at_least(0), default=0)
         train.add_argument(
             "--recipe", choices=["original", "modern"],
             help="original: of the paper that made the model; modern: faster, for little data (daquar's default)",
         )  # fmt: skip
-        train.add_argument("--glove", type=Path, metavar="FILE", help="pythia: the vectors at which its words begin, "
+        train.add_argument("--glove", type=path, metavar="FILE", help="pythia: the vectors at which its words begin, "
                            "glove.6B.300d.txt for the recipe original, 200d for modern")  # fmt: skip
         train.add_argument(
             "--device", default="cpu", help="cpu or cuda; under torchrun cuda is one GPU for each process"
         )
         train.add_argument(
-            "--cache", type=Path, default=Path("cache"), help="where the features of photographs are kept"
+            "--cache", type=path, default=Path("cache"), help="where the features of photographs are kept"
         )
-        train.add_argument("--workers", type=int, default=2, help="threads that decode photographs")
+        train.add_argument("--workers", type=at_least(1), default=2, help="threads that decode photographs")
         train.add_argument(
             "--shards", type=int, help="parts of a step; processes must divide it (default: the recipe's)"
         )
@@ -76,7 +77,7 @@ def _tell(found: dict, out: Path, as_json: bool) -> None:
         for name, r in found.items()
     }  # fmt: skip
     if as_json:
-        print(json.dumps({"run": str(out), **rows}, indent=1))
+        print_json({"run": str(out), **rows})
         return
     print(f"{'':8s}{'validation':>12s}{'steps':>8s}{'seconds':>9s}{'questions/s':>13s}  memory in MB")
     for name, row in rows.items():
@@ -88,9 +89,9 @@ def _tell(found: dict, out: Path, as_json: bool) -> None:
 
 def add_evaluate(evaluate) -> None:
     """Let ``evaluate`` take runs on photographs."""
-    evaluate.add_argument("--data-dir", type=Path, help="of a run on photographs: where the data set lies now")
+    evaluate.add_argument("--data-dir", type=path, help="of a run on photographs: where the data set lies now")
     evaluate.add_argument("--dataset", help="of published weights: which data set that is (daquar, vqa1 or vqa2)")
-    evaluate.add_argument("--cache", type=Path, help="of a run on photographs: where the features are kept")
+    evaluate.add_argument("--cache", type=path, help="of a run on photographs: where the features are kept")
 
 
 def evaluate_run(args) -> None:
@@ -105,17 +106,17 @@ def evaluate_run(args) -> None:
     )
     if args.record:
         photo_accuracy.record(run, result)
-    print(json.dumps({"run": str(run), **result}, indent=1) if args.json else photo_accuracy.table(result))
+    print_json({"run": str(run), **result}) if args.json else print(photo_accuracy.table(result))
 
 
 def add_measure(measure) -> None:
     """Let ``measure`` take runs on photographs in place of the protocol on scenes."""
     measure.add_argument(
-        "photo_runs", nargs="*", type=Path, metavar="RUN",
+        "photo_runs", nargs="*", type=path, metavar="RUN",
         help="runs on photographs that differ in their seed: the paper's experiment on them, in place of the scenes",
     )  # fmt: skip
-    measure.add_argument("--photographs", type=int, default=200, help="with RUN: how many of the test split")
-    measure.add_argument("--data-dir", type=Path, help="with RUN: where the data set lies (default: where it lay)")
+    measure.add_argument("--photographs", type=at_least(1), default=200, help="with RUN: how many of the test split")
+    measure.add_argument("--data-dir", type=path, help="with RUN: where the data set lies (default: where it lay)")
     measure.add_argument("--dataset", help="with RUN of published weights: which data set that is")
     measure.add_argument("--record", action="store_true", help="with RUN: into OUT/photographs.json, for the chapters")
 
@@ -138,7 +139,7 @@ def measure_runs(args) -> None:
         photo_results.record(path, cards, tables, _measure_command(args))
         print(f"wrote {path}")
     if args.json:
-        print(json.dumps({name: table.to_dict("records") for name, table in tables.items()}, ensure_ascii=False))
+        print_json({name: table.to_dict("records") for name, table in tables.items()}, indent=None)
         return
     for name, table in tables.items():
         print(f"\n{name}\n{table.round(3).to_string(index=False)}")
@@ -158,7 +159,7 @@ def bench_full_size(args) -> None:
 
     found = full_size(device=usable(args.device))
     if args.json:
-        print(json.dumps(found, indent=1))
+        print_json(found)
         return
     for photos, row in found.items():
         memory = ", ".join(f"{kind} {mb} MB" for kind, mb in row["memory_mb"].items())

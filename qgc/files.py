@@ -3,15 +3,71 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from .errors import QGCError
+
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Call ``write(temporary path)``, then move the file into place; a failure leaves no half file."""
+    """Call ``write(temporary path)``, then move the file into place; a failure leaves no half file.
+
+    Of a symbolic link the file that it leads to is replaced; a device or a pipe (``/dev/null``) is written into.
+
+    Raises
+    ------
+    QGCError
+        If ``path`` is a folder, or its folder is not there.
+    """
+    check_target(path)
+    if path.exists() and not path.is_file():
+        with tempfile.TemporaryDirectory() as folder:
+            whole = Path(folder) / "whole"
+            write(whole)
+            with path.open("wb") as device:
+                device.write(whole.read_bytes())
+        return
+    path = Path(os.path.realpath(path))
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         write(temporary)
         os.replace(temporary, path)
+    except OSError as error:
+        if str(error.filename) == str(temporary):  # of which nobody has heard
+            error.filename, error.filename2 = str(path), None
+        raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def check_target(path: Path) -> None:
+    """Raise ``QGCError`` if no file can be written at ``path``: it is a folder, or its folder is not there."""
+    if path.is_dir():
+        raise QGCError(f"{path} is a folder; name a file in it")
+    folder = Path(os.path.realpath(path)).parent
+    if not folder.is_dir():
+        raise QGCError(f"{path} cannot be written: there is no folder {folder}; make it first")
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove the temporary files in and below ``folder`` that :func:`write_whole` of a killed process left behind."""
+    for leftover in folder.rglob(".*.*.tmp"):
+        number = leftover.name.split(".")[-2]
+        if number.isdecimal() and not _at_work(int(number)):
+            leftover.unlink(missing_ok=True)
+
+
+def _at_work(process: int) -> bool:
+    """Whether another process of this number is running; on Windows, where a signal cannot ask that, always."""
+    if process == os.getpid():  # an earlier one had our number: this one is not writing yet
+        return False
+    if os.name == "nt":
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        pass
+    return True

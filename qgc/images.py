@@ -41,6 +41,8 @@ def open_image(source) -> Image.Image:
         raise ImageError(f"cannot read a picture from {type(source).__name__}; give a path, a PIL image or an array")
     path = Path(source)
     if not os.path.exists(path):  # unlike Path.exists, False for a name that is too long
+        if str(source).startswith(("http:/", "https:/", "ftp:/", "file:/", "s3:/", "data:")):
+            raise ImageError(f"{str(source)[:80]} is an address; download the picture first, and give the file")
         raise ImageError(f"there is no file {path}; check the path")
     if path.is_dir():
         raise ImageError(f"{path} is a folder; give one picture file")

@@ -1,20 +1,34 @@
 """The command line, end to end, on a small random model."""
 
+import io
 import json
+import os
+import signal
+import subprocess
+import sys
+import tomllib
+from contextlib import suppress
+from importlib import import_module
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+import qgc
+from qgc import cli
 from qgc.cli import main
+from qgc.cli_common import print_json
 from qgc.measure import bench as benchmark
 from qgc.models import DeeperLSTM, zoo
+from qgc.scenes import Scene
 from qgc.scenes.situations import situation
 from qgc.train.recipes import RECIPES
 from qgc.train.run import config
 
 QUESTION = "What color are the towels?"
+ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +46,12 @@ def run_folder(tmp_path_factory):
     }
     zoo.save(DeeperLSTM(config()), folder / "model", about)
     return folder
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    """A folder of its own as the current one."""
+    monkeypatch.chdir(tmp_path)
 
 
 @pytest.fixture
@@ -75,14 +95,36 @@ def test_a_photo_is_told_apart(tmp_path, run_folder, capsys):
         (["SCENE", QUESTION, "--answer", "whte"], "did you mean 'white'"),
         (["SCENE", QUESTION, "--n", "0"], "from 1 to 1024"),
         (["SCENE", QUESTION, "--reduce", "max"], "unknown reduction"),
-        (["SCENE", QUESTION, "--out", "/nowhere/at/all.png"], "No such file"),
+        (["SCENE", QUESTION, "--out", "/nowhere/at/all.png"], "no folder /nowhere/at; make it first"),
+        (["SCENE", QUESTION, "--out", "."], "is a folder; name a file in it"),
+        (["SCENE", QUESTION, "--out", ""], "is a folder; name a file in it"),
+        (["SCENE", QUESTION, "--out", "x.xyz"], "let --out end in .png, .pdf"),
+        (["SCENE", QUESTION, "--out", "SCENE"], "is the picture itself"),
+        (["https://example.org/photo.jpg", QUESTION], "is an address; download it first"),
+        (["file:///photo.jpg", QUESTION], "is an address; download it first"),
+        (["SCENE", QUESTION, "--out", "https://example.org/x.png"], "is an address"),
+        (["SCENE", QUESTION, "--device", "cuda:99"], "device"),
+        (["SCENE"], "arguments are required: question"),
+        (["SCENE", QUESTION, "--n", "many"], "invalid int"),
     ],
 )
 def test_bad_input_is_one_message(arguments, message, scene_file, run_folder, capsys):
     arguments = [str(scene_file) if a == "SCENE" else a for a in arguments]
+    before = scene_file.read_bytes()
     assert explain(arguments[0], run_folder, *arguments[1:]) == 2
     err = capsys.readouterr().err
     assert message in err and "Traceback" not in err
+    assert explain(arguments[0], run_folder, *arguments[1:], "--json") == 2
+    out, err = capsys.readouterr()
+    assert message in json.loads(out)["error"] and "usage" not in err
+    assert [p.name for p in Path().iterdir()] == ["scene.png"] and scene_file.read_bytes() == before
+
+
+@pytest.mark.parametrize("address", ["https://example.org/photo.jpg", "file:///photo.jpg", "data:image/png;base64,AA"])
+@pytest.mark.parametrize("kind", [str, Path])
+def test_an_address_is_not_a_file(address, kind):
+    with pytest.raises(qgc.QGCError, match="is an address; download the picture first"):
+        qgc.open_image(kind(address))
 
 
 def test_an_unknown_word_is_named(scene_file, run_folder, capsys):
@@ -104,3 +146,163 @@ def test_bench_prints_every_figure(run_folder, capsys, monkeypatch):
     rows = json.loads(capsys.readouterr().out)
     assert rows["engine against autograd, 8 cases, float64"]["value"] <= 1e-12
     assert rows["engine against autograd, 8 cases, float32"]["value"] <= 1e-5
+
+
+@pytest.mark.parametrize("link", [os.symlink, os.link], ids=["symbolic", "hard"])
+def test_out_may_not_be_another_name_of_the_picture(link, scene_file, run_folder, capsys):
+    link(scene_file, "other.png")
+    assert explain("other.png", run_folder, QUESTION, "--out", str(scene_file)) == 2
+    assert "is the picture itself" in capsys.readouterr().err
+    assert explain(scene_file, run_folder, QUESTION, "--out", "other.png") == 2
+    assert Scene.open(scene_file) is not None
+
+
+def test_without_out_the_figure_goes_into_the_current_folder(scene_file, run_folder, tmp_path, monkeypatch):
+    (tmp_path / "mine").mkdir()
+    monkeypatch.chdir(tmp_path / "mine")
+    assert explain(scene_file, run_folder, QUESTION) == 0
+    assert [p.name for p in Path().iterdir()] == ["scene-explained.png"]
+    assert [p.name for p in tmp_path.iterdir() if p.is_file()] == ["scene.png"]
+
+
+@pytest.mark.parametrize("ending", [*cli.FIGURES, ".PNG", ""])
+def test_every_ending_that_is_offered_can_be_written(ending, tmp_path):
+    from qgc.show.style import Sheet
+
+    out = cli._figure_file(tmp_path / f"figure{ending}", tmp_path / "picture.png")
+    Sheet().savefig(out, format=out.suffix[1:] or "png")
+    assert out.stat().st_size > 0
+
+
+def test_a_figure_goes_through_a_device_and_leaves_a_link_as_it_is(scene_file, run_folder, capsys):
+    assert explain(scene_file, run_folder, QUESTION, "--out", os.devnull, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["figure"] == os.devnull and not os.path.isfile(os.devnull)
+    Path("link.png").symlink_to("real.png")
+    assert explain(scene_file, run_folder, QUESTION, "--out", "link.png") == 0
+    assert Path("link.png").is_symlink() and Image.open("real.png").format == "PNG"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["evaluate", "deeper-lstm/natural", "--scenes", "0"], "--scenes: it must be 1 or more, not 0"),
+        (["evaluate", "deeper-lstm/natural", "--scenes", "-3"], "1 or more"),
+        (["evaluate", "deeper-lstm/natural", "--scenes", "ten"], "'ten' is not a whole number"),
+        (["bench", "--scenes", "0"], "1 or more"),
+        (["bench", "--model", "nope"], "there is no model 'nope'"),
+        (["measure", "--workers", "0"], "1 or more"),
+        (["measure", "--device", "cuda:99"], "device"),
+        (["train", "scenes", "natural", "--workers", "0"], "1 or more"),
+        (["train", "scenes", "natural", "--seed", "-1"], "0 or more"),
+        (["train", "scenes", "natural", "--device", "cuda:99"], "device"),
+        (["train", "scenes", "pythia", "--device", "cuda:99"], "device"),
+        (["train", "daquar", "--data-dir", "https://example.org", "--weights", "w.pth"], "is an address"),
+        (["fetch", "daquar", "--from", "https://example.org"], "is an address"),
+        (["measure", "--check", "--out", "nowhere"], "a clone of the book: it has one"),
+        (["nonsense"], "invalid choice"),
+        (["explain", "--nonsense"], "arguments are required"),
+    ],
+)
+def test_what_cannot_work_is_refused_before_any_work(arguments, message, capsys, monkeypatch):
+    def works(*_, **__):
+        raise AssertionError("rendered before all was checked")
+
+    monkeypatch.setattr(benchmark, "rendering", works)
+    monkeypatch.setattr("qgc.train.data.sample", works)
+    assert main(arguments) == 2
+    assert message in capsys.readouterr().err
+    assert main([*arguments, "--json"]) == 2
+    said = json.loads(capsys.readouterr().out)["error"]
+    assert message in said or "unrecognized arguments: --json" in said  # not every command has it
+    assert not list(Path().iterdir())
+
+
+def test_json_has_no_number_that_json_does_not_know(capsys):
+    print_json({"∂": [float("nan"), (1.5, float("-inf"))], "n": {"x": None}})
+    assert json.loads(capsys.readouterr().out, parse_constant=pytest.fail) == {
+        "∂": [None, [1.5, None]],
+        "n": {"x": None},
+    }
+
+
+def test_alone_it_prints_its_help_and_it_knows_its_version(capsys):
+    for arguments, shown in (([], "explain an answer"), (["--version"], f"qgc {qgc.__version__}")):
+        with pytest.raises(SystemExit) as left:
+            main(arguments)
+        assert left.value.code == 0 and shown in capsys.readouterr().out
+
+
+def test_the_console_script_is_there():
+    script = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["scripts"]["qgc"]
+    module, _, name = script.partition(":")
+    assert callable(getattr(import_module(module), name))
+
+
+def started(*arguments, code="", **more) -> subprocess.Popen:
+    """``python -m qgc`` as a program, or a line of Python in which its main module is run."""
+    command = ["-c", code] if code else ["-m", "qgc"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)} | more.pop("env", {})
+    return subprocess.Popen(
+        [sys.executable, *command, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment, **more
+    )
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["fetch", "--list"], ["evaluate", "→"], ["explain", "SCENE", QUESTION, "--model", "RUN"]]
+)
+def test_an_output_that_is_not_utf_8_is_no_error(arguments, encoding, scene_file, run_folder, monkeypatch):
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), encoding=encoding))
+    monkeypatch.setattr(sys, "stderr", io.TextIOWrapper(io.BytesIO(), encoding=encoding, errors="backslashreplace"))
+    with suppress(SystemExit):
+        main([{"SCENE": str(scene_file), "RUN": str(run_folder)}.get(a, a) for a in arguments])
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    shown = sys.stdout.buffer.getvalue() + sys.stderr.buffer.getvalue()
+    assert len(shown) > 20 and ("explain" not in arguments or b"figure: scene-explained.png" in shown)
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no /dev/full")
+def test_a_full_disk_is_said():
+    with open("/dev/full", "wb") as full:
+        program = [sys.executable, "-m", "qgc", "fetch", "--list"]
+        done = subprocess.run(program, stdout=full, stderr=subprocess.PIPE, env=os.environ | {"PYTHONPATH": str(ROOT)})
+    assert done.returncode == 2 and done.stderr.decode().splitlines() == ["qgc: No space left on device"]
+
+
+def test_a_reader_that_has_read_enough_is_no_error():
+    program = started("fetch", "--list")
+    program.stdout.close()
+    assert program.stderr.read() == b"" and program.wait() == 1
+
+
+@pytest.mark.parametrize("ends", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("moment", ["qgc.measure", "qgc.cli", "work"])
+def test_it_ends_at_once_and_without_a_traceback(ends, moment):
+    """``moment``: the import during which it is told to end, or that it is at work."""
+    hook = f"""
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a test that runs in the background would ignore it
+class Slow:
+    def find_spec(self, name, *_):
+        if name == {moment!r}:
+            begin()
+def begin(*_):
+    print('begun', flush=True)
+    try:
+        time.sleep(60)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt if {moment!r} == 'work' else ImportError('half of NumPy')
+sys.meta_path.insert(0, Slow())
+if {moment!r} == 'work':
+    import qgc.cli
+    qgc.cli._evaluate = begin
+sys.argv = ['qgc', 'evaluate', 'deeper-lstm/natural']
+import qgc.__main__
+sys.exit(qgc.__main__.main())
+"""
+    program = started(code=hook)
+    assert program.stdout.readline().strip() == b"begun"
+    program.send_signal(ends)
+    _, err = program.communicate(timeout=20)
+    assert program.returncode == 130 and b"interrupted" in err and b"Traceback" not in err

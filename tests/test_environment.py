@@ -1,6 +1,11 @@
 """pyproject.toml, requirements.lock and environment.yml say the same; the citation and the licence are whole."""
 
+import ast
+import os
 import re
+import shutil
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -11,6 +16,7 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[1]
 CONDA_NAMES = {"torch": "pytorch", "matplotlib": "matplotlib-base", "seaborn": "seaborn-base"}
+CANONICAL = {"PIL": "pillow"}  # the package behind a module of another name
 NOT_IN_THE_LOCK = {"lock", "peers"}  # what makes the lock, and what the book and its tests do without
 
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -81,3 +87,43 @@ def test_the_licence_covers_code_and_text():
     licence = (ROOT / "LICENSE").read_text(encoding="utf-8")
     assert "MIT License" in licence and "WITHOUT WARRANTY OF ANY KIND" in licence
     assert "CC BY 4.0" in licence and "https://creativecommons.org/licenses/by/4.0/legalcode" in licence
+
+
+def test_what_qgc_looks_for_is_what_it_requires():
+    """The names under which the packages are imported, told when one is missing."""
+    tree = ast.parse((ROOT / "qgc" / "__init__.py").read_text(encoding="utf-8"))
+    [needs] = [n.value for n in tree.body if isinstance(n, ast.Assign) and n.targets[0].id == "_NEEDS"]
+    looked_for = {
+        CANONICAL.get(n.value, canonicalize_name(n.value)) for n in ast.walk(needs) if isinstance(n, ast.Constant)
+    }
+    assert looked_for == {canonicalize_name(Requirement(r).name) for r in PYPROJECT["project"]["dependencies"]}
+
+
+@pytest.mark.parametrize("command", ["import qgc", "from qgc.models import load", "import qgc.__main__"])
+def test_without_its_packages_qgc_says_what_to_do(command):
+    bare = [
+        sys.executable,
+        "-S",
+        "-c",
+        f"import sys; sys.path[:] = [p for p in sys.path if 'site-packages' not in p]; {command}",
+    ]
+    done = subprocess.run(bare, env={"PYTHONPATH": str(ROOT)}, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "run `make env`" in done.stderr.splitlines()[-1] and "torch" in done.stderr.splitlines()[-1]
+
+
+@pytest.mark.skipif(not shutil.which("make"), reason="no make here")
+@pytest.mark.parametrize("python", ["old python", "nowhere"])
+def test_make_refuses_an_old_python_before_anything_else(tmp_path, python):
+    """The first is a program that answers as an old Python does; its name has a space."""
+    for name in ("Makefile", "pyproject.toml", "requirements.lock"):
+        shutil.copy(ROOT / name, tmp_path)
+    old = tmp_path / "old python"
+    old.write_text("#!/bin/sh\nexit 1\n")
+    old.chmod(0o755)
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("MAKE", "MFLAGS"))}
+    done = subprocess.run(
+        ["make", "env", f"PYTHON={tmp_path / python}"], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode != 0 and "is no Python 3.11 or newer, which the book needs" in done.stdout
+    assert not (tmp_path / ".venv").exists()

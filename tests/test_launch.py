@@ -82,7 +82,7 @@ def test_noting_an_address_again_replaces_it_and_changes_nothing_else(tmp_path):
     launch.note("https://github.com/other/name", tmp_path)
     assert (tmp_path / "pyproject.toml").read_text() == once.replace("first", "other")
     if not launch.noted():
-        entry = '[project.urls]\nRepository = "https://github.com/first/name"\n\n'
+        entry = 'Repository = "https://github.com/first/name"\n'
         assert once.replace(entry, "") == (ROOT / "pyproject.toml").read_text()
 
 
@@ -184,7 +184,7 @@ def test_each_notebook_begins_with_the_same_setup_cell(notebook):
 
 
 def test_the_setup_cell_is_short():
-    assert len(launch.cell_source(None).splitlines()) <= 12
+    assert len(launch.cell_source(None).splitlines()) <= 13
 
 
 def run_alone(
@@ -224,6 +224,16 @@ def test_a_notebook_by_itself_fetches_the_package_once(tmp_path, published):
         done = run_alone(tmp_path, attempt)
         assert done.returncode == 0, done.stderr
         assert done.stdout.strip() == str(tmp_path / "qgc-book" / "qgc" / "__init__.py")
+
+
+@pytest.mark.parametrize("source", ["{}", "{} --branch trunk", "file://{}", "~/my book's (copy)"])
+def test_the_address_may_be_a_folder_of_any_name(tmp_path, published, source, monkeypatch):
+    place = tmp_path / "my book's (copy)"
+    shutil.copytree(published, place)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "run of it").mkdir()
+    done = run_alone(tmp_path / "run of it", source.format(place))
+    assert done.stdout.splitlines()[-1] == str(tmp_path / "run of it" / "qgc-book" / "qgc" / "__init__.py"), done.stderr
 
 
 def test_a_notebook_in_a_clone_uses_that_clone(published):

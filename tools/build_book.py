@@ -487,6 +487,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     instead.add_argument("--only", type=Path, metavar="NOTEBOOK", help="run this one, build no site")
     instead.add_argument("--as-committed", action="store_true", help="run nothing, show the outputs in book/")
     options = parser.parse_args(arguments)
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="replace")  # a terminal that has no "…" shows "?" in its place
     os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"  # this environment's kernel, not one of the same name elsewhere
     book = Book(options.root)
     try:

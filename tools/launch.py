@@ -147,8 +147,10 @@ def cell_source(repository: Repository | None) -> str:
 def with_cell(nb: NotebookNode, source: str) -> NotebookNode:
     """The notebook with this setup cell before its first other code cell, in place of one that it has."""
     cells = [c for c in nb.cells if "setup" not in c.metadata.get("tags", [])]
+    cell = next((c for c in nb.cells if c not in cells), nbformat.v4.new_code_cell())  # with the number that it has
+    cell.update(source=source, metadata=nbformat.from_dict(METADATA))
     first = next((i for i, c in enumerate(cells) if c.cell_type == "code"), len(cells))
-    nb.cells = [*cells[:first], nbformat.v4.new_code_cell(source, metadata=METADATA), *cells[first:]]
+    nb.cells = [*cells[:first], cell, *cells[first:]]
     return nb
 
 
@@ -175,11 +177,10 @@ def offer_as_files(site: Path) -> None:
 
 def note(address: str, root: Path = ROOT) -> None:
     """Write the address into `[project.urls]` of pyproject.toml, in place of one that stands there."""
-    file = root / "pyproject.toml"
-    text = re.sub(r"\[project\.urls\]\n(?:.+\n)*\n", "", file.read_text(encoding="utf-8"))
-    entry = f'[project.urls]\nRepository = "{parse(address).address}"\n\n'
-    before = "[project.optional-dependencies]"
-    file.write_text(text.replace(before, entry + before, 1), encoding="utf-8")
+    file, head = root / "pyproject.toml", "[project.urls]\n"
+    text = re.sub(r"^Repository = .*\n", "", file.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    entry = f'Repository = "{parse(address).address}"\n'
+    file.write_text(text.replace(head, head + entry, 1), encoding="utf-8")
 
 
 def main(arguments: list[str]) -> int:

@@ -159,7 +159,8 @@ def _alone(run, source: Source, name: str, stop: Event) -> None:
     place, part = run.folder / source.archive.into / name, run.work / f"{name}.part"
     if place.is_file():
         return
-    download((source.archive.single.format(name),), part, patience=run.patience, stop=stop)
+    addresses = tuple(address.format(name) for address in source.archive.single)
+    download(addresses, part, patience=run.patience, stop=stop)
     try:
         check_picture(part, name, length_known=True)
     except FetchError:

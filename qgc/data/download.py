@@ -66,13 +66,15 @@ def download(
     """Bring the file of the first address that has it to ``part``, going on where an earlier run was cut off.
 
     ``size``: its published length in bytes; ``checked``: the caller knows a checksum, so that a part may be gone on
-    with even where the server names no version; ``label`` stands before the progress bar, and there is none without it;
-    once ``stop`` is set, nothing more is asked for. Afterwards ``origin`` tells which address it came from. Raises
-    ``FetchError`` that says what each address answered; what has arrived stays for the next run, unless the server's
-    file is another one now.
+    with even where the server names no version, and that the file may come over plain http; ``label`` stands before
+    the progress bar, and there is none without it; once ``stop`` is set, nothing more is asked for. Afterwards
+    ``origin`` tells which address it came from. Raises ``FetchError`` that says what each address answered; what has
+    arrived stays for the next run, unless the server's file is another one now.
     """
     started = _state(part)
     ordered = sorted(addresses, key=lambda address: started is None or address != started.address)
+    if not checked:  # anybody on the way can change what comes over plain http
+        ordered.sort(key=lambda address: address.startswith("http:"))
     errors: dict[str, FetchError] = {}
     for address in ordered:
         try:
@@ -136,6 +138,8 @@ class _Download:
                 headers["If-Range"] = state.validator
         waits = (self.patience.connect, self.patience.stall)
         with requests.get(self.address, headers=headers, stream=True, timeout=waits) as answer:
+            if self.address.startswith("https:") and answer.url.startswith("http:") and not self.checked:
+                raise Gone("leads from https to plain http, and no checksum is known")
             if answer.status_code == 206 and have and _fits(answer, state, have):
                 return self._save(answer, state.total, have)
             if answer.status_code in (206, 416):  # a range that is not the one asked for, or of another file

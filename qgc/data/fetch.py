@@ -53,10 +53,10 @@ def fetch(
 ) -> Report:
     """Bring a collection into ``folder``; what is there already and whole is left alone.
 
-    ``given``: a folder that is searched first; files found there are checked, then linked or copied. ``images``: only
-    these photographs, by number or by file name (an empty list: none); all by default. ``parts``: the official parts
-    wanted, such as "train2014"; all by default. ``say`` is called with each line of progress. What cannot be had is in
-    the report's ``missing``, with the reason. Raises ``FetchError`` where nothing can be done: an unknown name, no such
+    ``given``: a folder that is searched first; files found there are checked and copied. ``images``: only these
+    photographs, by number or by file name (an empty list: none); all by default. ``parts``: the official parts wanted,
+    such as "train2014"; all by default. ``say`` is called with each line of progress. What cannot be had is in the
+    report's ``missing``, with the reason. Raises ``FetchError`` where nothing can be done: an unknown name, no such
     part, too little room on the disk.
     """
     collection = lookup(collection) if isinstance(collection, str) else collection
@@ -127,9 +127,11 @@ class _Run:
 
     def _need_room(self, sources: list[Source]) -> None:
         """Archives are unpacked one after the other and then taken away, so only the biggest of them counts."""
-        sources = [s for s in sources if not self._is_done(s) and not self._loose(s)]
-        archives = [s for s in sources if s.archive and not self.archive_at_hand(s)]
-        count = sum(s.archive.unpacked if s.archive else s.bytes for s in sources)
+        sources = [s for s in sources if not self._is_done(s)]
+        loose = {s.name: files for s in sources if (files := self._loose(s))}
+        archives = [s for s in sources if s.archive and s.name not in loose and not self.archive_at_hand(s)]
+        count = sum(path.stat().st_size for files in loose.values() for path in files)
+        count += sum(s.archive.unpacked if s.archive else s.bytes for s in sources if s.name not in loose)
         count += max((s.bytes for s in archives), default=0)
         remedy = "make room, choose another disk with --to DIR"
         if any(s.photographs for s in sources):
@@ -204,13 +206,14 @@ class _Run:
                 f"{what} has the sha256 {digest}, but {source.sha256} was published: damaged, or another file. If it "
                 f"is in your folder, move it away and run again."
             )
-        if not source.sha256 and pin and digest != pin:
+        if pin and digest != pin and len(source.sha256) < 64:
             raise FetchError(
                 f"{what} has the sha256 {digest}, but {pin} when it was first fetched: another file now. If you trust "
                 f"it, take the entry {source.name!r} out of {self.folder / RECORD} and run again."
             )
         check_weights(path, source.name)
-        by = "its published sha256" if source.sha256 else "the first download" if pin else "nothing yet, now noted"
+        by = "its published sha256" if source.sha256 else "nothing yet, now noted"
+        by = "the first download" if pin and len(source.sha256) < 64 else by
         return {"bytes": size, "sha256": digest, "checked": by}
 
     # An archive that is unpacked
@@ -321,7 +324,10 @@ class _Run:
         return self._note(source, seen, f"taken from {loose[0].parent}")
 
     def take(self, path: Path, into: str, name: str = "") -> Path:
-        """Check one file, and link or copy it into the folder ``into``; returns where it is now."""
+        """Check one file, and copy it into the folder ``into``; returns where it is now.
+
+        It is no link: whoever changes a file that was fetched would change the original with it.
+        """
         name = name or path.name
         place, copy = self.folder / into / name, self.work / f"{name}.copy"
         if _size(place) == path.stat().st_size:
@@ -329,11 +335,7 @@ class _Run:
         check_picture(path, name)
         check_weights(path, name)
         place.parent.mkdir(parents=True, exist_ok=True)
-        copy.unlink(missing_ok=True)
-        try:
-            os.link(path, copy)
-        except OSError:  # another disk, or one that knows no links
-            shutil.copyfile(path, copy)
+        shutil.copyfile(path, copy)
         os.replace(copy, place)
         return place
 

@@ -23,7 +23,7 @@ class Archive:
     Files whose base name fits one of the patterns ``take`` go, under their base name, into the folder ``into``.
     ``unpacked`` is roughly what the whole archive holds, in bytes; one that holds more than four times as much is
     refused. ``count``: how many files are taken, where that is known. ``photo`` makes a photograph's file name from its
-    number; ``single`` makes its own address from its file name, where the server also hands them out one by one.
+    number; ``single`` makes its own addresses from its file name, where a server also hands them out one by one.
     """
 
     take: tuple[str, ...]
@@ -31,7 +31,7 @@ class Archive:
     into: str = ""
     count: int | None = None
     photo: str = ""
-    single: str = ""
+    single: tuple[str, ...] = ()
 
     @property
     def limit(self) -> int:
@@ -128,11 +128,10 @@ def _vqa(name: str, unpacked: int, about: int, size: int | None, sha256: str) ->
 def _coco(part: str, count: int, about: int, size: int | None = None) -> Source:
     """A zip of COCO's photographs: no checksum is published, but each photograph in it has a CRC-32 that is checked."""
     name, file = f"{part}.zip", f"COCO_{part}_{{:012d}}.jpg"
-    # The second address is the same bucket over https, for which the first one's certificate does not fit.
-    at = ("http://images.cocodataset.org", "https://s3.amazonaws.com/images.cocodataset.org")
-    archive = Archive(
-        (f"COCO_{part}_*.jpg",), about, part, count, photo=file, single=f"http://images.cocodataset.org/{part}/{{}}"
-    )
+    # The official address is the second: its certificate is not for that name, and this is the same bucket over https.
+    at = ("https://s3.amazonaws.com/images.cocodataset.org", "http://images.cocodataset.org")
+    single = tuple(f"{place}/{part}/{{}}" for place in at)
+    archive = Archive((f"COCO_{part}_*.jpg",), about, part, count, photo=file, single=single)
     return Source(name, tuple(f"{place}/zips/{name}" for place in at), about, size, archive=archive, part=part)
 
 

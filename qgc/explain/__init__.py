@@ -1,9 +1,10 @@
 """Explaining answers: Grad-CAM, ∂A/∂q, the gate and the engine behind them.
 
 ``qgc.explain`` is this room and, since importing it puts the room where the function was, also the
-function: calling the module calls :func:`explain`.
+function: calling the module calls :func:`explain`, and ``help(qgc.explain)`` shows it.
 """
 
+import inspect
 import sys
 import types
 
@@ -32,10 +33,11 @@ __all__ = [
 
 
 class _CallableRoom(types.ModuleType):
-    __doc__ = explain.__doc__
+    __signature__ = inspect.signature(explain)
 
     def __call__(self, *args, **kwargs):
         return explain(*args, **kwargs)
 
 
 sys.modules[__name__].__class__ = _CallableRoom
+__doc__ = f"qgc.explain{_CallableRoom.__signature__}\n\n{inspect.getdoc(explain)}"

@@ -77,10 +77,10 @@ def _row(value: float, unit: str, bound: str) -> dict:
 
 def bench(name: str, scenes: int) -> dict[str, dict]:
     """Every figure with its unit and the bound that the project sets itself."""
+    models = [load(name, dtype=dtype) for dtype in (torch.float64, torch.float32)]  # first: there may be none
     rows = {"rendering a scene with its masks, one core": _row(rendering(scenes), "ms", "≤ 25")}
-    for dtype, bound in ((torch.float64, "≤ 1e-12"), (torch.float32, "≤ 1e-5")):
-        label = str(dtype).removeprefix("torch.")
-        vqa = load(name, dtype=dtype)
+    for vqa, bound in zip(models, ("≤ 1e-12", "≤ 1e-5"), strict=True):
+        label = str(vqa.dtype).removeprefix("torch.")
         rows[f"engine against autograd, {CASES} cases, {label}"] = _row(agreement(vqa), "", bound)
         rows |= _engine(vqa, label)
     return rows

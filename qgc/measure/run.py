@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -21,11 +21,13 @@ from tqdm import tqdm
 
 from ..errors import QGCError
 from ..explain import View
+from ..files import remove_leftovers
 from ..models import zoo
 from ..scenes import sample
 from ..train.files import write_whole
 from ..train.memory import keep_freed_memory
 from ..train.recipes import FIRST_SEED
+from ..train.workers import worker_pool
 from . import grounding
 from .protocol import ARMS, SCENES, Arm
 
@@ -185,6 +187,8 @@ def work(
 ) -> list[Path]:
     """Do those jobs whose file is not there yet, in worker processes; returns all files, in order."""
     missing = [job for job in jobs if not job.target.exists()]
+    if missing:
+        remove_leftovers(missing[0].target.parent)
     bar = tqdm(total=len(jobs), initial=len(jobs) - len(missing), desc=title, unit="chunk")
     if workers == 1:
         _start(device)
@@ -192,14 +196,10 @@ def work(
             do(job)
             bar.update()
     elif missing:
-        with ProcessPoolExecutor(workers, initializer=_start, initargs=(device,)) as pool:
-            try:
-                for done in as_completed([pool.submit(do, job) for job in missing]):
-                    done.result()
-                    bar.update()
-            except BaseException:  # also Ctrl-C: what has not begun need not be waited for
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
+        with worker_pool(workers, _start, (device,)) as pool:
+            for done in as_completed([pool.submit(do, job) for job in missing]):
+                done.result()
+                bar.update()
     bar.close()
     return [job.target for job in jobs]
 

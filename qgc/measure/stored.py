@@ -70,7 +70,10 @@ class Stored:
             with np.load(folder / "measure.npz") as file:
                 return cls(tables, {key: file[key] for key in file.files})
         except (OSError, ValueError) as error:
-            raise QGCError(f"no measurement can be read in {folder} ({error}); run: python -m qgc measure") from None
+            raise QGCError(
+                f"no measurement can be read in {folder} ({error}); run: python -m qgc measure, or use a clone of "
+                "the book: it has one, the installed package has none"
+            ) from None
 
     def arm(self, model: str) -> dict:
         """Everything about one model: ``pairs``, ``scenes``, ``seeds``, ``right``, ``cosine``, ``both right``.

@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 
 import matplotlib as mpl
+import matplotlib.style
 import numpy as np
 from cycler import cycler
 from matplotlib.colors import ListedColormap
@@ -86,17 +87,33 @@ HEAT_BAR = ListedColormap(HEAT * PAPER, "qgc-heat")
 """The same as it looks on a pale picture, for colour bars."""
 
 
+def _in_style():
+    """The book's style over matplotlib's defaults: a user's own matplotlibrc could turn a map upside down."""
+    return mpl.style.context(["default", STYLE])
+
+
 class Sheet(Figure):
     """A matplotlib figure in the book's style, laid out so that nothing overlaps."""
 
     def __init__(self, width: float = PAGE, height: float = 4.0):
-        with mpl.rc_context(STYLE):
+        with _in_style():
             super().__init__(figsize=(width, height), layout="constrained")
             self.get_layout_engine().set(w_pad=0.06, h_pad=0.07)
 
     def draw(self, renderer) -> None:
-        with mpl.rc_context(STYLE):  # ticks are made while drawing
+        with _in_style():  # ticks are made while drawing
             super().draw(renderer)
+
+    def savefig(self, *args, **kwargs) -> None:
+        """As matplotlib's, in the book's style."""
+        with _in_style():
+            super().savefig(*args, **kwargs)
+
+    def __repr__(self) -> str:
+        return f'{super().__repr__()}: .savefig("figure.png") saves it'  # all that an interpreter without pictures can
+
+    def _repr_pretty_(self, printer, cycle: bool) -> None:
+        printer.text(super().__repr__())  # IPython, which shows the picture
 
     def _repr_png_(self) -> bytes:
         with io.BytesIO() as file:
@@ -106,4 +123,4 @@ class Sheet(Figure):
 
 def styled(function):
     """Decorator: what the function draws is drawn in the book's style."""
-    return mpl.rc_context(STYLE)(function)
+    return _in_style()(function)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
+from ..files import remove_leftovers
 from ..scenes import sample
 from ..scenes.questions import facts
 from .files import save_array, save_json
 from .recipes import FIRST_SEED
+from .workers import worker_pool
 
 SHARD = 250
 
@@ -47,7 +49,8 @@ class SceneSet:
             if not stem.with_suffix(".json").exists()
         ]
         if missing:
-            with ProcessPoolExecutor(workers) as pool:
+            remove_leftovers(folder)
+            with worker_pool(workers) as pool:
                 jobs = [pool.submit(_shard, *m) for m in missing]
                 bar = tqdm(as_completed(jobs), total=len(jobs), desc=f"rendering {distribution} {split}", unit="shard")
                 for job in bar:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import multiprocessing
 import tempfile
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,6 +24,7 @@ from .memory import keep_freed_memory
 from .photo_recipes import ORIGINAL
 from .photos import fit
 from .sights import Sight
+from .workers import worker_pool
 
 WORDS, ANSWERS, PER_PHOTO = 14_000, 1_000, 3  # as VQA has them
 PIECE = 2_000
@@ -48,9 +48,8 @@ def full_size(sizes=SIZES, steps: int = 20, device: str | torch.device = "cpu", 
     for count in sizes:
         with tempfile.TemporaryDirectory(dir=folder) as place:
             _generate(count, Path(place))
-            with ProcessPoolExecutor(
-                1, multiprocessing.get_context("spawn")
-            ) as fresh:  # owns nothing of the other size
+            spawn = multiprocessing.get_context("spawn")  # a process that owns nothing of the other size
+            with worker_pool(1, context=spawn) as fresh:
                 found[count] = fresh.submit(_measure, Path(place), steps, str(device)).result()
     return found
 

@@ -33,6 +33,7 @@ from ..data import PhotoSet
 from ..data.answers import vocabulary
 from ..data.tokens import words
 from ..errors import DataError, QGCError
+from ..files import remove_leftovers
 from ..models import DeeperLSTM, DeeperLSTMConfig, backbones, zoo
 from ..models.pythia import OneBlank, Pythia, PythiaConfig
 from ..models.text import Vocabulary
@@ -127,6 +128,7 @@ def train_photos(order: Order, team: Team) -> dict[str, Result]:
     backbones.load_weights(cnn, order.weights)
     order.out.mkdir(parents=True, exist_ok=True)
     if team.leads:
+        remove_leftovers(order.out)
         places = {"data_dir": str(order.data_dir.resolve()), "cache": str(order.cache.resolve())}
         save_json(order.out / "data.json", places)
     whole = replace(train, questions=train.questions + validation.questions)

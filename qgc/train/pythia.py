@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from ..files import remove_leftovers
 from ..models import zoo
 from ..models.pythia import Pythia, PythiaConfig, WeightNorm
 from .cnn import to_input
@@ -184,6 +185,7 @@ def train_pythia(recipe: PythiaRecipe, run: Path, cache: Path, device="cpu", wor
     ``run`` receives regions, checkpoints and traces; ``cache`` the rendered scenes, shared between runs.
     """
     keep_freed_memory()
+    remove_leftovers(run)
     seer = zoo.load(recipe.cnn, device=device, dtype=torch.float32)
     _same_run(recipe, run)
     with stage(run, "scenes", device):

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import torch
 
+from ..files import remove_leftovers
 from ..models import cards, zoo
 from ..models.backbones import SCENES, VGGLike
 from ..models.deeper_lstm import DeeperLSTM, DeeperLSTMConfig
@@ -49,6 +50,7 @@ def train_scenes(recipe: Recipe, run: Path, cache: Path, device="cpu", workers: 
     cnn_run = run.with_name(f"cnn-{_eyes(eyes)[:12]}") if eyes else run
     for folder, part in ((cnn_run, replace(recipe, question_seed=0)), (run, recipe)):
         folder.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(folder)
         _same_recipe(part, folder)
     with stage(cnn_run, "scenes", device):
         train = SceneSet(cache, recipe.distribution, "train", recipe.scenes, workers)

@@ -25,6 +25,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import requests
 import torch
 from fetch_one import collection as killed_collection
 from fetch_server import UNSAID, File, Server
@@ -277,6 +278,15 @@ def test_only_the_first_digits_of_a_checksum_may_be_known(server, body, tmp_path
     assert "sha256" in reason(bring(one(server, sha256="0" * 8), tmp_path / "b"))
 
 
+def test_all_digits_are_pinned_where_only_the_first_are_published(server, body, tmp_path):
+    server.files["file.bin"] = File(body)
+    bring(one(server, sha256=digest(body)[:1]), tmp_path)
+    (tmp_path / "file.bin").unlink()
+    other = next(body + bytes([i]) for i in range(256) if digest(body + bytes([i]))[0] == digest(body)[0])
+    server.files["file.bin"] = File(other)
+    assert "first fetched" in reason(bring(one(server, sha256=digest(body)[:1]), tmp_path))
+
+
 def test_the_first_download_is_pinned_where_no_checksum_is_published(server, body, tmp_path):
     server.files["file.bin"] = File(body)
     assert bring(one(server), tmp_path).files["file.bin"]["checked"] == "nothing yet, now noted"
@@ -327,6 +337,35 @@ def test_two_runs_at_once_do_not_destroy_each_other(server, body, tmp_path):
     assert any("another run" in line for line in said)
 
 
+@pytest.mark.parametrize("checked", [False, True])
+def test_what_no_checksum_protects_comes_over_https_where_that_answers(tmp_path, monkeypatch, checked):
+    """Even a part that was begun over plain http is not gone on with; and no answer may lead away from https."""
+    asked = []
+    part = tmp_path / "part"
+    part.write_bytes(b"1")
+    (tmp_path / "part.json").write_text(json.dumps({"address": "http://a.example/file", "validator": "v", "total": 3}))
+
+    def go_on(self):
+        asked.append(self.address)
+        return True
+
+    monkeypatch.setattr(downloading._Download, "_go_on", go_on)
+    downloading.download(("http://a.example/file", "https://a.example/file"), part, checked=checked)
+    assert asked == ["http://a.example/file" if checked else "https://a.example/file"]
+
+
+@pytest.mark.parametrize("checked", [False, True])
+def test_no_answer_leads_from_https_to_plain_http_unless_a_checksum_is_known(
+    server, body, tmp_path, monkeypatch, checked
+):
+    server.files["file.bin"] = File(body)
+    get, plain = requests.get, server.address("file.bin")
+    monkeypatch.setattr(requests, "get", lambda address, **more: get(plain, **more))  # as if redirected there
+    source = Source("file.bin", ("https://a.example/file.bin",), 10**6, sha256=digest(body) if checked else "")
+    report = bring(Collection("one", "", "", "", (source,), ""), tmp_path)
+    assert bool(report.missing) != checked and (checked or "plain http" in reason(report))
+
+
 # Files that are there already
 
 
@@ -336,6 +375,8 @@ def test_a_given_file_is_checked_and_taken(server, body, tmp_path):
     (given / "file.bin").write_bytes(body)
     report = bring(one(server, sha256=digest(body)), tmp_path / "to", given=tmp_path / "given")
     assert (tmp_path / "to" / "file.bin").read_bytes() == body and not server.asked
+    (tmp_path / "to" / "file.bin").write_bytes(b"mine")
+    assert (given / "file.bin").read_bytes() == body  # a copy: no link, through which the original would change
     assert "taken from" in report.files["file.bin"]["how"]
     (given / "file.bin").write_bytes(body[:-1])
     assert "sha256" in reason(bring(one(server, sha256=digest(body)), tmp_path / "b", given=tmp_path / "given"))
@@ -393,7 +434,7 @@ def test_the_real_photographs_are_taken_from_where_they_are(tmp_path):
 
 
 def test_single_photographs_come_from_their_own_addresses(server, tmp_path):
-    collection = photos(server, single=server.address("{}"))
+    collection = photos(server, single=(server.address("{}"),))
     for name, content in five().items():
         server.files[Path(name).name] = File(content)
     report = bring(collection, tmp_path, images=["3", "p1", "p1.jpg", "03", "p9.jpg", "cat.jpg"])
@@ -407,7 +448,7 @@ def test_single_photographs_come_from_their_own_addresses(server, tmp_path):
 
 def test_a_photograph_is_looked_for_in_each_part(server, tmp_path):
     def part(name):
-        archive = Archive((f"{name}_*.jpg",), 10**6, name, photo=name + "_{}.jpg", single=server.address("{}"))
+        archive = Archive((f"{name}_*.jpg",), 10**6, name, photo=name + "_{}.jpg", single=(server.address("{}"),))
         return Source(f"{name}.zip", (server.address(f"{name}.zip"),), 10**6, archive=archive, part=name)
 
     collection = Collection("parts", "", "", "", (part("train"), part("val")), "")
@@ -434,7 +475,7 @@ def test_photographs_without_addresses_come_from_the_archive_and_it_is_kept(serv
 def test_given_photographs_are_taken_first(server, tmp_path):
     (tmp_path / "given" / "photos").mkdir(parents=True)
     (tmp_path / "given" / "photos" / "p1.jpg").write_bytes(JPEG)
-    collection = photos(server, single=server.address("{}"))
+    collection = photos(server, single=(server.address("{}"),))
     server.files["p2.jpg"] = File(JPEG)
     assert not bring(collection, tmp_path / "to", given=tmp_path / "given", images=["1", "2"]).missing
     assert [name for name, _, _ in server.asked] == ["p2.jpg"]
@@ -444,16 +485,16 @@ def test_a_photograph_that_was_published_cut_off_is_taken_from_its_source_alone(
     cut = five() | {"some/folder/p3.jpg": JPEG[:-4]}
     server.files["photos.zip"], server.files["p3.jpg"] = File(zipped(cut)), File(JPEG[:-4])
     assert not bring(photos(server), tmp_path / "zip").missing
-    assert not bring(photos(server, single=server.address("{}")), tmp_path / "alone", images=["3"]).missing
+    assert not bring(photos(server, single=(server.address("{}"),)), tmp_path / "alone", images=["3"]).missing
     assert (tmp_path / "zip" / "photos" / "p3.jpg").read_bytes() == JPEG[:-4]
     given = {"given": tmp_path / "zip" / "photos", "images": ["3"]}
     asked = len(server.asked)
-    assert not bring(photos(server, single=server.address("{}")), tmp_path / "again", **given).missing
+    assert not bring(photos(server, single=(server.address("{}"),)), tmp_path / "again", **given).missing
     assert len(server.asked) == asked + 1
 
 
 def test_when_the_server_of_the_photographs_is_gone_it_is_not_asked_for_each(server, tmp_path):
-    collection = photos(server, single=server.address("{}"))
+    collection = photos(server, single=(server.address("{}"),))
     server.close()
     report = bring(collection, tmp_path, images=[str(i) for i in range(200)])
     assert len(report.missing) == 200
@@ -740,7 +781,10 @@ def test_the_registry_is_well_formed():
         assert collection.without and collection.home.startswith("https://") and collection.terms
         assert len({source.name for source in collection.files}) == len(collection.files)
         for source in collection.files:
-            assert all(address.startswith(("https://", "http://")) for address in source.addresses)
+            single = source.archive.single if source.archive else ()
+            for addresses in filter(None, (source.addresses, single)):
+                assert addresses[0].startswith("https://")
+                assert all(address.startswith(("https://", "http://")) for address in addresses)
             assert not set(source.sha256) - set("0123456789abcdef") and len(source.sha256) in (0, 8, 64)
             assert bool(source.sha256) == bool(source.checksum_from)
             assert all(address.count("/") > 3 and not address.endswith("/") for address in source.addresses)
@@ -765,9 +809,8 @@ def test_coco_photographs_have_their_official_names():
     train, validation = (source for source in COLLECTIONS["vqa2"].files if source.photographs)
     assert train.archive.photo.format(9) == "COCO_train2014_000000000009.jpg"
     assert train.archive.takes("COCO_train2014_000000000009.jpg")
-    assert validation.archive.single.format("COCO_val2014_000000000042.jpg") == (
-        "http://images.cocodataset.org/val2014/COCO_val2014_000000000042.jpg"
-    )
+    official = "http://images.cocodataset.org/val2014/COCO_val2014_000000000042.jpg"
+    assert official in [address.format("COCO_val2014_000000000042.jpg") for address in validation.archive.single]
 
 
 def test_the_command(server, body, tmp_path, monkeypatch, capsys):

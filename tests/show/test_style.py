@@ -1,10 +1,15 @@
 """The book's colours: the heat can be read in grey and by people with a colour blindness."""
 
+import io
+
+import matplotlib as mpl
 import numpy as np
+import pytest
+from IPython.lib.pretty import pretty
 from PIL import Image
 
 from qgc.show import pixels
-from qgc.show.style import HEAT, HEAT_BAR
+from qgc.show.style import HEAT, HEAT_BAR, Sheet, styled
 
 GREY = np.array([0.2126, 0.7152, 0.0722])  # luminance of linear RGB (Rec. 709)
 # Machado, Oliveira and Fernandes (2009), severity 1, for linear RGB
@@ -31,6 +36,38 @@ def test_heat_is_ordered_for_the_colour_blind_too():
     for kind, matrix in BLIND.items():
         grey = np.clip(seen @ np.transpose(matrix), 0, 1) @ GREY
         assert (np.diff(grey[::8]) < 0).all(), kind
+
+
+@pytest.mark.parametrize(
+    "rc",
+    [
+        {"text.usetex": True},
+        {"image.origin": "lower"},
+        {"savefig.bbox": "tight", "savefig.transparent": True, "axes.facecolor": "black", "axes.grid": True},
+    ],
+    ids=lambda rc: " ".join(rc),
+)
+def test_what_a_user_set_in_matplotlib_changes_no_figure(rc):
+    @styled
+    def figure() -> bytes:
+        sheet = Sheet(2, 2)
+        sheet.subplots().imshow(np.arange(12).reshape(3, 4))
+        return sheet
+
+    def drawn() -> tuple[bytes, bytes]:
+        saved = io.BytesIO()
+        figure().savefig(saved, format="png")
+        return figure()._repr_png_(), saved.getvalue()
+
+    plain = drawn()
+    with mpl.rc_context(rc):
+        assert drawn() == plain
+
+
+def test_an_interpreter_without_pictures_says_how_to_save_a_figure():
+    sheet = Sheet(2, 1)
+    assert repr(sheet) == '<Sheet size 200x100 with 0 Axes>: .savefig("figure.png") saves it'
+    assert pretty(sheet) == "<Sheet size 200x100 with 0 Axes>"  # in a notebook, which shows it
 
 
 def test_no_heat_is_clear_glass():

@@ -5,11 +5,16 @@ from __future__ import annotations
 import errno
 import os
 import pickle
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 import torch
 
+from qgc.errors import QGCError
+from qgc.files import remove_leftovers, write_whole
 from qgc.train import files
 
 
@@ -57,6 +62,64 @@ def test_a_full_disk_leaves_the_earlier_file(tmp_path, monkeypatch, write):
     with pytest.raises(OSError, match="No space left on device"):
         files.write_whole(path, write)
     assert path.read_text() == "earlier" and names(tmp_path) == ["b.txt"]
+
+
+@pytest.mark.parametrize("missing", ["a/b.txt", "."])
+def test_where_nothing_can_be_written_one_sentence_says_so(tmp_path, monkeypatch, missing):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(QGCError, match="there is no folder .*/a; make it first|is a folder; name a file in it"):
+        write_whole(Path(missing), lambda p: p.write_text("never"))
+    assert names(tmp_path) == []
+
+
+def test_an_error_names_the_file_that_was_meant(tmp_path):
+    def write(temporary: Path) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(temporary))
+
+    with pytest.raises(PermissionError) as error:
+        write_whole(tmp_path / "b.txt", write)
+    assert error.value.filename == str(tmp_path / "b.txt")
+
+
+def test_a_link_stays_and_what_it_leads_to_is_replaced(tmp_path):
+    (tmp_path / "far").mkdir()
+    (tmp_path / "far" / "real.txt").write_text("earlier")
+    (tmp_path / "link.txt").symlink_to(tmp_path / "far" / "real.txt")
+    (tmp_path / "new.txt").symlink_to("far/new.txt")
+    for name in ("link.txt", "new.txt"):
+        write_whole(tmp_path / name, lambda p: p.write_text("new"))
+        assert (tmp_path / name).is_symlink()
+    assert (tmp_path / "far" / "real.txt").read_text() == (tmp_path / "far" / "new.txt").read_text() == "new"
+    assert names(tmp_path / "far") == ["new.txt", "real.txt"]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_pipe_is_written_into(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with ThreadPoolExecutor(1) as pool:
+        read = pool.submit((tmp_path / "pipe").read_text)
+        write_whole(tmp_path / "pipe", lambda p: p.write_text("through"))
+    assert read.result() == "through" and (tmp_path / "pipe").is_fifo() and names(tmp_path) == ["pipe"]
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no /dev/full")
+def test_a_device_stays_a_device():
+    with pytest.raises(OSError, match="No space left"):
+        write_whole(Path("/dev/full"), lambda p: p.write_text("x"))
+    assert Path("/dev/full").is_char_device()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there the files stay")
+def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path):
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    (tmp_path / "below").mkdir()
+    running = os.getppid()
+    kept = [f".best.pt.{running}.tmp", "best.pt", f"b.{ended.pid}.tmp", ".mine.tmp", f".x.{'9' * 30}.tmp"]
+    for name in [*kept, f".best.pt.{ended.pid}.tmp", f"below/.a.npy.{ended.pid}.tmp", f".own.pt.{os.getpid()}.tmp"]:
+        (tmp_path / name).write_text("half")
+    remove_leftovers(tmp_path)
+    assert names(tmp_path) == sorted([*kept, "below"]) and names(tmp_path / "below") == []
 
 
 def test_a_full_disk_leaves_the_earlier_checkpoint(tmp_path, monkeypatch):

@@ -126,7 +126,9 @@ def test_an_interrupted_run_goes_on_to_the_same_weights(undisturbed, cache, tmp_
             stop_at(patch, *STOPS[stop])
             finish(run, cache, TINY)
         assert not list(run.rglob("*.tmp"))
+    (run / ".best.pt.999999999.tmp").write_text("of a process that was killed")
     finish(run, cache, TINY)
+    assert not list(run.rglob("*.tmp"))
     difference = largest_difference(last_state(run), undisturbed)
     print(f"\nstopped {' and '.join(stops)}: largest difference {difference:.1e}")
     assert difference < 1e-6
