@@ -10,6 +10,7 @@ run, and the site shows the outputs that stand in `book/`. `--only book/gate.ipy
 from __future__ import annotations
 
 import argparse
+import base64
 import hashlib
 import json
 import os
@@ -180,7 +181,8 @@ def with_small_pictures(nb: NotebookNode) -> NotebookNode:
     """The same notebook with every PNG of its outputs in a third of the bytes, so that clones are quick."""
     for data in (out.data for cell in nb.cells for out in cell.get("outputs", []) if "data" in out):
         if PNG in data:
-            data[PNG] = small_pictures.small_png(data[PNG])
+            small = small_pictures.small_png(base64.b64decode(data[PNG]))
+            data[PNG] = base64.b64encode(small).decode("ascii")
     return nb
 
 

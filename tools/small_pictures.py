@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import io
 
 import numpy as np
@@ -18,22 +17,22 @@ BLUR = 2  # points to each side over which the eye takes the mean
 TOLERANCE = 16  # levels of 255, by which a blurred colour may be off in one point of a thousand
 
 
-def small_png(encoded: str) -> str:
-    """A PNG in base64, with a palette in place of full colours; as it was if it has one or shows through.
+def small_png(png: bytes) -> bytes:
+    """A PNG with a palette in place of full colours; as it was if it has one or shows through.
 
     The same picture gives the same bytes, and a small picture itself. One that 256 colours would visibly change keeps
     its own colours.
     """
-    with Image.open(io.BytesIO(base64.b64decode(encoded))) as opened:
+    with Image.open(io.BytesIO(png)) as opened:
         if opened.mode not in ("RGB", "RGBA") or (opened.mode == "RGBA" and opened.getextrema()[3][0] < 255):
-            return encoded
+            return png
         image = opened.convert("RGB")
     if image.width > WIDEST and len(_counted(image)[0]) > MANY_COLOURS:
         image = image.resize((WIDEST, round(image.height * WIDEST / image.width)), Image.Resampling.LANCZOS)
     few = with_palette(image)
     file = io.BytesIO()
     (few if looks_the_same(image, few) else image).save(file, "png", optimize=True)
-    return base64.b64encode(file.getvalue()).decode("ascii")
+    return file.getvalue()
 
 
 def with_palette(image: Image.Image) -> Image.Image:
