@@ -29,6 +29,7 @@ env: ## set up .venv with the locked packages (again only when the lock changed)
 	@cmp -s pyproject.toml $(VENV)/installed.toml || { \
 		$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e . \
 		&& cp pyproject.toml $(VENV)/installed.toml; }
+	@mkdir -p $(VENV)/etc/jupyter && cp tools/jupyter_server_config.py $(VENV)/etc/jupyter/
 
 book: env ## run the notebooks that changed and build the site; DEVICE=cuda, FORCE=1, REPOSITORY=https://…
 	@$(BUILD_BOOK)

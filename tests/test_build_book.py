@@ -1,5 +1,7 @@
 """The book builder, on tiny notebooks in a temporary folder."""
 
+import base64
+import io
 import json
 import os
 import signal
@@ -15,6 +17,7 @@ import pytest
 import yaml
 from build_book import INJECTED, WIDGET_VIEW, Book, NotebookFailed
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from PIL import Image
 
 PARAMETERS = {"tags": ["parameters"]}
 
@@ -311,3 +314,14 @@ def test_the_staged_copy_holds_the_runs_and_no_hidden_files(book):
     assert printed(copy / "book" / "one.ipynb") == "ran\n"
     assert printed(book.root / "book" / "one.ipynb") == ""
     assert (copy / "_config.yml").exists() and not (copy / "book" / ".ipynb_checkpoints").exists()
+
+
+def test_a_run_has_small_pictures_and_its_text_as_it_was(tmp_path):
+    grain = "np.random.default_rng(0).integers(90, 110, (90, 90, 3), np.uint8)"
+    code = f"import numpy as np; from PIL import Image\nImage.fromarray({grain})"
+    run = tmp_path / "build" / "a.ipynb"
+    build_book.execute(put(tmp_path / "book" / "a.ipynb", code), run, "cpu")
+    data = nbformat.read(run, as_version=4).cells[0].outputs[0].data
+    assert "PIL.Image.Image" in data["text/plain"]
+    with Image.open(io.BytesIO(base64.b64decode(data[build_book.PNG]))) as picture:
+        assert picture.mode == "P" and picture.size == (90, 90)

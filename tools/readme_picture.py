@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from small_pictures import small_png
+
 import qgc
 from qgc.show.style import Sheet, styled
 
@@ -31,5 +33,5 @@ def draw() -> Sheet:
 
 if __name__ == "__main__":
     OUT.parent.mkdir(exist_ok=True)
-    draw().savefig(OUT, dpi=130)
+    OUT.write_bytes(small_png(draw()._repr_png_()))
     print(OUT)

@@ -16,6 +16,8 @@ from tools import mathml, pages
 
 logger = logging.getLogger(__name__)
 
+CITATION = re.compile(r"\[\([^])]*\)\]\(references\.bib#(\w+)\)")
+
 # A script or style of an extension, and what on a page needs it.
 NEEDED_WHEN = {
     "togglebutton": r'class="(?:[^"]*\s)?(?:toggle|dropdown)[\s"]',
@@ -37,6 +39,11 @@ def shown(translator: HTML5Translator, node: nodes.Node, block: bool) -> str:
     except mathml.BadFormula as problem:
         logger.warning(str(problem), location=node)
         return translator.encode(node.astext())
+
+
+def cite(app: Sphinx, docname: str, source: list[str]) -> None:
+    """Turn a notebook's links to an entry of references.bib, which read well in Jupyter, into citations."""
+    source[0] = CITATION.sub(r"{cite}`\1`", source[0])
 
 
 def visit_math(translator: HTML5Translator, node: nodes.math) -> None:
@@ -87,6 +94,7 @@ def setup(app: Sphinx) -> dict[str, object]:
     """Add all of it to Sphinx."""
     app.add_html_math_renderer("mathml", (visit_math, None), (visit_math_block, None))
     app.add_css_file("math.css")
+    app.connect("source-read", cite)
     app.connect("html-page-context", drop_needless, priority=900)
     app.connect("build-finished", finish)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

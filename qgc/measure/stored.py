@@ -11,7 +11,9 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from functools import cached_property
+from lzma import LZMAError
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 import pandas as pd
@@ -68,8 +70,8 @@ class Stored:
         try:
             tables = json.loads((folder / "measure.json").read_text(encoding="utf-8"))
             with np.load(folder / "measure.npz") as file:
-                return cls(tables, {key: file[key] for key in file.files})
-        except (OSError, ValueError) as error:
+                return cls(tables, {key: np.ascontiguousarray(file[key]) for key in file.files})
+        except (OSError, ValueError, BadZipFile, LZMAError) as error:
             raise QGCError(
                 f"no measurement can be read in {folder} ({error}); run: python -m qgc measure, or use a clone of "
                 "the book: it has one, the installed package has none"
