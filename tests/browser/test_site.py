@@ -14,7 +14,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cache
 from html.parser import HTMLParser
-from importlib.resources import files
 from pathlib import Path
 from queue import Queue
 from urllib.parse import unquote, urlsplit
@@ -77,7 +76,7 @@ def views(number: int) -> list[tuple[int, str]]:
 
 def look(browser, page: Path, chosen: list[tuple[int, str]] = ALWAYS) -> Seen:
     """Open a page, look at it at every width, and let axe look at it in the chosen widths and themes."""
-    script = (files("axe_playwright_python") / "axe.min.js").read_text(encoding="utf-8")
+    script = Path(__file__).with_name("axe.min.js").read_text(encoding="utf-8")
     seen = Seen()
     browsing.resize(browser, WIDTHS[0])
     browsing.theme(browser, "light")
