@@ -28,6 +28,7 @@ import execution_page
 import launch
 import nbformat
 import papermill
+import policy
 import yaml
 from nbformat import NotebookNode
 from papermill.exceptions import PapermillExecutionError
@@ -433,6 +434,7 @@ def build_site(book: Book, device: str, as_committed: bool = False) -> int:
     if not add_interactive_parts(book, site):
         return 1
     launch.offer_as_files(site)
+    policy.secure(site)
     shutil.rmtree(book.site, ignore_errors=True)
     book.site.parent.mkdir(exist_ok=True)
     site.replace(book.site)
