@@ -51,19 +51,19 @@ browser: env ## only the tests of pages in Chromium, then what each page weighs
 
 # Captum, pytorch-grad-cam and Quantus, and what only they need. All else, PyTorch too, is taken from .venv.
 PEERS := .venv-peers
+PACKAGES := import sysconfig; print(sysconfig.get_path("purelib"))
 
 peers: env ## the tests against Captum, pytorch-grad-cam and Quantus, which are put into .venv-peers
 	@{ cat requirements-peers.lock; $(BIN)/python -VV; } | cmp -s - $(PEERS)/installed.lock || { \
 		$(BIN)/python -m venv --clear $(PEERS) \
-		&& $(PEERS)/bin/python -m pip install --no-deps --require-hashes -r requirements-peers.lock \
+		&& $(BIN)/python -c '$(PACKAGES)' > "$$($(PEERS)/bin/python -c '$(PACKAGES)')/all-else.pth" \
+		&& $(PEERS)/bin/python -m pip install --no-deps --no-build-isolation --require-hashes -r requirements-peers.lock \
 		&& { cat requirements-peers.lock; $(BIN)/python -VV; } > $(PEERS)/installed.lock; }
-	@$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' \
-		> "$$($(PEERS)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/all-else.pth"
 	@$(PEERS)/bin/python -c 'import captum, pytorch_grad_cam, quantus' # the tests skip what is not there
 	@OMP_NUM_THREADS=2 $(PEERS)/bin/python -m pytest -q tests/measure/test_peers.py tests/measure/test_localise.py
 
-gpu-check: env ## on a machine with a GPU: speed, a training step, three notebooks; their numbers are those of the CPU
-	@$(BIN)/python tools/gpu_check.py
+gpu-check: $(if $(WHEELS),,env) ## on a machine with a GPU: speed, exactness, a training step, three notebooks; WHEELS=folder
+	@$(if $(WHEELS),$(PYTHON),$(BIN)/python) tools/gpu_check.py $(if $(WHEELS),--wheels "$(WHEELS)")
 
 lint: env ## style and layers only
 	@$(BIN)/python tools/check.py lint
