@@ -501,7 +501,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print("Nothing was built, since notebooks failed: see above.")
             return 1
         return bool(write_back(book)) if options.write_back else build_site(book, options.device)
-    except (FileNotFoundError, launch.NoAddress) as error:
+    except (FileNotFoundError, launch.NoAddress, policy.Forbidden) as error:
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:

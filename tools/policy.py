@@ -96,5 +96,5 @@ def secure(site: Path) -> None:
         try:
             markup = secured(page.read_text(encoding="utf-8"))
         except Forbidden as found:
-            raise Forbidden(f"{page.relative_to(site)} holds {found}") from None
+            raise Forbidden(f"The site was not built: {page.relative_to(site)} holds {found}") from None
         page.write_text(markup, encoding="utf-8")
