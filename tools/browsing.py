@@ -28,6 +28,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 QUIET = ["--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 QUIET += ["--disable-component-update", "--disable-sync", "--headless=new"]
 PATIENCE_S = 120  # a page that does not come about in this time on a busy machine never does
+ANSWER_S = 600  # how long a single command may take, such as all rules of accessibility on a long page
 REMEDY = "no Chromium with its driver here: install the packages chromium and chromium-driver"
 
 
@@ -61,9 +62,11 @@ def start(profile: Path, script: bool = True) -> webdriver.Chrome:
         options.add_experimental_option("prefs", {"profile.managed_default_content_settings.javascript": 2})
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     try:
-        return webdriver.Chrome(options=options, service=Service(driver))
+        browser = webdriver.Chrome(options=options, service=Service(driver))
     except SessionNotCreatedException:  # on a busy machine Chromium may not answer its driver in time
-        return webdriver.Chrome(options=options, service=Service(driver))
+        browser = webdriver.Chrome(options=options, service=Service(driver))
+    browser.command_executor.client_config.timeout = ANSWER_S
+    return browser
 
 
 @contextmanager

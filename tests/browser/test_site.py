@@ -117,7 +117,7 @@ def seen(start_browser, site) -> dict[str, Seen]:
     """What every page did, by its name; two browsers share the work."""
     browsers: Queue = Queue()
     for browser in (start_browser(), start_browser()):
-        browser.set_script_timeout(300)
+        browser.set_script_timeout(browsing.ANSWER_S)
         browsing.cut_network(browser)
         browsers.put(browser)
 
