@@ -11,10 +11,10 @@ BUILD_BOOK := $(BIN)/python tools/build_book.py --device $(DEVICE) $(if $(FORCE)
 $(foreach name,REPOSITORY BRANCH JUPYTERHUB,$(if $($(name)),$(eval export QGC_$(name) := $($(name)))))
 
 .DEFAULT_GOAL := help
-.PHONY: help env book site offline pdf notebooks test browser lint format lock clean
+.PHONY: help env book site offline pdf notebooks test browser peers gpu-check lint format lock clean
 
 help: ## show this list
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-10s %s\n", $$1, $$2 }'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-10s %s\n", $$1, $$2 }'
 
 env: ## set up .venv with the locked packages (again only when the lock changed)
 	@test -n "$(PYTHON)" || { echo "No Python 3.11 or newer found: install one, or say make PYTHON=/path/to/python3"; exit 1; }
@@ -53,6 +53,22 @@ browser: env ## only the tests of pages in Chromium, then what each page weighs
 	@$(BIN)/python -m pytest -q tests/browser
 	@$(BIN)/python tools/site_report.py
 
+# Captum, pytorch-grad-cam and Quantus, and what only they need. All else, PyTorch too, is taken from .venv.
+PEERS := .venv-peers
+PACKAGES := import sysconfig; print(sysconfig.get_path("purelib"))
+
+peers: env ## the tests against Captum, pytorch-grad-cam and Quantus, which are put into .venv-peers
+	@{ cat requirements-peers.lock; $(BIN)/python -VV; } | cmp -s - $(PEERS)/installed.lock || { \
+		$(BIN)/python -m venv --clear $(PEERS) \
+		&& $(BIN)/python -c '$(PACKAGES)' > "$$($(PEERS)/bin/python -c '$(PACKAGES)')/all-else.pth" \
+		&& $(PEERS)/bin/python -m pip install --no-deps --no-build-isolation --require-hashes -r requirements-peers.lock \
+		&& { cat requirements-peers.lock; $(BIN)/python -VV; } > $(PEERS)/installed.lock; }
+	@$(PEERS)/bin/python -c 'import captum, pytorch_grad_cam, quantus' # the tests skip what is not there
+	@OMP_NUM_THREADS=2 $(PEERS)/bin/python -m pytest -q tests/measure/test_peers.py tests/measure/test_localise.py
+
+gpu-check: $(if $(WHEELS),,env) ## on a machine with a GPU: speed, exactness, a training step, three notebooks; WHEELS=folder
+	@$(if $(WHEELS),$(PYTHON),$(BIN)/python) tools/gpu_check.py $(if $(WHEELS),--wheels "$(WHEELS)")
+
 lint: env ## style and layers only
 	@$(BIN)/python tools/check.py lint
 
@@ -60,12 +76,19 @@ format: env ## format and mend what ruff can mend
 	@$(BIN)/python -m ruff check --fix .
 	@$(BIN)/python -m ruff format .
 
-lock: ## bring requirements.lock in line with pyproject.toml (delete it first to take the newest versions)
+COMPILE := .venv-lock/bin/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 \
+	--no-header --no-emit-index-url --no-annotate --generate-hashes
+LOCKS := requirements.lock requirements-peers.lock
+
+# Quantus brings OpenCV without windows; pytorch-grad-cam would bring it once more, with them.
+lock: ## bring both locks in line with pyproject.toml (delete them first to take the newest versions)
 	@$(PYTHON) -m venv --clear .venv-lock && .venv-lock/bin/python -m pip install --quiet uv
-	@.venv-lock/bin/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --extra book --extra test \
-		--no-header --no-emit-index-url --no-annotate --generate-hashes -o requirements.lock
+	@$(COMPILE) --extra book --extra test -o requirements.lock
+	@$(COMPILE) --extra peers --constraints requirements.lock --no-emit-package opencv-python -o requirements-peers.lock
+	@awk 'NR == FNR { if (/^[a-z]/) have[$$1]; next } /^[a-z]/ { skip = $$1 in have } !skip' $(LOCKS) > peers.part
+	@mv peers.part requirements-peers.lock
 	@rm -rf .venv-lock
-	@! grep -nE '://|file:|^-|(^|[[:space:]@])/' requirements.lock || { echo "requirements.lock names a place: see above"; exit 1; }
+	@! grep -nE '://|file:|^-|(^|[[:space:]@])/' $(LOCKS) || { echo "a lock names a place: see above"; exit 1; }
 
 clean: ## remove what was built, but keep .venv
 	rm -rf build _build .pytest_cache .ruff_cache .import_linter_cache

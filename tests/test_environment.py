@@ -18,9 +18,9 @@ ROOT = Path(__file__).resolve().parents[1]
 CONDA_NAMES = {"torch": "pytorch", "matplotlib": "matplotlib-base", "seaborn": "seaborn-base"}
 CANONICAL = {"PIL": "pillow"}  # the package behind a module of another name
 NOT_IN_THE_LOCK = {"lock", "peers"}  # what makes the lock, and what the book and its tests do without
+LOCKS = ["requirements.lock", "requirements-peers.lock"]
 
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-LOCK = (ROOT / "requirements.lock").read_text(encoding="utf-8")
 
 
 def declared() -> list[Requirement]:
@@ -30,10 +30,14 @@ def declared() -> list[Requirement]:
     return [Requirement(r) for r in [*project["dependencies"], *extras]]
 
 
-def pinned() -> dict[str, list[str]]:
-    """Name to versions in the lock; a name may have several, told apart by markers."""
+def lock(file: str) -> str:
+    return (ROOT / file).read_text(encoding="utf-8")
+
+
+def pinned(file: str = "requirements.lock") -> dict[str, list[str]]:
+    """Name to versions in a lock; a name may have several, told apart by markers."""
     pins: dict[str, list[str]] = {}
-    for name, version in re.findall(r"^([A-Za-z0-9._-]+)==([^\s;]+)", LOCK, flags=re.MULTILINE):
+    for name, version in re.findall(r"^([A-Za-z0-9._-]+)==([^\s;]+)", lock(file), flags=re.MULTILINE):
         pins.setdefault(canonicalize_name(name), []).append(version)
     return pins
 
@@ -51,16 +55,30 @@ def test_the_lock_holds_what_installing_the_package_needs(requirement):
     assert all(v in requirement.specifier for v in pinned()[requirement.name])
 
 
-def test_every_pin_has_hashes():
-    entries = re.split(r"^(?=\S)", LOCK.replace("\\\n", " "), flags=re.MULTILINE)
+def test_the_peers_lock_pins_each_peer_inside_its_range():
+    pins = pinned("requirements-peers.lock")
+    for requirement in map(Requirement, PYPROJECT["project"]["optional-dependencies"]["peers"]):
+        versions = pins.get(canonicalize_name(requirement.name))
+        assert versions and all(v in requirement.specifier for v in versions), f"{requirement}: run `make lock`"
+
+
+def test_the_peers_lock_holds_only_what_the_other_lock_lacks():
+    """`make peers` takes all else from .venv: a package in both would be there twice, maybe in two versions."""
+    assert not pinned("requirements-peers.lock").keys() & pinned().keys()
+
+
+@pytest.mark.parametrize("name", LOCKS)
+def test_every_pin_has_hashes(name):
+    entries = re.split(r"^(?=\S)", lock(name).replace("\\\n", " "), flags=re.MULTILINE)
     bare = [e.split()[0] for e in entries if re.match(r"[A-Za-z0-9]", e) and "--hash=sha256:" not in e]
     assert not bare
 
 
-def test_the_lock_names_no_place():
+@pytest.mark.parametrize("name", LOCKS)
+def test_a_lock_names_no_place(name):
     """No address, no folder, no option that points to an index."""
     placed = re.compile(r"https?:|://|file:|^-|(^|[\s@])/")
-    assert not [line for line in LOCK.splitlines() if placed.search(line)]
+    assert not [line for line in lock(name).splitlines() if placed.search(line)]
 
 
 def test_conda_has_the_same_ranges():

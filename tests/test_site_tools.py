@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import io
 import re
 import shutil
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import mathml
 import pages
+import policy
 import pydata_sphinx_theme
 import pytest
 from fontTools.ttLib import TTFont
@@ -112,3 +114,18 @@ def test_of_the_icons_font_stays_what_the_styles_draw(tmp_path):
     held = set().union(*(font.getBestCmap() for font in fonts))
     assert len(fonts) == 3 and len(drawn) > 10 and drawn <= held, "what stands in front of notes and links"
     assert ".fa-volleyball" not in styles and not (static / "vendor" / "fontawesome").exists()
+
+
+def test_a_page_s_own_scripts_are_allowed_by_what_they_say():
+    page = '<!doctype html><html><head><meta charset="utf-8" /><script>\n a < b;\n</script><script src="x.js"></script>'
+    found = policy.secured(page + "<script>\n a < b;\n</script>")
+    digest = base64.b64encode(hashlib.sha256(b"\n a < b;\n").digest()).decode()
+    assert f"script-src 'self' 'sha256-{digest}';" in found
+    assert found.startswith('<!doctype html><html><head><meta charset="utf-8" /><meta http-equiv="Content-Security-')
+
+
+def test_the_theme_s_handlers_become_attributes_and_no_other_is_let_through():
+    assert 'data-qgc-click="print" title' in policy.secured('<button onclick="window.print()" title="Print">')
+    for bad in ('<b onclick="x()">', "<img onerror='x()'>", '<a href=" javascript:x()">'):
+        with pytest.raises(policy.Forbidden, match="site.js"):
+            policy.secured(bad)

@@ -7,18 +7,32 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import unquote, urlsplit
 
 from selenium import webdriver
+from selenium.common.exceptions import (
+    ElementNotInteractableException,
+    NoSuchElementException,
+    SessionNotCreatedException,
+    StaleElementReferenceException,
+    TimeoutException,
+)
 from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
 QUIET = ["--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 QUIET += ["--disable-component-update", "--disable-sync", "--headless=new"]
+PATIENCE_S = 120  # a page that does not come about in this time on a busy machine never does
+ANSWER_S = 600  # how long a single command may take, such as all rules of accessibility on a long page
 REMEDY = "no Chromium with its driver here: install the packages chromium and chromium-driver"
+
+
+Found = TypeVar("Found")
 
 
 class NoBrowser(RuntimeError):
@@ -47,7 +61,12 @@ def start(profile: Path, script: bool = True) -> webdriver.Chrome:
     if not script:
         options.add_experimental_option("prefs", {"profile.managed_default_content_settings.javascript": 2})
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    return webdriver.Chrome(options=options, service=Service(driver))
+    try:
+        browser = webdriver.Chrome(options=options, service=Service(driver))
+    except SessionNotCreatedException:  # on a busy machine Chromium may not answer its driver in time
+        browser = webdriver.Chrome(options=options, service=Service(driver))
+    browser.command_executor.client_config.timeout = ANSWER_S
+    return browser
 
 
 @contextmanager
@@ -59,6 +78,26 @@ def opened() -> Iterator[webdriver.Chrome]:
             yield browser
         finally:
             browser.quit()
+
+
+def awaited(
+    browser: webdriver.Chrome,
+    until: Callable[[webdriver.Chrome], Found],
+    what: str,
+    seconds: float = PATIENCE_S,
+    poll_s: float = 0.05,
+) -> Found:
+    """What ``until`` gives of the browser once that is true; while a page is put together, parts of it may be missing.
+
+    Raises TimeoutError, which says ``what`` was awaited, what the page showed instead, and what the console says.
+    """
+    unready = (StaleElementReferenceException, ElementNotInteractableException, NoSuchElementException)
+    try:
+        return WebDriverWait(browser, seconds, poll_s, ignored_exceptions=unready).until(until)
+    except TimeoutException:
+        shown = " ".join(browser.find_element(By.TAG_NAME, "body").text.split())
+        told = f"the page showed {shown[:800]!r}, its console {complaints(browser)[-5:]}"
+        raise TimeoutError(f"waited {seconds:.0f} s for {what}; {told}") from None
 
 
 def resize(browser: webdriver.Chrome, width: int, height: int = 900) -> None:
@@ -107,7 +146,7 @@ def visit(browser: webdriver.Chrome, page: Path, quiet_s: float = 0.4) -> list[s
     browser.get("about:blank")
     complaints(browser), asked(browser)
     browser.get(page.as_uri())
-    WebDriverWait(browser, 60).until(lambda b: b.execute_script("return document.readyState") == "complete")
+    awaited(browser, lambda b: b.execute_script("return document.readyState") == "complete", f"{page.name} to load")
     found: list[str] = []
     until = time.monotonic() + quiet_s
     while time.monotonic() < until:

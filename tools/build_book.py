@@ -29,6 +29,7 @@ import execution_page
 import launch
 import nbformat
 import papermill
+import policy
 import small_pictures
 import yaml
 from nbformat import NotebookNode
@@ -446,6 +447,7 @@ def build_site(book: Book, device: str, as_committed: bool = False) -> int:
     if not add_interactive_parts(book, site):
         return 1
     launch.offer_as_files(site)
+    policy.secure(site)
     shutil.rmtree(book.site, ignore_errors=True)
     book.site.parent.mkdir(exist_ok=True)
     site.replace(book.site)
@@ -514,7 +516,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print("Nothing was built, since notebooks failed: see above.")
             return 1
         return bool(write_back(book)) if options.write_back else build_site(book, options.device)
-    except (FileNotFoundError, launch.NoAddress) as error:
+    except (FileNotFoundError, launch.NoAddress, policy.Forbidden) as error:
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -26,11 +26,9 @@ import browsing
 import nbformat
 from nbformat.v4 import new_code_cell, new_notebook
 from selenium import webdriver
-from selenium.common.exceptions import ElementNotInteractableException, StaleElementReferenceException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
-from selenium.webdriver.support.ui import WebDriverWait
 
 BOUNDS = {"n": 50.0, "question": 150.0, "scene": 400.0}
 """Milliseconds from a key to the new picture, on two cores."""
@@ -38,6 +36,7 @@ BOUNDS = {"n": 50.0, "question": 150.0, "scene": 400.0}
 CELL = "import qgc\nqgc.widgets.explorer()"
 KERNEL = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
 ROUNDS = 9
+START_S = 180  # for JupyterLab, or a kernel, on a busy machine
 SILENCE_S = 0.5  # before the page is asked: each question to it takes milliseconds that no user would take
 
 # Asks the page to note when the first picture of the widget has changed and is decoded.
@@ -65,57 +64,83 @@ list.dispatchEvent(new Event('change', {bubbles: true}));
 GAP = "return window.qgcDone && window.qgcDone - window.qgcBegan"
 
 
+class NoServer(RuntimeError):
+    """JupyterLab did not start; the message says how it ended and what it last said."""
+
+
 @contextmanager
 def jupyter_lab(folder: Path) -> Iterator[str]:
-    """JupyterLab for a folder, on a free port of this machine; its address with the token."""
+    """JupyterLab for a folder, on a free port of this machine; its address with the token. It is tried twice."""
+    try:
+        server, address, token = started(folder)
+    except NoServer:  # another program may have taken the port in between
+        server, address, token = started(folder)
+    try:
+        yield f"{address}/lab/tree/widgets.ipynb?token={token}&reset"
+    finally:
+        end(server)
+
+
+def started(folder: Path) -> tuple[subprocess.Popen, str, str]:
+    """A server that answers, its address and token."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    token = secrets.token_hex(16)
-    command = [
-        sys.executable,
-        "-m",
-        "jupyterlab",
-        "--no-browser",
-        f"--ServerApp.port={port}",
-        "--ServerApp.ip=127.0.0.1",
-    ]
-    command += [f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={folder}", "--log-level=ERROR"]
+    token, address = secrets.token_hex(16), f"http://127.0.0.1:{port}"
+    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--ServerApp.ip=127.0.0.1", "--log-level=ERROR"]
+    command += [f"--ServerApp.port={port}", "--ServerApp.port_retries=0", f"--ServerApp.root_dir={folder}"]
+    command += [f"--IdentityProvider.token={token}", f"--MappingKernelManager.kernel_info_timeout={START_S}"]
     command += ["--LabApp.news_url=None", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
     command += ["--allow-root"] if getattr(os, "geteuid", lambda: 1)() == 0 else []
     surroundings = os.environ | {"JUPYTER_PREFER_ENV_PATH": "1", "JUPYTERLAB_SETTINGS_DIR": str(folder / ".settings")}
-    server = subprocess.Popen(command, env=surroundings, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        address = f"http://127.0.0.1:{port}"
-        for _ in range(240):
-            try:
-                urllib.request.urlopen(f"{address}/api/status?token={token}", timeout=2).close()
-                break
-            except (urllib.error.URLError, OSError):
-                time.sleep(0.25)
-        else:
-            raise TimeoutError("JupyterLab did not start within a minute")
-        yield f"{address}/lab/tree/widgets.ipynb?token={token}&reset"
-    finally:
-        server.terminate()
+    log = folder / ".server.log"
+    with log.open("wb") as out:
+        server = subprocess.Popen(command, env=surroundings, stdout=out, stderr=subprocess.STDOUT)
+    until = time.monotonic() + START_S
+    while time.monotonic() < until and server.poll() is None:
         try:
-            server.wait(10)
-        except subprocess.TimeoutExpired:
-            server.kill()
+            urllib.request.urlopen(f"{address}/api/status?token={token}", timeout=10).close()
+            return server, address, token
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.25)
+    end(server)
+    said = log.read_text(encoding="utf-8", errors="replace").strip()[-800:]
+    raise NoServer(f"JupyterLab did not answer within {START_S} s, status {server.returncode}; it said: {said or '-'}")
 
 
-def open_widget(browser: webdriver.Chrome, address: str, seconds: float = 90) -> None:
-    """Open the notebook, run its cell, and wait until the widget shows a picture."""
+def end(server: subprocess.Popen) -> None:
+    """Ask a server to end, and see to it that it does."""
+    server.terminate()
+    try:
+        server.wait(20)
+    except subprocess.TimeoutExpired:
+        server.kill()
+        server.wait()
+
+
+# The cell is not run, runs, or is done: what stands in the brackets before it.
+PROMPT = "return document.querySelector('.jp-CodeCell .jp-InputPrompt')?.textContent ?? ''"
+LOADED = """return [...document.querySelectorAll('.widget-html img')]
+  .filter((picture) => picture.complete && picture.naturalWidth && picture.offsetWidth).length >= 2"""
+
+
+def open_widget(browser: webdriver.Chrome, address: str) -> None:
+    """Open the notebook, run its cell, and wait until the widget shows its pictures."""
     browser.get(address)
-    moving = (StaleElementReferenceException, ElementNotInteractableException)  # while the page is still put together
-    wait = WebDriverWait(browser, seconds, poll_frequency=0.2, ignored_exceptions=moving)
-    cell = ".jp-CodeCell .cm-content"
     idle = ".jp-Notebook-ExecutionIndicator[data-status='idle']"
-    wait.until(lambda b: b.find_elements(By.CSS_SELECTOR, idle))
-    wait.until(lambda b: b.find_element(By.CSS_SELECTOR, cell).click() is None)
-    browser.switch_to.active_element.send_keys(Keys.SHIFT, Keys.ENTER)
-    wait.until(lambda b: len(b.find_elements(By.CSS_SELECTOR, ".widget-html img")) >= 2)
-    time.sleep(1)
+    browsing.awaited(browser, lambda b: b.find_elements(By.CSS_SELECTOR, idle), "a kernel that is ready", START_S)
+    cell = (By.CSS_SELECTOR, ".jp-CodeCell .cm-content")
+    unrun = browser.execute_script(PROMPT)
+
+    def run(b: webdriver.Chrome) -> bool:
+        """Run the cell, again where the page was still too busy to take the key."""
+        if b.execute_script(PROMPT) == unrun:
+            b.find_element(*cell).click()
+            b.switch_to.active_element.send_keys(Keys.SHIFT, Keys.ENTER)
+        return b.execute_script(PROMPT) != unrun
+
+    browsing.awaited(browser, run, "the cell to run", poll_s=2)
+    browsing.awaited(browser, lambda b: b.execute_script(LOADED), "the widget's two pictures", START_S, poll_s=0.2)
 
 
 def control(browser: webdriver.Chrome, description: str) -> WebElement:
@@ -136,7 +161,7 @@ def timed(browser: webdriver.Chrome, element: WebElement, step: int) -> float:
     else:
         element.send_keys(Keys.ARROW_RIGHT if step > 0 else Keys.ARROW_LEFT)
     time.sleep(SILENCE_S)
-    return WebDriverWait(browser, 30, poll_frequency=0.1).until(lambda b: b.execute_script(GAP))
+    return browsing.awaited(browser, lambda b: b.execute_script(GAP), "another picture", poll_s=0.1)
 
 
 @contextmanager

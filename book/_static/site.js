@@ -1,9 +1,13 @@
 // Small services: formulas wider than the page can be scrolled by keyboard, paper shows what the screen folds away,
-// and the search works in an unpacked archive.
+// the search works in an unpacked archive, and the theme's buttons work under the pages' policy.
 "use strict";
 
 // The search fetches every page that it found, to quote from it; a browser lets no page fetch files beside it.
 if (location.protocol === "file:") DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;
+
+// What the theme wrote as handlers within the page; tools/policy.py takes those out.
+const CLICKED = { fullscreen: () => toggleFullScreen(), print: () => print() };
+addEventListener("click", (event) => CLICKED[event.target.closest?.("[data-qgc-click]")?.dataset.qgcClick]?.());
 
 function letScroll() {
   for (const box of document.querySelectorAll("div.math, .cell_output .output.text_html")) {

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import re
+import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import numpy as np
+import psutil
 import pytest
 import torch
-from browsing import asked, complaints, hosts, hosts_asked, resize
+from browsing import asked, awaited, complaints, hosts, hosts_asked, resize
 from selenium.webdriver import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
-from selenium.webdriver.support.ui import Select, WebDriverWait
+from selenium.webdriver.support.ui import Select
 
 import qgc
 from qgc.explain import View, contrast, explain
@@ -63,23 +64,19 @@ def choices(browser) -> int:
     return int(browser.execute_script("return document.querySelector('#qgc-explorer').dataset.choices ?? 0"))
 
 
-def wait(browser, until, seconds: float = 60):
-    return WebDriverWait(browser, seconds, poll_frequency=0.05).until(until)
-
-
 def open_page(browser, page: str, view: str = "", width: int = 1280) -> None:
     resize(browser, width)
     browser.get("about:blank")
     complaints(browser), hosts_asked(browser)
     browser.get(page + view)
-    wait(browser, choices)
+    awaited(browser, choices, "the explorer's first view")
 
 
 def go(browser, view: str) -> None:
     """Change the view as a link on the page does."""
     before = choices(browser)
     browser.execute_script("location.hash = arguments[0]", view)
-    wait(browser, lambda b: choices(b) > before)
+    awaited(browser, lambda b: choices(b) > before, f"the view {view}")
 
 
 def text(browser, name: str, side: str = "") -> str:
@@ -175,7 +172,7 @@ def test_the_keyboard_is_enough(browser, page):
     voice = (By.CSS_SELECTOR, ".qgc-voice[aria-live=polite]")
     voiced = lambda b: b.find_element(*voice).get_attribute("textContent")  # noqa: E731
     said = lambda b: re.search(r"passes 400 of 1024.*rounded\. The first", voiced(b))  # noqa: E731
-    wait(browser, said)
+    awaited(browser, said, "words about n = 400")
 
 
 def test_every_control_has_a_name_and_is_large_enough_to_touch(browser, page):
@@ -187,7 +184,7 @@ def test_every_control_has_a_name_and_is_large_enough_to_touch(browser, page):
             assert element.accessible_name, element.get_attribute("outerHTML")
             assert element.tag_name == "a" or element.size["height"] >= 24
     for picture in browser.find_elements(By.CSS_SELECTOR, "#qgc-explorer canvas"):
-        wait(browser, lambda _, picture=picture: picture.get_attribute("aria-label"))
+        awaited(browser, lambda _, picture=picture: picture.get_attribute("aria-label"), "a picture's words")
 
 
 def test_the_address_holds_the_view(browser, page):
@@ -197,14 +194,25 @@ def test_the_address_holds_the_view(browser, page):
     assert n_shown(browser) == 77
     Select(browser.find_element(By.NAME, "rank")).select_by_value("strength")
     expected = view.replace("random&draw=4", "strength")
-    wait(browser, lambda b: b.execute_script("return location.hash") == expected)
+    awaited(browser, lambda b: b.execute_script("return location.hash") == expected, f"the address {expected}")
     Select(browser.find_element(By.NAME, "q")).select_by_value("man and woman")  # the same twice: they change places
-    wait(browser, lambda b: text(b, "title", ".qx-b") == "What is the woman doing?")
+    awaited(
+        browser, lambda b: text(b, "title", ".qx-b") == "What is the woman doing?", "both questions changing places"
+    )
     assert complaints(browser) == []
 
 
 @pytest.mark.parametrize(
-    "view", ["#scene=moon&model=x&q=y&other=y&answer=z&rank=w&draw=-5&n=9999", "#n=none", "#a-heading"]
+    "view",
+    [
+        "#scene=moon&model=x&q=y&other=y&answer=z&rank=w&draw=-5&n=9999",
+        "#n=none",
+        "#a-heading",
+        "#scene=__proto__&model=constructor&q=toString&other=valueOf&answer=__proto__&rank=hasOwnProperty&draw=1e999",
+        "#answer=toString&n=-Infinity&draw=NaN&__proto__=x&constructor=y",
+        "#%E0%A4%A=%&&&==&scene",
+        pytest.param("#" + "n=1&" * 20_000, id="long"),
+    ],
 )
 def test_an_address_that_makes_no_sense_still_shows_something(browser, page, view):
     open_page(browser, page, view)
@@ -233,7 +241,7 @@ def test_nothing_is_asked_of_another_host_and_every_file_by_one_version(browser,
     asked(browser)
     browser.get("about:blank")
     browser.get(page)
-    wait(browser, choices)
+    awaited(browser, choices, "the explorer's first view")
     for model in MODELS:
         go(browser, f"#scene=couple&model={model}")
     addresses = asked(browser)
@@ -268,18 +276,27 @@ def busy_ms(browser) -> float:
     return 1000 * next(m["value"] for m in metrics if m["name"] == "TaskDuration")
 
 
+def processor_s(browser) -> np.ndarray:
+    """Processor seconds that the whole machine has used, and those of this browser."""
+    times = psutil.cpu_times()
+    driver = psutil.Process(browser.service.process.pid)
+    own = [p.cpu_times() for p in (driver, *driver.children(recursive=True))]
+    return np.array([sum(times) - times.idle - getattr(times, "iowait", 0), sum(t.user + t.system for t in own)])
+
+
 def test_fifty_frames_a_second_while_dragging(browser, page):
-    """Every frame must leave time to spare; on a machine that is not busy otherwise, the frames are counted as well."""
+    """Every frame must leave time to spare; where no other program takes half a core, frames are counted as well."""
     open_page(browser, page)
-    wait(browser, lambda b: b.find_element(By.CSS_SELECTOR, ".qx-b .qx-band").get_attribute("d"))
+    awaited(browser, lambda b: b.find_element(By.CSS_SELECTOR, ".qx-b .qx-band").get_attribute("d"), "the band")
     browser.execute_cdp_cmd("Performance.enable", {"timeDomain": "threadTicks"})
-    before = busy_ms(browser)
+    before, since, used = busy_ms(browser), time.monotonic(), processor_s(browser)
     times = browser.execute_async_script(DRAG)
-    work, frames = (busy_ms(browser) - before) / len(times), np.diff(times)
-    rate, load = 1000 / np.median(frames), os.getloadavg()[0] / os.cpu_count()
-    print(f"\n{rate:.0f} frames a second, {work:.1f} ms of processor time each, load {load:.1f} a core")
+    everything, own = processor_s(browser) - used
+    others = (everything - own) / (time.monotonic() - since)
+    work, rate = (busy_ms(browser) - before) / len(times), 1000 / np.median(np.diff(times))
+    print(f"\n{rate:.0f} frames a second, {work:.1f} ms of processor time each; others take {others:.1f} cores")
     assert work <= 1000 / 50
-    assert rate >= 50 or load > 0.8
+    assert rate >= 50 or others > 0.5
 
 
 def test_a_drag_with_the_pointer_reaches_both_ends(browser, page):
@@ -288,7 +305,7 @@ def test_a_drag_with_the_pointer_reaches_both_ends(browser, page):
     for at, low, high in [(0.02, 1, 2), (0.5, 240, 272), (0.99, 1000, 1024)]:
         drag = ActionChains(browser).move_to_element(slide).click_and_hold()
         drag.move_by_offset(round((at - 0.5) * (slide.size["width"] - 24)), 0).release().perform()
-        assert low <= n_shown(browser) <= high
+        awaited(browser, lambda b, low=low, high=high: low <= n_shown(b) <= high, f"an n of {low} to {high}")
 
 
 def test_without_javascript_the_page_says_so(start_browser, page):

@@ -9,12 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from browsing import complaints, hosts_asked, resize
+from browsing import awaited, complaints, hosts_asked, resize
 from selenium.webdriver import ActionChains
 from selenium.webdriver.common.actions.pointer_input import PointerInput
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
-from selenium.webdriver.support.ui import WebDriverWait
 
 from qgc.measure import cosine, map_share
 from qgc.show.parts import read_part, unpack
@@ -24,6 +23,7 @@ from qgc.show.predict.export import centre
 LOOK, PICK = "look-natural", "pick-gate"
 HEAD = '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Guess</title>'
 HEAD += '<meta name="viewport" content="width=device-width, initial-scale=1"></head><body style="margin: 0 16px">'
+KEY = "question-grounded-gradcam/predict/1:"
 ROUNDED = 0.00051  # shares are shown in tenths of a per cent
 
 
@@ -45,12 +45,8 @@ def scene():
     return EXERCISES[LOOK].pair().scene
 
 
-def wait(browser, until, seconds: float = 20):
-    return WebDriverWait(browser, seconds, poll_frequency=0.02).until(until)
-
-
 def ready(browser) -> None:
-    wait(browser, lambda b: b.find_elements(By.CSS_SELECTOR, ".qgc-predict[data-ready]"))
+    awaited(browser, lambda b: b.find_elements(By.CSS_SELECTOR, ".qgc-predict[data-ready]"), "the exercise")
 
 
 @pytest.fixture(autouse=True)
@@ -80,7 +76,7 @@ def remember(browser, marks: np.ndarray, version: str) -> None:
     """Put marks (2, 14, 14) where the page keeps guesses, and open both."""
     guesses = [{"marks": "".join(map(str, m.astype(int).ravel())), "open": True} for m in marks]
     kept = json.dumps({"version": version, "guesses": guesses})
-    browser.execute_script("localStorage.setItem(arguments[0], arguments[1])", f"qgc-predict:{LOOK}", kept)
+    browser.execute_script("localStorage.setItem(arguments[0], arguments[1])", KEY + LOOK, kept)
 
 
 def rows(browser, css: str) -> dict[str, list[str]]:
@@ -137,7 +133,8 @@ def test_by_keyboard_alone(browser, site):
     focused = browser.switch_to.active_element
     assert focused.accessible_name == "row 14, column 14" and focused.aria_role == "gridcell"
     said = lambda b: one(b, ".qgc-voice").get_attribute("textContent")  # noqa: E731
-    wait(browser, lambda b: said(b) == "erased: row 14, column 14; 4 of 196")
+    last = "erased: row 14, column 14; 4 of 196"
+    awaited(browser, lambda b: said(b) == last, last)
     press(Keys.TAB, Keys.ENTER)  # Reveal
     assert browser.switch_to.active_element.get_attribute("data-at") == "result"
     assert "In your 4 cells" in browser.switch_to.active_element.text
@@ -168,10 +165,14 @@ def test_a_pointer_paints_and_erases(browser, site, kind, width):
         )
         to.click_and_hold().move_by_offset(round((end - start) * cell), 0).release().perform()
 
+    def shows(*columns: int) -> None:
+        wanted = [[4, column] for column in columns]
+        awaited(browser, lambda b: np.argwhere(marked(b)).tolist() == wanted, f"marks in the columns {columns}")
+
     drag(4, 2, 9)
-    assert np.argwhere(marked(browser)).tolist() == [[4, column] for column in range(2, 10)]
+    shows(*range(2, 10))
     drag(4, 8, 5)  # begun on a marked cell
-    assert np.argwhere(marked(browser)).tolist() == [[4, column] for column in (2, 3, 4, 9)]
+    shows(2, 3, 4, 9)
     assert "4 of 196 cells" in one(browser, "[data-at=count]").text
     one(browser, "[name=clear]").click()
     assert not marked(browser).any()
@@ -186,11 +187,43 @@ def test_guesses_are_kept_until_they_are_forgotten(browser, site):
     open_page(browser, site, LOOK)
     assert one(browser, "[data-at=result]").is_displayed() and one(browser, "[data-step='1']").is_displayed()
     one(browser, "[name=forget]").click()
-    wait(browser, lambda b: not one(b, "[data-step='1']").is_displayed())
+    awaited(browser, lambda b: not one(b, "[data-step='1']").is_displayed(), "the second question to go")
     assert not marked(browser).any() and browser.execute_script("return localStorage.length") == 0
     remember(browser, np.ones((2, 14, 14)), "of other data")
     open_page(browser, site, LOOK)
     assert not marked(browser).any()
+
+
+LOOKS = {"marks": "1" * 196, "open": False}
+NOT_GUESSES = ["", "null", "5", "{", "[" * 100_000, '"guesses"', "{}"]
+HOSTILE = {
+    LOOK: [
+        5, "ab", {"length": 1e9}, [], [LOOKS], [LOOKS] * 3, [None, None], [LOOKS, {"marks": "1", "open": False}],
+        [LOOKS, {**LOOKS, "marks": "2" * 196}], [LOOKS, {**LOOKS, "marks": ["1" * 196]}], [LOOKS, {**LOOKS, "open": 1}],
+        [{"marks": "0" * 196, "open": True}, LOOKS], [LOOKS, {**LOOKS, "open": True}], {"0": LOOKS, "1": LOOKS},
+    ],
+    PICK: [7, "close", {"length": 1e9}, {"length": 1}, ["a"] * 11, ["a", "c"], ["a", None], [["a"]], {"0": "a"}],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [LOOK, PICK])
+def test_what_others_left_in_the_storage_does_no_harm(browser, site, name):
+    """All sites of one origin share it: only what the exercise itself would write is read, and it can be guessed."""
+    version = read_part(site / "predict" / f"{name}.js")["version"]
+    kept = [json.dumps({"version": version, "guesses": guesses}) for guesses in HOSTILE[name]]
+    for hostile in [*NOT_GUESSES, *kept]:
+        browser.execute_script("localStorage.setItem(arguments[0], arguments[1])", KEY + name, hostile)
+        open_page(browser, site, name)
+        if name == LOOK:
+            assert not marked(browser).any() and not one(browser, "[data-step='1']").is_displayed(), hostile[:100]
+        else:
+            assert "You:" not in one(browser, "[data-at=progress]").text, hostile[:100]
+    one(browser, "[role=gridcell], [name=a]").send_keys(Keys.SPACE)
+    mine = json.loads(browser.execute_script("return localStorage.getItem(arguments[0])", KEY + name))
+    assert mine["version"] == version and len(mine["guesses"]) == (2 if name == LOOK else 1)
+    one(browser, "[name=forget]").click()
+    awaited(browser, lambda b: b.execute_script("return localStorage.length") == 0, "the guesses to be forgotten")
+    assert complaints(browser) == []
 
 
 REFUSE = (
@@ -206,7 +239,7 @@ def test_where_storage_is_refused_it_works_until_the_reader_leaves(browser, site
         one(browser, "[name=a]").click()
         assert one(browser, "[data-at=verdict]").is_displayed()
         one(browser, "[name=forget]").click()
-        wait(browser, lambda b: b.find_elements(By.NAME, "a") and one(b, "[name=a]").is_displayed())
+        awaited(browser, lambda b: one(b, "[name=a]").is_displayed(), "the choice anew")
     finally:
         browser.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", refusal)
         browser.refresh()
@@ -240,7 +273,7 @@ def test_a_series_scores_as_rank_grounding_does(browser, site):
         assert float(shown[0] or 0) + 0.5 * bool(shown[1]) == points and int(shown[2]) == i + 1
         if i < 9:
             one(browser, "[name=next]").send_keys(Keys.ENTER)
-            wait(browser, lambda b, i=i: f"Scene {i + 2} of" in one(b, "[data-at=progress]").text)
+            awaited(browser, lambda b, i=i: f"Scene {i + 2} of" in one(b, "[data-at=progress]").text, "the next scene")
     summary = rows(browser, "[data-at=summary] > .qp-table")
     heading = [method[0].upper() + method[1:] for method in data["methods"]]
     assert [summary[h][0] for h in heading] == [f"{count} of 10" for count in better]
@@ -263,7 +296,7 @@ def test_a_tie_of_the_measure_gives_half_a_point_whatever_is_said(browser, site)
             assert "Half a point." in one(browser, "[data-at=verdict]").text
             assert "The measure has a tie" in one(browser, "[data-at=verdict]").text
             one(browser, "[name=forget]").click()
-            wait(browser, lambda b: one(b, "[name=a]").is_displayed())
+            awaited(browser, lambda b: one(b, "[name=a]").is_displayed(), "the choice anew")
     finally:
         path.write_text(before, encoding="utf-8")
 
@@ -340,7 +373,25 @@ def test_nothing_is_asked_of_another_host(browser, site):
 
 def test_an_exercise_that_cannot_start_leaves_the_words_of_the_page(browser, site):
     browser.get((site / "book" / "unknown.html").as_uri())
-    problem = wait(browser, lambda b: b.find_elements(By.CSS_SELECTOR, ".qgc-problem"))[0]
-    assert "could not start" in problem.text
+    problem = awaited(browser, lambda b: one(b, ".qgc-problem"), "the problem in words")
+    assert problem.text == "The exercise could not start: no exercise is called “unknown”."
     assert "On the site you can guess." in one(browser, ".qgc-predict").text
+    assert one(browser, "[name=forget]").is_displayed()
+    complaints(browser)
+
+
+def test_a_lost_file_is_told_with_its_remedy_and_found_again(browser, site):
+    path = site / "predict" / f"{PICK}.js"
+    kept = path.rename(path.with_suffix(".kept"))
+    try:
+        browser.get((site / "book" / f"{PICK}.html").as_uri())
+        problem = awaited(browser, lambda b: one(b, ".qgc-problem"), "the problem in words")
+        assert "“pick-gate.js” could not be loaded. The folder “predict” belongs beside" in problem.text
+    finally:
+        kept.rename(path)
+    browser.execute_script("localStorage.setItem(arguments[0], 'x')", KEY + PICK)
+    one(browser, "[name=forget]").click()
+    ready(browser)
+    assert browser.execute_script("return localStorage.length") == 0
+    assert not browser.find_elements(By.CSS_SELECTOR, ".qgc-problem")
     complaints(browser)

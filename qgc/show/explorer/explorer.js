@@ -9,7 +9,6 @@
   const { CELLS, SIDE, loader, image: decode, bytes, floats, percent, share, rankGrounding, cosine } = window.qgcMaps;
   const { newCanvas, tintsOf, heatGradient, paintMap, paintOutlines } = window.qgcMaps; // maps.js
   const DRAWS = 40; // random rankings behind the band
-  const REMEDY = "The folder “explorer” belongs beside the folder “book”; then load the page again.";
   const load = loader(document.currentScript.src, "qgcExplorer");
 
   // -- reading numbers (packing.py) -----------------------------------------------------------------
@@ -238,7 +237,8 @@
     }
 
     function pickAnswer(question, asked) {
-      return { true: asked.answer, said: question.said }[state.answer] ?? state.answer;
+      if (state.answer === "true") return asked.answer;
+      return state.answer === "said" ? question.said : state.answer;
     }
 
     function offerAnswers(scene, model, pair) {
@@ -296,7 +296,7 @@
         paintChoice();
         bands(mine);
       } catch (error) {
-        if (mine === ticket) at("problem").textContent = `${error.message}. ${REMEDY}`;
+        if (mine === ticket) at("problem").textContent = error.message;
       } finally {
         if (mine === ticket) root.removeAttribute("aria-busy");
         root.dataset.choices = ++finished;
@@ -307,7 +307,7 @@
       const answer = pickAnswer(question, asked);
       const u = floats(question.u);
       // An answer that came with a link to another scene may not be on offer here.
-      const explained = answer in question.c ? answer : (state.answer = "true") && asked.answer;
+      const explained = Object.hasOwn(question.c, answer) ? answer : (state.answer = "true") && asked.answer;
       const c = floats(model.rows[question.c[explained]]);
       return {
         ...asked,
@@ -655,6 +655,6 @@
   const root = document.getElementById("qgc-explorer");
   if (root)
     start(root).catch((error) => {
-      root.textContent = `The explorer could not start: ${error.message}. ${REMEDY}`;
+      root.textContent = `The explorer could not start: ${error.message}`;
     });
 })();

@@ -18,6 +18,7 @@ window.qgcMaps = (() => {
   function loader(own, registry) {
     const parts = new Map();
     const [, folder, query] = own.match(/^([^?]*\/)[^/?]*(.*)$/);
+    const remedy = `The folder “${folder.split("/").at(-2)}” belongs beside the folder “book”; then load the page again.`;
     window[registry] = { part: (name, data) => parts.get(name)?.resolve(data) };
     return (name) => {
       if (!parts.has(name)) {
@@ -28,7 +29,7 @@ window.qgcMaps = (() => {
         script.src = folder + name + ".js" + query;
         script.onerror = () => {
           parts.delete(name); // so that the next choice tries again
-          entry.reject(new Error(`“${name}.js” could not be loaded`));
+          entry.reject(new Error(`“${name}.js” could not be loaded. ${remedy}`));
         };
         document.head.append(script);
       }

@@ -8,21 +8,24 @@
   const { GRID, CELLS, SIDE, BESIDE, loader, image, bytes, floats, percent, share, cosine } = window.qgcMaps;
   const { newCanvas, paleOf, tintsOf, heatGradient, paintMap, paintOutlines } = window.qgcMaps;
   const CELL = SIDE / GRID;
-  const REMEDY = "The folder “predict” belongs beside the folder “book”; then load the page again.";
   const load = loader(document.currentScript.src, "qgcPredict");
 
   // -- memory -------------------------------------------------------------------------------------
-  // Guesses stay in this browser, if it allows that, and count only for the data that they were made on.
+  // Guesses stay in this browser, if it allows that, and count only for the data that they were made on. All sites of
+  // one origin share this storage, so what is read there is anybody's: each exercise says what it can use.
   const memory = {
-    here: new Map(), // where storage is refused, guesses last as long as the page
-    key: (name) => `qgc-predict:${name}`,
-    read(name, version) {
-      try {
-        const kept = JSON.parse(localStorage.getItem(this.key(name)) ?? "null") ?? this.here.get(name);
-        return kept?.version === version ? kept.guesses : null;
-      } catch {
-        return this.here.get(name)?.guesses ?? null;
+    here: new Map(), // where storage is refused or full, guesses last as long as the page
+    key: (name) => `question-grounded-gradcam/predict/1:${name}`, // 1: the format of what is kept
+    read(name, version, usable) {
+      if (!this.here.has(name)) {
+        try {
+          this.here.set(name, JSON.parse(localStorage.getItem(this.key(name))));
+        } catch {
+          // nothing was kept, or no JSON
+        }
       }
+      const kept = this.here.get(name);
+      return kept?.version === version && usable(kept.guesses) ? kept.guesses : null;
     },
     write(name, version, guesses) {
       this.here.set(name, { version, guesses });
@@ -50,6 +53,20 @@
       }
     },
   };
+
+  // What `look` keeps: for each of two questions the cells that are marked, and whether its map is open. A map opens
+  // only after a cell was marked, and the second question's after the first's.
+  const MARKS = new RegExp(`^[01]{${CELLS}}$`);
+  const isLook = (guess) =>
+    typeof guess?.marks === "string" &&
+    MARKS.test(guess.marks) &&
+    [false, guess.marks.includes("1")].includes(guess.open);
+  const areLooks = (kept) =>
+    Array.isArray(kept) && kept.length === 2 && kept.every(isLook) && (kept[0].open || !kept[1].open);
+
+  // What `pick` keeps: a choice for each scene so far.
+  const arePicks = (total) => (kept) =>
+    Array.isArray(kept) && kept.length <= total && kept.every((choice) => ["a", "b", "close"].includes(choice));
 
   // -- numbers ------------------------------------------------------------------------------------
   // How much of cell i's heat, enlarged along one side, falls into the pixels of cell c: SPILL[c][i].
@@ -165,10 +182,10 @@
     const id = `qp-${name}`;
     root.innerHTML = lookPage(id);
     const at = finder(root);
-    const kept = memory.read(name, data.version);
+    const kept = memory.read(name, data.version, areLooks);
     const guesses = [0, 1].map((k) => ({
-      marks: Uint8Array.from(kept?.[k]?.marks ?? "0".repeat(CELLS)),
-      open: kept?.[k]?.open ?? false,
+      marks: Uint8Array.from(kept?.[k].marks ?? "0".repeat(CELLS)),
+      open: kept?.[k].open ?? false,
     }));
     const save = () =>
       memory.write(
@@ -502,8 +519,8 @@
     root.innerHTML = pickPage(id);
     const at = finder(root);
     const button = (key) => root.querySelector(`[name="${key}"]`);
-    const picks = memory.read(name, data.version) ?? [];
     const total = data.items.length;
+    const picks = memory.read(name, data.version, arePicks(total)) ?? [];
     const items = data.items.map((item) => measure(item, index.tie));
     let now = Math.min(picks.length, total - 1);
 
@@ -704,19 +721,22 @@
     const fallback = root.innerHTML;
     try {
       const index = await load("index");
-      root.setAttribute("role", "group");
-      root.setAttribute("aria-labelledby", `qp-${name}-title`);
       root.style.setProperty("--qp-first", index.outlines[0]);
       root.style.setProperty("--qp-second", index.outlines[1]);
       const kind = { look, pick }[index.exercises[name]];
-      if (!kind) throw new Error(`no exercise is called “${name}”`);
+      if (!kind) throw new Error(`no exercise is called “${name}”.`);
       await kind(root, name, index);
+      root.setAttribute("role", "group");
+      root.setAttribute("aria-labelledby", `qp-${name}-title`);
       root.dataset.ready = "yes";
     } catch (error) {
       root.innerHTML = fallback; // the page reads well without the exercise
-      root.append(
-        element("p", `The exercise could not start: ${error.message}. ${REMEDY}`, { className: "qgc-problem" }),
-      );
+      const again = () => {
+        root.innerHTML = fallback;
+        begin(root);
+      };
+      const words = `The exercise could not start: ${error.message}`;
+      root.append(element("p", words, { className: "qgc-problem" }), footer(name, again));
     }
   }
 
