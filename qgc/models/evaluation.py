@@ -1,0 +1,102 @@
+"""A model while it is explained: in evaluation mode, in its own number type, with the weights that it had before."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from functools import wraps
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import WeightsError
+
+WHOLE = 2**19  # numbers up to which all of a tensor is looked at for changes; of a larger one some of its rows
+INTEGERS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode without dropout, whatever mode the model is in; then every module is as it was before.
+
+    Autocast and inference mode pause, too: numbers keep the model's type, and gradients can be taken of them.
+
+    Raises
+    ------
+    WeightsError
+        If the weights allow no gradient, since they were made in inference mode, or hold no numbers (``meta``).
+    """
+    if any(p.is_inference() for p in model.parameters()):
+        raise WeightsError("this model's weights were made under torch.inference_mode, so nothing can be explained by "
+                           "gradients; load or build the model outside of it")  # fmt: skip
+    if any(p.is_meta for p in model.parameters()):
+        raise WeightsError("this model's weights are on the device 'meta', without numbers; load it to 'cpu'")
+    modes = [(module, module.training) for module in model.modules()]
+    device = next((p.device.type for p in model.parameters()), "cpu")
+    with ExitStack() as contexts:
+        if torch.is_inference_mode_enabled():
+            contexts.enter_context(torch.inference_mode(False))
+            contexts.enter_context(torch.no_grad())  # which leaving inference mode alone would switch on
+        if torch.is_autocast_enabled(device):
+            contexts.enter_context(torch.autocast(device, enabled=False))
+        try:
+            if any(training for _, training in modes):
+                model.eval()
+            yield
+        finally:
+            for module, training in modes:
+                module.training = training
+
+
+def evaluated(function: Callable) -> Callable:
+    """Let a function do its work :func:`evaluating` its first argument: a model, or what has one as ``vqa``."""
+
+    @wraps(function)
+    def run(subject, *args, **kwargs):
+        with evaluating(getattr(subject, "vqa", subject)):
+            return function(subject, *args, **kwargs)
+
+    return run
+
+
+class WeightsMark:
+    """What some weights are now, to be compared (``==``) with what they are later, without a copy of them.
+
+    PyTorch counts what is changed in place, but not through ``.data`` or NumPy; so sums of the numbers are compared as
+    well, row by row: all of them in a tensor of up to 2¹⁹ numbers, and some rows of a larger one.
+    """
+
+    def __init__(self, tensors: Iterable[Tensor]):
+        kept = [t.detach() for t in tensors]
+        self._places = [
+            (t.data_ptr(), t.shape, t.dtype, t.device, None if t.is_inference() else t._version) for t in kept
+        ]
+        self._sums = torch.cat([_row_sums(t) for t in kept])
+
+    @classmethod
+    def of(cls, model: nn.Module) -> WeightsMark:
+        """The mark of all parameters and buffers."""
+        return cls((*model.parameters(), *model.buffers()))
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, WeightsMark)
+            and self._places == other._places  # the same device, too, so that the sums can be compared
+            and torch.equal(self._sums, other._sums)
+        )
+
+
+def _row_sums(tensor: Tensor) -> Tensor:
+    bits = tensor.view(INTEGERS[tensor.element_size()])  # sums of whole numbers are exact in any order, and NaN has one
+    rows = bits.reshape(len(bits) if bits.ndim > 1 else 1, -1)
+    return rows[:: 1 + rows.numel() // WHOLE].sum(1)
+
+
+def is_finite(values: Tensor) -> bool:
+    """Whether no number is infinite or NaN."""
+    return not values.numel() or not values.is_floating_point() or bool(values.abs().amax().isfinite())
+
+
+def not_finite(tensors: Mapping[str, Tensor]) -> str | None:
+    """The name of the first tensor with a number that is infinite or NaN; None if there is none."""
+    return next((name for name, tensor in tensors.items() if not is_finite(tensor)), None)
