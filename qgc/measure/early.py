@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
+from ..errors import QGCError
 from ..models.deeper_lstm import DeeperLSTM
 from ..train.run import snapshots
 from .similarity import similarity
@@ -23,7 +24,7 @@ def question_blind(model: DeeperLSTM, run: Path) -> tuple[int, list[dict]]:
 
     Raises
     ------
-    RuntimeError
+    QGCError
         If no snapshot of the run is blind.
     """
     trace, chosen = [], None
@@ -36,6 +37,6 @@ def question_blind(model: DeeperLSTM, run: Path) -> tuple[int, list[dict]]:
         if found["cosine"] >= BLIND:
             chosen = step, state
     if chosen is None:
-        raise RuntimeError(f"no snapshot in {run} has a mean map cosine of {BLIND} or more; train with another seed")
+        raise QGCError(f"no snapshot in {run} has a mean map cosine of {BLIND} or more; train with another seed")
     model.load_state_dict(chosen[1])
     return chosen[0], trace

@@ -24,8 +24,9 @@ def record(name: str, result: dict) -> None:
     path = zoo._card_path(name)
     about = zoo.card(name)
     about[result["split"]] = result
-    for target, text in ((path, json.dumps(about, indent=1) + "\n"), (path.with_suffix(".md"), markdown(name, about))):
-        write_whole(target, lambda p, text=text: p.write_text(text))
+    card = json.dumps(about, indent=1, allow_nan=False) + "\n"
+    for target, text in ((path, card), (path.with_suffix(".md"), markdown(name, about))):
+        write_whole(target, lambda p, text=text: p.write_text(text, encoding="utf-8"))
 
 
 def table(result: dict) -> str:

@@ -758,7 +758,7 @@ def _font(size: int) -> ImageFont.FreeTypeFont:
 def _bars(found: Explanation, n: int) -> Image.Image:
     """The widgets' quick version of :func:`qgc.show.plots.sensitivity_bars`."""
     count = min(BARS, found.vqa.combine)
-    values = found.scores[found.order[:count]].cpu().numpy()
+    values = found.scores[found.order[:count]].cpu().double().numpy()
     left, right, top, floor = 46, SIDE - 6, 34, 216
     picture = Image.new("RGB", (SIDE, 264), "white")
     pen = ImageDraw.Draw(picture)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from qgc.errors import QGCError
 from qgc.models import DeeperLSTM, zoo
 from qgc.models.pythia import Pythia, checkpoint_state
 from qgc.scenes import sample
@@ -124,11 +125,11 @@ def test_an_interrupted_run_goes_on_to_the_same_weights(undisturbed, cache, tmp_
 
 def test_another_recipe_or_cnn_in_the_same_folder_is_refused(undisturbed, cache, monkeypatch):
     run, _ = undisturbed
-    with pytest.raises(SystemExit, match="another recipe or another CNN; give another folder or remove it"):
+    with pytest.raises(QGCError, match="another recipe or another CNN; give another folder or remove it"):
         finish(run, cache, replace(TINY, seed=1))
     about = zoo.card(TINY.cnn)
     monkeypatch.setattr(zoo, "card", lambda name: about | {"files": {"cnn-natural.safetensors": "0"}})
-    with pytest.raises(SystemExit, match="another CNN"):
+    with pytest.raises(QGCError, match="another CNN"):
         training._same_run(TINY, run)
 
 

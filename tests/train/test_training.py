@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import nn
 
+from qgc.errors import QGCError
 from qgc.models import DeeperLSTM, zoo
 from qgc.models.backbones import SCENES, VGGLike
 from qgc.scenes import ANSWERS, sample
@@ -150,7 +151,7 @@ def test_convolutions_stopped_between_epochs_go_on_to_the_same_weights(cache, tm
 def test_another_recipe_in_the_same_folder_is_refused(finished, cache):
     run, _ = finished
     before = (run / "recipe.json").read_bytes()
-    with pytest.raises(SystemExit, match="another recipe; give another folder or remove it"):
+    with pytest.raises(QGCError, match="another recipe; give another folder or remove it"):
         finish(run, cache, replace(RECIPE, seed=1))
     assert (run / "recipe.json").read_bytes() == before
 
