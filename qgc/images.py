@@ -116,14 +116,14 @@ def _from_array(values: np.ndarray) -> Image.Image:
         raise ImageError(f"an array of shape {shape} is no picture; it must be (H, W), (H, W, 3) or (H, W, 4)"
                          + _reshaped(shape))  # fmt: skip
     _check_size((shape[1], shape[0]), "the array")
-    if values.dtype != np.uint8:
-        values = _to_bytes(values)
-    elif 0 < values.max() < DARK * 255:
-        warnings.warn(f"this picture is nearly black: its largest number is {values.max()} of 255; of a mask of 0 and "
-                      "1 give image.astype(bool)", stacklevel=3)  # fmt: skip
+    given, values = values, values if values.dtype == np.uint8 else _to_bytes(values)
     if len(shape) == 3 and shape[2] == 4 and values[..., 3].max() < DARK * 255:
         raise ImageError("this picture is transparent everywhere, its fourth channel being 0 or nearly; "
                          "give image[..., :3]")  # fmt: skip
+    brightest = (values[..., :3] if len(shape) == 3 else values).max()
+    if given is values and 0 < brightest < DARK * 255:
+        warnings.warn(f"this picture is nearly black: its largest number is {brightest} of 255; of a mask of 0 and 1 "
+                      "give image.astype(bool)", stacklevel=3)  # fmt: skip
     return Image.fromarray(values)
 
 

@@ -51,9 +51,14 @@ class View:
             self._weights = WeightsMark.of(vqa)
         self._M: Tensor | None = None
 
+    @property
+    def is_current(self) -> bool:
+        """Whether the model's weights, number type and device are still those that it looked at the picture with."""
+        return self._weights == WeightsMark.of(self.vqa)
+
     def check(self) -> None:
-        """WeightsError if the model's weights, number type or device have changed since the view was made."""
-        if self._weights != WeightsMark.of(self.vqa):
+        """WeightsError if the view is no longer current."""
+        if not self.is_current:
             raise WeightsError("the model's weights, number type or device have changed since it looked at this "
                                "picture; make the View and what was explained with it again")  # fmt: skip
 

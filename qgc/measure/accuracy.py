@@ -7,11 +7,13 @@ from collections import defaultdict
 import torch
 from tqdm import tqdm
 
+from ..models.evaluation import evaluated
 from ..scenes import sample
 from ..scenes.questions import HELD_OUT, WORDINGS, facts, word
 from ..train.recipes import FIRST_SEED
 
 
+@evaluated
 @torch.no_grad()
 def evaluate(
     vqa, count: int, *, distribution: str, prior: dict[str, str], split: str = "test", held_out: bool = True

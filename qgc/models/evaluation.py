@@ -88,7 +88,7 @@ class WeightsMark:
 
 def _row_sums(tensor: Tensor) -> Tensor:
     bits = tensor.view(INTEGERS[tensor.element_size()])  # sums of whole numbers are exact in any order, and NaN has one
-    rows = bits.reshape(len(bits) if bits.ndim > 1 else 1, -1)
+    rows = bits.flatten(1) if bits.ndim > 1 else bits.reshape(1, -1)
     return rows[:: 1 + rows.numel() // WHOLE].sum(1)
 
 
