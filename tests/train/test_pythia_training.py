@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 from pathlib import Path
 
@@ -131,6 +132,14 @@ def test_another_recipe_or_cnn_in_the_same_folder_is_refused(undisturbed, cache,
     monkeypatch.setattr(zoo, "card", lambda name: about | {"files": {"cnn-natural.safetensors": "0"}})
     with pytest.raises(QGCError, match="another CNN"):
         training._same_run(TINY, run)
+
+
+def test_a_training_that_diverges_ends_with_one_sentence(undisturbed, cache, tmp_path):
+    model = copy.deepcopy(undisturbed[1])
+    scenes = SceneSet(cache, "natural", "train", TINY.scenes, 1)
+    regions = training.Regions(model.cnn, scenes, tmp_path / "regions", "train", "cpu")
+    with pytest.raises(QGCError, match="the training diverged: the loss is"):
+        training.train(model, replace(TINY, lr=1e35), regions, scenes.facts, regions, scenes.facts, tmp_path)
 
 
 def test_what_is_exported_can_be_loaded(undisturbed, shipped, tmp_path):
