@@ -22,6 +22,13 @@ from . import engine, gates, sensitivity
 RANKINGS = ("sensitivity",)
 
 
+def check_model(vqa) -> None:
+    """QGCError if this is no model that can be explained (paper §3.1)."""
+    if not isinstance(vqa, VQA):
+        raise QGCError(f"explaining takes a VQA model, not {type(vqa).__name__}; load one with "
+                       "qgc.load('deeper-lstm/natural'), or give the one inside of a wrapped model")  # fmt: skip
+
+
 class View:
     """What a model makes of one picture, kept for every question about it: F, v and (lazily) M.
 
@@ -36,14 +43,15 @@ class View:
     ImageError
         If the picture cannot be used.
     QGCError
-        If ``vqa`` is no model.
+        If ``vqa`` is no model, or ``F`` not of its number type and device.
     """
 
     @torch.no_grad()
     def __init__(self, vqa, image, F: Tensor | None = None):
-        if not isinstance(vqa, VQA):
-            raise QGCError(f"explaining takes a VQA model, not {type(vqa).__name__}; load one: "
-                           "qgc.load('deeper-lstm/natural'), or of a wrapped one give model.module")  # fmt: skip
+        check_model(vqa)
+        if F is not None and (F.ndim != 4 or (F.dtype, F.device) != (vqa.dtype, vqa.device)):
+            raise QGCError(f"F is {tuple(F.shape)}, {F.dtype} on {F.device}; it must be (1, K, h, w) in the model's "
+                           f"number type and on its device, {vqa.dtype} on {vqa.device}")  # fmt: skip
         self.vqa = vqa
         self.image = open_image(image)
         with evaluating(vqa):

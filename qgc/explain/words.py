@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from ..errors import QuestionError, WeightsError
 from ..models.evaluation import WeightsMark, evaluated, evaluating
 from . import sensitivity
-from .explanation import View
+from .explanation import View, check_model
 
 # Words that a question is built with and that name nothing in the picture ("color" is the one the paper names).
 FRAME = frozenset(
@@ -51,6 +51,7 @@ class Words:
 
     @torch.no_grad()
     def __init__(self, vqa, question: str):
+        check_model(vqa)
         self.vqa, self.question = vqa, question
         self.tokens = vqa.vocabulary.tokens(question)
         with evaluating(vqa):

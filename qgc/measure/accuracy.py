@@ -44,6 +44,7 @@ def evaluate(
                 known[t] = vqa.encode(t)
         q = torch.cat([known[t] for t in texts])
         y = vqa.classify(torch.mul(*vqa.branches(F.expand(len(rows), -1, -1, -1), q)))
+        vqa.check_scores(y)
         for (family, name, answer, _), best in zip(rows, y.argmax(1).tolist(), strict=True):
             guess = prior.get(f"{family}|{name}", prior.get(family))
             for key in (family, "all"):

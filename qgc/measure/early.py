@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from pathlib import Path
 
 import torch
@@ -33,7 +34,8 @@ def question_blind(model: DeeperLSTM, run: Path) -> tuple[int, list[dict]]:
         model.load_state_dict(state)
         model.eval()
         found = similarity(model, SCENES, distribution="natural")
-        trace.append({"step": step, "cosine": found["cosine"], "spearman": found["l2"], "scenes": found["scenes"]})
+        row = {"step": step, "cosine": found["cosine"], "spearman": found["l2"], "scenes": found["scenes"]}
+        trace.append({k: v if isfinite(v) else None for k, v in row.items()})  # nan, of empty maps, which JSON lacks
         if found["cosine"] >= BLIND:
             chosen = step, state
     if chosen is None:

@@ -24,13 +24,10 @@ def evaluating(model: nn.Module) -> Iterator[None]:
     Raises
     ------
     WeightsError
-        If the weights allow no gradient, since they were made in inference mode, or hold no numbers (``meta``).
+        If the weights allow no gradient: made in inference mode, without numbers (``meta``), of several number types or
+        devices, complex or quantised.
     """
-    if any(p.is_inference() for p in model.parameters()):
-        raise WeightsError("this model's weights were made under torch.inference_mode, so nothing can be explained by "
-                           "gradients; load or build the model outside of it")  # fmt: skip
-    if any(p.is_meta for p in model.parameters()):
-        raise WeightsError("this model's weights are on the device 'meta', without numbers; load it to 'cpu'")
+    _check_weights(model)
     modes = [(module, module.training) for module in model.modules()]
     device = next((p.device.type for p in model.parameters()), "cpu")
     with ExitStack() as contexts:
@@ -46,6 +43,21 @@ def evaluating(model: nn.Module) -> Iterator[None]:
         finally:
             for module, training in modes:
                 module.training = training
+
+
+def _check_weights(model: nn.Module) -> None:
+    weights = list(model.parameters())
+    if any(p.is_inference() for p in weights):
+        raise WeightsError("this model's weights were made under torch.inference_mode, so nothing can be explained by "
+                           "gradients; load or build the model outside of it")  # fmt: skip
+    if any(p.is_meta for p in weights):
+        raise WeightsError("this model's weights are on the device 'meta', without numbers; load it to 'cpu'")
+    kinds = {(p.dtype, p.device) for p in weights}
+    quantised = any(".quantized." in type(module).__module__ for module in model.modules())
+    if len(kinds) > 1 or quantised or any(dtype.is_complex for dtype, _ in kinds):
+        found = sorted(f"{dtype} on {device}".removeprefix("torch.") for dtype, device in kinds)
+        raise WeightsError(f"this model's weights are {' and '.join(found + ['quantised'] * quantised)}; explaining "
+                           "needs one floating-point type on one device: vqa.to('cpu', torch.float32)")  # fmt: skip
 
 
 def evaluated(function: Callable) -> Callable:

@@ -112,8 +112,10 @@ def test_the_widgets_look_in_evaluation_mode(own, small_model, scene):
 @pytest.mark.parametrize("model_class", [str, dict, "DataParallel"])
 def test_what_is_no_model_is_refused(own, scene, model_class):
     wrapped = nn.DataParallel(own) if model_class == "DataParallel" else model_class()
-    with pytest.raises(QGCError, match="takes a VQA model, not .*qgc.load.*model.module"):
+    with pytest.raises(QGCError, match="takes a VQA model, not .*qgc.load.*give the one inside of a wrapped"):
         explain(wrapped, scene, QUESTIONS[0])
+    with pytest.raises(QGCError, match="takes a VQA model"):
+        Words(wrapped, QUESTIONS[0])
 
 
 # -- number types -----------------------------------------------------------------------------------------------------
@@ -126,6 +128,24 @@ def test_half_the_digits_are_enough_to_explain_and_draw(own, scene, dtype):
     plots.overlay(found, n=5)
     plots.sensitivity_bars(found, 5)
     ExplorerState(["mine"], lambda _: own).paint()
+
+
+def test_weights_of_several_kinds_are_named(own, scene):
+    own.output.half()
+    with pytest.raises(WeightsError, match="float16 on cpu and float32 on cpu; .*vqa.to.'cpu', torch.float32"):
+        explain(own, scene, QUESTIONS[0])
+    quantised = torch.ao.quantization.quantize_dynamic(own.float(), {nn.Linear})
+    for changed, kind in ((quantised, "float32 on cpu and quantised"), (own.to(torch.complex64), "complex64 on cpu")):
+        with pytest.raises(WeightsError, match=f"{kind}; explaining needs one floating-point type"):
+            changed.ask(scene, QUESTIONS[0])
+
+
+@pytest.mark.parametrize("wrong", [lambda F: F.double(), lambda F: F[0], lambda F: F.to("meta")])
+def test_maps_of_another_type_or_shape_are_refused(own, scene, wrong):
+    view = View(own, scene)
+    with pytest.raises(QGCError, match=r"F is .*; it must be \(1, K, h, w\)"):
+        View(own, scene, wrong(view.F))
+    assert torch.equal(View(own, scene, view.F).F, view.F)
 
 
 @pytest.mark.parametrize("default", [torch.float64, torch.float16, torch.bfloat16])
