@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
 from functools import wraps
 
 import torch
@@ -13,6 +14,9 @@ from ..errors import WeightsError
 
 WHOLE = 2**19  # numbers up to which all of a tensor is looked at for changes; of a larger one some of its rows
 INTEGERS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+
+
+_evaluated: ContextVar[tuple[nn.Module, ...]] = ContextVar("_evaluated", default=())
 
 
 @contextmanager
@@ -27,9 +31,15 @@ def evaluating(model: nn.Module) -> Iterator[None]:
         If the weights allow no gradient: made in inference mode, without numbers (``meta``), of several number types or
         devices, complex or quantised.
     """
-    _check_weights(model)
-    modes = [(module, module.training) for module in model.modules()]
-    device = next((p.device.type for p in model.parameters()), "cpu")
+    if any(model is other for other in _evaluated.get()):  # on the way in, all of this was done
+        yield
+        return
+    modules = list(model.modules())
+    weights = [p for module in modules for p in module._parameters.values() if p is not None]
+    _check_weights(weights, modules)
+    modes = [module.training for module in modules]
+    device = weights[0].device.type if weights else "cpu"
+    token = _evaluated.set((*_evaluated.get(), model))
     with ExitStack() as contexts:
         if torch.is_inference_mode_enabled():
             contexts.enter_context(torch.inference_mode(False))
@@ -37,23 +47,23 @@ def evaluating(model: nn.Module) -> Iterator[None]:
         if torch.is_autocast_enabled(device):
             contexts.enter_context(torch.autocast(device, enabled=False))
         try:
-            if any(training for _, training in modes):
+            if any(modes):
                 model.eval()
             yield
         finally:
-            for module, training in modes:
+            _evaluated.reset(token)
+            for module, training in zip(modules, modes, strict=True):
                 module.training = training
 
 
-def _check_weights(model: nn.Module) -> None:
-    weights = list(model.parameters())
+def _check_weights(weights: Sequence[Tensor], modules: Sequence[nn.Module]) -> None:
     if any(p.is_inference() for p in weights):
         raise WeightsError("this model's weights were made under torch.inference_mode, so nothing can be explained by "
                            "gradients; load or build the model outside of it")  # fmt: skip
     if any(p.is_meta for p in weights):
         raise WeightsError("this model's weights are on the device 'meta', without numbers; load it to 'cpu'")
     kinds = {(p.dtype, p.device) for p in weights}
-    quantised = any(".quantized." in type(module).__module__ for module in model.modules())
+    quantised = any(".quantized." in type(module).__module__ for module in modules)
     if len(kinds) > 1 or quantised or any(dtype.is_complex for dtype, _ in kinds):
         found = sorted(f"{dtype} on {device}".removeprefix("torch.") for dtype, device in kinds)
         raise WeightsError(f"this model's weights are {' and '.join(found + ['quantised'] * quantised)}; explaining "
@@ -99,9 +109,13 @@ class WeightsMark:
 
 
 def _row_sums(tensor: Tensor) -> Tensor:
-    bits = tensor.view(INTEGERS[tensor.element_size()])  # sums of whole numbers are exact in any order, and NaN has one
-    rows = bits.flatten(1) if bits.ndim > 1 else bits.reshape(1, -1)
-    return rows[:: 1 + rows.numel() // WHOLE].sum(1)
+    rows = tensor.flatten(1) if tensor.ndim > 1 else tensor.reshape(1, -1)
+    rows = rows[:: 1 + rows.numel() // WHOLE].contiguous()
+    wide = (
+        rows.numel() > 0 and rows.shape[1] * rows.element_size() % 8 == 0
+    )  # several numbers to a long one, which is added up quickly
+    bits = rows.view(torch.int64 if wide else INTEGERS[rows.element_size()])
+    return bits.sum(1)  # of whole numbers: exact in any order, and NaN has one
 
 
 def is_finite(values: Tensor) -> bool:
