@@ -52,8 +52,9 @@ def save_state(path: Path, state: dict) -> None:
 
 def check_loss(loss: Tensor | float, run: Path) -> None:
     """QGCError if the loss of a step in the folder ``run`` is not finite."""
+    loss = loss.item() if isinstance(loss, Tensor) else loss
     if not math.isfinite(loss):
-        raise diverged(f"the loss is {float(loss)}", run)
+        raise diverged(f"the loss is {loss}", run)
 
 
 def diverged(why: str, run: Path) -> QGCError:

@@ -169,7 +169,7 @@ def test_trainings_that_diverge_end_with_one_sentence(cache, tmp_path, monkeypat
             replace(recipe, fc_epochs=9), model.cnn, pooled, scenes.facts, tmp_path, "cpu"
         ),
         "questions": lambda: vqa_training.train(
-            model, replace(recipe, vqa_epochs=9), pooled, scenes.facts, pooled, scenes.facts, tmp_path, "cpu"
+            model, replace(recipe, vqa_epochs=25), pooled, scenes.facts, pooled, scenes.facts, tmp_path, "cpu"
         ),
     }
     for stage in stages.values():
