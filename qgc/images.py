@@ -14,23 +14,30 @@ from .errors import ImageError
 
 MOST_PIXELS = 150_000_000  # a 150-megapixel camera; larger files are more likely a mistake or an attack
 LEAST_SIDE = 8  # below this there is nothing to see: accepted, with a warning
+OVERSHOOT = 0.02  # how far numbers may lie outside of black and white, as a part of the range
+DARK = 1 / 16  # of white; a picture whose brightest number is no more was most likely meant in another range
+STRIP = 2**20  # numbers of an array that are converted at a time
 
 
 def open_image(source) -> Image.Image:
-    """A path, a file's bytes, a PIL image, an array (H, W[, 3 or 4]) or anything with ``.image``, as an RGB PIL image.
+    """A path, a file's bytes, a PIL image, an array or a tensor, or anything with ``.image``, as an RGB PIL image.
 
     The camera's rotation (EXIF) is applied; transparent pixels are laid over white; CMYK, palette,
-    grey and 16-bit pictures are converted.
+    grey and 16-bit pictures are converted. An array is (H, W), (H, W, 3) or (H, W, 4), a tensor also (3, H, W), in
+    floats 0–1, whole numbers 0–255 or 0–65535, or true and false; :func:`_to_bytes` says what is made of others.
 
     Raises
     ------
     ImageError
-        If the file is missing, empty, truncated, no picture, or larger than 150 megapixels.
+        If the file is missing, empty, truncated, no picture, or larger than 150 megapixels; if an array has another
+        shape or range than a picture.
     """
     if hasattr(source, "image"):  # a scene
         source = source.image
-    if isinstance(source, np.ndarray):
-        source = _from_array(source)
+    if hasattr(source, "detach"):
+        source = _from_tensor(source)
+    elif hasattr(source, "__array__") and not isinstance(source, Image.Image):
+        source = _from_array(np.asarray(source))
     if isinstance(source, Image.Image):
         return to_rgb(source)
     if isinstance(source, bytes | bytearray | memoryview):
@@ -105,21 +112,88 @@ def _check_size(size: tuple[int, int], what) -> None:
         raise ImageError(f"{what} has no pixels")
 
 
-def _to_bytes(values: np.ndarray) -> np.ndarray:
-    """Other numbers as 0–255: 16-bit ones by their type's range, the rest by their largest value."""
-    if values.dtype.kind not in "biuf":
-        raise ImageError(f"an array of {values.dtype} is no picture; give whole numbers 0–255 or floats 0–1")
-    if not np.isfinite(values).all():
-        raise ImageError("the picture holds values that are not finite; a picture is 0–255 or 0–1")
-    largest = np.inf if values.dtype.name == "uint16" else values.max(initial=0)
-    top = 1.0 if largest <= 1 else 255.0 if largest <= 255 else 65535.0
-    values = values.astype(np.float64)
-    return np.clip(values / top * 255, 0, 255).round().astype(np.uint8)
-
-
 def _from_array(values: np.ndarray) -> Image.Image:
-    if values.ndim not in (2, 3) or (values.ndim == 3 and values.shape[2] not in (3, 4)):
-        raise ImageError(f"an array of shape {values.shape} is no picture; it must be (H, W), (H, W, 3) or (H, W, 4)")
-    if values.dtype != np.uint8:
-        values = _to_bytes(values)
+    shape = values.shape
+    if len(shape) not in (2, 3) or (len(shape) == 3 and shape[2] not in (3, 4)):
+        raise ImageError(f"an array of shape {shape} is no picture; it must be (H, W), (H, W, 3) or (H, W, 4)"
+                         + _reshaped(shape))  # fmt: skip
+    _check_size((shape[1], shape[0]), "the array")
+    given, values = values, values if values.dtype == np.uint8 else _to_bytes(values)
+    if len(shape) == 3 and shape[2] == 4 and values[..., 3].max() < DARK * 255:
+        raise ImageError("this picture is transparent everywhere, its fourth channel being 0 or nearly; "
+                         "give image[..., :3]")  # fmt: skip
+    brightest = (values[..., :3] if len(shape) == 3 else values).max()
+    if given is values and 0 < brightest < DARK * 255:
+        warnings.warn(f"this picture is nearly black: its largest number is {brightest} of 255; of a mask of 0 and 1 "
+                      "give image.astype(bool)", stacklevel=3)  # fmt: skip
     return Image.fromarray(values)
+
+
+def _reshaped(shape: tuple[int, ...]) -> str:
+    """What brings an array of another shape into that of a picture, for a message."""
+    if len(shape) == 4:
+        return "; of a batch give one, image[0]"
+    if len(shape) == 3 and shape[2] == 1:
+        return "; here image[..., 0]"
+    if len(shape) == 3 and shape[0] in (1, 3, 4):
+        return "; here image[0]" if shape[0] == 1 else "; here image.transpose(1, 2, 0)"
+    return ""
+
+
+def _from_tensor(tensor) -> Image.Image:
+    """A tensor of PyTorch on any device, as an array is read; (3, H, W), as torchvision has them, or like an array."""
+    if tensor.ndim == 3 and tensor.shape[0] in (1, 3, 4) and tensor.shape[2] not in (3, 4):
+        tensor = tensor[0] if tensor.shape[0] == 1 else tensor.permute(1, 2, 0)
+    try:
+        tensor = tensor.detach().cpu()
+        values = (tensor.float() if str(tensor.dtype) == "torch.bfloat16" else tensor).numpy()  # which NumPy lacks
+    except (RuntimeError, TypeError, NotImplementedError) as error:
+        raise ImageError(f"this tensor is no picture ({str(error).splitlines()[0]}); give one of plain numbers on the "
+                         "CPU") from None  # fmt: skip
+    return _from_array(values)
+
+
+def _to_bytes(values: np.ndarray) -> np.ndarray:
+    """Other numbers than bytes as 0–255.
+
+    What stands for white is 65535 in ``uint16``, which the type says; 255 or 65535 in other whole numbers; 1, 255 or
+    65535 in floats: the first of these that the largest number exceeds by 2 % at most. That much is cut off, above and
+    below (bicubic resizing overshoots so). What would then be nearly black, 1/16 of white or less, was most likely
+    meant otherwise, and what lies further out is no picture: both are refused.
+
+    Raises
+    ------
+    ImageError
+        If these are no numbers, not finite, or in no range of a picture; the message says what brings them into one.
+    """
+    kind = values.dtype.kind
+    if kind not in "biuf":
+        raise ImageError(f"an array of {values.dtype} is no picture; give whole numbers 0–255 or floats 0–1")
+    if kind == "b":
+        return values * np.uint8(255)
+    low, high = float(values.min(initial=0)), float(values.max(initial=0))
+    if not np.isfinite([low, high]).all():
+        raise ImageError("the picture holds values that are not finite; a picture is 0–255 or 0–1")
+    whites = (65535,) if values.dtype.name == "uint16" else (1, 255, 65535) if kind == "f" else (255, 65535)
+    white = next((w for w in whites if high <= w * (1 + OVERSHOOT)), None)
+    if white is None or low < -OVERSHOOT * white or (low < 0 or high > 0) and high <= DARK * white:
+        ranges = " or ".join(f"0–{w}" for w in whites)
+        raise ImageError(f"the numbers of this picture ({values.dtype}) go from {low:.4g} to {high:.4g}, not {ranges}; "
+                         + _ranged(low, high, kind))  # fmt: skip
+    steps = max(1, STRIP // max(1, values[0].size))
+    found = np.empty(values.shape, np.uint8)
+    for start in range(0, len(values), steps):  # a strip at a time: in float64 all of it would take eight times as much
+        strip = values[start : start + steps].astype(np.float64)
+        found[start : start + steps] = np.clip(strip / white * 255, 0, 255).round()
+    return found
+
+
+def _ranged(low: float, high: float, kind: str) -> str:
+    """What brings numbers of another range into that of a picture, for a message."""
+    if low < 0:
+        return "undo their normalisation first (x * std + mean; of −1 to 1: x / 2 + 0.5), which gives floats 0–1"
+    if kind == "f" and 1 < high < 2:
+        return "cut them off with image.clip(0, 1), or undo their normalisation first (x * std + mean)"
+    if high == 1:
+        return "of a mask of 0 and 1 give image.astype(bool)"
+    return "divide them by what stands for white among them, such as 255, which gives floats 0–1"

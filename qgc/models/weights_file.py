@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import WeightsError
+from .evaluation import is_finite
 
 COUNTER, PARALLEL = "num_batches_tracked", "module."
 ENTRIES = ("state_dict", "model")  # where training scripts put the weights among other things
@@ -84,7 +85,7 @@ def _fault(state: Mapping[str, Tensor], own: Mapping[str, Tensor], backbone: nn.
     for key, tensor in own.items():
         if key in state and state[key].shape != tensor.shape:
             return f"{key!r} is {_size(state[key])}, not {_size(tensor)}"
-        if key in state and not torch.isfinite(state[key]).all():
+        if key in state and not is_finite(state[key]):
             return f"{key!r} has numbers that are not finite"
     return ""
 
@@ -102,7 +103,7 @@ def read_text(file: Path) -> str:
         If the file is missing or no text.
     """
     try:
-        return Path(file).read_text(encoding="utf-8")
+        return Path(file).read_text(encoding="utf-8-sig")
     except OSError as error:
         raise WeightsError(f"{file} cannot be read ({error.strerror or error}); check the path") from None
     except UnicodeDecodeError:
