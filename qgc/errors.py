@@ -8,6 +8,7 @@ import reprlib
 
 LONGEST = 2000  # characters of a message; whatever somebody hands in, its remedy can still be read
 ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")  # two letters at least: C:/ is a disk; pathlib takes one slash away
+ARCHIVES = (b"PK\x03\x04", b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"7z\xbc\xaf", b"Rar!")  # how packed files begin
 
 _short = reprlib.Repr()
 _short.maxstring = _short.maxother = 80

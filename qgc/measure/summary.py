@@ -534,7 +534,7 @@ def about(arms: Sequence[Arm], paths: Sequence[str], command: str, device: str) 
 def write(folder: Path, tables: dict, arrays: dict[str, np.ndarray]) -> None:
     """``measure.json`` and ``measure.npz`` in ``folder``, each whole."""
     write_whole(folder / "measure.npz", lambda p: np.savez_compressed(p.open("wb"), **arrays))
-    write_whole(folder / "measure.json", lambda p: p.write_text(as_text(tables) + "\n"))
+    write_whole(folder / "measure.json", lambda p: p.write_text(as_text(tables) + "\n", encoding="utf-8"))
 
 
 def as_text(value, depth: int = 3) -> str:

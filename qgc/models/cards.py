@@ -25,7 +25,7 @@ def record(name: str, result: dict) -> None:
     about = zoo.card(name)
     about[result["split"]] = result
     for target, text in ((path, json.dumps(about, indent=1) + "\n"), (path.with_suffix(".md"), markdown(name, about))):
-        write_whole(target, lambda p, text=text: p.write_text(text))
+        write_whole(target, lambda p, text=text: p.write_text(text, encoding="utf-8"))
 
 
 def table(result: dict) -> str:

@@ -12,7 +12,8 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from ..errors import WeightsError
+from ..data import checks
+from ..errors import ADDRESS, DataError, WeightsError, no_file
 
 COUNTER, PARALLEL = "num_batches_tracked", "module."
 ENTRIES = ("state_dict", "model")  # where training scripts put the weights among other things
@@ -44,6 +45,8 @@ def read(file: str | Path) -> dict[str, Tensor]:
             ) from None
         raise WeightsError(f"the weights file {path} is damaged or no weights file; {AGAIN}") from None
     except FileNotFoundError:
+        if ADDRESS.match(str(file)):
+            raise WeightsError(no_file(file)) from None
         raise WeightsError(f"there is no weights file {path}; give the path of one") from None
     except Exception as error:  # whatever the reader raises, the file is of no use
         reason = f"{type(error).__name__}: {error}".splitlines()[0][:200]
@@ -102,8 +105,6 @@ def read_text(file: Path) -> str:
         If the file is missing or no text.
     """
     try:
-        return Path(file).read_text(encoding="utf-8")
-    except OSError as error:
-        raise WeightsError(f"{file} cannot be read ({error.strerror or error}); check the path") from None
-    except UnicodeDecodeError:
-        raise WeightsError(f"{file} is no text; give the vocabulary that came with the weights") from None
+        return checks.read_text(file, "a text", "give the vocabulary that came with the weights")
+    except DataError as error:
+        raise WeightsError(str(error)) from None

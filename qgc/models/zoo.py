@@ -16,7 +16,7 @@ import safetensors.torch
 import torch
 from safetensors import SafetensorError
 
-from ..errors import WeightsError
+from ..errors import ADDRESS, WeightsError, no_file
 from .backbones import is_published
 from .deeper_lstm import DeeperLSTM, DeeperLSTMConfig
 from .pythia import Pythia, PythiaConfig
@@ -47,7 +47,7 @@ def card(name: str) -> dict:
     """
     path = _card_path(name)
     try:
-        return json.loads(path.read_text())
+        return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise WeightsError(f"the card {path} cannot be read ({error}); restore it with git, or train again") from None
 
@@ -56,6 +56,8 @@ def _card_path(name: str) -> Path:
     shipped = SHIPPED / f"{name}.json"
     if shipped.exists():
         return shipped
+    if ADDRESS.match(str(name)):
+        raise WeightsError(no_file(name))
     own = Path(name)
     if own.is_dir() and (own / "model.json").exists():
         return own / "model.json"
@@ -166,7 +168,7 @@ def save(model: VQA, stem: Path, about: dict, shared_cnn: str | None = None, exa
         about = {"family": _family(model), "files": files, **about, "config": model.config.as_dict()}
         temporary = stem.with_name(f".{stem.name}.json.tmp")
         written[temporary] = stem.with_suffix(".json")
-        temporary.write_text(json.dumps(about, indent=1) + "\n")
+        temporary.write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
         for temporary, target in written.items():
             temporary.replace(target)
     except (OSError, SafetensorError) as error:

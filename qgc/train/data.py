@@ -54,7 +54,9 @@ class SceneSet:
                     job.result()
         self._pixels = [np.load(stem.with_suffix(".npy"), mmap_mode="r") for stem in stems]
         self.facts = [
-            [tuple(f) for f in row] for stem in stems for row in json.loads(stem.with_suffix(".json").read_text())
+            [tuple(f) for f in row]
+            for stem in stems
+            for row in json.loads(stem.with_suffix(".json").read_text(encoding="utf-8"))
         ]
 
     def pictures(self, indices) -> np.ndarray:

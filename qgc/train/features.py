@@ -115,7 +115,7 @@ def key_of(cnn: nn.Module, images: Iterable[str], maps: bool = False) -> str:
 @contextmanager
 def alone(place: Path) -> Iterator[None]:
     """Hold a folder's lock; it falls with the process, whatever ends that."""
-    with (place / "lock").open("w") as lock:
+    with (place / "lock").open("w", encoding="utf-8") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 

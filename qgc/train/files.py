@@ -30,7 +30,7 @@ def save_array(path: Path, values: np.ndarray) -> None:
 
 def save_json(path: Path, data) -> None:
     """JSON, written whole."""
-    write_whole(path, lambda p: p.write_text(json.dumps(data)))
+    write_whole(path, lambda p: p.write_text(json.dumps(data), encoding="utf-8"))
 
 
 def save_state(path: Path, state: dict) -> None:

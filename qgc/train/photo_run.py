@@ -226,7 +226,7 @@ def _fit(order, name, part, learning: _Learning, cnn, features, team, stop=None)
 
 
 def _write(order: Order, results: dict[str, Result], team: Team) -> None:
-    time = json.loads((order.out / "time.json").read_text())
+    time = json.loads((order.out / "time.json").read_text(encoding="utf-8"))
     files = _question_files(order.data_dir)
     for name, result in results.items():
         about = {
@@ -281,6 +281,6 @@ def places(run: Path) -> dict[str, Path]:
         If the run does not know.
     """
     try:
-        return {key: Path(value) for key, value in json.loads((run / "data.json").read_text()).items()}
+        return {key: Path(value) for key, value in json.loads((run / "data.json").read_text(encoding="utf-8")).items()}
     except (OSError, ValueError, AttributeError):
         raise DataError(f"{run / 'data.json'} is missing or damaged; say --data-dir DIR") from None

@@ -212,9 +212,9 @@ def _same_run(recipe: PythiaRecipe, run: Path) -> None:
     """The run's folder belongs to one recipe and to one CNN, whose maps it keeps."""
     path = run / "recipe.json"
     text = json.dumps({**asdict(recipe), "files": zoo.card(recipe.cnn)["files"]}, sort_keys=True)
-    if path.exists() and path.read_text() != text:
+    if path.exists() and path.read_text(encoding="utf-8") != text:
         raise SystemExit(f"{run} holds a run with another recipe or another CNN; give another folder or remove it")
-    write_whole(path, lambda p: p.write_text(text))
+    write_whole(path, lambda p: p.write_text(text, encoding="utf-8"))
 
 
 def export(model: Pythia, about: dict, folder: Path) -> Path:

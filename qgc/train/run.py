@@ -87,16 +87,18 @@ def stage(run: Path, name: str, device) -> Iterator[None]:
         yield
     finally:
         path = run / "time.json"
-        spent = json.loads(path.read_text()) if path.exists() else {"device": str(device), "seconds": {}}
+        spent = (
+            json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"device": str(device), "seconds": {}}
+        )
         spent["seconds"][name] = round(spent["seconds"].get(name, 0) + time.time() - began)
         save_json(path, spent)
 
 
 def _same_recipe(recipe: Recipe, run: Path) -> None:
     path, text = run / "recipe.json", json.dumps(recipe.__dict__, sort_keys=True)
-    if path.exists() and path.read_text() != text:
+    if path.exists() and path.read_text(encoding="utf-8") != text:
         raise SystemExit(f"{run} holds a run with another recipe; give another folder or remove it")
-    write_whole(path, lambda p: p.write_text(text))
+    write_whole(path, lambda p: p.write_text(text, encoding="utf-8"))
 
 
 def _fit_cnn(recipe: Recipe, cnn: VGGLike, scenes: SceneSet, run: Path, device) -> None:
@@ -108,7 +110,7 @@ def _fit_cnn(recipe: Recipe, cnn: VGGLike, scenes: SceneSet, run: Path, device) 
 
 def card_of(name: str, recipe: Recipe, run: Path) -> dict:
     """What a finished run says about itself, for the model's card."""
-    trace = json.loads((run / "trace.json").read_text())
+    trace = json.loads((run / "trace.json").read_text(encoding="utf-8"))
     best = max(trace, key=lambda row: row["all"])
     seed = getattr(recipe, "question_seed", 0)
     return {
@@ -117,9 +119,9 @@ def card_of(name: str, recipe: Recipe, run: Path) -> dict:
         "distribution": recipe.distribution,
         "command": f"python -m qgc train scenes {name}" + (f" --seed {seed}" if seed else ""),
         "recipe": recipe.__dict__,
-        "time": json.loads((run / "time.json").read_text()),
+        "time": json.loads((run / "time.json").read_text(encoding="utf-8")),
         "validation": best,
-        "question_prior": json.loads((run / "question_prior.json").read_text()),
+        "question_prior": json.loads((run / "question_prior.json").read_text(encoding="utf-8")),
     }
 
 
