@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from pathlib import Path
 
 import safetensors.torch
@@ -53,6 +54,8 @@ def card(name: str) -> dict:
 
 
 def _card_path(name: str) -> Path:
+    if not isinstance(name, str | os.PathLike):
+        raise WeightsError(f"a model is named by a text, not {type(name).__name__}; shipped are {', '.join(names())}")
     shipped = SHIPPED / f"{name}.json"
     if shipped.exists():
         return shipped
