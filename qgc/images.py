@@ -16,30 +16,40 @@ from .errors import ARCHIVES, ImageError, no_file
 
 MOST_PIXELS = 150_000_000  # a 150-megapixel camera; larger files are more likely a mistake or an attack
 HALVED = 80_000_000  # above this a picture comes at half its side: two copies of all its pixels would take a gigabyte
-MOST_PROGRESSIVE = 100_000_000  # of a JPEG whose decoder keeps 6 bytes a pixel besides
-MOST_DEEP = 25_000_000  # of numbers of 32 bits, which are scaled all at once
-STRIP = 4_000_000  # pixels that are converted at once
+MOST_HEAVY = 40_000_000  # of formats whose decoders take up to 17 bytes for a pixel
+HEAVY = ("WEBP", "AVIF")
+MOST_PROGRESSIVE = 100_000_000  # of a JPEG whose decoder keeps 6 bytes for a pixel
+MOST_DEEP = 60_000_000  # of numbers of 32 bits, which are scaled all at once
+BAND = 4_000_000  # pixels that are converted at a time
 LEAST_SIDE = 8  # below this there is nothing to see: accepted, with a warning
+OVERSHOOT = 0.02  # how far numbers may lie outside of black and white, as a part of the range
+DARK = 1 / 16  # of white; a picture whose brightest number is no more was most likely meant in another range
+STRIP = 2**20  # numbers of an array that are converted at a time
 # What a photograph or a drawing comes in. Of Pillow's others, some start another program (EPS: Ghostscript).
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "AVIF", "PPM")
 NO_PICTURE = "is not a picture that can be read; save it as PNG or JPEG"
 
 
 def open_image(source) -> Image.Image:
-    """A path, a file's bytes, a PIL image, an array (H, W[, 3 or 4]) or anything with ``.image``, as an RGB PIL image.
+    """A path, a file's bytes, a PIL image, an array or a tensor, or anything with ``.image``, as an RGB PIL image.
 
     The camera's rotation (EXIF) is applied; transparent pixels are laid over white; CMYK, palette,
-    grey and 16-bit pictures are converted. More than 80 megapixels come at half the side.
+    grey and 16-bit pictures are converted. More than 80 megapixels come at half the side. An array is (H, W),
+    (H, W, 3) or (H, W, 4), a tensor also (3, H, W), in floats 0–1, whole numbers 0–255 or 0–65535, or true and false;
+    :func:`_to_bytes` says what is made of others.
 
     Raises
     ------
     ImageError
-        If the file is missing, empty, truncated, no picture, or larger than 150 megapixels.
+        If the file is missing, empty, truncated, no picture, or larger than 150 megapixels; if an array has another
+        shape or range than a picture.
     """
     if hasattr(source, "image"):  # a scene
         source = source.image
-    if isinstance(source, np.ndarray):
-        source = _from_array(source)
+    if hasattr(source, "detach"):
+        source = _from_tensor(source)
+    elif hasattr(source, "__array__") and not isinstance(source, Image.Image):
+        source = _from_array(np.asarray(source))
     if isinstance(source, Image.Image):
         return to_rgb(source)
     if not isinstance(source, str | os.PathLike | bytes | bytearray | memoryview):
@@ -73,9 +83,8 @@ def picture_file(source: str | os.PathLike | bytes | bytearray | memoryview) -> 
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit below says it better
             with Image.open(file, formats=formats) as picture:
-                _check_size(picture.size, name)
-                if picture.info.get("progressive") and picture.width * picture.height > MOST_PROGRESSIVE:
-                    raise ImageError(f"{name} is a progressive JPEG of more than 100 megapixels; scale it down first")
+                most = MOST_HEAVY if picture.format in HEAVY else MOST_PIXELS
+                _check_size(picture.size, name, MOST_PROGRESSIVE if picture.info.get("progressive") else most)
                 yield picture
     except ImageError:
         raise
@@ -121,14 +130,14 @@ def to_rgb(picture: Image.Image) -> Image.Image:
 def _rgb(picture: Image.Image) -> Image.Image:
     """RGB over white, strip by strip: besides the picture and the result there is little in memory."""
     orientation = picture.getexif().get(ExifTags.Base.Orientation, 1)
-    if picture.mode in ("I", "F"):
-        if picture.width * picture.height > MOST_DEEP:
-            raise ImageError("the picture has more than 25 megapixels of 32 bits; save it with 8 or 16 bits")
+    if picture.mode.startswith("I") or picture.mode == "F":  # whole, since what is white depends on the largest number
+        if picture.mode in ("I", "F") and picture.width * picture.height > MOST_DEEP:
+            raise ImageError("the picture has more than 60 megapixels of 32 bits; save it with 8 or 16 bits")
         picture = Image.fromarray(_to_bytes(np.asarray(picture)))
     w, h = picture.size
     every = 2 if w * h > HALVED else 1
     rgb = Image.new("RGB", (-(-w // every), -(-h // every)))
-    rows = max(STRIP // w, 1) * every
+    rows = max(BAND // w, 1) * every
     for top in range(0, h, rows):
         strip = _over_white(picture.crop((0, top, w, min(top + rows, h)))).convert("RGB")
         rgb.paste(strip if every == 1 else strip.reduce(every), (0, top // every))
@@ -148,9 +157,7 @@ def _upright(rgb: Image.Image) -> Image.Image:
 
 
 def _over_white(picture: Image.Image) -> Image.Image:
-    """Grey of 16 bits as bytes, and what is transparent laid over white."""
-    if picture.mode.startswith("I;16"):
-        picture = Image.fromarray((np.asarray(picture) / 65535 * 255).round().astype(np.uint8))
+    """What is transparent laid over white."""
     if picture.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in picture.info:
         picture = picture.convert("RGBA")
         white = Image.new("RGBA", picture.size, "white")
@@ -158,29 +165,97 @@ def _over_white(picture: Image.Image) -> Image.Image:
     return picture
 
 
-def _check_size(size: tuple[int, int], what) -> None:
+def _check_size(size: tuple[int, int], what, most: int = MOST_PIXELS) -> None:
     w, h = size
-    if w * h > MOST_PIXELS:
-        raise ImageError(f"{what} has {w}×{h} pixels, more than 150 megapixels; scale it down first")
+    if w * h > most:
+        kind = "" if most == MOST_PIXELS else " of such a file"
+        raise ImageError(f"{what} has {w}×{h} pixels, more than {most // 10**6} megapixels{kind}; scale it down first")
     if w == 0 or h == 0:
         raise ImageError(f"{what} has no pixels")
 
 
-def _to_bytes(values: np.ndarray) -> np.ndarray:
-    """Other numbers as 0–255: 16-bit ones by their type's range, the rest by their largest value."""
-    if values.dtype.kind not in "biuf":
-        raise ImageError(f"an array of {values.dtype} is no picture; give whole numbers 0–255 or floats 0–1")
-    if not np.isfinite(values).all():
-        raise ImageError("the picture holds values that are not finite; a picture is 0–255 or 0–1")
-    largest = np.inf if values.dtype.name == "uint16" else values.max(initial=0)
-    top = 1.0 if largest <= 1 else 255.0 if largest <= 255 else 65535.0
-    values = values.astype(np.float64)
-    return np.clip(values / top * 255, 0, 255).round().astype(np.uint8)
-
-
 def _from_array(values: np.ndarray) -> Image.Image:
-    if values.ndim not in (2, 3) or (values.ndim == 3 and values.shape[2] not in (3, 4)):
-        raise ImageError(f"an array of shape {values.shape} is no picture; it must be (H, W), (H, W, 3) or (H, W, 4)")
-    if values.dtype != np.uint8:
-        values = _to_bytes(values)
+    shape = values.shape
+    if len(shape) not in (2, 3) or (len(shape) == 3 and shape[2] not in (3, 4)):
+        raise ImageError(f"an array of shape {shape} is no picture; it must be (H, W), (H, W, 3) or (H, W, 4)"
+                         + _reshaped(shape))  # fmt: skip
+    _check_size((shape[1], shape[0]), "the array")
+    given, values = values, values if values.dtype == np.uint8 else _to_bytes(values)
+    if len(shape) == 3 and shape[2] == 4 and values[..., 3].max() < DARK * 255:
+        raise ImageError("this picture is transparent everywhere, its fourth channel being 0 or nearly; "
+                         "give image[..., :3]")  # fmt: skip
+    brightest = (values[..., :3] if len(shape) == 3 else values).max()
+    if given is values and 0 < brightest < DARK * 255:
+        warnings.warn(f"this picture is nearly black: its largest number is {brightest} of 255; of a mask of 0 and 1 "
+                      "give image.astype(bool)", stacklevel=3)  # fmt: skip
     return Image.fromarray(values)
+
+
+def _reshaped(shape: tuple[int, ...]) -> str:
+    """What brings an array of another shape into that of a picture, for a message."""
+    if len(shape) == 4:
+        return "; of a batch give one, image[0]"
+    if len(shape) == 3 and shape[2] == 1:
+        return "; here image[..., 0]"
+    if len(shape) == 3 and shape[0] in (1, 3, 4):
+        return "; here image[0]" if shape[0] == 1 else "; here image.transpose(1, 2, 0)"
+    return ""
+
+
+def _from_tensor(tensor) -> Image.Image:
+    """A tensor of PyTorch on any device, as an array is read; (3, H, W), as torchvision has them, or like an array."""
+    if tensor.ndim == 3 and tensor.shape[0] in (1, 3, 4) and tensor.shape[2] not in (3, 4):
+        tensor = tensor[0] if tensor.shape[0] == 1 else tensor.permute(1, 2, 0)
+    try:
+        tensor = tensor.detach().cpu()
+        values = (tensor.float() if str(tensor.dtype) == "torch.bfloat16" else tensor).numpy()  # which NumPy lacks
+    except (RuntimeError, TypeError, NotImplementedError) as error:
+        raise ImageError(f"this tensor is no picture ({str(error).splitlines()[0]}); give one of plain numbers on the "
+                         "CPU") from None  # fmt: skip
+    return _from_array(values)
+
+
+def _to_bytes(values: np.ndarray) -> np.ndarray:
+    """Other numbers than bytes as 0–255.
+
+    What stands for white is 65535 in ``uint16``, which the type says; 255 or 65535 in other whole numbers; 1, 255 or
+    65535 in floats: the first of these that the largest number exceeds by 2 % at most. That much is cut off, above and
+    below (bicubic resizing overshoots so). What would then be nearly black, 1/16 of white or less, was most likely
+    meant otherwise, and what lies further out is no picture: both are refused.
+
+    Raises
+    ------
+    ImageError
+        If these are no numbers, not finite, or in no range of a picture; the message says what brings them into one.
+    """
+    kind = values.dtype.kind
+    if kind not in "biuf":
+        raise ImageError(f"an array of {values.dtype} is no picture; give whole numbers 0–255 or floats 0–1")
+    if kind == "b":
+        return values * np.uint8(255)
+    low, high = float(values.min(initial=0)), float(values.max(initial=0))
+    if not np.isfinite([low, high]).all():
+        raise ImageError("the picture holds values that are not finite; a picture is 0–255 or 0–1")
+    whites = (65535,) if values.dtype.name == "uint16" else (1, 255, 65535) if kind == "f" else (255, 65535)
+    white = next((w for w in whites if high <= w * (1 + OVERSHOOT)), None)
+    if white is None or low < -OVERSHOOT * white or (low < 0 or high > 0) and high <= DARK * white:
+        ranges = " or ".join(f"0–{w}" for w in whites)
+        raise ImageError(f"the numbers of this picture ({values.dtype}) go from {low:.4g} to {high:.4g}, not {ranges}; "
+                         + _ranged(low, high, kind))  # fmt: skip
+    steps = max(1, STRIP // max(1, values[0].size))
+    found = np.empty(values.shape, np.uint8)
+    for start in range(0, len(values), steps):  # a strip at a time: in float64 all of it would take eight times as much
+        strip = values[start : start + steps].astype(np.float64)
+        found[start : start + steps] = np.clip(strip / white * 255, 0, 255).round()
+    return found
+
+
+def _ranged(low: float, high: float, kind: str) -> str:
+    """What brings numbers of another range into that of a picture, for a message."""
+    if low < 0:
+        return "undo their normalisation first (x * std + mean; of −1 to 1: x / 2 + 0.5), which gives floats 0–1"
+    if kind == "f" and 1 < high < 2:
+        return "cut them off with image.clip(0, 1), or undo their normalisation first (x * std + mean)"
+    if high == 1:
+        return "of a mask of 0 and 1 give image.astype(bool)"
+    return "divide them by what stands for white among them, such as 255, which gives floats 0–1"

@@ -236,7 +236,7 @@ def text_file(rng: random.Random) -> None:
             read_prepro(Path("text"))
 
 
-def command(rng: random.Random) -> None:
+def command(rng: random.Random) -> str:
     Path("picture.png").write_bytes(picture_bytes(rng))
     texts = [text.replace("\0", "") for text in TEXTS]  # no shell hands a NUL on
     anything = [*texts, *map(str, NUMBERS), "picture.png", ".", "/", "none/a.png", "https://a.b/c.jpg"]
@@ -262,13 +262,18 @@ def command(rng: random.Random) -> None:
         if status not in (0, 1, 2):
             raise AssertionError(f"status {status} of {arguments!r:.300}")
     except SystemExit as end:  # argparse's
-        if end.code not in (0, 2):
-            raise AssertionError(f"exit {end.code!r} of {arguments!r:.300}") from None
+        status = end.code
+        if status not in (0, 2):
+            raise AssertionError(f"exit {status!r} of {arguments!r:.300}") from None
     finally:
         warnings.showwarning = kept
+    shown.seek(0)
+    if "Traceback" in (text := shown.read()) or len(text) > 20_000:
+        raise AssertionError(f"{text[-300:]!r} of {arguments!r:.300}")
+    return "refused" if status else "result"
 
 
-KINDS: list[Callable[[random.Random], None]] = [
+KINDS: list[Callable[[random.Random], str | None]] = [
     picture, array, source, question, answer, count, scene, data_set, text_file, command,
 ]  # fmt: skip
 
@@ -278,7 +283,7 @@ def hand_in(number: int) -> dict:
     rng, kind = random.Random(number), KINDS[number % len(KINDS)]
     said = {"number": number, "kind": kind.__name__, "end": "result", "message": ""}
     try:
-        kind(rng)
+        said["end"] = kind(rng) or "result"
     except QGCError as error:
         said |= {"end": "refused", "message": str(error)}
     except Exception as error:

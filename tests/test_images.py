@@ -12,6 +12,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from qgc import images
@@ -19,6 +20,7 @@ from qgc.errors import ImageError
 from qgc.images import open_image
 
 RED, WHITE = (255, 0, 0), (255, 255, 255)
+UNIT = np.linspace(0, 1, 243, dtype=np.float32).reshape(9, 9, 3)
 
 
 @pytest.fixture
@@ -114,8 +116,36 @@ def test_what_is_no_source_of_pictures_is_refused(source):
         (np.full((9, 9), "red"), "no picture"),
         (np.zeros((9, 9), object), "no picture"),
         (np.zeros((9, 9), complex), "no picture"),
+        (np.full((9, 9), 1.05), r"go from 0 to 1.05, not 0–1 .*clip\(0, 1\)"),
+        (UNIT * 4.3 - 2.1, r"go from -2.1 to 2.2, not 0–1 .*x \* std \+ mean"),  # ImageNet's
+        (UNIT * 2 - 1, "of −1 to 1: x / 2"),
+        (UNIT * 300, "from 0 to 300, not .*divide them"),
+        (UNIT / 255, "divide them by what stands for white"),
+        (UNIT * 1e9, "divide them"),
+        (np.full((9, 9), -0.01), "from -0.01 to 0, not"),
+        (np.full((9, 9), -3), r"\(int64\) go from -3 to 0"),
+        ((UNIT * 255).astype(np.uint16), r"\(uint16\) go from 0 to 255, not 0–65535; divide them"),
+        ((UNIT * 4095).astype(np.uint16), "to 4095, not 0–65535"),  # 12 bits
+        (np.ones((9, 9, 3), int), r"go from 0 to 1, not 0–255 .*image.astype\(bool\)"),
+        ((UNIT * 260).astype(int) * 4, "to 1040, not 0–255 or 0–65535"),
+        (np.full((9, 9), 2**40), "e.12, not 0–255"),
+        (np.full((9, 9, 4), [0.5, 0.5, 0.5, 0.0]), r"transparent everywhere.*image\[..., :3\]"),
+        (np.full((9, 9, 4), [200.0, 200.0, 200.0, 1.0]), "transparent everywhere"),
+        (np.full((9, 9, 4), [9, 9, 9, 0], np.uint8), "transparent everywhere"),
+        (np.zeros((1, 9, 9, 3)), r"of a batch give one, image\[0\]"),
+        (np.zeros((3, 9, 9)), r"image.transpose\(1, 2, 0\)"),
+        (np.zeros((9, 9, 1)), r"image\[..., 0\]"),
+        (np.broadcast_to(np.float32(0.5), (10**6, 10**6)), "150 megapixels"),
+        (np.float32(0.5), r"shape \(\) is no picture"),
+        (torch.zeros(2, 3, 9, 9), r"image\[0\]"),
+        (torch.from_numpy(UNIT) * 4.3 - 2.1, "x \\* std"),
+        (torch.ones(3, 9, 9, dtype=torch.long), r"image.astype\(bool\)"),
+        (torch.full((3, 9, 9), torch.nan), "not finite"),
+        (torch.empty(3, 9, 9, device="meta"), "plain numbers on the CPU"),
+        (torch.eye(9).to_sparse(), "plain numbers"),
+        (torch.empty(0), "is no picture"),
     ],
-    ids=lambda x: f"{x.dtype}{x.shape}" if isinstance(x, np.ndarray) else "",
+    ids=lambda x: f"{x.dtype}{tuple(x.shape)}" if hasattr(x, "dtype") else "",
 )
 def test_an_array_that_is_no_picture_is_refused(values, says):
     with pytest.raises(ImageError, match=says):
@@ -195,7 +225,7 @@ def test_half_transparent_is_half_white():
     assert read.getpixel((4, 4)) == (127, 127, 127)
 
 
-@pytest.mark.parametrize("value", [0, 200, 32768, 65535])
+@pytest.mark.parametrize("value", [0, 5000, 32768, 65535])
 @pytest.mark.parametrize("kind", ["png", "array", "big-endian"])
 def test_sixteen_bits_are_scaled_by_their_range(tmp_path, value, kind):
     values = np.full((9, 9), value, np.uint16 if kind != "big-endian" else ">u2")
@@ -215,17 +245,55 @@ def test_32_bit_grey_is_scaled_by_its_largest_value(top, expected):
         (np.full((9, 9, 3), 0.5), 128),
         (np.full((9, 9, 3), 0.5, np.float32), 128),
         (np.full((9, 9), 200.0), 200),
-        (np.full((9, 9), -3.0), 0),
         (np.full((9, 9, 3), 77, np.uint8), 77),
         (np.full((9, 9, 4), 255, np.uint8), 255),
         (np.full((9, 9), 120, np.int64), 120),
         (np.ones((9, 9), bool), 255),
+        (np.full((9, 9, 3), 1.02), 255),  # bicubic resizing overshoots
+        (np.where(np.eye(9, k=3), -0.02, 0.5), 128),
+        (np.full((9, 9), 1.0), 255),
+        (np.full((9, 9), 65535.0), 255),
+        (np.full((9, 9), 32896, np.int32), 128),
+        (np.full((9, 9), 120, np.uint32), 120),
+        (np.full((9, 9), 0.5, np.float16), 128),
+        (np.zeros((9, 9)), 0),
+        (np.zeros((9, 9), np.uint16), 0),
+        (np.full((9, 9, 4), [0.5, 0.5, 0.5, 1.0]), 128),
+        (np.full((18, 27, 3), 0.5)[::-2, ::3], 128),
+        (np.broadcast_to(np.float32(0.5), (9, 9, 3)), 128),
+        (torch.full((3, 9, 9), 0.5), 128),
+        (torch.full((9, 9, 3), 0.5, requires_grad=True), 128),
+        (torch.full((1, 9, 9), 0.5, dtype=torch.bfloat16), 128),
+        (torch.full((9, 9), 0.5, dtype=torch.float16), 128),
+        (torch.full((3, 9, 9), 77, dtype=torch.uint8), 77),
+        (torch.ones(9, 9, dtype=torch.bool), 255),
+        (torch.nn.Parameter(torch.full((4, 9, 9), 1.0)), 255),
     ],
-    ids=lambda x: f"{x.dtype}{x.shape}" if isinstance(x, np.ndarray) else "",
+    ids=lambda x: f"{x.dtype}{tuple(x.shape)}" if hasattr(x, "dtype") else "",
 )
 def test_arrays_are_read(values, expected):
     read = open_image(values)
     assert read.mode == "RGB" and read.size == (9, 9) and read.getpixel((4, 4)) == (expected,) * 3
+
+
+@pytest.mark.parametrize("white", [1, 255, 65535])
+@pytest.mark.parametrize("through_file", [True, False], ids=["TIFF", "image"])
+def test_floats_of_pillow_are_scaled_by_their_range(tmp_path, white, through_file):
+    picture = Image.fromarray(UNIT[..., 0] * white)
+    source = saved(tmp_path, "a.tif", picture) if through_file else picture
+    assert np.array_equal(np.asarray(open_image(source))[..., 1], (UNIT[..., 0] * 255).round())
+    with pytest.raises(ImageError, match="normalisation"):
+        open_image(Image.fromarray(UNIT[..., 0] * white - white / 2))
+
+
+def test_every_row_of_a_large_array_is_converted():
+    ramp = np.arange(3000, dtype=np.float32)[:, None].repeat(900, 1) / 2999
+    assert np.array_equal(np.asarray(open_image(ramp))[..., 0], np.clip(ramp.astype(float) * 255, 0, 255).round())
+
+
+def test_bytes_that_are_nearly_black_are_read_with_a_warning():
+    with pytest.warns(UserWarning, match=r"nearly black: its largest number is 1 of 255; .*image.astype\(bool\)"):
+        assert open_image(np.ones((9, 9), np.uint8)).getpixel((4, 4)) == (1, 1, 1)
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "P", "PA", "CMYK", "YCbCr", "LAB", "HSV", "I", "F", "I;16", "RGBX"])
@@ -322,7 +390,7 @@ def test_strips_give_what_the_whole_gives(tmp_path, monkeypatch, noise, kind):
     if kind == "RGBA":
         picture.putalpha(noise.convert("L"))
     whole = open_image(picture)
-    monkeypatch.setattr(images, "STRIP", 7 * picture.width)
+    monkeypatch.setattr(images, "BAND", 7 * picture.width)
     assert open_image(picture).tobytes() == whole.tobytes()
     monkeypatch.setattr(images, "HALVED", 1000)
     half = open_image(picture)
