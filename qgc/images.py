@@ -15,12 +15,12 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from .errors import ARCHIVES, ImageError, no_file
 
 MOST_PIXELS = 150_000_000  # a 150-megapixel camera; larger files are more likely a mistake or an attack
-HALVED = 80_000_000  # above this a picture comes at half its side: two copies of all its pixels would take a gigabyte
+WHOLE = 40_000_000  # pixels; a larger picture comes smaller, since copies of it would take gigabytes
+THINNED = 3  # which part of its sides it then has
 MOST_HEAVY = 40_000_000  # of formats whose decoders take up to 17 bytes for a pixel
 HEAVY = ("WEBP", "AVIF")
 MOST_PROGRESSIVE = 100_000_000  # of a JPEG whose decoder keeps 6 bytes for a pixel
-MOST_DEEP = 60_000_000  # of numbers of 32 bits, which are scaled all at once
-BAND = 4_000_000  # pixels that are converted at a time
+BAND = 1_000_000  # pixels that are converted at a time
 LEAST_SIDE = 8  # below this there is nothing to see: accepted, with a warning
 OVERSHOOT = 0.02  # how far numbers may lie outside of black and white, as a part of the range
 DARK = 1 / 16  # of white; a picture whose brightest number is no more was most likely meant in another range
@@ -34,9 +34,9 @@ def open_image(source) -> Image.Image:
     """A path, a file's bytes, a PIL image, an array or a tensor, or anything with ``.image``, as an RGB PIL image.
 
     The camera's rotation (EXIF) is applied; transparent pixels are laid over white; CMYK, palette,
-    grey and 16-bit pictures are converted. More than 80 megapixels come at half the side. An array is (H, W),
-    (H, W, 3) or (H, W, 4), a tensor also (3, H, W), in floats 0–1, whole numbers 0–255 or 0–65535, or true and false;
-    :func:`_to_bytes` says what is made of others.
+    grey and 16-bit pictures are converted. More than 40 megapixels come at a third of their sides, of a JPEG at a half
+    first. An array is (H, W), (H, W, 3) or (H, W, 4), a tensor also (3, H, W), in floats 0–1, whole numbers 0–255 or
+    0–65535, or true and false; :func:`_to_bytes` says what is made of others.
 
     Raises
     ------
@@ -55,7 +55,7 @@ def open_image(source) -> Image.Image:
     if not isinstance(source, str | os.PathLike | bytes | bytearray | memoryview):
         raise ImageError(f"cannot read a picture from {type(source).__name__}; give a path, a PIL image or an array")
     with picture_file(source) as picture:
-        if picture.width * picture.height > HALVED:  # JPEG need not be decoded in full; nothing happens to others
+        if picture.width * picture.height > WHOLE:  # JPEG need not be decoded in full; nothing happens to others
             picture.draft("RGB", (picture.width // 2, picture.height // 2))
         rgb = _rgb(picture)
         picture.close()
@@ -128,19 +128,23 @@ def to_rgb(picture: Image.Image) -> Image.Image:
 
 
 def _rgb(picture: Image.Image) -> Image.Image:
-    """RGB over white, strip by strip: besides the picture and the result there is little in memory."""
+    """RGB over white, band by band: besides the picture and the result there is little in memory."""
     orientation = picture.getexif().get(ExifTags.Base.Orientation, 1)
-    if picture.mode.startswith("I") or picture.mode == "F":  # whole, since what is white depends on the largest number
-        if picture.mode in ("I", "F") and picture.width * picture.height > MOST_DEEP:
-            raise ImageError("the picture has more than 60 megapixels of 32 bits; save it with 8 or 16 bits")
-        picture = Image.fromarray(_to_bytes(np.asarray(picture)))
     w, h = picture.size
-    every = 2 if w * h > HALVED else 1
+    every = THINNED if w * h > WHOLE else 1
     rgb = Image.new("RGB", (-(-w // every), -(-h // every)))
     rows = max(BAND // w, 1) * every
-    for top in range(0, h, rows):
-        strip = _over_white(picture.crop((0, top, w, min(top + rows, h)))).convert("RGB")
-        rgb.paste(strip if every == 1 else strip.reduce(every), (0, top // every))
+    boxes = [(0, top, w, min(top + rows, h)) for top in range(0, h, rows)]
+    ends = None
+    if picture.mode.startswith("I") or picture.mode == "F":  # what is white depends on all of its numbers
+        extremes = [(band.min(), band.max()) for band in (np.asarray(picture.crop(box)) for box in boxes)]
+        ends = np.array([np.min(extremes), np.max(extremes)], np.asarray(picture.crop((0, 0, 1, 1))).dtype)
+    for box in boxes:
+        band = picture.crop(box)
+        if ends is not None:
+            band = Image.fromarray(_to_bytes(np.concatenate([ends[:, None].repeat(w, 1), np.asarray(band)]))[2:])
+        band = _over_white(band).convert("RGB")
+        rgb.paste(band if every == 1 else band.reduce(every), (0, box[1] // every))
     rgb.getexif()[ExifTags.Base.Orientation] = orientation
     return rgb
 
