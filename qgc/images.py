@@ -112,7 +112,8 @@ def _path(source: str | os.PathLike) -> Path:
 
 
 def _is_archive(file: Path | io.BytesIO) -> str:
-    start = file.getvalue()[:8] if isinstance(file, io.BytesIO) else file.open("rb").read(8)
+    with io.BytesIO(file.getvalue()) if isinstance(file, io.BytesIO) else file.open("rb") as opened:
+        start = opened.read(8)
     return "is an archive; unpack it, then give a picture from it" if start.startswith(ARCHIVES) else ""
 
 

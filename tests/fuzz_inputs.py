@@ -268,7 +268,7 @@ def command(rng: random.Random) -> str:
     finally:
         warnings.showwarning = kept
     shown.seek(0)
-    if "Traceback" in (text := shown.read()) or len(text) > 20_000:
+    if "Traceback" in (text := shown.read()):
         raise AssertionError(f"{text[-300:]!r} of {arguments!r:.300}")
     return "refused" if status else "result"
 
