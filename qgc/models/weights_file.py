@@ -54,11 +54,15 @@ def read(file: str | Path) -> dict[str, Tensor]:
     for entry in ENTRIES:
         if isinstance(state, Mapping) and isinstance(state.get(entry), Mapping):
             state = state[entry]
-    if not isinstance(state, Mapping) or not state or not all(isinstance(v, Tensor) for v in state.values()):
+    if not isinstance(state, Mapping) or not state or not _named_tensors(state):
         raise WeightsError(f"the weights file {path} holds no state dict (tensors by name); give another file")
     if all(k.startswith(PARALLEL) for k in state):
         state = {k.removeprefix(PARALLEL): v for k, v in state.items()}
     return dict(state)
+
+
+def _named_tensors(state: Mapping) -> bool:
+    return all(isinstance(k, str) and isinstance(v, Tensor) for k, v in state.items())
 
 
 def _unpickled(file: BinaryIO):

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
 
 from qgc import data
 from qgc.data.checks import read_text
 from qgc.data.chosen import images_of, places
 from qgc.data.sources import COLLECTIONS
+from qgc.data.unpack import unpack
 from qgc.errors import DataError, FetchError, QGCError, WeightsError
 from qgc.models import load, weights_file
 from qgc.models.published_lstm import read_prepro
@@ -189,3 +192,19 @@ def test_a_vocabulary_in_another_encoding_is_named(tmp_path):
     (tmp_path / "words").write_bytes("sofa\ncafé\n".encode("latin-1"))
     with pytest.raises(WeightsError, match="is not a text; give the vocabulary that came with the weights"):
         read_lines(tmp_path / "words")
+
+
+def test_a_file_of_an_archive_may_have_any_name(tmp_path):
+    files = {"a.jpg.half": b"half", "a.jpg": b"whole", "tmp.half": b"!"}
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    unpack(tmp_path / "a.zip", lambda name: True, "into", tmp_path, tmp_path / "tmp", 100, lambda path, name: None)
+    assert {p.name: p.read_bytes() for p in (tmp_path / "into").iterdir()} == files
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.zip", "into"]
+
+
+def test_weights_under_numbers_are_no_weights(tmp_path):
+    torch.save({0: torch.zeros(2)}, tmp_path / "a.pth")
+    with pytest.raises(WeightsError, match="holds no state dict"):
+        weights_file.read(tmp_path / "a.pth")
