@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from ..errors import GateError
+from ..models.evaluation import is_finite
 
 NORMS = ("l1", "l2")
 EMPTY = 1e-6
@@ -35,7 +36,7 @@ def contrast(a, b, normalise: str | None = None) -> Tensor:
     Raises
     ------
     GateError
-        If ``normalise`` is not one of the norms, or the maps differ in shape.
+        If ``normalise`` is not one of the norms, or the maps differ in shape or are not finite.
     """
     if normalise not in (None, *NORMS):
         raise GateError(f"normalise is {normalise!r}; choose one of {', '.join(NORMS)}, or None for the raw difference")
@@ -44,6 +45,8 @@ def contrast(a, b, normalise: str | None = None) -> Tensor:
         raise GateError(
             f"maps of {tuple(first.shape[-2:])} and {tuple(second.shape[-2:])} cells; give two of one model"
         )
+    if not (is_finite(first) and is_finite(second)):
+        raise GateError("a map to contrast holds numbers that are not finite; explain again with finite weights")
     first, second = (normalised_by(m, normalise) for m in (first, second))
     return without_rounding(first - second, first, second)
 

@@ -13,9 +13,12 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from ..errors import WeightsError
+from ..models.evaluation import evaluated, is_finite
 from ..models.jacobian import jacobian
 
 
+@evaluated
 def pooled_jacobian(vqa, F: Tensor, q: Tensor | None = None, chunk: int = 128) -> Tensor:
     """M (J, K) of book/gate.ipynb: the spatial mean of ∂v_j/∂F^k, for every combine neuron j.
 
@@ -30,6 +33,7 @@ def pooled_jacobian(vqa, F: Tensor, q: Tensor | None = None, chunk: int = 128) -
     return pooled_jacobian_vjp(vqa, F, q, chunk)
 
 
+@evaluated
 def pooled_jacobian_vjp(vqa, F: Tensor, q: Tensor | None = None, chunk: int = 128) -> Tensor:
     """The fallback of :func:`pooled_jacobian`: no assumption about the model's head."""
     if q is None:  # the image branch does not look at it, but ``branches`` wants one
@@ -45,4 +49,12 @@ def weights(g: Tensor, M: Tensor, order: Tensor) -> Tensor:
 def maps(alpha: Tensor, F: Tensor) -> Tensor:
     """Σ_k α_k F^k before the ReLU of Eq. 2: (N, K) weights and (1, K, h, w) maps → (N, h, w)."""
     _, K, h, w = F.shape
-    return (alpha @ F[0].reshape(K, h * w)).view(-1, h, w)
+    return checked((alpha @ F[0].reshape(K, h * w)).view(-1, h, w))
+
+
+def checked(maps: Tensor) -> Tensor:
+    """The maps of Eq. 2, if all their numbers are finite; else a WeightsError."""
+    if not is_finite(maps):
+        raise WeightsError("a map of this model holds numbers that are not finite; load the model with "
+                           "dtype=torch.float32 or float64, and if they still are not, train it again")  # fmt: skip
+    return maps

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Iterable, Sequence
 from functools import cached_property
@@ -11,12 +12,21 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from ..errors import AnswerError, GateError, ImageError, QuestionError
+from ..errors import AnswerError, GateError, ImageError, QGCError, QuestionError, WeightsError
 from ..images import open_image
+from ..models import VQA
+from ..models.evaluation import WeightsMark, evaluated, evaluating, is_finite
 from ..models.jacobian import product
 from . import engine, gates, sensitivity
 
 RANKINGS = ("sensitivity",)
+
+
+def check_model(vqa) -> None:
+    """QGCError if this is no model that can be explained (paper §3.1)."""
+    if not isinstance(vqa, VQA):
+        raise QGCError(f"explaining takes a VQA model, not {type(vqa).__name__}; load one with "
+                       "qgc.load('deeper-lstm/natural'), or give the one inside of a wrapped model")  # fmt: skip
 
 
 class View:
@@ -25,38 +35,76 @@ class View:
     >>> view = qgc.View(vqa, scene)             # the picture's work, done once
     >>> qgc.explain(vqa, view, "Is there a cat?")  # quick
 
-    ``F`` may be given where another model with the same CNN has worked it out already.
+    ``F`` may be given where another model with the same CNN has worked it out already. What the model makes of the
+    picture holds for the weights that it has then: once they have changed, a view is refused (:meth:`check`).
+
+    Raises
+    ------
+    ImageError
+        If the picture cannot be used.
+    QGCError
+        If ``vqa`` is no model, or ``F`` not of its number type and device.
     """
 
     @torch.no_grad()
     def __init__(self, vqa, image, F: Tensor | None = None):
+        check_model(vqa)
+        if F is not None and (F.ndim != 4 or (F.dtype, F.device) != (vqa.dtype, vqa.device)):
+            raise QGCError(f"F is {tuple(F.shape)}, {F.dtype} on {F.device}; it must be (1, K, h, w) in the model's "
+                           f"number type and on its device, {vqa.dtype} on {vqa.device}")  # fmt: skip
         self.vqa = vqa
         self.image = open_image(image)
-        self.F: Tensor = vqa.conv(vqa.prepare(self.image)) if F is None else F
+        with evaluating(vqa):
+            self.F: Tensor = vqa.conv(vqa.prepare(self.image)) if F is None else F
+            self._weights = WeightsMark.of(vqa)
         self._M: Tensor | None = None
 
+    @property
+    def is_current(self) -> bool:
+        """Whether the model's weights, number type and device are still those that it looked at the picture with."""
+        return self._weights == WeightsMark.of(self.vqa)
+
+    def check(self) -> None:
+        """WeightsError if the view is no longer current."""
+        if not self.is_current:
+            raise WeightsError("the model's weights, number type or device have changed since it looked at this "
+                               "picture; make the View and what was explained with it again")  # fmt: skip
+
+    def through(self, vqa) -> View:
+        """The same view of a model that differs in its question side alone: the picture's work is kept."""
+        other = copy.copy(self)
+        other.vqa, other._weights = vqa, WeightsMark.of(vqa)
+        return other
+
     @cached_property
+    @evaluated
     def _state(self):
         return self.vqa.image_state(self.F)
 
     @cached_property
+    @evaluated
     def _factors(self) -> tuple[Tensor, ...]:
+        self.check()
         return self.vqa.jacobian_factors(self.F, self._state)
 
+    @evaluated
     def branches(self, q: Tensor) -> tuple[Tensor, Tensor]:
         """u and v (1, J); v is kept where the image branch ignores the question."""
         if not hasattr(self.vqa, "pooled_jacobian"):
             return self.vqa.branches(self.F, q)
         return self.vqa.question_branch(q), self._state.v
 
+    @evaluated
     def M(self, q: Tensor) -> Tensor:
         """The pooled Jacobian (J, K); shared by all questions where the image branch ignores them."""
         if not hasattr(self.vqa, "pooled_jacobian"):
+            self.check()
             return engine.pooled_jacobian(self.vqa, self.F, q)
         if self._M is None:
             self._M = product(self._factors)
         return self._M
 
+    @evaluated
     def gated_maps(self, g: Tensor, order: Tensor, q: Tensor) -> Tensor:
         """The maps of every n before the ReLU, (J, h, w): Σ over the first n neurons of ``order`` of g_j Σ_k M_jk F^k.
 
@@ -64,13 +112,15 @@ class View:
         and the others go to the maps once a picture.
         """
         if self._M is None and hasattr(self.vqa, "jacobian_factors") and self._factors[0].shape[1] < self.F.shape[1]:
-            return (engine.weights(g, self._factors[0], order) @ self._cells).view(-1, *self.F.shape[2:])
+            raw = engine.weights(g, self._factors[0], order) @ self._cells
+            return engine.checked(raw.view(-1, *self.F.shape[2:]))
         return engine.maps(engine.weights(g, self.M(q), order), self.F)
 
     @cached_property
     def _cells(self) -> Tensor:
         return product(self._factors[1:]) @ self.F[0].flatten(1)
 
+    @evaluated
     def through_M(self, rows: Tensor, q: Tensor) -> Tensor:
         """rows (N, J) times M, (N, K); a few rows go through M's factors, which costs less than M itself."""
         few = 8 * len(rows) <= rows.shape[1]
@@ -102,10 +152,16 @@ class Explanation:
         vqa = view.vqa
         sensitivity.check_reduction(reduce)
         self.vqa, self.view, self.question, self.reduce = vqa, view, question, reduce
-        self.q = vqa.encode(question) if q is None else q
+        with evaluating(vqa):
+            self._explain(answer, rank, q)
+
+    def _explain(self, answer: str | None, rank: str | Tensor, q: Tensor | None) -> None:
+        vqa, view = self.vqa, self.view
+        self.q = vqa.encode(self.question) if q is None else q
         u, v = view.branches(self.q)
         self.u, self.v, self.A = u[0], v[0], (u * v)[0]
         self.y = vqa.classify(u * v)[0]
+        vqa.check_scores(self.y)
         self.probabilities = self.y.softmax(0)
         self.predicted = vqa.answers[int(self.y.argmax())]
         self.answer = self.predicted if answer is None else vqa.answers[vqa.answer_index(answer)]
@@ -118,6 +174,9 @@ class Explanation:
             self.rank, self.scores = rank, self.sensitivity
         else:
             self.rank, self.scores = "given", self._given(rank)
+        if not (is_finite(self.g) and is_finite(self.scores)):
+            raise WeightsError("the gradients of this model's answer are not finite; load the model with "
+                               "dtype=torch.float32 or float64, and if they still are not, train it again")  # fmt: skip
         self.order = gates.ranking(self.scores)
 
     # -- the picture and the numbers --------------------------------------------------------------
@@ -139,6 +198,8 @@ class Explanation:
     @cached_property
     def sensitivity(self) -> Tensor:
         """∂A/∂q reduced to one number per combine neuron (J,), paper §3.2."""
+        if hasattr(self, "order"):  # it is wanted later than the rest, perhaps with other weights
+            self.view.check()
         with torch.no_grad():
             return sensitivity.sensitivity(self.vqa, self.F, self.q, self.u[None], self.v[None], self.reduce).detach()
 
@@ -152,9 +213,10 @@ class Explanation:
         first = self.order[: gates.check_n(k, len(self.order))].cpu()
         values = self.scores.cpu()[first]
         rank = pd.RangeIndex(1, len(first) + 1, name="rank")
-        return pd.DataFrame({"index": first.numpy(), "value": values.numpy().astype(float)}, index=rank)
+        return pd.DataFrame({"index": first.numpy(), "value": values.double().numpy()}, index=rank)
 
     # -- maps -------------------------------------------------------------------------------------
+    @evaluated
     def map(self, n: int | None = None, *, neurons: Iterable[int] | None = None, relu: bool = True) -> Tensor:
         """The map (h, w) with the gradient gated to the top n neurons (paper §3.3), or to ``neurons``.
 
@@ -164,6 +226,8 @@ class Explanation:
         ------
         GateError
             If n is out of range, or both n and ``neurons`` are given, or ``neurons`` is empty.
+        WeightsError
+            If the model's weights have changed since it was asked, or the map's numbers are not finite.
         """
         if neurons is None:
             return self.maps([self.vqa.combine if n is None else n], relu=relu)[0]
@@ -174,6 +238,7 @@ class Explanation:
         raw = engine.maps(alpha[None], self.F)[0]
         return raw.relu() if relu else raw
 
+    @evaluated
     def maps(self, ns: Sequence[int] | None = None, *, relu: bool = True) -> Tensor:
         """Maps (len(ns), h, w) for several n, or for every n from 1 to J, (J, h, w), from one pass."""
         if ns is None:
@@ -216,10 +281,12 @@ class Explanation:
 def explain(vqa, image, question, answer=None, *, rank="sensitivity", reduce: str = "l2"):
     """Explain an answer: Grad-CAM for every n of the paper's gate (Eq. 1–2, §3.2–3.3).
 
+    The model is explained in evaluation mode, in its own number type, and is then in the mode that it was in.
+
     Parameters
     ----------
     vqa : a model from :func:`qgc.load`.
-    image : a scene, PIL image, path or array; or a :class:`View`, to reuse a picture's work.
+    image : a scene, PIL image, path, array or tensor; or a :class:`View`, to reuse a picture's work.
     question : a question, or a list of them; a list gives a list and shares the image's work.
     answer : the answer to explain (a list for a list of questions); None is the predicted one.
     rank : ``"sensitivity"`` (the paper's ∂A/∂q) or scores (J,) of your own, highest first.
@@ -229,10 +296,14 @@ def explain(vqa, image, question, answer=None, *, rank="sensitivity", reduce: st
     ------
     ImageError, QuestionError, AnswerError, GateError
         On bad input; each message says what to do.
+    WeightsError
+        If the scores or gradients are not finite, or a view's model has other weights by now.
     """
     view = image if isinstance(image, View) else View(vqa, image)
     if view.vqa is not vqa:
         raise ImageError("this View was made with another model; make one with View(vqa, image)")
+    if view is image:
+        view.check()
     if isinstance(question, str):
         return Explanation(view, question, answer, rank, reduce)
     if not isinstance(question, Iterable) or isinstance(question, bytes) or getattr(question, "ndim", 1) == 0:
@@ -243,7 +314,7 @@ def explain(vqa, image, question, answer=None, *, rank="sensitivity", reduce: st
         raise AnswerError(f"{len(questions)} questions but {len(answers)} answers; give one answer for each, or None")
     if not questions:
         return []
-    with torch.no_grad():
+    with torch.no_grad(), evaluating(vqa):
         encoded = vqa.encode_all(questions).split(1)
     rows = zip(questions, answers, encoded, strict=True)
     return [Explanation(view, question, a, rank, reduce, q) for question, a, q in rows]
@@ -263,12 +334,13 @@ def maps_of(explanations: Sequence[Explanation], ns: Sequence[int], *, relu: boo
     if len({id(e.view) for e in explanations}) != 1:
         raise GateError("maps_of wants explanations of one View: give explain a list of questions")
     view, J = explanations[0].view, explanations[0].vqa.combine
-    rows = torch.stack([gates.top(e.order, list(ns)).to(e.g) * e.g for e in explanations])
-    if hasattr(view.vqa, "pooled_jacobian"):  # M is the same for all questions
-        alpha = view.through_M(rows.view(-1, J), explanations[0].q)
-    else:
-        alpha = torch.cat([view.through_M(r, e.q) for r, e in zip(rows, explanations, strict=True)])
-    raw = engine.maps(alpha, view.F).view(len(explanations), -1, *view.F.shape[2:])
+    with evaluating(view.vqa):
+        rows = torch.stack([gates.top(e.order, list(ns)).to(e.g) * e.g for e in explanations])
+        if hasattr(view.vqa, "pooled_jacobian"):  # M is the same for all questions
+            alpha = view.through_M(rows.view(-1, J), explanations[0].q)
+        else:
+            alpha = torch.cat([view.through_M(r, e.q) for r, e in zip(rows, explanations, strict=True)])
+        raw = engine.maps(alpha, view.F).view(len(explanations), -1, *view.F.shape[2:])
     return raw.relu() if relu else raw
 
 
@@ -276,8 +348,16 @@ def normalised(map_: Tensor | np.ndarray) -> np.ndarray:
     """A map divided by its largest value, for display only; an empty map (all zero) stays zero.
 
     Warns when the map is empty: nothing in it was positive, so there is nothing to show.
+
+    Raises
+    ------
+    GateError
+        If the map holds numbers that are not finite.
     """
-    values = np.asarray(map_.cpu() if isinstance(map_, Tensor) else map_, dtype=float)
+    values = np.asarray(map_.detach().cpu().double() if isinstance(map_, Tensor) else map_, dtype=float)
+    if not np.isfinite(values).all():
+        raise GateError("this map holds numbers that are not finite, so it cannot be shown; explain again with finite "
+                        "weights, in float32 or float64")  # fmt: skip
     top = values.max(initial=0)
     if top <= 0:
         warnings.warn("this map is empty: no cell is positive, so nothing is shown; try another n", stacklevel=2)

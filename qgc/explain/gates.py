@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ..errors import GateError
+from ..models.evaluation import evaluated
 from . import engine
 
 
@@ -82,6 +83,7 @@ def top(order: Tensor, ns: Sequence[int], leave: Tensor | None = None) -> Tensor
     return keep
 
 
+@evaluated
 def maps(explanation, keep: Tensor, *, relu: bool = True) -> Tensor:
     """The gated maps (N, h, w) of many sets (paper Eq. 1–2, §3.3); one row of ``keep`` (N, J) is a set.
 

@@ -9,7 +9,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ..models.evaluation import evaluated
 
+
+@evaluated
 def gradcam(vqa, F: Tensor, q: Tensor, answer: int, keep: Tensor | None = None) -> Tensor:
     """Paper Eq. 1–2 with the gate of §3.3: the map before ReLU, (h, w).
 
@@ -20,9 +23,9 @@ def gradcam(vqa, F: Tensor, q: Tensor, answer: int, keep: Tensor | None = None) 
     ----------
     F : (1, K, h, w) maps; q : (1, Q); answer : index of a; keep : (n,) indices of combine neurons.
     """
-    F = F.detach().requires_grad_()
+    F = F.detach().clone().requires_grad_()  # the copy of one from inference mode can have a gradient
     with torch.enable_grad():
-        u, v = vqa.branches(F, q.detach())
+        u, v = vqa.branches(F, q.detach().clone())
         A = u * v
         if keep is not None:
             gate = torch.zeros_like(A)

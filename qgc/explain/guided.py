@@ -23,6 +23,7 @@ from torch.autograd.function import BackwardCFunction
 from torch.autograd.graph import Node
 
 from ..errors import ImageError, QGCError
+from ..models.evaluation import evaluated, evaluating
 from .explanation import Explanation
 
 RELU = "ReluBackward"
@@ -58,11 +59,12 @@ class WayBack:
     """
 
     def __init__(self, explanation: Explanation, start: WayBack | None = None):
-        vqa = self._vqa = explanation.vqa
+        vqa = self.vqa = explanation.vqa
         self.view = explanation.view
         if start is not None and start.view is not self.view:
             raise ImageError("this way back starts at another View; explain both questions with the same one")
-        with torch.enable_grad():
+        self.view.check()
+        with evaluating(vqa), torch.enable_grad():
             self._x = start._x if start else vqa.prepare(explanation.image).requires_grad_()  # weights may be frozen
             self._F = start._F if start else vqa.conv(self._x)
             u, v = vqa.branches(self._F, explanation.q.detach())
@@ -70,6 +72,7 @@ class WayBack:
         self.relus: list[ReLU] = []
         self._nodes = steps(self._y)
 
+    @evaluated
     def gradient(self, guided: bool = False) -> Tensor:
         """∂y_a/∂x (3, H, W) by the plain or the guided rule (Springenberg et al. 2015), per unit of the model's input.
 
@@ -80,6 +83,7 @@ class WayBack:
         QGCError
             If ``guided``, and there is no ReLU on the way or a step could hide one (:func:`check_guidable`).
         """
+        self.view.check()
         if guided:
             check_guidable(self._nodes)
         met: list[ReLU] = []
@@ -99,7 +103,7 @@ class WayBack:
             for handle in handles:
                 handle.remove()
         self.relus = met[::-1]
-        return self._vqa.colours(gradient[0])
+        return self.vqa.colours(gradient[0])
 
 
 def steps(y: Tensor) -> set[Node]:
@@ -162,6 +166,7 @@ def guided_backprop(explanation: Explanation) -> Tensor:
     return WayBack(explanation).gradient(guided=True)
 
 
+@evaluated
 def guided_gradcam(explanation: Explanation, n: int | None = None, fine: Tensor | None = None) -> Tensor:
     """Guided Grad-CAM (3, H, W): guided backpropagation times the enlarged map (Selvaraju et al. 2019).
 

@@ -7,16 +7,17 @@ neuron and does not say how it reduced the row to it; three reductions are offer
 from __future__ import annotations
 
 from collections.abc import Sequence
-from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
 
 from ..errors import GateError
+from ..models.evaluation import evaluated
 
 REDUCTIONS = ("l2", "sum", "abs-sum")
 
 
+@evaluated
 def jacobian(vqa, F: Tensor, q: Tensor) -> Tensor:
     """∂A/∂q (J, Q), paper §3.2, by automatic differentiation: works for every model.
 
@@ -64,23 +65,11 @@ def sensitivity(vqa, F: Tensor, q: Tensor, u: Tensor, v: Tensor, reduce: str = "
     return reductions(vqa, F, q, u, v, (reduce,))[reduce]
 
 
+@evaluated
 def reductions(vqa, F: Tensor, q: Tensor, u: Tensor, v: Tensor, which: Sequence[str] = REDUCTIONS) -> dict[str, Tensor]:
     """Several reductions of ∂A/∂q (paper §3.2) from one Jacobian: reduction → (J,), as :func:`sensitivity` has them."""
     if not hasattr(vqa, "sensitivity_jacobian"):
         rows = jacobian(vqa, F, q)
         return {r: reduce_rows(rows, r) for r in which}
     factor, rows = vqa.sensitivity_jacobian(u[0], v[0])
-    return {r: (factor if r == "sum" else factor.abs()) * _constant(vqa, rows, r) for r in which}
-
-
-_KEPT: WeakKeyDictionary = WeakKeyDictionary()  # model → reduction → where its rows lie, they, and what they come to
-
-
-def _constant(vqa, rows: Tensor, reduce: str) -> Tensor:
-    # The reduced rows of Wq, worked out once for the weights at hand. Kept beside the weights themselves, so that no
-    # others can come to lie in their place in memory.
-    kept = _KEPT.setdefault(vqa, {})
-    at = (rows.data_ptr(), rows._version, rows.dtype)
-    if reduce not in kept or kept[reduce][0] != at:
-        kept[reduce] = at, rows.detach(), reduce_rows(rows, reduce)
-    return kept[reduce][2]
+    return {r: (factor if r == "sum" else factor.abs()) * reduce_rows(rows, r) for r in which}

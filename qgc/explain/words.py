@@ -17,9 +17,10 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from ..errors import QuestionError
+from ..errors import QuestionError, WeightsError
+from ..models.evaluation import WeightsMark, evaluated, evaluating
 from . import sensitivity
-from .explanation import View
+from .explanation import View, check_model
 
 # Words that a question is built with and that name nothing in the picture ("color" is the one the paper names).
 FRAME = frozenset(
@@ -50,9 +51,11 @@ class Words:
 
     @torch.no_grad()
     def __init__(self, vqa, question: str):
+        check_model(vqa)
         self.vqa, self.question = vqa, question
         self.tokens = vqa.vocabulary.tokens(question)
-        self.q = vqa.encode(question)
+        with evaluating(vqa):
+            self.q, self._weights = vqa.encode(question), WeightsMark.of(vqa)
         self._constants: dict[str, Tensor] = {}
 
     @property
@@ -78,14 +81,17 @@ class Words:
         """∂q/∂w (Q, T, E) of paper §5: rows are the numbers of q, columns the words and their embedding."""
         return question_jacobian(self.vqa, self.question)
 
+    @evaluated
     @torch.no_grad()
     def jacobian(self, view: View) -> Tensor:
         """∂A/∂w (J, T, E) of paper §5, by the chain rule ∂A/∂q ∂q/∂w."""
+        self._check(view)
         if hasattr(self.vqa, "sensitivity_jacobian"):
             factor, rows = self._closed(view)
             return factor[:, None, None] * self._chain(rows)
         return self._chain(sensitivity.jacobian(self.vqa, view.F, self.q))
 
+    @evaluated
     @torch.no_grad()
     def sensitivity(self, view: View, reduce: str = "l2") -> Tensor:
         """∂A/∂w reduced to one number per word and combine neuron, (T, J), as §3.2 does with ∂A/∂q (paper §5).
@@ -94,8 +100,11 @@ class Words:
         ------
         GateError
             If ``reduce`` is none of :data:`qgc.explain.REDUCTIONS`.
+        WeightsError
+            If ``view`` is of another model, or the model's weights are no longer those that read the question.
         """
         sensitivity.check_reduction(reduce)
+        self._check(view)
         if not hasattr(self.vqa, "sensitivity_jacobian"):
             return _reduced(self.jacobian(view), reduce)
         factor, rows = self._closed(view)
@@ -106,8 +115,15 @@ class Words:
     def shares(self, view: View, reduce: str = "l2") -> pd.Series:
         """Each word's share of ∂A/∂w (paper §5), adding up to 1: the length of its (J,) vector over the sum of all."""
         totals = torch.linalg.vector_norm(self.sensitivity(view, reduce), dim=1)
-        values = (totals / totals.sum()).cpu().numpy().astype(float)
+        values = (totals / totals.sum()).cpu().double().numpy()
         return pd.Series(values, index=pd.Index(self.tokens, name="word"), name="share of ∂A/∂w")
+
+    def _check(self, view: View) -> None:
+        if view.vqa is not self.vqa:
+            raise WeightsError("these words were read by another model than the picture; make both with one model")
+        if self._weights != WeightsMark.of(self.vqa):
+            raise WeightsError("the model's weights have changed since it read these words; make them again: "
+                               "Words(vqa, question)")  # fmt: skip
 
     def _closed(self, view: View) -> tuple[Tensor, Tensor]:
         u, v = view.branches(self.q)
@@ -119,6 +135,7 @@ class Words:
         return (rows @ inner.flatten(1)).view(len(rows), *inner.shape[1:])
 
 
+@evaluated
 def question_jacobian(vqa, question: str, chunk: int = 256) -> Tensor:
     """∂q/∂w (Q, T, E) of paper §5, by automatic differentiation.
 

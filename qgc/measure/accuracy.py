@@ -7,11 +7,13 @@ from collections import defaultdict
 import torch
 from tqdm import tqdm
 
+from ..models.evaluation import evaluated
 from ..scenes import sample
 from ..scenes.questions import HELD_OUT, WORDINGS, facts, word
 from ..train.recipes import FIRST_SEED
 
 
+@evaluated
 @torch.no_grad()
 def evaluate(
     vqa, count: int, *, distribution: str, prior: dict[str, str], split: str = "test", held_out: bool = True
@@ -42,6 +44,7 @@ def evaluate(
                 known[t] = vqa.encode(t)
         q = torch.cat([known[t] for t in texts])
         y = vqa.classify(torch.mul(*vqa.branches(F.expand(len(rows), -1, -1, -1), q)))
+        vqa.check_scores(y)
         for (family, name, answer, _), best in zip(rows, y.argmax(1).tolist(), strict=True):
             guess = prior.get(f"{family}|{name}", prior.get(family))
             for key in (family, "all"):

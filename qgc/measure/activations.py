@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from ..errors import QGCError
 from ..explain import Explanation, View, explain
 from ..explain.guided import WayBack, guided_gradcam
+from ..models.evaluation import evaluated
 from ..scenes import Scene
 from ..scenes.questions import WORDINGS, asks, word
 from .similarity import Pair, cosine, same_answer_pairs
@@ -31,6 +32,7 @@ def activations(e: Explanation) -> dict[str, Tensor]:
     return {"F": e.F[0], "v": e.v, "q": e.q[0], "u": e.u, "A": e.A, "y": e.y}
 
 
+@evaluated
 def gradients(e: Explanation) -> dict[str, Tensor]:
     """The gradients of the answer's score y_a on the way back (paper §3.1, Eq. 1), and the map before its ReLU.
 

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from ..models import VQA
+from ..models.evaluation import evaluated
 from ..scenes import Scene
 from ..scenes.questions import Ask
 from .localise import MEASURES, ceilings, chance, contrastive_grounding, map_share, rescaled
@@ -50,6 +51,7 @@ class Look:
         return {name: m.relu() for name, m in self.before.items()}
 
 
+@evaluated
 def gradients(vqa: VQA, F: Tensor, q: Tensor, answers: Tensor) -> Tensor:
     """∂y_a/∂F (N, P, K, h, w), the gradient of Eq. 1, for N questions about one picture and P answers to each.
 
@@ -72,22 +74,29 @@ def look(models: Mapping[str, VQA], scene: Scene, families: Sequence[str] = FAMI
         return None
     found = Look(scene, asks, {}, {}, {})
     for name, vqa in models.items():
-        F = vqa.conv(vqa.prepare(scene))
-        tokens, lengths = vqa.vocabulary.batch([ask.question for ask in asks])
-        q = vqa.encode_tokens(tokens.to(vqa.device), lengths)
-        truth = torch.tensor([vqa.answer_index(ask.answer) for ask in asks], device=vqa.device)
-        y = vqa.classify(torch.mul(*vqa.branches(F, q)))
-        runner_up = y.scatter(1, truth[:, None], -torch.inf).argmax(1)
-        dF = gradients(vqa, F, q, torch.stack([truth, runner_up], 1))
-        drawn = {name: dF.mean((3, 4), keepdim=True) * F, f"{name} cell by cell": dF * F}  # Eq. 1, 2
-        for key, weighed in drawn.items():
-            found.before[key], other = weighed.sum(2).unbind(1)
-            found.other[key] = other.relu()
-        found.right[name] = y.argmax(1) == truth
-        if hasattr(vqa, "attention"):
-            found.before[f"{name} attention"] = vqa.attention(F.expand(len(q), -1, -1, -1), q)
+        F = _look_with(vqa, name, found)
     found.before[CNN_ALONE] = F.sum(1).expand(len(asks), -1, -1)
     return found
+
+
+@evaluated
+def _look_with(vqa: VQA, name: str, found: Look) -> Tensor:
+    # Adds one model's maps, and whether it answers rightly; returns its F.
+    F = vqa.conv(vqa.prepare(found.scene))
+    tokens, lengths = vqa.vocabulary.batch([ask.question for ask in found.asks])
+    q = vqa.encode_tokens(tokens.to(vqa.device), lengths)
+    truth = torch.tensor([vqa.answer_index(ask.answer) for ask in found.asks], device=vqa.device)
+    y = vqa.classify(torch.mul(*vqa.branches(F, q)))
+    runner_up = y.scatter(1, truth[:, None], -torch.inf).argmax(1)
+    dF = gradients(vqa, F, q, torch.stack([truth, runner_up], 1))
+    weighed = {name: dF.mean((3, 4), keepdim=True) * F, f"{name} cell by cell": dF * F}  # Eq. 1, 2
+    for key, cells in weighed.items():
+        found.before[key], other = cells.sum(2).unbind(1)
+        found.other[key] = other.relu()
+    found.right[name] = y.argmax(1) == truth
+    if hasattr(vqa, "attention"):
+        found.before[f"{name} attention"] = vqa.attention(F.expand(len(q), -1, -1, -1), q)
+    return F
 
 
 def localisation(looks: Iterable[Look]) -> pd.DataFrame:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from pathlib import Path
 
 import torch
 from tqdm import tqdm
 
+from ..errors import QGCError
 from ..models.deeper_lstm import DeeperLSTM
 from ..train.run import snapshots
 from .similarity import similarity
@@ -23,7 +25,7 @@ def question_blind(model: DeeperLSTM, run: Path) -> tuple[int, list[dict]]:
 
     Raises
     ------
-    RuntimeError
+    QGCError
         If no snapshot of the run is blind.
     """
     trace, chosen = [], None
@@ -32,10 +34,11 @@ def question_blind(model: DeeperLSTM, run: Path) -> tuple[int, list[dict]]:
         model.load_state_dict(state)
         model.eval()
         found = similarity(model, SCENES, distribution="natural")
-        trace.append({"step": step, "cosine": found["cosine"], "spearman": found["l2"], "scenes": found["scenes"]})
+        row = {"step": step, "cosine": found["cosine"], "spearman": found["l2"], "scenes": found["scenes"]}
+        trace.append({k: v if isfinite(v) else None for k, v in row.items()})  # nan, of empty maps, which JSON lacks
         if found["cosine"] >= BLIND:
             chosen = step, state
     if chosen is None:
-        raise RuntimeError(f"no snapshot in {run} has a mean map cosine of {BLIND} or more; train with another seed")
+        raise QGCError(f"no snapshot in {run} has a mean map cosine of {BLIND} or more; train with another seed")
     model.load_state_dict(chosen[1])
     return chosen[0], trace

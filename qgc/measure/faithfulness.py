@@ -42,6 +42,7 @@ import torch
 from torch import Tensor
 
 from ..explain import Explanation, View, contrast, explain, gates
+from ..models.evaluation import evaluated
 from ..scenes import COLOURS, Scene, Thing
 from .compare import gradients
 from .interventions import OFFSET, SIDE, TIE, _maps_of, _pool, _scores, _visible, interventional_grounding
@@ -259,6 +260,7 @@ def pair_maps(
 
 
 # -- one scene and one model ------------------------------------------------------------------------------
+@evaluated
 @torch.no_grad()
 def faithfulness_rows(
     vqa,
@@ -314,6 +316,7 @@ def faithfulness_rows(
     return rows
 
 
+@evaluated
 @torch.no_grad()
 def maps_of(vqa, scene: Scene, altered: Sequence[Alteration]) -> Tensor:
     """F (1 + alterations, K, h, w) of the scene as it is and of every altered picture."""

@@ -30,6 +30,7 @@ from scipy.stats import rankdata
 from torch import Tensor
 
 from ..explain import Explanation, View, engine, explain, gates
+from ..models.evaluation import evaluated
 from ..scenes import COLOURS, Scene
 from ..scenes.layout import PEOPLE
 from ..scenes.scene import SIDE
@@ -129,6 +130,7 @@ def signed_pair_maps(first: Explanation, second: Explanation, ns: Sequence[int] 
 
 
 # -- one scene and one model ------------------------------------------------------------------------------
+@evaluated
 @torch.no_grad()
 def intervention_rows(
     vqa,
@@ -288,6 +290,7 @@ def _contrasts(own: pd.DataFrame, other: pd.DataFrame, names: Sequence[str]) -> 
 
 
 # -- deletion -----------------------------------------------------------------------------------------------
+@evaluated
 @torch.no_grad()
 def deletion(
     explanation: Explanation,

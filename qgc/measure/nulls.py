@@ -37,6 +37,7 @@ from torch import Tensor
 
 from ..explain import REDUCTIONS, View
 from ..explain.sensitivity import jacobian, reduce_rows
+from ..models.evaluation import evaluated
 from ..scenes import Ask, Scene
 from ..scenes.questions import HELD_OUT, WORDINGS, _near, every_question, facts, word
 from ..scenes.things import KINDS
@@ -80,6 +81,7 @@ class Bank:
         return vqa.encode(question)
 
 
+@evaluated
 @torch.no_grad()
 def bank(vqa, scenes: Iterable[Scene] = ()) -> Bank:
     """Every training question as the model reads it, and other pictures (a few hundred scenes) as it sees them."""
@@ -94,6 +96,7 @@ def bank(vqa, scenes: Iterable[Scene] = ()) -> Bank:
     return Bank(questions, q, q.mean(0), q.std(0), pictures, constants)
 
 
+@evaluated
 @torch.no_grad()
 def null_row(vqa, scene: Scene, bank: Bank, rng: np.random.Generator, pair: Pair | None = None) -> dict | None:
     """One draw of every null for one scene (paper Tables 5–6): a flat dict, None if it has no same-answer pair.

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..explain import REDUCTIONS
 from ..explain.sensitivity import reduce_rows, sensitivity
+from ..models.evaluation import evaluated
 from ..scenes import Scene
 
 KINDS = (
@@ -25,6 +26,7 @@ def shared(first: Iterable[int], second: Iterable[int]) -> int:
     return len(set(map(int, first)) & set(map(int, second)))
 
 
+@evaluated
 @torch.no_grad()
 def top_overlap(vqa, scenes: Sequence[Scene], k: int = 10, reductions: Sequence[str] = REDUCTIONS) -> pd.DataFrame:
     """Mean number of shared neurons among the top k of ∂A/∂q (paper §3.2), over many scenes.

@@ -37,6 +37,7 @@ from ..data.tokens import TOKENIZERS
 from ..errors import DataError
 from ..explain import REDUCTIONS, Explanation, View, engine, explain, gates
 from ..explain.sensitivity import reductions
+from ..models.evaluation import evaluated
 from .nulls import TOP, spearmans
 from .overlap import shared
 from .similarity import cosine
@@ -93,6 +94,7 @@ def _explained(view: View, texts: list[str]) -> list[Explanation]:
         return explain(view.vqa, view, texts)
 
 
+@evaluated
 @torch.no_grad()
 def measure(vqa, photos: PhotoSet, count: int = 200, seed: int = 0) -> dict[str, pd.DataFrame]:
     """What this module's protocol finds for a model and a split of photographs, row by row, for :func:`summarise`.
@@ -157,6 +159,7 @@ def summarise(found: Sequence[dict[str, pd.DataFrame]]) -> dict[str, pd.DataFram
     return {name: table.rename(columns={"scenes": "photographs"}) for name, table in tables.items()}
 
 
+@evaluated
 @torch.no_grad()
 def top10(vqa, photos: PhotoSet, count: int = 200, seed: int = 0, across: int = 4) -> pd.DataFrame:
     """The paper's Tables 1 and 2: the ten largest ∂A/∂q of one question in four photographs.

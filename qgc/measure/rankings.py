@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ..explain import Explanation, contrast, engine
 from ..explain.sensitivity import reduce_rows, reductions
+from ..models.evaluation import evaluated, evaluating
 
 
 @dataclass(frozen=True)
@@ -56,16 +57,19 @@ class Asked:
         else:
             question = reduced["l2"] / e.v.abs().clamp_min(1e-12)
             no_question = e.u * torch.nan
-        P, answer = neuron_maps(e.M, e.F), vqa.answers.index(e.answer)
+        with evaluating(vqa):
+            P, answer = neuron_maps(e.M, e.F), vqa.answers.index(e.answer)
         return cls(e.u, e.v, e.c, e.g, reduced, question, word, slope, no_question, P, e.F, e.q, answer)
 
 
+@evaluated
 @torch.no_grad()
 def question_branches(vqa, questions: Sequence[str]) -> Tensor:
     """u (N, J) of many questions, for a model whose question branch ignores the image."""
     return torch.cat([vqa.question_branch(vqa.encode_all(questions[i : i + 64])) for i in range(0, len(questions), 64)])
 
 
+@evaluated
 def mean_slope(vqa, questions: Sequence[str]) -> Tensor | None:
     """1 − u² (J,), the slope of tanh in ∂A/∂q, averaged over questions; None for models without that closed form."""
     if not hasattr(vqa, "sensitivity_jacobian"):
@@ -132,8 +136,8 @@ def hires(a: Asked, vqa, c: Tensor | None = None) -> Tensor:
 
     With ``c`` (J,), of Σ_j c_j v_j in the place of the answer's score.
     """
-    F = a.F.detach().requires_grad_()
-    with torch.enable_grad():
+    with evaluating(vqa), torch.enable_grad():
+        F = a.F.detach().clone().requires_grad_()
         u, v = vqa.branches(F, a.q)
         y = vqa.classify(u * v)[0, a.answer] if c is None else (c * v[0]).sum()
         (dF,) = torch.autograd.grad(y, F)

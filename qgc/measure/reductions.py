@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ..explain.sensitivity import reduce_rows
+from ..models.evaluation import evaluated
 from ..scenes import Scene
 from .similarity import spearman
 
@@ -41,6 +42,7 @@ def to_paper_size(name: str, Q: int) -> float:
     return (Q_PAPER / Q) ** _GROWTH.get(name, 0.0)
 
 
+@evaluated
 @torch.no_grad()
 def candidates(vqa, u: Tensor, v: Tensor) -> dict[str, Tensor]:
     """Every candidate for the printed ∂A/∂q (paper §3.2) of a Deeper LSTM, name → (B, J); "of ΣA" is (B, Q).
@@ -89,6 +91,7 @@ class Drawn:
         return np.array([spearman(values[a], values[b]) for a, b in zip(first, second, strict=True)])
 
 
+@evaluated
 @torch.no_grad()
 def draw(vqa, scenes: Sequence[Scene], families: Sequence[str] = ("colour", "activity", "gaze")) -> Drawn:
     """All candidates for every question of ``families`` about ``scenes`` (paper §3.2), a row for each question."""

@@ -158,7 +158,7 @@ def sanity_rows(
         view.M(bank.q[:1])  # whatever the question: worked out here, all views of the same picture share it
     if isinstance(vqa, DeeperLSTM) and "encoder and Wq" in controls:
         models += [("encoder and Wq", d, started_anew(vqa, [*encoder, "question"], s)) for d, s in enumerate(seeds)]
-    views = [(control, draw, _same_picture(view, model)) for control, draw, model in models]
+    views = [(control, draw, view.through(model)) for control, draw, model in models]
     steps = cascades[rng.integers(len(cascades))] if cascades else []
     views += [(label, 0, _cascade_view(view, model)) for label, model in steps]
     rows = []
@@ -176,13 +176,6 @@ def sanity_rows(
         for control, draw, maps in found:
             rows.append({**label, "control": control, "draw": draw, **_scores(maps, plain, masks, map_names(ns))})
     return rows
-
-
-def _same_picture(view: View, model) -> View:
-    # The view of a model that differs in its question side alone: the picture's work is kept.
-    other = copy.copy(view)
-    other.vqa = model
-    return other
 
 
 def _cascade_view(view: View, model) -> View:

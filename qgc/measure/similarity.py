@@ -27,7 +27,7 @@ def cosine(a: Tensor, b: Tensor) -> float:
 
 def spearman(a: Tensor, b: Tensor) -> float:
     """Spearman's rank correlation of two vectors (paper Tables 5–6); ties share their mean rank."""
-    return float(spearmanr(a.cpu().numpy(), b.cpu().numpy()).statistic)
+    return float(spearmanr(a.cpu().double().numpy(), b.cpu().double().numpy()).statistic)
 
 
 @dataclass(frozen=True)

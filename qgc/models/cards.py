@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from ..errors import QGCError
 from ..files import write_whole
 from . import zoo
 
@@ -20,11 +21,22 @@ CANNOT = {
 
 
 def record(name: str, result: dict) -> None:
-    """Write an evaluation into a model's card, and the card as Markdown beside it."""
+    """Write an evaluation into a model's card, and the card as Markdown beside it.
+
+    Raises
+    ------
+    QGCError
+        If a number of the result is not finite, such as the mean of no pair at all.
+    """
     path = zoo._card_path(name)
     about = zoo.card(name)
     about[result["split"]] = result
-    for target, text in ((path, json.dumps(about, indent=1) + "\n"), (path.with_suffix(".md"), markdown(name, about))):
+    try:
+        card = json.dumps(about, indent=1, allow_nan=False) + "\n"
+    except ValueError:
+        raise QGCError(f"the result for {name} holds a number that is not finite, so it was not recorded; evaluate "
+                       "with more scenes") from None  # fmt: skip
+    for target, text in ((path, card), (path.with_suffix(".md"), markdown(name, about))):
         write_whole(target, lambda p, text=text: p.write_text(text, encoding="utf-8"))
 
 

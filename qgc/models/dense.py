@@ -7,6 +7,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from .evaluation import WeightsMark
+
 
 class DenseHead(NamedTuple):
     """What the head makes of one picture's maps: fc6 and fc7 before their ReLU (fc,), and the feature f (1, fc)."""
@@ -48,7 +50,7 @@ class SummedOverCells:
 
     @torch.no_grad()
     def __call__(self, weight: Tensor, maps: int) -> Tensor:
-        key = (weight.data_ptr(), weight._version, weight.dtype)
-        if self._kept is None or self._kept[0] != key:
-            self._kept = key, weight.view(len(weight), maps, -1).sum(2)
+        mark = WeightsMark([weight])
+        if self._kept is None or self._kept[0] != mark:
+            self._kept = mark, weight.view(len(weight), maps, -1).sum(2)
         return self._kept[1]

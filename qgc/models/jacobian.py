@@ -13,7 +13,7 @@ def jacobian(function: Callable[[Tensor], Tensor], x: Tensor, chunk: int = 128) 
 
     ``chunk`` rows at a time.
     """
-    x = x.detach().requires_grad_()
+    x = x.detach().clone().requires_grad_()  # the copy of one from inference mode can have a gradient
     with torch.enable_grad():
         y = function(x)
     rows = []

@@ -13,7 +13,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from ..errors import WeightsError
 from . import backbones
+from .evaluation import evaluated, is_finite
 from .text import Vocabulary, answer_index
 
 
@@ -89,11 +91,29 @@ class VQA(nn.Module):
         """Index of an answer; AnswerError, with the nearest ones, if the model cannot give it."""
         return answer_index(self.answers, answer)
 
+    def check_scores(self, y: Tensor) -> None:
+        """WeightsError unless all answer scores (B, answers) are finite."""
+        if not is_finite(y):
+            raise WeightsError(f"the answer scores of this model in {str(self.dtype).removeprefix('torch.')} are not "
+                               "finite; load it with dtype=torch.float32 or float64, and if they still are not, train "
+                               "it again: its training diverged")  # fmt: skip
+
+    @evaluated
     @torch.no_grad()
     def ask(self, image, question: str) -> tuple[str, float]:
-        """The most probable answer and its probability."""
+        """The most probable answer and its probability, in evaluation mode.
+
+        Raises
+        ------
+        ImageError, QuestionError
+            If the picture or the question cannot be used.
+        WeightsError
+            If the model's scores are not finite.
+        """
         F = self.conv(self.prepare(image))
         u, v = self.branches(F, self.encode(question))
-        p = self.classify(u * v).softmax(1)[0]
+        y = self.classify(u * v)
+        self.check_scores(y)
+        p = y.softmax(1)[0]
         best = int(p.argmax())
         return self.answers[best], float(p[best])

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from ..data import checks
 from ..errors import ADDRESS, DataError, WeightsError, no_file
+from .evaluation import is_finite
 
 COUNTER, PARALLEL = "num_batches_tracked", "module."
 ENTRIES = ("state_dict", "model")  # where training scripts put the weights among other things
@@ -91,7 +92,7 @@ def _fault(state: Mapping[str, Tensor], own: Mapping[str, Tensor], backbone: nn.
     for key, tensor in own.items():
         if key in state and state[key].shape != tensor.shape:
             return f"{key!r} is {_size(state[key])}, not {_size(tensor)}"
-        if key in state and not torch.isfinite(state[key]).all():
+        if key in state and not is_finite(state[key]):
             return f"{key!r} has numbers that are not finite"
     return ""
 

@@ -3,7 +3,8 @@
 A model is a pair of files beside each other: ``NAME.safetensors`` (tensors, stored as float16) and
 ``NAME.json`` (its card: configuration, checksum, data, seed, command, accuracy). Several models may
 share one CNN file, named by the card. Published weights are stored as they came, in float32: what is
-explained is then what the training saw.
+explained is then what the training saw. A tensor with a number beyond float16 is stored in a wider type; one with a
+number that is not finite is refused, here as there.
 """
 
 from __future__ import annotations
@@ -20,11 +21,13 @@ from safetensors import SafetensorError
 from ..errors import ADDRESS, WeightsError, no_file
 from .backbones import is_published
 from .deeper_lstm import DeeperLSTM, DeeperLSTMConfig
+from .evaluation import is_finite, not_finite
 from .pythia import Pythia, PythiaConfig
 from .vqa import VQA
 
 SHIPPED = Path(__file__).with_name("weights")
 FAMILIES = {"deeper-lstm": (DeeperLSTM, DeeperLSTMConfig), "pythia": (Pythia, PythiaConfig)}
+NUMBER_TYPES = ("float64", "float32", "bfloat16", "float16")
 
 
 def names() -> list[str]:
@@ -48,7 +51,7 @@ def card(name: str) -> dict:
     """
     path = _card_path(name)
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError) as error:
         raise WeightsError(f"the card {path} cannot be read ({error}); restore it with git, or train again") from None
 
@@ -69,20 +72,27 @@ def _card_path(name: str) -> Path:
     raise WeightsError(f"there is no model {name!r}; shipped are {', '.join(names())}, or give a run's folder")
 
 
-def load(name: str, *, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float64) -> VQA:
+@torch.inference_mode(False)  # inside of which no gradient could be taken of the weights
+@torch.no_grad()
+def load(name: str, *, device: str | torch.device = "cpu", dtype: torch.dtype | str = torch.float64) -> VQA:
     """A trained model, in evaluation mode.
 
     Parameters
     ----------
     name : one of :func:`names` (``"deeper-lstm/natural"``, …) or the folder of a training run.
     device : ``"cpu"``, ``"cuda"``, ….
-    dtype : float64 by default, so that printed tables are the same on every machine.
+    dtype : float64 by default, so that printed tables are the same on every machine; or float32, bfloat16 or float16,
+        by PyTorch's name, NumPy's or as text.
 
     Raises
     ------
     WeightsError
-        If there is no such model, a file is missing or damaged, or it holds another model's tensors.
+        If there is no such model, a file is missing or damaged, or it holds another model's tensors or numbers that
+        are not finite; if this machine has no such device, or there is no such number type.
     """
+    device, dtype = usable(device), number_type(dtype)
+    if device.type == "mps" and dtype == torch.float64:
+        raise WeightsError("the device 'mps' has no float64; load the model with dtype=torch.float32")
     path = _card_path(name)
     about = card(name)
     try:
@@ -99,7 +109,7 @@ def load(name: str, *, device: str | torch.device = "cpu", dtype: torch.dtype = 
     for file, checksum in files.items():
         state |= _read(path.parent / file, checksum)
     try:
-        model.load_state_dict(state)
+        model.load_state_dict(state, assign=True)  # not copied into tensors of PyTorch's default number type
     except RuntimeError as error:
         lines = str(error).splitlines()
         reason = lines[1].strip() if len(lines) > 1 else lines[0]
@@ -107,18 +117,43 @@ def load(name: str, *, device: str | torch.device = "cpu", dtype: torch.dtype = 
     model.name = name
     model.trained_on = about.get("trained_on", "")
     model.requires_grad_(False)
-    return model.eval().to(usable(device), dtype)
+    model = model.eval().to(dtype)
+    if beyond := not_finite(model.state_dict()):
+        raise WeightsError(f"{beyond!r} of {name!r} holds numbers beyond {str(dtype).removeprefix('torch.')}; "
+                           "load it with dtype=torch.float32 or float64")  # fmt: skip
+    return model.to(device)
 
 
 def usable(device: str | torch.device) -> torch.device:
-    """A device by name, if this machine has it; else a WeightsError says so."""
+    """A device by name, if this machine has it and can compute on it.
+
+    Raises
+    ------
+    WeightsError
+        If not; the message names a device that there is.
+    """
+    there = "'cpu' or 'cuda'" if torch.cuda.is_available() else "'cpu'"
     try:
-        device = torch.device(device)
-    except RuntimeError:
-        raise WeightsError(f"there is no device {device!r}; use 'cpu' or 'cuda'") from None
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise WeightsError("this machine has no usable CUDA device; use device='cpu'")
-    return device
+        found = torch.device(device)
+        torch.ones(1, dtype=torch.float32, device=found).item()  # of a device without numbers (meta), too
+    except Exception:  # whatever a backend raises where it is not built in, has no driver or not so many devices
+        raise WeightsError(f"this machine has no usable device {device!r}; use {there}") from None
+    return found
+
+
+def number_type(dtype: torch.dtype | str) -> torch.dtype:
+    """A floating-point number type, by PyTorch's name or NumPy's, or as text.
+
+    Raises
+    ------
+    WeightsError
+        If it is none that models are explained in.
+    """
+    name = dtype if isinstance(dtype, str) else getattr(dtype, "__name__", str(dtype))
+    name = name.removeprefix("torch.")
+    if name not in NUMBER_TYPES:
+        raise WeightsError(f"a model cannot be loaded in {dtype!r}; choose one of {', '.join(NUMBER_TYPES)}")
+    return getattr(torch, name)
 
 
 def _read(path: Path, checksum: str) -> dict[str, torch.Tensor]:
@@ -130,13 +165,21 @@ def _read(path: Path, checksum: str) -> dict[str, torch.Tensor]:
             "restore it with git, or train the model again"
         )
     try:
-        return safetensors.torch.load_file(path)
+        state = safetensors.torch.load_file(path)
     except Exception as error:  # whatever the reader raises, the file is of no use
         raise WeightsError(f"the weights file {path} cannot be read ({error}); restore it with git") from None
+    if bad := not_finite(state):
+        raise WeightsError(
+            f"the weights file {path} holds numbers that are not finite in {bad!r}: the training diverged; restore it "
+            "with git, or train the model again"
+        )
+    return state
 
 
 def save(model: VQA, stem: Path, about: dict, shared_cnn: str | None = None, exact: bool = False) -> None:
     """Write ``stem.safetensors`` and its card ``stem.json``; with ``exact`` no tensor is rounded to float16.
+
+    A tensor with a number beyond float16 is kept in the narrowest type that holds it, float32 or float64.
 
     ``shared_cnn`` names a second file beside it that holds the ``cnn.`` tensors; it is written if it
     is not there, and must hold the same tensors if it is. Nothing is replaced before all is written:
@@ -145,9 +188,12 @@ def save(model: VQA, stem: Path, about: dict, shared_cnn: str | None = None, exa
     Raises
     ------
     WeightsError
-        If the shared CNN file holds other tensors (the models that share it would be damaged), or a file
-        cannot be written.
+        If a tensor has a number that is not finite, the shared CNN file holds other tensors (the models that share it
+        would be damaged), or a file cannot be written.
     """
+    if bad := not_finite(model.state_dict()):
+        raise WeightsError(f"{bad!r} holds numbers that are not finite, so {stem} was not written; its training "
+                           "diverged: train again with a lower learning rate or another seed")  # fmt: skip
     stem.parent.mkdir(parents=True, exist_ok=True)
     unrounded = ("",) if exact else ("cnn.",) if is_published(model.config.cnn) else ()
     state = {k: _stored(v, k.startswith(unrounded)) for k, v in model.state_dict().items()}
@@ -171,10 +217,10 @@ def save(model: VQA, stem: Path, about: dict, shared_cnn: str | None = None, exa
         about = {"family": _family(model), "files": files, **about, "config": model.config.as_dict()}
         temporary = stem.with_name(f".{stem.name}.json.tmp")
         written[temporary] = stem.with_suffix(".json")
-        temporary.write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+        temporary.write_text(json.dumps(about, indent=1, allow_nan=False) + "\n", encoding="utf-8")
         for temporary, target in written.items():
             temporary.replace(target)
-    except (OSError, SafetensorError) as error:
+    except (OSError, SafetensorError, ValueError) as error:
         raise WeightsError(f"{stem} cannot be written ({error}); what was there is unchanged") from error
     finally:
         for temporary in written:
@@ -182,9 +228,11 @@ def save(model: VQA, stem: Path, about: dict, shared_cnn: str | None = None, exa
 
 
 def _stored(tensor: torch.Tensor, exact: bool) -> torch.Tensor:
-    if tensor.is_floating_point():
-        tensor = tensor.float() if exact else tensor.half()
-    return tensor.detach().cpu().contiguous()
+    tensor = tensor.detach().cpu().contiguous()
+    if not tensor.is_floating_point():
+        return tensor
+    narrower = (tensor.to(t) for t in ((torch.float32,) if exact else (torch.float16, torch.float32)))
+    return next((t for t in narrower if is_finite(t)), tensor)
 
 
 def _family(model: VQA) -> str:

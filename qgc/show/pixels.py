@@ -34,7 +34,7 @@ def share_of_maximum(map_: Tensor | np.ndarray, size: tuple[int, int]) -> np.nda
 
     For display only. None for an empty map, in which no cell is positive.
     """
-    values = np.asarray(map_.cpu() if isinstance(map_, Tensor) else map_, np.float32)
+    values = np.asarray(map_.cpu().double() if isinstance(map_, Tensor) else map_, np.float32)
     top = values.max(initial=0)
     if not top > 0:
         return None

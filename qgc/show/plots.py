@@ -164,7 +164,7 @@ def sensitivity_bars(explanation: Explanation, n: int = 25, top: int = 60, ax: A
     n, top = check_n(n, size), check_n(min(top, size), size)
     if ax is None:
         ax = Sheet(6.4, 3.5).subplots()
-    values = explanation.scores[explanation.order[:top]].cpu().numpy()
+    values = explanation.scores[explanation.order[:top]].cpu().double().numpy()
     rank = np.arange(1, top + 1)
     ax.bar(rank, values, width=0.82, color=[CYCLE[0] if r <= n else FAINT for r in rank])
     kept = f"top {n}: gradient passes" if n < size else f"all {n} pass"

@@ -202,7 +202,12 @@ class ExplorerState:
     def _explained(self) -> tuple[Explanation, str]:
         """The explanation, and the warnings that came with it."""
         key = (self.model, self._scene_key, self.question.strip(), self.answer, self.reduce)
-        return self._keep("explanation", key, self._explain, MOST_EXPLANATIONS)
+        found = self._keep("explanation", key, self._explain, MOST_EXPLANATIONS)
+        if not found[0].view.is_current:  # the model has learnt since
+            self._kept["view"].clear()
+            self._kept["explanation"].clear()
+            found = self._keep("explanation", key, self._explain, MOST_EXPLANATIONS)
+        return found
 
     def _explain(self) -> tuple[Explanation, str]:
         key = (self.model, self._scene_key)
@@ -435,8 +440,11 @@ class EditorState:
         self.question = self.asks[0].question
         self.n = vqa.combine
         self.edits: dict[str, Edit] = {}
-        self._before = View(vqa, scene)
-        self._after = (scene, self._before)
+        self._look()
+
+    def _look(self) -> None:
+        self._before = View(self.vqa, self.original)
+        self._after = (self.original, self._before)
         self._explained: dict[tuple[str, str], Explanation] = {}
 
     @property
@@ -500,6 +508,8 @@ class EditorState:
     def explanations(self, question: str) -> tuple[Explanation, Explanation]:
         """A question's predicted answer explained in the original and in the edited scene."""
         now = self.scene
+        if not self._before.is_current:  # the model has learnt since
+            self._look()
         if now != self._after[0]:
             self._after = now, self._before if now == self.original else View(self.vqa, now)
             self._explained = {k: e for k, e in self._explained.items() if k[0] == "before"}
@@ -758,7 +768,7 @@ def _font(size: int) -> ImageFont.FreeTypeFont:
 def _bars(found: Explanation, n: int) -> Image.Image:
     """The widgets' quick version of :func:`qgc.show.plots.sensitivity_bars`."""
     count = min(BARS, found.vqa.combine)
-    values = found.scores[found.order[:count]].cpu().numpy()
+    values = found.scores[found.order[:count]].cpu().double().numpy()
     left, right, top, floor = 46, SIDE - 6, 34, 216
     picture = Image.new("RGB", (SIDE, 264), "white")
     pen = ImageDraw.Draw(picture)

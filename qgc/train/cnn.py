@@ -22,7 +22,7 @@ from ..scenes.layout import ACTIVITIES, GAZES
 from ..scenes.palette import COLOURS
 from ..scenes.things import KINDS, PLACES
 from .data import SceneSet
-from .files import load_state, save_array, save_state
+from .files import check_loss, load_state, save_array, save_state
 from .recipes import Recipe
 
 
@@ -144,6 +144,7 @@ def pretrain_convolutions(
                 logits = head(net(x))
             pooled = log_sum_exp(logits.float())
             loss = nn.functional.binary_cross_entropy_with_logits(pooled, y, reduction="sum") / len(rows)
+            check_loss(loss, run)
             optimiser.zero_grad()
             loss.backward()
             nn.utils.clip_grad_norm_(parameters, 5.0)
@@ -207,6 +208,7 @@ def pretrain_fc(recipe: Recipe, cnn: VGGLike, pooled: np.ndarray, facts: list, r
             loss = nn.functional.binary_cross_entropy_with_logits(
                 head(f), targets[rows].to(device), reduction="sum"
             ) / len(rows)
+            check_loss(loss, run)
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()

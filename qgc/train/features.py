@@ -11,7 +11,6 @@ depends on where it was cut; a block is first written, then noted as done.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import math
@@ -25,6 +24,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from filelock import FileLock
 from torch import Tensor, nn
 from tqdm import tqdm
 
@@ -115,8 +115,7 @@ def key_of(cnn: nn.Module, images: Iterable[str], maps: bool = False) -> str:
 @contextmanager
 def alone(place: Path) -> Iterator[None]:
     """Hold a folder's lock; it falls with the process, whatever ends that."""
-    with (place / "lock").open("w", encoding="utf-8") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with FileLock(place / "lock"):
         yield
 
 

@@ -25,7 +25,7 @@ from ..models.vqa import VQA
 from . import memory
 from .asked import Asked, unknown_word
 from .distributed import Team
-from .files import load_state, save_state
+from .files import check_loss, load_state, save_state
 from .photo_recipes import PhotoRecipe
 from .sights import GridSight, Sight
 from .vqa import without_onednn
@@ -122,7 +122,7 @@ def fit(
     Raises
     ------
     QGCError
-        If ``folder`` holds the checkpoint of another training.
+        If ``folder`` holds the checkpoint of another training, or this one diverges.
     DataError
         If there is no question to learn from.
     """
@@ -210,6 +210,7 @@ class _Run:
         ) as bar:
             while self.step < stop and not self._tired():
                 loss = self.advance()
+                check_loss(loss, self.path.parent)
                 self.step += 1
                 bar.update()
                 looked = self.validation is not None and (self.step % self.look == 0 or self.step == stop)

@@ -16,11 +16,12 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from ..errors import QGCError
 from ..models import zoo
 from ..models.pythia import Pythia, PythiaConfig, WeightNorm
 from .cnn import to_input
 from .data import SceneSet
-from .files import load_state, save_array, save_json, save_state, write_whole
+from .files import check_loss, load_state, save_array, save_json, save_state, write_whole
 from .memory import keep_freed_memory
 from .recipes import PythiaRecipe
 from .run import stage
@@ -159,6 +160,7 @@ def train(model: Pythia, recipe: PythiaRecipe, regions: Regions, facts, val_regi
             where[chunk] = np.arange(len(chunk))
             y = _asked(model, tokens, lengths, regions[chunk], where[asked.scene[rows]], asked.worded(rows, rng))
             loss = nn.functional.cross_entropy(y, torch.from_numpy(asked.answer[rows]).to(y.device))
+            check_loss(loss, run)
             optimiser.zero_grad()
             loss.backward()
             nn.utils.clip_grad_norm_(side, recipe.clip)
@@ -213,7 +215,7 @@ def _same_run(recipe: PythiaRecipe, run: Path) -> None:
     path = run / "recipe.json"
     text = json.dumps({**asdict(recipe), "files": zoo.card(recipe.cnn)["files"]}, sort_keys=True)
     if path.exists() and path.read_text(encoding="utf-8") != text:
-        raise SystemExit(f"{run} holds a run with another recipe or another CNN; give another folder or remove it")
+        raise QGCError(f"{run} holds a run with another recipe or another CNN; give another folder or remove it")
     write_whole(path, lambda p: p.write_text(text, encoding="utf-8"))
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import torch
 
+from ..errors import QGCError
 from ..models import cards, zoo
 from ..models.backbones import SCENES, VGGLike
 from ..models.deeper_lstm import DeeperLSTM, DeeperLSTMConfig
@@ -97,7 +98,7 @@ def stage(run: Path, name: str, device) -> Iterator[None]:
 def _same_recipe(recipe: Recipe, run: Path) -> None:
     path, text = run / "recipe.json", json.dumps(recipe.__dict__, sort_keys=True)
     if path.exists() and path.read_text(encoding="utf-8") != text:
-        raise SystemExit(f"{run} holds a run with another recipe; give another folder or remove it")
+        raise QGCError(f"{run} holds a run with another recipe; give another folder or remove it")
     write_whole(path, lambda p: p.write_text(text, encoding="utf-8"))
 
 

@@ -24,7 +24,7 @@ from ..data.tokens import tokenize
 from ..models.deeper_lstm import DeeperLSTM
 from ..scenes.questions import HELD_OUT, WORDINGS, word
 from ..scenes.things import KINDS
-from .files import load_state, save_json, save_state
+from .files import check_loss, load_state, save_json, save_state
 from .recipes import Recipe
 
 
@@ -237,6 +237,7 @@ def train(model: DeeperLSTM, recipe: Recipe, pooled, facts, val_pooled, val_fact
             f = features[0][torch.from_numpy(chunk).to(device)]
             y = scores(model, read, long, f, torch.from_numpy(where[asked.scene[rows]]).to(device), q)
             loss = nn.functional.cross_entropy(y, torch.from_numpy(asked.answer[rows]).to(device))
+            check_loss(loss, run)
             optimiser.zero_grad()
             loss.backward()
             nn.utils.clip_grad_value_(side, 10.0)  # the original recipe's clamp

@@ -6,9 +6,11 @@ import errno
 import json
 import os
 import pickle
+import re
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import safetensors.torch
 import torch
@@ -147,13 +149,107 @@ def test_an_unknown_name_lists_the_known_ones(monkeypatch, tmp_path):
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")
 def test_cuda_without_cuda(folder):
-    with pytest.raises(WeightsError, match="no usable CUDA device; use device='cpu'"):
+    with pytest.raises(WeightsError, match="no usable device .cuda.; use .cpu."):
         zoo.load(str(folder), device="cuda")
 
 
 def test_a_device_that_does_not_exist(folder):
-    with pytest.raises(WeightsError, match="no device 'abacus'"):
+    with pytest.raises(WeightsError, match="no usable device .abacus.; use .cpu."):
         zoo.load(str(folder), device="abacus")
+
+
+@pytest.mark.parametrize(
+    "device", ["mps", "xpu", "hip", "meta", "cuda:7", "cpu:x", "", None, 7.5, "cuda " * 3], ids=repr
+)
+def test_devices_that_are_not_there_are_named(folder, device):
+    if str(device) == "mps" and torch.backends.mps.is_available():
+        pytest.skip("this machine has it")
+    with pytest.raises(WeightsError, match="no usable device .*; use 'cpu'"):
+        zoo.load(folder, device=device)
+    with pytest.raises(WeightsError, match=re.escape(repr(device))):
+        zoo.usable(device)
+
+
+def test_devices_that_are_there():
+    assert zoo.usable("cpu") == zoo.usable(torch.device("cpu")) == torch.device("cpu")
+
+
+# -- number types -------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("given", "dtype"),
+    [("float32", torch.float32), ("torch.float64", torch.float64), (np.float32, torch.float32),
+     ("bfloat16", torch.bfloat16), (np.dtype("float16"), torch.float16), (torch.bfloat16, torch.bfloat16)],
+    ids=repr,
+)  # fmt: skip
+def test_number_types_by_any_name(folder, given, dtype):
+    assert zoo.load(folder, dtype=given).dtype == dtype
+
+
+@pytest.mark.parametrize(
+    "given",
+    [torch.int8, torch.complex64, "int8", "float", "float128", "nn", "", None, float, 32, np.complex64, [1]],
+    ids=repr,
+)
+def test_other_number_types_are_refused(folder, given):
+    with pytest.raises(WeightsError, match="cannot be loaded in .*choose one of float64, float32, bfloat16, float16"):
+        zoo.load(folder, dtype=given)
+
+
+@pytest.mark.parametrize("default", [torch.float16, torch.bfloat16, torch.float64])
+def test_the_default_number_type_rounds_nothing(folder, default):
+    expected = zoo.load(folder).state_dict()
+    torch.set_default_dtype(default)
+    try:
+        found = zoo.load(folder).state_dict()
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert all(torch.equal(found[k], expected[k]) for k in expected)
+
+
+def test_weights_loaded_in_inference_mode_allow_gradients(folder):
+    with torch.inference_mode():
+        loaded = zoo.load(folder)
+    assert not any(p.is_inference() or p.requires_grad for p in loaded.parameters())
+
+
+# -- numbers that are not finite ----------------------------------------------------------------------
+@pytest.mark.parametrize("bad", [torch.nan, torch.inf, -torch.inf])
+@pytest.mark.parametrize("name", ["output.weight", "embedding.weight", "cnn.features.0.bias"])
+def test_weights_that_are_not_finite_are_neither_saved_nor_loaded(folder, name, bad):
+    before, model = content(folder), small(0)
+    model.state_dict()[name].view(-1)[-1] = bad
+    with pytest.raises(WeightsError, match=f"'{name}' holds numbers that are not finite, so .* was not written"):
+        zoo.save(model, folder / "model", {}, "cnn.safetensors")
+    assert content(folder) == before
+    path = folder / "model.safetensors"
+    safetensors.torch.save_file({k: v.half() for k, v in model.state_dict().items()}, path)
+    edit_card(folder, files={path.name: zoo.sha256(path)})
+    with pytest.raises(
+        WeightsError, match=f"{path} holds numbers that are not finite in '{name}'.*train the model again"
+    ):
+        zoo.load(folder)
+
+
+@pytest.mark.parametrize(("value", "dtype"), [(7e4, torch.float32), (-7e4, torch.float32), (1e39, torch.float64)])
+@pytest.mark.parametrize("exact", [True, False])
+def test_numbers_beyond_float16_come_back(tmp_path, value, dtype, exact):
+    model = small(0).to(dtype)
+    model.output.weight.data[0, 0] = value
+    zoo.save(model, tmp_path / "model", {}, exact=exact)
+    loaded = zoo.load(tmp_path)
+    assert loaded.output.weight[0, 0].item() == torch.tensor(value, dtype=dtype).item()
+    assert torch.equal(
+        loaded.question.weight, (model.question.weight if exact else model.question.weight.half()).double()
+    )
+    with pytest.raises(WeightsError, match="'output.weight' .* beyond float16; load it with dtype=torch.float32"):
+        zoo.load(tmp_path, dtype="float16")
+
+
+def test_a_card_is_json_or_nothing_is_written(folder):
+    before = content(folder)
+    with pytest.raises(WeightsError, match="cannot be written .*JSON compliant.*; what was there is unchanged"):
+        zoo.save(small(1), folder / "model", {"loss": float("nan")})
+    assert content(folder) == before
 
 
 class Malicious:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from qgc.errors import QGCError
 from qgc.train import files
 
 
@@ -66,6 +67,35 @@ def test_a_full_disk_leaves_the_earlier_checkpoint(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="No space left"):
         files.save_state(path, {"epoch": 2})
     assert files.load_state(path) == {"epoch": 1} and names(tmp_path) == ["state.pt"]
+
+
+@pytest.mark.parametrize("bad", [torch.nan, torch.inf])
+def test_a_checkpoint_that_is_not_finite_leaves_the_earlier_one(tmp_path, bad):
+    path = tmp_path / "state.pt"
+    files.save_state(path, {"model": {"w": torch.ones(2)}, "epoch": 1})
+    for state, name in (
+        ({"model": {"w": torch.tensor([1, bad])}, "epoch": 2}, "model.w"),
+        ({"optimiser": {"state": {3: {"exp_avg": torch.tensor([bad])}}}}, "optimiser.state.3.exp_avg"),
+    ):
+        with pytest.raises(QGCError, match=f"the training diverged: '{name}' holds .* from before; train again in ano"):
+            files.save_state(path, state)
+    assert files.load_state(path)["epoch"] == 1 and names(tmp_path) == ["state.pt"]
+
+
+@pytest.mark.parametrize("loss", [float("nan"), torch.tensor(torch.inf)])
+def test_a_loss_that_is_not_finite_ends_the_training(tmp_path, loss):
+    files.check_loss(1.0, tmp_path)
+    with pytest.raises(
+        QGCError, match="the training diverged: the loss is (nan|inf); .* lower learning rate or another"
+    ):
+        files.check_loss(loss, tmp_path)
+
+
+def test_json_is_json(tmp_path):
+    files.save_json(tmp_path / "a.json", {"accuracy": 1.0})
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        files.save_json(tmp_path / "a.json", {"accuracy": float("nan")})
+    assert (tmp_path / "a.json").read_text() == '{"accuracy": 1.0}' and names(tmp_path) == ["a.json"]
 
 
 def test_a_state_comes_back(tmp_path):

@@ -172,6 +172,16 @@ def test_it_stops_when_validation_gets_no_better(tmp_path, features):
     assert len(found.trace) == 4 and found.step == found.trace[0]["step"] < found.steps
 
 
+def test_a_training_that_diverges_ends_and_leaves_what_was_before(tmp_path, features):
+    recipe = replace(SMALL, cycle=False, lr=1e-3, decay=1e12, look=1)
+    with pytest.raises(
+        QGCError, match=f"the training diverged: .* the checkpoints in {tmp_path} are those from before"
+    ):
+        trained(tmp_path, features, recipe)
+    state = torch.load(tmp_path / "state.pt", weights_only=True)
+    assert state["step"] >= 1 and all(torch.isfinite(p).all() for p in state["side"].values())
+
+
 def test_nothing_to_learn_from_is_said(tmp_path, features):
     none = Asked(*(getattr(TRAIN, name)[:0] for name in ("tokens", "lengths", "image", "target", "said", "credit")))
     with pytest.raises(DataError, match="no question"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from qgc.errors import QGCError
 from qgc.models import DeeperLSTM, zoo
 from qgc.models.pythia import Pythia, checkpoint_state
 from qgc.scenes import sample
@@ -124,12 +126,20 @@ def test_an_interrupted_run_goes_on_to_the_same_weights(undisturbed, cache, tmp_
 
 def test_another_recipe_or_cnn_in_the_same_folder_is_refused(undisturbed, cache, monkeypatch):
     run, _ = undisturbed
-    with pytest.raises(SystemExit, match="another recipe or another CNN; give another folder or remove it"):
+    with pytest.raises(QGCError, match="another recipe or another CNN; give another folder or remove it"):
         finish(run, cache, replace(TINY, seed=1))
     about = zoo.card(TINY.cnn)
     monkeypatch.setattr(zoo, "card", lambda name: about | {"files": {"cnn-natural.safetensors": "0"}})
-    with pytest.raises(SystemExit, match="another CNN"):
+    with pytest.raises(QGCError, match="another CNN"):
         training._same_run(TINY, run)
+
+
+def test_a_training_that_diverges_ends_with_one_sentence(undisturbed, cache, tmp_path):
+    model = copy.deepcopy(undisturbed[1])
+    scenes = SceneSet(cache, "natural", "train", TINY.scenes, 1)
+    regions = training.Regions(model.cnn, scenes, tmp_path / "regions", "train", "cpu")
+    with pytest.raises(QGCError, match="the training diverged: the loss is"):
+        training.train(model, replace(TINY, lr=1e35), regions, scenes.facts, regions, scenes.facts, tmp_path)
 
 
 def test_what_is_exported_can_be_loaded(undisturbed, shipped, tmp_path):

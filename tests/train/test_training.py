@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -11,6 +12,8 @@ import pytest
 import torch
 from torch import nn
 
+from qgc.errors import QGCError
+from qgc.measure import early
 from qgc.models import DeeperLSTM, zoo
 from qgc.models.backbones import SCENES, VGGLike
 from qgc.scenes import ANSWERS, sample
@@ -150,9 +153,35 @@ def test_convolutions_stopped_between_epochs_go_on_to_the_same_weights(cache, tm
 def test_another_recipe_in_the_same_folder_is_refused(finished, cache):
     run, _ = finished
     before = (run / "recipe.json").read_bytes()
-    with pytest.raises(SystemExit, match="another recipe; give another folder or remove it"):
+    with pytest.raises(QGCError, match="another recipe; give another folder or remove it"):
         finish(run, cache, replace(RECIPE, seed=1))
     assert (run / "recipe.json").read_bytes() == before
+
+
+def test_trainings_that_diverge_end_with_one_sentence(cache, tmp_path, monkeypatch):
+    recipe = replace(TINY, cnn_lr=1e35, fc_lr=1e35, vqa_lr=1e35)
+    scenes = SceneSet(cache, "natural", "train", TINY.scenes, 1)
+    model = DeeperLSTM(training.config(recipe))
+    pooled = np.random.default_rng(0).random((TINY.scenes, model.cnn.fc6.in_features)).astype(np.float16)
+    stages = {
+        "convolutions": lambda: cnn_training.pretrain_convolutions(recipe, scenes, SCENES, tmp_path, "cpu"),
+        "fc6, fc7": lambda: cnn_training.pretrain_fc(
+            replace(recipe, fc_epochs=9), model.cnn, pooled, scenes.facts, tmp_path, "cpu"
+        ),
+        "questions": lambda: vqa_training.train(
+            model, replace(recipe, vqa_epochs=25), pooled, scenes.facts, pooled, scenes.facts, tmp_path, "cpu"
+        ),
+    }
+    for stage in stages.values():
+        with pytest.raises(QGCError, match=f"the training diverged: the loss is .* checkpoints in {tmp_path}"):
+            stage()
+
+
+def test_a_run_without_a_question_blind_snapshot_says_so(finished, monkeypatch):
+    run, model = finished
+    monkeypatch.setattr(early, "similarity", lambda *_, **__: {"cosine": 0.5, "l2": 0.5, "scenes": 1})
+    with pytest.raises(QGCError, match="no snapshot in .* has a mean map cosine .*; train with another seed"):
+        early.question_blind(copy.deepcopy(model), run)
 
 
 def test_folding_batch_norm_keeps_the_outputs():

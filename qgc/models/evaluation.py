@@ -1,0 +1,128 @@
+"""A model while it is explained: in evaluation mode, in its own number type, with the weights that it had before."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
+from functools import wraps
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import WeightsError
+
+WHOLE = 2**19  # numbers up to which all of a tensor is looked at for changes; of a larger one some of its rows
+INTEGERS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+
+
+_evaluated: ContextVar[tuple[nn.Module, ...]] = ContextVar("_evaluated", default=())
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode without dropout, whatever mode the model is in; then every module is as it was before.
+
+    Autocast and inference mode pause, too: numbers keep the model's type, and gradients can be taken of them.
+
+    Raises
+    ------
+    WeightsError
+        If the weights allow no gradient: made in inference mode, without numbers (``meta``), of several number types or
+        devices, complex or quantised.
+    """
+    if any(model is other for other in _evaluated.get()):  # on the way in, all of this was done
+        yield
+        return
+    modules = list(model.modules())
+    weights = [p for module in modules for p in module._parameters.values() if p is not None]
+    _check_weights(weights, modules)
+    modes = [module.training for module in modules]
+    device = weights[0].device.type if weights else "cpu"
+    token = _evaluated.set((*_evaluated.get(), model))
+    with ExitStack() as contexts:
+        if torch.is_inference_mode_enabled():
+            contexts.enter_context(torch.inference_mode(False))
+            contexts.enter_context(torch.no_grad())  # which leaving inference mode alone would switch on
+        if torch.is_autocast_enabled(device):
+            contexts.enter_context(torch.autocast(device, enabled=False))
+        try:
+            if any(modes):
+                model.eval()
+            yield
+        finally:
+            _evaluated.reset(token)
+            for module, training in zip(modules, modes, strict=True):
+                module.training = training
+
+
+def _check_weights(weights: Sequence[Tensor], modules: Sequence[nn.Module]) -> None:
+    if any(p.is_inference() for p in weights):
+        raise WeightsError("this model's weights were made under torch.inference_mode, so nothing can be explained by "
+                           "gradients; load or build the model outside of it")  # fmt: skip
+    if any(p.is_meta for p in weights):
+        raise WeightsError("this model's weights are on the device 'meta', without numbers; load it to 'cpu'")
+    kinds = {(p.dtype, p.device) for p in weights}
+    quantised = any(".quantized." in type(module).__module__ for module in modules)
+    if len(kinds) > 1 or quantised or any(dtype.is_complex for dtype, _ in kinds):
+        found = sorted(f"{dtype} on {device}".removeprefix("torch.") for dtype, device in kinds)
+        raise WeightsError(f"this model's weights are {' and '.join(found + ['quantised'] * quantised)}; explaining "
+                           "needs one floating-point type on one device: vqa.to('cpu', torch.float32)")  # fmt: skip
+
+
+def evaluated(function: Callable) -> Callable:
+    """Let a function do its work :func:`evaluating` its first argument: a model, or what has one as ``vqa``."""
+
+    @wraps(function)
+    def run(subject, *args, **kwargs):
+        with evaluating(getattr(subject, "vqa", subject)):
+            return function(subject, *args, **kwargs)
+
+    return run
+
+
+class WeightsMark:
+    """What some weights are now, to be compared (``==``) with what they are later, without a copy of them.
+
+    PyTorch counts what is changed in place, but not through ``.data`` or NumPy; so sums of the numbers are compared as
+    well, row by row: all of them in a tensor of up to 2¹⁹ numbers, and some rows of a larger one.
+    """
+
+    def __init__(self, tensors: Iterable[Tensor]):
+        kept = [t.detach() for t in tensors]
+        self._places = [
+            (t.data_ptr(), t.shape, t.dtype, t.device, None if t.is_inference() else t._version) for t in kept
+        ]
+        self._sums = torch.cat([_row_sums(t) for t in kept])
+
+    @classmethod
+    def of(cls, model: nn.Module) -> WeightsMark:
+        """The mark of all parameters and buffers."""
+        return cls((*model.parameters(), *model.buffers()))
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, WeightsMark)
+            and self._places == other._places  # the same device, too, so that the sums can be compared
+            and torch.equal(self._sums, other._sums)
+        )
+
+
+def _row_sums(tensor: Tensor) -> Tensor:
+    rows = tensor.flatten(1) if tensor.ndim > 1 else tensor.reshape(1, -1)
+    rows = rows[:: 1 + rows.numel() // WHOLE].contiguous()
+    wide = (
+        rows.numel() > 0 and rows.shape[1] * rows.element_size() % 8 == 0
+    )  # several numbers to a long one, which is added up quickly
+    bits = rows.view(torch.int64 if wide else INTEGERS[rows.element_size()])
+    return bits.sum(1)  # of whole numbers: exact in any order, and NaN has one
+
+
+def is_finite(values: Tensor) -> bool:
+    """Whether no number is infinite or NaN."""
+    return not values.numel() or not values.is_floating_point() or bool(values.abs().amax().isfinite())
+
+
+def not_finite(tensors: Mapping[str, Tensor]) -> str | None:
+    """The name of the first tensor with a number that is infinite or NaN; None if there is none."""
+    return next((name for name, tensor in tensors.items() if not is_finite(tensor)), None)
