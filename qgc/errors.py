@@ -1,8 +1,28 @@
 """What goes wrong, in words that name the remedy."""
 
+from __future__ import annotations
+
+import os
+import re
+import reprlib
+
+LONGEST = 2000  # characters of a message; whatever somebody hands in, its remedy can still be read
+ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")  # two letters at least: C:/ is a disk; pathlib takes one slash away
+ARCHIVES = (b"PK\x03\x04", b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"7z\xbc\xaf", b"Rar!")  # how packed files begin
+
+_short = reprlib.Repr()
+_short.maxstring = _short.maxother = 80
+shown = _short.repr  # what somebody handed in, for a message: a repr whose middle is left out if it is long
+
 
 class QGCError(Exception):
     """Base of every error that ``qgc`` raises on bad input: catch it to show the message alone."""
+
+    def __init__(self, message: object = ""):
+        text = str(message)
+        if len(text) > LONGEST:
+            text = f"{text[: LONGEST // 2]} … {text[-LONGEST // 3 :]}"
+        super().__init__(text)
 
 
 class ImageError(QGCError, ValueError):
@@ -35,3 +55,10 @@ class SceneError(QGCError, ValueError):
 
 class DataError(QGCError, ValueError):
     """The files of a data set are missing, damaged or do not fit together."""
+
+
+def no_file(path: str | os.PathLike) -> str:
+    """Why there is nothing to open at ``path``, and what to do."""
+    if ADDRESS.match(str(path)):
+        return f"{path} is an address; download the file and give its path"
+    return f"there is no file {path}; check the path"

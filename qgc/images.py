@@ -5,26 +5,38 @@ from __future__ import annotations
 import io
 import os
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
-from .errors import ImageError
+from .errors import ARCHIVES, ImageError, no_file
 
 MOST_PIXELS = 150_000_000  # a 150-megapixel camera; larger files are more likely a mistake or an attack
+WHOLE = 40_000_000  # pixels; a larger picture comes smaller, since copies of it would take gigabytes
+THINNED = 3  # which part of its sides it then has
+MOST_HEAVY = 40_000_000  # of formats whose decoders take up to 17 bytes for a pixel
+HEAVY = ("WEBP", "AVIF")
+MOST_PROGRESSIVE = 100_000_000  # of a JPEG whose decoder keeps 6 bytes for a pixel
+BAND = 1_000_000  # pixels that are converted at a time
 LEAST_SIDE = 8  # below this there is nothing to see: accepted, with a warning
 OVERSHOOT = 0.02  # how far numbers may lie outside of black and white, as a part of the range
 DARK = 1 / 16  # of white; a picture whose brightest number is no more was most likely meant in another range
 STRIP = 2**20  # numbers of an array that are converted at a time
+# What a photograph or a drawing comes in. Of Pillow's others, some start another program (EPS: Ghostscript).
+FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "AVIF", "PPM")
+NO_PICTURE = "is not a picture that can be read; save it as PNG or JPEG"
 
 
 def open_image(source) -> Image.Image:
     """A path, a file's bytes, a PIL image, an array or a tensor, or anything with ``.image``, as an RGB PIL image.
 
     The camera's rotation (EXIF) is applied; transparent pixels are laid over white; CMYK, palette,
-    grey and 16-bit pictures are converted. An array is (H, W), (H, W, 3) or (H, W, 4), a tensor also (3, H, W), in
-    floats 0–1, whole numbers 0–255 or 0–65535, or true and false; :func:`_to_bytes` says what is made of others.
+    grey and 16-bit pictures are converted. More than 40 megapixels come at a third of their sides, of a JPEG at a half
+    first. An array is (H, W), (H, W, 3) or (H, W, 4), a tensor also (3, H, W), in floats 0–1, whole numbers 0–255 or
+    0–65535, or true and false; :func:`_to_bytes` says what is made of others.
 
     Raises
     ------
@@ -40,63 +52,117 @@ def open_image(source) -> Image.Image:
         source = _from_array(np.asarray(source))
     if isinstance(source, Image.Image):
         return to_rgb(source)
+    if not isinstance(source, str | os.PathLike | bytes | bytearray | memoryview):
+        raise ImageError(f"cannot read a picture from {type(source).__name__}; give a path, a PIL image or an array")
+    with picture_file(source) as picture:
+        if picture.width * picture.height > WHOLE:  # JPEG need not be decoded in full; nothing happens to others
+            picture.draft("RGB", (picture.width // 2, picture.height // 2))
+        rgb = _rgb(picture)
+        picture.close()
+    return _upright(rgb)
+
+
+@contextmanager
+def picture_file(source: str | os.PathLike | bytes | bytearray | memoryview) -> Iterator[Image.Image]:
+    """A picture's file, or its bytes, opened and not yet decoded.
+
+    Raises
+    ------
+    ImageError
+        If the file is missing, empty, no picture, or too large; or if it cannot be decoded.
+    """
     if isinstance(source, bytes | bytearray | memoryview):
         if not len(source):
             raise ImageError("the file is empty (0 bytes); copy or download it again")
-        return _decoded(io.BytesIO(source), "the file")
-    if not isinstance(source, str | os.PathLike):
-        raise ImageError(f"cannot read a picture from {type(source).__name__}; give a path, a PIL image or an array")
-    path = Path(source)
-    if not os.path.exists(path):  # unlike Path.exists, False for a name that is too long
-        if str(source).startswith(("http:/", "https:/", "ftp:/", "file:/", "s3:/", "data:")):
-            raise ImageError(f"{str(source)[:80]} is an address; download the picture first, and give the file")
-        raise ImageError(f"there is no file {path}; check the path")
-    if path.is_dir():
-        raise ImageError(f"{path} is a folder; give one picture file")
-    if path.stat().st_size == 0:
-        raise ImageError(f"{path} is empty (0 bytes); copy or download it again")
-    return _decoded(path, path)
-
-
-def _decoded(file: Path | io.BytesIO, name) -> Image.Image:
+        file, name = io.BytesIO(source), "the file"
+    else:
+        file, name = _path(source), str(source)
+    Image.init()
+    formats = [known for known in FORMATS if known in Image.OPEN]  # Pillow can be built without some
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit below says it better
-            with Image.open(file) as picture:
-                _check_size(picture.size, name)
-                picture.load()
-                return to_rgb(picture)
+            with Image.open(file, formats=formats) as picture:
+                most = MOST_HEAVY if picture.format in HEAVY else MOST_PIXELS
+                _check_size(picture.size, name, MOST_PROGRESSIVE if picture.info.get("progressive") else most)
+                yield picture
     except ImageError:
         raise
     except UnidentifiedImageError:
-        raise ImageError(f"{name} is not a picture that can be read; save it as PNG or JPEG") from None
+        raise ImageError(f"{name} {_is_archive(file) or NO_PICTURE}") from None
     except Image.DecompressionBombError:
         raise ImageError(f"{name} has too many pixels; scale it down to at most 150 megapixels") from None
-    except (OSError, SyntaxError, ValueError) as error:
+    except Exception as error:  # whatever a decoder raises, the file is of no use
+        if isinstance(error, OSError) and error.errno:
+            raise ImageError(f"{name} cannot be read ({error.strerror}); check the path") from None
         raise ImageError(f"{name} is damaged or cut off ({error}); copy or download it again") from None
+
+
+def _path(source: str | os.PathLike) -> Path:
+    path = Path(source)
+    if not os.path.exists(path):  # unlike Path.exists, False for a name that is too long
+        raise ImageError(no_file(source))
+    if path.is_dir():
+        raise ImageError(f"{path} is a folder; give one picture file")
+    if not path.is_file():
+        raise ImageError(f"{path} is a device or a pipe; give a picture file")
+    if path.stat().st_size == 0:
+        raise ImageError(f"{path} is empty (0 bytes); copy or download it again")
+    return path
+
+
+def _is_archive(file: Path | io.BytesIO) -> str:
+    with io.BytesIO(file.getvalue()) if isinstance(file, io.BytesIO) else file.open("rb") as opened:
+        start = opened.read(8)
+    return "is an archive; unpack it, then give a picture from it" if start.startswith(ARCHIVES) else ""
 
 
 def to_rgb(picture: Image.Image) -> Image.Image:
     """A PIL image of any mode as RGB, upright, over white."""
     _check_size(picture.size, "the picture")
     try:
-        picture = _over_white(ImageOps.exif_transpose(picture)).convert("RGB")
+        return _upright(_rgb(picture))
     except ImageError:
         raise
-    except (OSError, SyntaxError, ValueError) as error:
+    except Exception as error:  # a file that Pillow opened is decoded only now
         raise ImageError(f"the picture cannot be read or made RGB ({error}); save it as PNG or JPEG") from None
+
+
+def _rgb(picture: Image.Image) -> Image.Image:
+    """RGB over white, band by band: besides the picture and the result there is little in memory."""
+    orientation = picture.getexif().get(ExifTags.Base.Orientation, 1)
+    w, h = picture.size
+    every = THINNED if w * h > WHOLE else 1
+    rgb = Image.new("RGB", (-(-w // every), -(-h // every)))
+    rows = max(BAND // w, 1) * every
+    boxes = [(0, top, w, min(top + rows, h)) for top in range(0, h, rows)]
+    ends = None
+    if picture.mode.startswith("I") or picture.mode == "F":  # what is white depends on all of its numbers
+        extremes = [(band.min(), band.max()) for band in (np.asarray(picture.crop(box)) for box in boxes)]
+        ends = np.array([np.min(extremes), np.max(extremes)], np.asarray(picture.crop((0, 0, 1, 1))).dtype)
+    for box in boxes:
+        band = picture.crop(box)
+        if ends is not None:
+            band = Image.fromarray(_to_bytes(np.concatenate([ends[:, None].repeat(w, 1), np.asarray(band)]))[2:])
+        band = _over_white(band).convert("RGB")
+        rgb.paste(band if every == 1 else band.reduce(every), (0, box[1] // every))
+    rgb.getexif()[ExifTags.Base.Orientation] = orientation
+    return rgb
+
+
+def _upright(rgb: Image.Image) -> Image.Image:
+    """Turned as its EXIF says; a warning if it is tiny."""
+    picture = ImageOps.exif_transpose(rgb)
     if min(picture.size) < LEAST_SIDE:
         warnings.warn(
             "the picture is only {}×{} pixels; it is enlarged, but there is little to see".format(*picture.size),
-            stacklevel=3,
+            stacklevel=4,
         )
     return picture
 
 
 def _over_white(picture: Image.Image) -> Image.Image:
-    """Grey of 16 or 32 bits as bytes, and what is transparent laid over white."""
-    if picture.mode.startswith("I") or picture.mode == "F":
-        picture = Image.fromarray(_to_bytes(np.asarray(picture)))
+    """What is transparent laid over white."""
     if picture.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in picture.info:
         picture = picture.convert("RGBA")
         white = Image.new("RGBA", picture.size, "white")
@@ -104,10 +170,11 @@ def _over_white(picture: Image.Image) -> Image.Image:
     return picture
 
 
-def _check_size(size: tuple[int, int], what) -> None:
+def _check_size(size: tuple[int, int], what, most: int = MOST_PIXELS) -> None:
     w, h = size
-    if w * h > MOST_PIXELS:
-        raise ImageError(f"{what} has {w}×{h} pixels, more than 150 megapixels; scale it down first")
+    if w * h > most:
+        kind = "" if most == MOST_PIXELS else " of such a file"
+        raise ImageError(f"{what} has {w}×{h} pixels, more than {most // 10**6} megapixels{kind}; scale it down first")
     if w == 0 or h == 0:
         raise ImageError(f"{what} has no pixels")
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import time
 import warnings
 from pathlib import Path
@@ -12,6 +15,7 @@ import pytest
 import torch
 from PIL import Image
 
+from qgc import images
 from qgc.errors import ImageError
 from qgc.images import open_image
 
@@ -337,3 +341,74 @@ def test_bytes_are_those_of_a_file(tmp_path):
     for bad, message in ((b"", "is empty"), (b"bytes", "not a picture"), (data[:45], "the file is")):
         with pytest.raises(ImageError, match=message):
             open_image(bad)
+
+
+# -- files that are large, or not what they are called ------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n{} loop\n",  # Ghostscript would never end
+        b"%PDF-1.4\n",
+        b"\xd7\xcd\xc6\x9a" + bytes(40),
+        b"<svg xmlns='http://www.w3.org/2000/svg' width='9' height='9'/>",
+        b"P" * 99,
+    ],
+    ids=["EPS", "PDF", "WMF", "SVG", "letters"],
+)
+def test_what_is_called_jpg_is_opened_as_a_picture_or_not_at_all(tmp_path, content):
+    path = tmp_path / "a.jpg"
+    path.write_bytes(content)
+    for source in (path, content):
+        with pytest.raises(ImageError, match="is not a picture that can be read; save it as PNG or JPEG"):
+            open_image(source)
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("photos.zip", "photos.zip is an archive; unpack it"),
+        ("https://example.org/cat.jpg", "https://example.org/cat.jpg is an address; download the file"),
+        (Path("https://example.org/cat.jpg"), "is an address; download the file"),
+        ("/dev/null", "device or a pipe"),
+        ("nul\0.png", "there is no file"),
+    ],
+    ids=["archive", "address", "address as a path", "device", "nul"],
+)
+def test_what_is_given_in_place_of_a_picture_is_named(tmp_path, monkeypatch, name, says):
+    monkeypatch.chdir(tmp_path)
+    Path("photos.zip").write_bytes(b"PK\x03\x04" + bytes(99))
+    with pytest.raises(ImageError, match=says):
+        open_image(name)
+
+
+@pytest.mark.parametrize("kind", ["RGB", "RGBA", "P", "LA", "L", "1", "CMYK", "I;16", "I", "F"])
+def test_strips_give_what_the_whole_gives(tmp_path, monkeypatch, noise, kind):
+    picture = Image.fromarray(np.asarray(noise.convert("L")).astype(np.uint16) * 257) if kind == "I;16" else None
+    picture = picture or noise.convert("L" if kind in ("I", "F") else kind).convert(kind)
+    if kind == "RGBA":
+        picture.putalpha(noise.convert("L"))
+    whole = open_image(picture)
+    monkeypatch.setattr(images, "BAND", 7 * picture.width)
+    assert open_image(picture).tobytes() == whole.tobytes()
+    monkeypatch.setattr(images, "WHOLE", 1000)
+    third = open_image(picture)
+    assert third.size == (-(-whole.width // 3), -(-whole.height // 3))
+    assert np.abs(np.asarray(third).astype(int) - np.asarray(whole.reduce(3))).max() <= 1
+
+
+def test_a_picture_of_the_largest_size_takes_less_than_a_gigabyte(tmp_path):
+    if not os.environ.get("QGC_SLOW"):
+        pytest.skip("set QGC_SLOW=1: 144 megapixels of 16 bits")
+    Image.fromarray(np.zeros((12_000, 12_000), np.uint16)).save(tmp_path / "a.png", compress_level=1)
+    program = (
+        "import qgc, resource, sys\n"
+        "assert qgc.open_image(sys.argv[1]).size == (4000, 4000)\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", program, tmp_path / "a.png"], capture_output=True, text=True, check=True
+    )
+    print(f"\n{int(run.stdout) / 1e6:.2f} GB")
+    assert int(run.stdout) < 1e6  # kilobytes on Linux

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..errors import DataError
+from ..errors import ADDRESS, DataError, no_file
 from . import daquar, vqa2
 from .questions import SPLITS, PhotoSet, Question
 
@@ -31,6 +31,12 @@ def load(name: str, folder: str | Path, split: str) -> PhotoSet:
         raise DataError(f"there is no data set {name!r}; choose one of {', '.join(NAMES)}")
     if split not in SPLITS:
         raise DataError(f"there is no split {split!r}; choose one of {', '.join(SPLITS)}")
+    if ADDRESS.match(str(folder)):
+        raise DataError(no_file(folder))
+    if Path(folder).is_file():
+        raise DataError(
+            f"{folder} is a file; if it is an archive unpack it, and give the folder with the files of {name}"
+        )
     if not Path(folder).is_dir():
         raise DataError(f"there is no folder {str(folder)!r}; give the one that holds the files of {name}")
     return daquar.load(Path(folder), split) if name == "daquar" else vqa2.load(name, Path(folder), split)

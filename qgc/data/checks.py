@@ -1,13 +1,15 @@
-"""What a file must be before it gets its name: a whole photograph, or weights that run nothing."""
+"""What a file must be: a text in UTF-8, a whole photograph, or weights that run nothing."""
 
 from __future__ import annotations
 
+import codecs
+import os
 import pickle
 import re
 import zipfile
 from pathlib import Path
 
-from ..errors import FetchError
+from ..errors import ADDRESS, ARCHIVES, DataError, FetchError, no_file
 
 PICTURE_ENDS = {b"\xff\xd8": b"\xff\xd9", b"\x89P": b"IEND"}  # how a JPEG and a PNG begin, and how a whole one ends
 UNREADABLE = (
@@ -22,13 +24,47 @@ UNREADABLE = (
 )
 
 
+def read_text(path: Path | str, what: str, remedy: str) -> str:
+    """The text of a file in UTF-8, with or without a byte-order mark; its lines end as they do on any system.
+
+    Parameters
+    ----------
+    what, remedy : of a message: what the file should be, and what to do if it is not.
+
+    Raises
+    ------
+    DataError
+        If the file is missing, an archive, or no text in UTF-8.
+    """
+    path = Path(path)
+    if ADDRESS.match(str(path)):
+        raise DataError(no_file(path))
+    if not os.path.exists(path):
+        raise DataError(f"{path} is missing; {remedy}")
+    if not path.is_file():
+        raise DataError(f"{path} is a folder or a device, not {what}; {remedy}")
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror}); {remedy}") from None
+    if content.startswith(ARCHIVES):
+        raise DataError(f"{path} is not {what}; it is an archive, unpack it")
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            remedy = "it is in UTF-16, save it as UTF-8"
+        raise DataError(f"{path} is not {what}; {remedy}") from None
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
 def check_picture(path: Path, name: str, length_known: bool = False) -> None:
     """Raise ``FetchError`` unless what is to be called ``name`` begins and ends as a JPEG or PNG; other names pass.
 
     ``length_known``: all of it has arrived, so only its beginning is looked at. (COCO's train2014 has a photograph that
     was cut off before it was published.)
     """
-    if not name.endswith((".jpg", ".png")):
+    if not name.lower().endswith((".jpg", ".jpeg", ".png")):
         return
     with open(path, "rb") as file:
         start = file.read(2)

@@ -11,8 +11,8 @@ from threading import Event, Lock
 
 from tqdm import tqdm
 
-from ..errors import FetchError
-from .checks import check_picture
+from ..errors import DataError, FetchError, shown
+from .checks import check_picture, read_text
 from .download import Gone, Unreachable, download, forget
 from .sources import Source
 
@@ -28,9 +28,9 @@ def images_of(path: Path | str) -> list[str]:
     numbers or file names. Raises ``FetchError`` if none is named in it.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise FetchError(f"{path} is not a text: give VQA's JSON, DAQUAR's questions or a list of numbers") from error
+        text = read_text(path, "a text", "give VQA's JSON, DAQUAR's questions or a list of numbers")
+    except DataError as error:
+        raise FetchError(str(error)) from None
     if text.lstrip().startswith("{"):
         named = _of_vqa(text, path)
     else:
@@ -46,14 +46,15 @@ def _of_vqa(text: str, path: Path | str) -> list[str]:
         part = data.get("data_subtype", "")
         entries = data.get("questions") or data.get("annotations") or []
         numbers = [int(entry["image_id"]) for entry in entries]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise FetchError(f"{path} is no questions or annotations of VQA ({error!r})") from error
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+        reason = shown(f"{type(error).__name__}: {error}")
+        raise FetchError(f"{path} is no questions or annotations of VQA ({reason}); give the official file") from None
     return [f"COCO_{part}_{number:012d}.jpg" if part else str(number) for number in numbers]
 
 
 def places(image: str, sources: list[Source]) -> list[tuple[Source, str]]:
     """Where a photograph may be, from its number or its file name (with .jpg or without): sources, and names there."""
-    number = re.fullmatch(r"(?:image)?0*(\d{1,12})", image)
+    number = re.fullmatch(r"(?:image)?0*(\d{1,12})(?:\.jpe?g)?", image, re.IGNORECASE)  # 000000123456.jpg: COCO of 2017
     if number:
         return [(source, source.archive.photo.format(int(number[1]))) for source in sources]
     name = image if "." in image else f"{image}.jpg"

@@ -12,14 +12,15 @@ from pathlib import Path
 
 from ..errors import DataError
 from .answers import as_set
-from .questions import PhotoSet, Question, first_there, held_out
+from .checks import read_text
+from .questions import PhotoSet, Question, first_there, held_out, packed_beside
 
 NAME = re.compile(r"image\d+")
 PLACE = re.compile(r"\s+(?:in|on)\s+(?:(?:the|this)\s+)?image\d+\b")
 AS_NOUN = re.compile(r"(?<=\bthe )image\d+\b|(?<=\bof )image\d+\b")
 ALONE = re.compile(r"\s+image\d+\b")
 FOLDERS = ("images", "nyu_depth_images", ".")
-ENDINGS = (".jpg", ".png")
+ENDINGS = (".jpg", ".png", ".JPG", ".PNG", ".jpeg", ".JPEG")
 
 
 class Daquar(PhotoSet):
@@ -91,9 +92,6 @@ def without_image(question: str) -> str:
 
 def lines(path: Path) -> list[str]:
     """The lines of a text file, without what is empty at its end."""
-    try:
-        return path.read_text(encoding="utf-8").rstrip().splitlines()
-    except FileNotFoundError:
-        raise DataError(f"{path} is missing; `python -m qgc fetch daquar` fetches the official files") from None
-    except UnicodeDecodeError:
-        raise DataError(f"{path} is not a text file; fetch it again") from None
+    remedy = f"`python -m qgc fetch daquar` fetches the official files{packed_beside(path)}"
+    text = read_text(path, "a text file in UTF-8", remedy).rstrip()
+    return [line.rstrip() for line in text.split("\n")] if text else []

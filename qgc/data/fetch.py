@@ -162,6 +162,7 @@ class _Run:
         """Take away what was only needed on the way."""
         (self.work / source.name).unlink(missing_ok=True)
         shutil.rmtree(self.work / f"{source.name}.unpacking", ignore_errors=True)
+        (self.work / f"{source.name}.unpacking.half").unlink(missing_ok=True)
         forget(self.work / f"{source.name}.part")
 
     # A file that stays as it is

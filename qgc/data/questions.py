@@ -13,6 +13,7 @@ from pathlib import Path
 from ..errors import DataError
 
 SPLITS = ("train", "validation", "test")  # validation is held out of the official training part
+PACKED = (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar")
 HELD_OUT = 0.1  # the share of the training photographs that goes to validation
 
 
@@ -110,5 +111,13 @@ def first_there(image: str, places: Iterable[Path]) -> Path:
     found = next((p for p in places if p.is_file()), None)
     if found is None:
         looked = ", ".join(dict.fromkeys(str(p.parent) for p in places))
-        raise DataError(f"the photograph {image} is absent (looked for in {looked}); fetch the images")
+        packed = packed_beside(*places)
+        raise DataError(f"the photograph {image} is absent (looked for in {looked}); fetch the images{packed}")
     return found
+
+
+def packed_beside(*paths: Path) -> str:
+    """For the end of a message: the archives that lie where files are missing; "" if there are none."""
+    folders = dict.fromkeys(path.parent for path in paths)
+    found = [p for folder in folders if folder.is_dir() for p in sorted(folder.iterdir()) if p.name.endswith(PACKED)]
+    return f", or unpack {found[0]}" if found else ""

@@ -1,19 +1,59 @@
-"""From a question to its tokens, as three families of models cut it; and the vocabulary of training questions."""
+"""From a question to its tokens, as three families of models cut it; and the vocabulary of training questions.
+
+All three first :func:`simplify` a question, which changes nothing in ASCII but capital letters. After that, whatever
+is not ASCII belongs to a word: one of another script, or a symbol.
+"""
 
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable
 from functools import cache
 
-WORD = re.compile(r"[a-z0-9]+(?:'[a-z]+)?")
-BETWEEN = re.compile(r"(\W+)")  # what lies between two words of Pythia
+WORD = re.compile(r"[a-z0-9\x80-\U0010ffff]+(?:['`][a-z\x80-\U0010ffff]+)?")
+BETWEEN = re.compile(r"([^\w\x80-\U0010ffff]+)")  # what lies between two words of Pythia
+
+# What NFKC leaves alone though it stands for ASCII, or makes a space of: quotes, and letters without a decomposition.
+SAME = str.maketrans(
+    dict.fromkeys("’‘‛ʼʻʽʾʿˈʹˊˋ′‵´΄᾽᾿՚׳ꞌ❛❜", "'")
+    | dict.fromkeys("“”„‟«»″‶〝〞〟❝❞", '"')
+    | {"æ": "ae", "Æ": "ae", "œ": "oe", "Œ": "oe", "ß": "ss", "ẞ": "ss", "ø": "o", "Ø": "o", "đ": "d", "Đ": "d"}
+    | {"ð": "d", "Ð": "d", "þ": "th", "Þ": "th", "ł": "l", "Ł": "l", "ħ": "h", "Ħ": "h", "ı": "i"}
+)
+DASHES = {"—": "--", "―": "--", "⸺": "--", "⸻": "--", "−": "-", "⁄": "/"}  # all others are "-"
+# Besides format characters: variants of a sign, fillers, blanks.
+UNSEEN = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0000-\U000e0fff]")
+
+
+def simplify(text: str) -> str:
+    """Lower case, and ASCII wherever that says the same: accents, ligatures, wide letters, other quotes and dashes.
+
+    "Sófa", composed or not, is "sofa". What cannot be seen (soft hyphens, zero-width and direction marks) goes. Letters
+    of other scripts stay, composed (NFKC); each run of symbols, such as emoji, becomes a word of its own.
+    """
+    if text.isascii():
+        return text.lower()
+    found: list[str] = []
+    symbol = False  # whether the last of them is one
+    for c in unicodedata.normalize("NFKD", UNSEEN.sub("", text).translate(SAME)).lower():
+        kind = unicodedata.category(c)
+        if kind == "Cf" or (kind[0] == "M" and (not found or found[-1].isascii())):
+            continue
+        if not c.isascii():
+            if kind == "Pd" or c in DASHES:
+                c = DASHES.get(c, "-")
+            elif kind[0] in "PZ" or kind == "Cc":
+                c = " "
+        was, symbol = symbol, kind[0] in "SC" and not c.isascii()
+        found.append(f" {c}" if symbol != was else c)
+    return unicodedata.normalize("NFC", "".join(found))
 
 
 def tokenize(question: str) -> list[str]:
     """Lower-case words of a question: "What is the man's color?" → what is the man's color."""
-    return WORD.findall(question.lower().replace("’", "'"))
+    return [word.replace("`", "'") for word in WORD.findall(simplify(question))]
 
 
 def original(question: str) -> list[str]:
@@ -24,7 +64,7 @@ def original(question: str) -> list[str]:
     (``misc/prepro_ques.py`` of ramprs/grad-cam). Its Treebank rules need no downloaded model; what is left out here,
     cutting into sentences first, matters only for a full stop within a question.
     """
-    return treebank()(question.lower().replace("’", "'"))
+    return treebank()(simplify(question))
 
 
 @cache
@@ -41,7 +81,7 @@ def pythia(question: str) -> list[str]:
     Commas and question marks go, any other mark between words is a token (``text_processing.py`` of
     facebookresearch/pythia). It means to keep 's whole, but its own cut then parts it.
     """
-    text = question.lower().replace(",", "").replace("?", "").replace("'s", " 's")
+    text = simplify(question).replace(",", "").replace("?", "").replace("'s", " 's")
     return [token.strip() for token in BETWEEN.split(text) if token.strip()]
 
 

@@ -112,7 +112,10 @@ def _write(archive: Path, missing: dict[str, int], here: dict[str, Path], total:
         for member, read in entries:
             if member.path not in missing or _whole(here[member.path], member.size):
                 continue
-            half = here[member.path].with_name(here[member.path].name + ".half")
+            folder = here[member.path].parent
+            half = folder.with_name(
+                f"{folder.name}.half"
+            )  # beside the folder, where no file of the archive has its name
             with read() as source, open(half, "wb") as target:
                 while block := source.read(2**20):
                     target.write(block)

@@ -4,7 +4,8 @@ The official files, beside each other or in ``Questions/`` and ``Annotations/``:
 ``v2_OpenEnded_mscoco_train2014_questions.json`` and ``v2_mscoco_train2014_annotations.json``, the same with
 ``val2014``, and for version 1 the same without ``v2_``; or one pair named ``questions.json`` and ``annotations.json``.
 The photographs, ``COCO_train2014_000000458752.jpg`` for instance, lie in ``train2014/``, in ``images/`` or in
-``Images/mscoco/train2014/``.
+``Images/mscoco/train2014/``; or, as COCO names the same ones since 2017, ``000000458752.jpg`` in ``train2017/`` or
+``val2017/``.
 
 The official validation part (val2014) is our test, because the answers to the official test questions are withheld; our
 validation is held out of train2014, by photograph.
@@ -13,17 +14,21 @@ validation is held out of train2014, by photograph.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator, Set
 from pathlib import Path
 
-from ..errors import DataError
+from ..errors import DataError, shown
 from .answers import vqa_accuracy
-from .questions import PhotoSet, Question, first_there, held_out
+from .checks import read_text
+from .questions import PhotoSet, Question, first_there, held_out, packed_beside
 
 SUBSETS = {"train": "train2014", "validation": "train2014", "test": "val2014"}
 PREFIXES = {"vqa1": "", "vqa2": "v2_"}
 FOLDERS = (".", "Questions", "Annotations", "questions", "annotations")
+ENDINGS = (".jpg", ".JPG", ".jpeg", ".JPEG")
 PEOPLE = 10
+PART = re.compile(r"[\w-]+")  # it stands in the photographs' names
 FEW = 3  # how many examples a message names
 
 
@@ -32,9 +37,11 @@ class VQAPhotos(PhotoSet):
 
     def image_path(self, image: str) -> Path:
         """The file of a photograph, ``COCO_train2014_000000458752`` for instance."""
-        subset = image.removeprefix("COCO_").partition("_")[0]
+        subset, _, number = image.removeprefix("COCO_").partition("_")
         folders = (subset, f"images/{subset}", "images", f"Images/mscoco/{subset}", f"Images/{subset}", ".")
-        return first_there(image, (self.folder / f / f"{image}.jpg" for f in folders))
+        folders += tuple(f"{f}{part}2017" for f in ("", "images/") for part in ("train", "val"))
+        names = (f"{name}{ending}" for name in (image, number or image) for ending in ENDINGS)
+        return first_there(image, (self.folder / folder / name for name in names for folder in folders))
 
     def score(self, question: Question, answer: str) -> float:
         """Official VQA accuracy, from 0 to 1."""
@@ -69,7 +76,7 @@ def find(folder: Path, official: str, plain: str, name: str) -> Path:
         raise DataError(f"{folder / other} holds multiple-choice questions; the open-ended ones are needed: {official}")
     raise DataError(
         f"neither {official} nor {plain} is in {folder}; unpack the official archives there, "
-        f"or let `python -m qgc fetch {name}` do it"
+        f"or let `python -m qgc fetch {name}` do it{packed_beside(folder / official)}"
     )
 
 
@@ -124,17 +131,15 @@ def read(path: Path, key: str, entry_of: Callable[[dict], object]) -> dict:
 
     A dictionary for each of 4.4 million answers would take gigabytes; they never exist together.
     """
+    text = read_text(path, "JSON", "fetch VQA's official files")
     try:
-        content = json.loads(path.read_text(encoding="utf-8"), object_hook=entry_of)
-    except FileNotFoundError:
-        raise DataError(f"{path} is missing") from None
-    except UnicodeDecodeError:
-        packed = path.read_bytes()[:2] == b"PK"
-        raise DataError(f"{path} is not JSON" + ("; it is an archive, unpack it" if packed else "")) from None
+        content = json.loads(text, object_hook=entry_of)
     except json.JSONDecodeError as error:
         raise DataError(
             f"{path} is not whole JSON ({error.msg.lower()} at character {error.pos}); is it cut off? fetch it again"
         ) from None
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits, thousands of brackets
+        raise DataError(f"{path} is not VQA's JSON ({shown(str(error))[1:-1]}); fetch it again") from None
     if not isinstance(content, dict) or not isinstance(content.get(key), list):
         found = " and ".join(sorted(set(content) & {"questions", "annotations"})) if isinstance(content, dict) else ""
         raise DataError(f"{path} holds {found or 'nothing of VQA'}, not {key}; give VQA's official file of {key}")
@@ -177,13 +182,16 @@ def annotation_of() -> Callable[[dict], object]:
 def check_kind(path: Path, content: dict, subset: str | None, version: str | None) -> None:
     """Raise unless a file is about COCO's photographs, open-ended, and of the part and the version that are wanted."""
     kind, task, part = (content.get(key, "") for key in ("data_type", "task_type", "data_subtype"))
+    if not all(isinstance(told, str) for told in (kind, task, part)) or not PART.fullmatch(part or "-"):
+        raise DataError(f"{path}: its data_type, task_type or data_subtype is not as in VQA's files; fetch it again")
     if kind != "mscoco" or not part:
         raise DataError(f"{path} is about {kind or 'unnamed'} pictures, not COCO's photographs; take the mscoco files")
     if task not in ("Open-Ended", ""):
         raise DataError(f"{path} holds {task} questions; take the OpenEnded file")
     if subset and part != subset:
         raise DataError(f"{path} is of {part}, but {subset} is needed")
-    said = str((content.get("info") or {}).get("version", ""))
+    info = content.get("info")
+    said = str(info.get("version", "")) if isinstance(info, dict) else ""
     if version and said and not said.startswith(version):
         raise DataError(f"{path} is of VQA version {said}, but version {version} is needed; is it vqa{said[0]}?")
 

@@ -243,7 +243,7 @@ class Explanation:
         """Maps (len(ns), h, w) for several n, or for every n from 1 to J, (J, h, w), from one pass."""
         if ns is None:
             raw = self._all_maps
-        elif not isinstance(ns, Iterable):
+        elif not isinstance(ns, Iterable) or getattr(ns, "ndim", 1) == 0:  # of a tensor or an array that is one number
             raise GateError(f"maps takes a list of n, such as [10, 25, 1024], not {ns!r}; map(n) gives one map")
         else:
             alpha = self.view.through_M(gates.top(self.order, list(ns)).to(self.g) * self.g, self.q)
@@ -306,7 +306,7 @@ def explain(vqa, image, question, answer=None, *, rank="sensitivity", reduce: st
         view.check()
     if isinstance(question, str):
         return Explanation(view, question, answer, rank, reduce)
-    if not isinstance(question, Iterable) or isinstance(question, bytes):
+    if not isinstance(question, Iterable) or isinstance(question, bytes) or getattr(question, "ndim", 1) == 0:
         raise QuestionError(f"a question must be text, or a list of texts, not {type(question).__name__}")
     questions = list(question)
     answers = [answer] * len(questions) if answer is None or isinstance(answer, str) else list(answer)

@@ -121,7 +121,7 @@ def record(run: Path, result: dict) -> None:
     """
     key = "validation_split" if result["split"] == "validation" else result["split"]
     about = zoo.card(str(run)) | {key: result}
-    write_whole(run / "model.json", lambda p: p.write_text(json.dumps(about, indent=1) + "\n"))
+    write_whole(run / "model.json", lambda p: p.write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8"))
 
 
 def _row(frame: pd.DataFrame) -> dict:

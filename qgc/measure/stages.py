@@ -203,7 +203,7 @@ def _chunk(job: run.Job) -> Path:
             if pairs and index < stage.count(name):
                 found[name] += stage.rows(path, scene, pairs, index, shared)
     text = json.dumps(found, separators=(",", ":"), default=float)
-    write_whole(job.target, lambda p: p.write_text(text))
+    write_whole(job.target, lambda p: p.write_text(text, encoding="utf-8"))
     return job.target
 
 
@@ -236,7 +236,7 @@ def measure(
 
 def gather(paths: Sequence[Path], arm: str) -> list[dict]:
     """All rows of one arm, in the scenes' order."""
-    return [row for path in paths for row in json.loads(path.read_text()).get(arm, [])]
+    return [row for path in paths for row in json.loads(path.read_text(encoding="utf-8")).get(arm, [])]
 
 
 # -- measuring a sample again -------------------------------------------------------------------------------

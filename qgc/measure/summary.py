@@ -540,7 +540,7 @@ def about(arms: Sequence[Arm], paths: Sequence[str], command: str, device: str) 
 def write(folder: Path, tables: dict, arrays: dict[str, np.ndarray]) -> None:
     """``measure.json`` and ``measure.npz`` in ``folder``, each whole."""
     write_whole(folder / "measure.npz", lambda p: _write_arrays(p, arrays))
-    write_whole(folder / "measure.json", lambda p: p.write_text(as_text(tables) + "\n"))
+    write_whole(folder / "measure.json", lambda p: p.write_text(as_text(tables) + "\n", encoding="utf-8"))
 
 
 def _write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:

@@ -8,10 +8,12 @@ from collections.abc import Iterable, Sequence
 
 import torch
 
-from ..data.tokens import TOKENIZERS, words
-from ..errors import AnswerError, QuestionError
+from ..data.tokens import TOKENIZERS, simplify, words
+from ..errors import AnswerError, QuestionError, shown
 
 PAD, UNK = 0, 1
+MOST_LETTERS = 10_000  # of a question: what is longer is a file, or a mistake
+LONGEST_WORD = 40  # letters up to which a word is looked up for its neighbours
 
 
 class Vocabulary:
@@ -35,7 +37,9 @@ class Vocabulary:
         self.words = list(words)
         self.longest = longest
         self.cut = TOKENIZERS[tokens]
-        self.index = {w: i + 2 for i, w in enumerate(self.words)}
+        # A published vocabulary may have "café", which no question's token is; its "cafe", if it has one, goes first.
+        self.index = {simplify(w): i + 2 for i, w in enumerate(self.words) if not w.isascii()}
+        self.index |= {w: i + 2 for i, w in enumerate(self.words)}
 
     @classmethod
     def of(cls, questions: Iterable[str], longest: int = 26, tokens: str = "plain") -> Vocabulary:
@@ -51,13 +55,19 @@ class Vocabulary:
         Raises
         ------
         QuestionError
-            If the question is not a string or has no word.
+            If the question is not a string, has no word or more than 10,000 letters, or is no valid Unicode.
         """
         if not isinstance(question, str):
             raise QuestionError(f"a question must be text, not {type(question).__name__}")
+        if len(question) > MOST_LETTERS:
+            raise QuestionError(
+                f"the question has {len(question):,} letters, more than {MOST_LETTERS:,}; ask in a line"
+            )
+        if any("\ud800" <= letter <= "\udfff" for letter in question):
+            raise QuestionError(f"{shown(question)} has bytes that are no letters; type it again, in UTF-8")
         tokens = self.cut(question)
         if not tokens:
-            fault = f"{question!r} has no English word in it" if question.strip() else "the question is empty"
+            fault = f"{shown(question)} has no word in it" if question.strip() else "the question is empty"
             raise QuestionError(f"{fault}; ask something, for example 'What color are the towels?'")
         if len(tokens) > self.longest:
             warnings.warn(
@@ -76,12 +86,14 @@ class Vocabulary:
         tokens = self.tokens(question)
         unknown = [w for w in tokens if w not in self.index]
         if len(unknown) == len(tokens):
-            raise QuestionError(f"the model knows none of the words in {question!r}; it was trained on other words")
+            raise QuestionError(
+                f"the model knows none of the words in {shown(question)}; it was trained on other words"
+            )
         if unknown and not quiet:
             hints = []
             for w in dict.fromkeys(unknown):
-                near = difflib.get_close_matches(w, self.words, 1)
-                hints.append(f"{w!r}" + (f" (did you mean {near[0]!r}?)" if near else ""))
+                near = difflib.get_close_matches(w, self.words, 1) if len(w) <= LONGEST_WORD else []
+                hints.append(shown(w) + (f" (did you mean {near[0]!r}?)" if near else ""))
             warnings.warn(f"the model does not know {', '.join(hints)} and reads an unknown word there", stacklevel=3)
         return torch.tensor([self.index.get(w, UNK) for w in tokens])
 
@@ -101,9 +113,10 @@ def answer_index(answers: Sequence[str], answer: str) -> int:
         If it is not in the vocabulary; the message offers the nearest ones.
     """
     wanted = str(answer).strip().lower()
-    if wanted in answers:
-        return answers.index(wanted)
-    near = difflib.get_close_matches(wanted, answers, 3, cutoff=0.5)
+    for spelled in (wanted, simplify(wanted).strip()):
+        if spelled in answers:
+            return answers.index(spelled)
+    near = difflib.get_close_matches(wanted, answers, 3) if len(wanted) <= LONGEST_WORD else []
     known = ", ".join(answers[:60]) + (f" and {len(answers) - 60} more" if len(answers) > 60 else "")
     offer = f"did you mean {' or '.join(map(repr, near))}?" if near else f"it knows {known}"
-    raise AnswerError(f"{answer!r} is not an answer that this model can give; {offer}")
+    raise AnswerError(f"{shown(answer)} is not an answer that this model can give; {offer}")

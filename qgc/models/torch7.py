@@ -30,7 +30,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from ..errors import WeightsError
+from ..errors import ADDRESS, WeightsError, no_file
 
 NIL, NUMBER, TEXT, TABLE, OBJECT, TRUTH = range(6)
 FUNCTIONS = (6, 7, 8)
@@ -60,7 +60,11 @@ def load(path: Path) -> object:
         with open(path, "rb") as file:
             return _load(file, path)
     except OSError as error:
+        if ADDRESS.match(str(path)):
+            raise WeightsError(no_file(path)) from None
         raise WeightsError(f"{path} cannot be read ({error.strerror or error}); check the path") from None
+    except OverflowError:
+        raise WeightsError(f"{path} is damaged: it names sizes that no machine can hold; download it again") from None
 
 
 def _load(file: BinaryIO, path: Path) -> object:

@@ -12,7 +12,8 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from ..errors import WeightsError
+from ..data import checks
+from ..errors import ADDRESS, DataError, WeightsError, no_file
 from .evaluation import is_finite
 
 COUNTER, PARALLEL = "num_batches_tracked", "module."
@@ -45,6 +46,8 @@ def read(file: str | Path) -> dict[str, Tensor]:
             ) from None
         raise WeightsError(f"the weights file {path} is damaged or no weights file; {AGAIN}") from None
     except FileNotFoundError:
+        if ADDRESS.match(str(file)):
+            raise WeightsError(no_file(file)) from None
         raise WeightsError(f"there is no weights file {path}; give the path of one") from None
     except Exception as error:  # whatever the reader raises, the file is of no use
         reason = f"{type(error).__name__}: {error}".splitlines()[0][:200]
@@ -52,11 +55,15 @@ def read(file: str | Path) -> dict[str, Tensor]:
     for entry in ENTRIES:
         if isinstance(state, Mapping) and isinstance(state.get(entry), Mapping):
             state = state[entry]
-    if not isinstance(state, Mapping) or not state or not all(isinstance(v, Tensor) for v in state.values()):
+    if not isinstance(state, Mapping) or not state or not _named_tensors(state):
         raise WeightsError(f"the weights file {path} holds no state dict (tensors by name); give another file")
     if all(k.startswith(PARALLEL) for k in state):
         state = {k.removeprefix(PARALLEL): v for k, v in state.items()}
     return dict(state)
+
+
+def _named_tensors(state: Mapping) -> bool:
+    return all(isinstance(k, str) and isinstance(v, Tensor) for k, v in state.items())
 
 
 def _unpickled(file: BinaryIO):
@@ -103,8 +110,6 @@ def read_text(file: Path) -> str:
         If the file is missing or no text.
     """
     try:
-        return Path(file).read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise WeightsError(f"{file} cannot be read ({error.strerror or error}); check the path") from None
-    except UnicodeDecodeError:
-        raise WeightsError(f"{file} is no text; give the vocabulary that came with the weights") from None
+        return checks.read_text(file, "a text", "give the vocabulary that came with the weights")
+    except DataError as error:
+        raise WeightsError(str(error)) from None

@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from pathlib import Path
 
 import safetensors.torch
 import torch
 from safetensors import SafetensorError
 
-from ..errors import WeightsError
+from ..errors import ADDRESS, WeightsError, no_file
 from .backbones import is_published
 from .deeper_lstm import DeeperLSTM, DeeperLSTMConfig
 from .evaluation import is_finite, not_finite
@@ -56,9 +57,13 @@ def card(name: str) -> dict:
 
 
 def _card_path(name: str) -> Path:
+    if not isinstance(name, str | os.PathLike):
+        raise WeightsError(f"a model is named by a text, not {type(name).__name__}; shipped are {', '.join(names())}")
     shipped = SHIPPED / f"{name}.json"
     if shipped.exists():
         return shipped
+    if ADDRESS.match(str(name)):
+        raise WeightsError(no_file(name))
     own = Path(name)
     if own.is_dir() and (own / "model.json").exists():
         return own / "model.json"

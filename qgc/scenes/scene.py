@@ -16,14 +16,17 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, PngImagePlugin
 
-from ..errors import SceneError
+from ..errors import SceneError, shown
 from ..files import write_whole
+from ..images import picture_file
 from . import render
 from .palette import COLOURS
 from .things import KINDS, PLACES
 
 SIDE = 224  # pixels of a scene's side
 PNG_KEY = "qgc-scene"  # the text chunk that makes a saved picture a scene again
+FARTHEST = 10_000  # pixels, or pixels per centimetre; a text with more is damaged
+MOST_THINGS = 64  # of a text; masks tell 255 parts apart
 
 
 @dataclass(frozen=True)
@@ -192,20 +195,42 @@ class Scene:
     @classmethod
     def from_json(cls, text: str) -> Scene:
         """The inverse of :meth:`to_json`; SceneError if the text is no scene."""
-        from .questions import Ask
-
         try:
             data = json.loads(text)
             things = tuple(Thing(**t) for t in data.pop("things"))
-            asks = tuple(Ask(*a) for a in data.pop("asks"))
+            asks = tuple(_ask(*a) for a in data.pop("asks"))
             scene = cls(things=things, fixed_asks=asks, **data)
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise SceneError(f"this is not a scene written by qgc ({error}); save one with scene.save()") from None
-        unknown = [t.kind for t in things if t.kind not in KINDS] + [scene.place] * (scene.place not in PLACES)
-        unknown += [c for c in (*scene.tones.values(), *(t.colour for t in things)) if c not in COLOURS]
-        if unknown:
-            raise SceneError(f"this scene holds {unknown[0]!r}, which this version of qgc cannot draw")
+            scene._check()
+        except SceneError:
+            raise
+        except RecursionError:
+            raise SceneError(
+                "this is not a scene written by qgc (too deeply nested); save one with scene.save()"
+            ) from None
+        except Exception as error:  # of any type, since the drawing functions see what stands in the text
+            fault = shown(str(error))[1:-1]
+            raise SceneError(f"this is not a scene written by qgc ({fault}); save one with scene.save()") from None
         return scene
+
+    def _check(self) -> None:
+        """Raise if the scene cannot be drawn: a wrong type, out of all bounds, unknown, or a pose that is none."""
+        for part in (self, *self.things):
+            for key, kinds in _TYPES[type(part)].items():
+                value = getattr(part, key)
+                if type(value) not in kinds or (kinds is _NUMBER and not abs(value) <= FARTHEST):  # nor is it NaN
+                    raise ValueError(f"{key} is {shown(value)}")
+        if len(self.things) > MOST_THINGS or not 0 <= self.horizon <= SIDE or any(t.scale <= 0 for t in self.things):
+            raise ValueError("too many things, a horizon outside the picture, or a scale that is not positive")
+        place = PLACES.get(self.place)
+        colours = [*self.tones.values(), *(t.colour for t in self.things)]
+        unknown = [t.kind for t in self.things if t.kind not in KINDS] + [self.place] * (place is None)
+        unknown += [c for c in colours if c not in COLOURS]
+        if unknown:
+            raise SceneError(f"this scene holds {shown(unknown[0])}, which this version of qgc cannot draw")
+        if set(self.tones) != {place.upper, place.lower}:
+            raise ValueError(f"tones are of {shown(list(self.tones))}")
+        render.place_shapes(self)
+        _ = self.shapes, self.colours
 
     def save(self, path: str | os.PathLike) -> Path:
         """Write the picture as PNG, with the scene itself inside, so that masks can be had again."""
@@ -217,8 +242,16 @@ class Scene:
 
     @classmethod
     def open(cls, path: str | os.PathLike) -> Scene | None:
-        """The scene inside a picture that :meth:`save` wrote; None for any other picture."""
-        with Image.open(path) as picture:
+        """The scene inside a picture that :meth:`save` wrote; None for any other picture.
+
+        Raises
+        ------
+        ImageError
+            If the file is missing, or no picture.
+        SceneError
+            If what stands in it is no scene of this version.
+        """
+        with picture_file(path) as picture:
             text = getattr(picture, "text", {}).get(PNG_KEY)
         return cls.from_json(text) if text else None
 
@@ -228,6 +261,23 @@ class Scene:
     def __repr__(self) -> str:
         return f"<Scene {self.name or self.seed} ({self.place}): {', '.join(self.names)}>"
 
+
+def _ask(question: str, answer: str, thing: str | None, family: str):
+    from .questions import Ask
+
+    ask = Ask(question, answer, thing, family)
+    if not all(type(text) is str for text in (question, answer, thing or "", family)):
+        raise ValueError(f"a question is {shown(list(ask))}")
+    return ask
+
+
+_NUMBER, _TEXT = (int, float), (str,)
+# What a text may hold, by field.
+_TYPES = {
+    Scene: {"place": _TEXT, "tones": (dict,), "horizon": _NUMBER, "seed": (int,), "name": _TEXT, "distribution": _TEXT},
+    Thing: {"kind": _TEXT, "colour": _TEXT, "x": _NUMBER, "y": _NUMBER, "scale": _NUMBER, "seed": (int,),
+            "flip": (bool,), "on": (str, type(None)), "pose": (dict,)},
+}  # fmt: skip
 
 # The part of a person that carries the thing's colour.
 PARTS = {"man": "shirt", "woman": "top"}

@@ -31,7 +31,7 @@ def keep_freed_memory() -> None:
 def anonymous_mb() -> float | None:
     """This process's own memory in MB, without mapped files (RssAnon); None where that is not told (not Linux)."""
     try:
-        lines = Path("/proc/self/status").read_text().splitlines()
+        lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
     except OSError:
         return None
     return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("RssAnon:")), None)

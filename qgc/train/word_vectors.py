@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import DataError
+from ..errors import ADDRESS, ARCHIVES, DataError, no_file
 
 
 def read_vectors(file: Path, words: Sequence[str], size: int) -> dict[str, Tensor]:
@@ -20,9 +20,11 @@ def read_vectors(file: Path, words: Sequence[str], size: int) -> dict[str, Tenso
     DataError
         If the file is missing or of another kind, its vectors have another length, or it has none of the words.
     """
+    if ADDRESS.match(str(file)):
+        raise DataError(no_file(file))
     wanted, found = set(words), {}
     try:
-        with file.open(encoding="utf-8", errors="replace") as lines:
+        with file.open(encoding="utf-8-sig", errors="replace") as lines:
             for number, line in enumerate(lines, 1):
                 word, *rest = line.rstrip("\n").rsplit(" ", size)  # a few words of the larger files have spaces
                 if word in wanted or number == 1:  # the first line tells whether it is such a file at all
@@ -38,6 +40,8 @@ def read_vectors(file: Path, words: Sequence[str], size: int) -> dict[str, Tenso
 
 def _numbers(file: Path, number: int, line: str, rest: Sequence[str], size: int) -> Tensor:
     there = line.count(" ")
+    if line.encode(errors="replace").startswith(ARCHIVES):
+        raise DataError(f"{file} is an archive; unpack it and give glove.6B.{size}d.txt")
     if there != size:
         raise DataError(f"{file}, line {number} has {there} numbers, not {size}; give glove.6B.{size}d.txt")
     try:

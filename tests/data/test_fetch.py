@@ -844,7 +844,7 @@ def test_bad_input_of_the_command(capsys, tmp_path):
         (["vqa2", "--part", "dev"], "no part 'dev'"),
         (["vgg19", "--part", "train"], "no parts"),
         (["vgg19", "--from", str(tmp_path / "none")], "no folder"),
-        (["vqa2", "--images-of", str(tmp_path / "none")], "No such file"),
+        (["vqa2", "--images-of", str(tmp_path / "none")], "none is missing; give VQA's JSON"),
         (["vgg19", "--images", "3"], "no photographs to choose"),
     ):
         assert main(["fetch", *arguments, "--to", str(tmp_path / "to")]) == 2

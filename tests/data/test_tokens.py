@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from qgc.data.tokens import TOKENIZERS, words
+from qgc.data.tokens import TOKENIZERS, simplify, words
 from qgc.models import text
 
 
@@ -21,6 +21,11 @@ from qgc.models import text
         ("original", "  two\tcats \n", "two cats"),
         ("pythia", "  two\tcats \n", "two cats"),
         ("original", "the man’s", "the man 's"),
+        ("plain", "œuvre ﬂoor straße 2️⃣ ½", "oeuvre floor strasse 2 1 2"),
+        ("original", "t‑shirt—is “red”", "t-shirt -- is `` red ''"),
+        ("pythia", "हिन्दी, 毛巾？", "हिन्दी 毛巾"),
+        *((name, "towels🙂?👩🏽‍🚀", f"towels 🙂 {'? ' if name == 'original' else ''}👩🏽🚀") for name in TOKENIZERS),
+        *((name, "диван", "диван") for name in TOKENIZERS),
         *((name, "", "") for name in TOKENIZERS),
     ],
 )
@@ -40,3 +45,10 @@ def test_rare_words_can_be_left_out():
     assert words(questions, minimum=2) == ["a", "cat", "is", "it"]
     assert words(questions, "original", 2) == ["?", "a", "cat", "is", "it"]
     assert words([]) == []
+
+
+def test_simplifying_leaves_ascii_as_it_is_and_does_so_twice():
+    every = "".join(map(chr, range(128)))
+    assert simplify(every) == every.lower()
+    for question in ("Sófa", "ソファ ｿﾌｧ", "🐈towels", "É½ — ﬂ", "עִברִית"):
+        assert simplify(simplify(question)).split() == simplify(question).split()

@@ -133,7 +133,7 @@ def test_files_that_do_not_fit_are_named(vqa_folder, name, change, says):
         (QUESTIONS, b"", "is not whole JSON .* at character 0"),
         (QUESTIONS, b"<!DOCTYPE html>", "is not whole JSON .* at character 0"),
         (QUESTIONS, b"PK\x03\x04\xff\xfe", "is not JSON; it is an archive, unpack it"),
-        (QUESTIONS, b"\xff\xd8\xff\xe0", "is not JSON$"),
+        (QUESTIONS, b"\xff\xd8\xff\xe0", "is not JSON; fetch VQA's official files"),
         (QUESTIONS, b"[1, 2]", "holds nothing of VQA, not questions; give VQA's official file of questions"),
         (QUESTIONS, b'{"annotations": []}', "holds annotations, not questions"),
         (ANNOTATIONS, b'{"questions": []}', "holds questions, not annotations"),

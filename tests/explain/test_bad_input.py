@@ -42,8 +42,9 @@ def test_no_n_is_the_original_gradcam(explained):
     assert explained.maps([]).shape == (0, 14, 14)
     with pytest.raises(GateError, match="whole number"):
         explained.maps([None])
-    with pytest.raises(GateError, match="a list of n, such as"):
-        explained.maps(25)
+    for one in (25, torch.tensor(25), np.array(25)):
+        with pytest.raises(GateError, match="a list of n, such as"):
+            explained.maps(one)
 
 
 @pytest.mark.parametrize(
@@ -87,7 +88,9 @@ def test_an_unknown_ranking_is_refused(model, view):
         explain(model, view, "What is the man doing?", rank="magic")
 
 
-@pytest.mark.parametrize("question", ["", "  ", "?!", "zebra", None, 3, b"What?", ["What is this?", None]], ids=repr)
+@pytest.mark.parametrize(
+    "question", ["", "  ", "?!", "zebra", None, 3, b"What?", ["What is this?", None], torch.tensor(3)], ids=repr
+)
 def test_a_bad_question_is_refused(model, view, question):
     with pytest.raises(QuestionError):
         explain(model, view, question)

@@ -316,7 +316,7 @@ def test_missing_files_are_named(tmp_path, lstm_files):
         missing = tmp_path / f"no-{name}"
         refused(f"no-{name}", published.convert_deeper_lstm, **lstm_files | {name: missing})
     (tmp_path / "binary.json").write_bytes(b"\xff\xfe\x00")
-    refused("is no text", published_lstm.read_prepro, tmp_path / "binary.json")
+    refused("is not a text", published_lstm.read_prepro, tmp_path / "binary.json")
     assert not lstm_files["out"].exists()
 
 

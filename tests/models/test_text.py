@@ -33,8 +33,11 @@ def test_tokens(question, tokens):
     [
         ("", "is empty; ask something"),
         ("  \n\t ", "is empty; ask something"),
-        ("?! …", "no English word"),
-        ("这是什么", "no English word"),
+        ("?! …", "has no word in it"),
+        ("\u200b\u00ad", "has no word in it"),
+        ("这是什么", "knows none of the words in '这是什么'"),
+        ("caf\udce9", "bytes that are no letters; type it again, in UTF-8"),
+        ("sofa " * 200_000, "1,000,000 letters, more than 10,000"),
         ("zebra xylophone", "knows none of the words"),
         (None, "must be text, not NoneType"),
         (7, "must be text, not int"),
@@ -64,6 +67,55 @@ def test_unknown_words_are_named_and_near_ones_offered(model):
         assert vocabulary.encode("the qqq").tolist() == [vocabulary.index["the"], UNK]
 
 
+@pytest.mark.parametrize(
+    "word", ["毛巾", "диван", "йод", "ソファ", "हिन्दी", "🐈", "👩🏽", "❤", "€", "c\u043elor"], ids=ascii
+)
+@pytest.mark.parametrize("tokens", ["plain", "original", "pythia"])
+def test_a_word_that_is_not_english_is_one_unknown_word_and_named(model, word, tokens):
+    vocabulary = Vocabulary(model.vocabulary.words, tokens=tokens)
+    with pytest.warns(UserWarning, match="the model does not know") as caught:
+        read = vocabulary.encode(f"What color is the {word}")
+    assert read.tolist() == [*(vocabulary.index[w] for w in ("what", "color", "is", "the")), UNK]
+    assert len(caught) == 1 and repr(word) in str(caught[0].message)
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "What color is the sófa?",
+        "What color is the so\u0301fa?",  # composed or not
+        "What color is the so\u00adfa?",
+        "What\u00a0color is\u2003the \u202esofa\u202c?",
+        "\ufeffWhat color is the so\u200bf\u2060a\u200f?",
+        "Ｗｈａｔ ｃｏｌｏｒ ｉｓ ｔｈｅ ｓｏｆａ？",
+        "𝐖𝐡𝐚𝐭 𝑐𝑜𝑙𝑜𝑟 𝚒𝚜 𝕥𝕙𝕖 𝖘𝖔𝖋𝖆?",
+        "“What” color—is the ‘sofa’…",
+        "¿What color is the s\u0337o\u0336f\u0338a\u0335?",
+    ],
+    ids=ascii,
+)
+def test_a_question_is_read_however_its_letters_are_written(model, question, recwarn):
+    assert torch.equal(model.vocabulary.encode(question), model.vocabulary.encode("What color is the sofa?"))
+    assert not recwarn.list
+
+
+@pytest.mark.parametrize("mark", "'’‘ʼ′´＇`ʹ‛")
+def test_any_apostrophe_is_one(model, mark, recwarn):
+    assert torch.equal(model.vocabulary.encode(f"the man{mark}s top"), model.vocabulary.encode("the man's top"))
+    assert not recwarn.list
+
+
+def test_an_accented_word_of_a_published_vocabulary_is_found():
+    vocabulary = Vocabulary(["café", "déjà", "deja"])
+    assert vocabulary.encode("cafe\u0301 déjà").tolist() == [2, 4]
+
+
+def test_a_long_word_is_not_repeated_whole(model):
+    with pytest.warns(UserWarning) as caught:
+        model.vocabulary.encode("the " + "x" * 9000)
+    assert len(str(caught[0].message)) < 300
+
+
 def test_a_batch_is_padded_and_silent(model, recwarn):
     tokens, lengths = model.vocabulary.batch(["the qqq", QUESTION])
     assert tokens.shape == (2, 5) and lengths.tolist() == [2, 5] and tokens[0, 2:].eq(0).all()
@@ -75,7 +127,10 @@ def test_a_vocabulary_is_sorted_and_the_same_for_any_order():
     assert a.words == b.words == ["a", "b", "c"] and len(a) == 5
 
 
-@pytest.mark.parametrize(("given", "meant"), [("white", "white"), (" White ", "white"), ("AT CAMERA", "at camera")])
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [("white", "white"), (" White ", "white"), ("\ufeffＷhíte\u200b", "white"), ("AT CAMERA", "at camera")],
+)
 def test_answers_are_found(model, given, meant):
     assert model.answers[model.answer_index(given)] == meant
 
@@ -85,7 +140,9 @@ def test_answers_are_found(model, given, meant):
     [
         ("whit", "did you mean 'white'"),
         ("livingroom", "did you mean 'living room'"),
+        ("wite", r"did you mean 'white'\?"),
         ("xyzzy", "it knows yes, no, black"),
+        ("x" * 10**6, "x'? is not an answer .* it knows yes"),
         ("", "it knows yes"),
         (3, "it knows yes"),
         (["white"], "is not an answer"),

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 from scipy.ndimage import binary_dilation
 
-from qgc.errors import SceneError
+from qgc.errors import ImageError, SceneError
 from qgc.scenes import COLOURS, DISTRIBUTIONS, Scene, Thing, render, sample
 from qgc.scenes.scene import PARTS
 from qgc.scenes.situations import SITUATIONS
@@ -316,6 +316,70 @@ def without(key: str) -> str:
 def test_a_text_that_is_no_scene_is_refused(text, says):
     with pytest.raises(SceneError, match=says):
         Scene.from_json(text)
+
+
+NAN, INFINITE, DEEP = float("nan"), float("inf"), "[" * 100_000
+
+
+@pytest.mark.parametrize(
+    ("key", "values"),
+    [
+        ("place", [None, 3, {"a": 1}, [], ""]),
+        ("tones", [None, "x", {}, {"wall": "blue"}, {"wall": "blue", "floor": 3}, {"wall": "blue", "floor": ["gray"]}]),
+        ("horizon", [None, "122", True, NAN, INFINITE, 1e300, -1, [1]]),
+        ("seed", [None, "", 3.5, True, NAN, INFINITE, {}]),
+        ("name", [3, None, ["a"]]),
+        ("things", [None, 3, "ab", [None], [[]], {"a": 1}]),
+        ("asks", [None, [["What?"]], [[1, 2, 3, 4]], [["What?", "red", "sink", None]], 7]),
+        ("more", [1]),
+        ("things.0.kind", [None, ["sink"], "sinks"]),
+        ("things.0.colour", [None, "mauve", {}, 0]),
+        ("things.0.x", [None, "1", NAN, -INFINITE, 1e300, True, '"><script>', 10**30]),
+        ("things.0.scale", [None, "x", 0, -1, NAN, INFINITE, 1e300]),
+        ("things.0.seed", [None, 1.5, "1"]),
+        ("things.0.flip", [None, 0, "no"]),
+        ("things.0.on", [3, []]),
+        ("things.0.pose", [None, 3.5, [], {"zz": 1}, {"holding": {}}, {"held_colour": 0}, {"pen": 1}]),
+        ("things.0.zz", [1]),
+    ],
+)
+def test_no_value_in_a_scene_can_break_the_drawing(key, values):
+    for value in values:
+        data = json.loads(SITUATIONS["bathroom"].to_json())
+        *path, last = [int(k) if k.isdigit() else k for k in key.split(".")]
+        inner = data
+        for step in path:
+            inner = inner[step]
+        inner[last] = value
+        with pytest.raises(SceneError, match="not a scene written by qgc|cannot draw") as caught:
+            Scene.from_json(json.dumps(data))
+        assert len(str(caught.value)) < 300
+
+
+@pytest.mark.parametrize(
+    "text", [DEEP, '{"a":' * 9999, '{"seed": ' + "9" * 5000 + "}", "\0", None, b"\xff\xfe"], ids=range(6)
+)
+def test_no_text_can_break_the_reading(text):
+    with pytest.raises(SceneError, match="not a scene written by qgc"):
+        Scene.from_json(text)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("missing.png", None, "there is no file"),
+        ("a.png", b"", "is empty"),
+        ("a.txt", b"no picture", "is not a picture that can be read"),
+        ("a.zip", b"PK\x03\x04 and more", "is an archive; unpack it"),
+        ("https://example.org/a.png", None, "is an address; download the file"),
+    ],
+)
+def test_a_scene_is_opened_from_a_picture_alone(tmp_path, monkeypatch, name, content, says):
+    monkeypatch.chdir(tmp_path)
+    if content is not None:
+        Path(name).write_bytes(content)
+    with pytest.raises(ImageError, match=says):
+        Scene.open(name)
 
 
 @pytest.mark.parametrize(("where", "name"), [(os, "replace"), (Image.Image, "save")], ids=["move", "write"])
