@@ -104,7 +104,7 @@ def test_gates_on_paper():
     with pytest.raises(GateError, match="of 4 and 3 neurons"):
         gates.common(order, other[:3], 2)
     assert gates.check_indices([3, 1, 1], 4).tolist() == [1, 3]
-    for wrong, named in (([4], "neuron 4"), ([-1, 2], "neuron -1"), ([-1, 9], "neuron 9")):
+    for wrong, named in (([4], "neuron 4"), ([1, 4], "neuron 4"), ([-1, 2], "neuron -1"), ([-1, 9], "neuron 9")):
         with pytest.raises(GateError, match=f"{named} does not exist; indices go from 0 to 3"):
             gates.check_indices(wrong, 4)
 
