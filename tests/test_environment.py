@@ -11,7 +11,7 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[1]
 CONDA_NAMES = {"torch": "pytorch", "matplotlib": "matplotlib-base", "seaborn": "seaborn-base"}
-NOT_IN_THE_LOCK = {"lock", "peers"}  # what makes the lock, and what the book and its tests do without
+NOT_IN_THE_LOCK = {"lock", "mutation", "peers"}  # what makes the lock, and what the book and its tests do without
 
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 LOCK = (ROOT / "requirements.lock").read_text(encoding="utf-8")

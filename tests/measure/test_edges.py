@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,13 +9,26 @@ import pandas as pd
 import pytest
 import torch
 
-from qgc.measure import accuracy, interventions, nulls, photo_accuracy, protocol, reductions, run, stats, summary
+from qgc.measure import (
+    accuracy,
+    faithfulness,
+    interventions,
+    nulls,
+    photo_accuracy,
+    protocol,
+    reductions,
+    run,
+    sanity,
+    stats,
+    summary,
+)
 from qgc.measure.pairs import no_place_surrogate
 from qgc.measure.planted import Objects, _fixed_place, _gain_with_area
 from qgc.measure.planted_models import PlantedVQA, all_of_the_color, gain_only
 from qgc.measure.protocol import Arm
 from qgc.measure.similarity import same_answer_pairs, similarity
 from qgc.scenes import Ask, sample
+from qgc.scenes.situations import situation
 from qgc.train.recipes import FIRST_SEED
 
 
@@ -81,29 +93,14 @@ def test_seeds_that_saw_fewer_scenes_are_read_as_far_as_that(monkeypatch):
     assert summary.Measured([], summary.Group("g", ("natural-seed1",))).rows["x"].tolist() == [3, 4, 5]
 
 
-def test_scenes_of_the_other_measurements_are_those_of_the_protocols_page():
-    page = (Path(__file__).resolve().parents[2] / "book" / "protocol.md").read_text(encoding="utf-8")
-    rows = {line.split("|")[1].strip().split(":")[0]: line.split("|")[2].strip() for line in page.splitlines()
-            if line.startswith("| ") and line.count("|") == 3}  # fmt: skip
-    natural, early, balanced, pythia = protocol.NAMES
+def test_a_job_that_fails_is_not_passed_over(tmp_path):
+    job = SimpleNamespace(target=tmp_path / "never there")
+    with pytest.raises(ZeroDivisionError):
+        run.work([job], _fails, "failing", workers=2)
 
-    def said(counts):
-        return tuple(counts[name] for name in (natural, early, balanced, pythia))
 
-    assert rows["nulls of Tables 5 and 6"] == "300 (Pythia 100)" and said(protocol.NULL_SCENES) == (300, 300, 300, 100)
-    assert rows["interventions"] == "200" and said(protocol.INTERVENTION_SCENES) == (200,) * 4
-    for row, counts in (
-        (
-            "the model itself and faithfulness, with several alterations of each object (added)",
-            protocol.FAITHFULNESS_SCENES,
-        ),
-        ("other-image control (added)", protocol.OTHER_IMAGE_SCENES),
-    ):
-        assert rows[row] == "500 (`balanced` 200)" and said(counts) == (500, 500, 200, 500)
-    assert rows["deletion"] == "60 (Pythia 30, `early` none)" and said(protocol.DELETION_SCENES) == (60, 0, 60, 30)
-    assert rows["sanity"] == "1,000 for `natural`, 500 for `early` and `balanced`, 100 for Pythia"
-    assert said(protocol.SANITY_SCENES) == (1000, 500, 500, 100) and protocol.SANITY_DRAWS == 4
-    assert protocol.CASCADE_SCENES == 100 and "for 100 scenes also layer after layer" in page
+def _fails(job):
+    raise ZeroDivisionError
 
 
 # -- pairs and their order --------------------------------------------------------------------------------
@@ -237,10 +234,46 @@ def test_where_the_data_lie(tmp_path, monkeypatch):
     assert photo_accuracy._where(tmp_path, tmp_path, tmp_path / "c") == (tmp_path, tmp_path / "c")
 
 
+# -- faithfulness -------------------------------------------------------------------------------------------
+def test_larger_and_smaller_objects_by_hand():
+    frame = pd.DataFrame({
+        "area_1": [50, 100, 70], "area_2": [100, 50, 70], "background_1": [0, 1, 0], "background_2": [0, 0, 0],
+        "object_1": [1.0, 1.0, 1.0], "object_2": [0.0, 0.5, 1.0], "verdict": [1.0, 0.0, 0.5], "sure": [1, 0, 1],
+    })  # fmt: skip
+    found = pd.DataFrame(faithfulness._derived(frame))
+    assert found["ratio"].tolist() == [2, 2, 1] and found["background"].tolist() == [0, 1, 0]
+    assert found["larger"].tolist() == [0, 1, 1] and found["smaller"].tolist() == [1, 0.5, 1]
+    assert found["mean of both"].tolist() == [0.5, 0.75, 1] and found["both right"].tolist() == [0, 0, 1]
+    assert found["verdict of sure"].tolist()[::2] == [1, 0.5] and np.isnan(found["verdict of sure"][1])
+
+
+def test_agreement_of_map_and_model_by_hand():
+    here = pd.DataFrame({"scene": range(10), "verdict": [1.0] * 6 + [0.0] * 4})
+    verdict = pd.Series([1.0, 1.0, 1.0, 0.0, 0.0, 0.5, 0.0, 1.0, 0.0, 0.0])
+    row = faithfulness._agreement_row(here, verdict, draws=10)
+    counts = {"both": 3, "model only": 2, "map only": 1, "neither": 3, "ties": 1, "scenes": 9}
+    assert {key: row[key] for key in counts} == counts
+    # 6 of 9 agree; by chance (4·5 + 5·4) / 81 would
+    assert row["agreement"] == pytest.approx(6 / 9) and row["kappa"] == pytest.approx((6 / 9 - 40 / 81) / (41 / 81))
+
+
 # -- defaults -----------------------------------------------------------------------------------------------
 def test_models_are_evaluated_in_wordings_that_they_never_saw(small_model):
     found = accuracy.evaluate(small_model, 1, distribution="natural", prior={})
     assert (found["wordings"], found["split"]) == ("held-out", "test")
+
+
+def test_two_pairs_of_other_questions_are_drawn_for_a_pair(small_model):
+    pair = same_answer_pairs([situation("bathroom")])[0]
+    rows = sanity.sanity_rows(
+        small_model,
+        pair.scene,
+        nulls.bank(small_model),
+        np.random.default_rng(0),
+        controls=("other questions",),
+        ns=(5,),
+    )
+    assert [row["control"] for row in rows] == ["none", "other questions", "other questions"]
 
 
 def test_a_p_value_is_of_zero_unless_said_otherwise():

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from scipy.sparse import csr_array
 
-from qgc.measure import grounding, protocol, stats, summary
+from qgc.measure import grounding, stats, summary
 from qgc.measure.localise import MEASURES
-from qgc.measure.protocol import DRAWS, GRID, Arm
+from qgc.measure.protocol import GRID, Arm
 from qgc.measure.rankings import GATE_FREE
 
 J, SEEDS, TRIED = 1024, 2, 3
@@ -292,14 +290,5 @@ def test_what_is_kept_is_written_in_base_three():
     assert summary._packed(np.array([[0, 1, 2], [2, 2, 2], [0, -1, 0]])).tolist() == [21, 26, 255]
 
 
-def test_the_protocols_numbers_are_those_that_its_page_says(measured):
-    page = (Path(__file__).resolve().parents[2] / "book" / "protocol.md").read_text(encoding="utf-8")
-    assert f"Controls: {DRAWS} random rankings" in page
-    assert f"repeated with {protocol.FOREIGN_DRAWS} fresh draws a scene" in page
-    assert f"| validation | {protocol.SCENES['validation']} |" in page
-    assert f"Interventions on {protocol.INTERVENTION_SCENES['pythia/natural']} test scenes" in page
-    from qgc.measure.stored import Stored
-
-    assert Stored.read().tables["draws"] == DRAWS == 100
-    for n in summary.RANDOM_NS:
-        assert n in GRID
+def test_random_gates_are_shown_at_n_of_the_grid():
+    assert set(summary.RANDOM_NS) <= set(GRID)

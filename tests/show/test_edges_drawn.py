@@ -73,10 +73,17 @@ def test_the_cut_is_upright_and_the_ranks_stand_under_their_bars(explained):
     columns = [np.flatnonzero(near(picture[y], CYCLE[1])).tolist() for y in (28, 120, 210)]
     step = (SIDE - 6 - 46) / 32
     assert columns[0] == columns[1] == columns[2] and abs(np.mean(columns[0]) - (46 + 5 * step - 1)) <= 1
+    below = np.flatnonzero(near(picture[242:258], INK, 200).any(0))
+    assert abs((below.min() + below.max()) / 2 - SIDE / 2) < 4 and below.min() > 20  # the name of the axis
     written = np.flatnonzero(near(picture[223:234], INK, 200).any(0))
     expected = [46 + (rank - 0.5) * step for rank in (1, 10, 20, 30)]
     assert all(min(abs(x - at) for at in expected) < 12 for x in written)
     assert all(np.abs(written - at).min() < 5 for at in expected)
+
+
+def test_things_are_moved_in_steps_of_four_pixels():
+    slider = widgets._shift("Move right")
+    assert (slider.min, slider.max, slider.step, slider.value) == (-120, 120, 4, 0)
 
 
 def test_names_of_explanations_are_those_of_question_and_answer(explained):
