@@ -24,6 +24,7 @@ import signal
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from itertools import zip_longest
 from pathlib import Path
 from typing import NamedTuple
 
@@ -38,7 +39,7 @@ ROOMS = ("explain", "measure", "show")
 TESTS = (*ROOMS, "paper")
 KEPT = ROOT / "build" / "mutation"
 REPORT = ROOT / "tests" / "mutation.md"
-PER_MODULE, SEED, BUDGET_S = 5, 15, 30
+PER_MODULE, SEED, BUDGET_S = 5, 15, 20
 FORK = multiprocessing.get_context("fork")
 
 # Drawn by no number of ours, or run by no test of these rooms: the drawing of the architecture, command lines, and what
@@ -100,9 +101,7 @@ def main() -> int:
     arguments = parser.parse_args()
     os.chdir(ROOT)
     sys.path[:0] = [str(ROOT)]
-    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = (
-        "1"  # none is needed, and importing them takes longer than most tests
-    )
+    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # importing what no test needs takes longer than most tests
     preload()
     reached = reach(arguments.processes)
     mutants = [m for m in [*named(), *drawn()] if not arguments.modules or any(w in m.path for w in arguments.modules)]
@@ -118,9 +117,8 @@ def main() -> int:
                 )
     alive = [m for m, killed in results.items() if not killed]
     summary = f"{len(mutants)} mutants: {len(mutants) - len(alive)} killed, {len(alive)} alive"
-    print(
-        f"{summary} ({100 * (1 - len(alive) / max(len(mutants), 1)):.1f} % killed, {time.monotonic() - started:.0f} s)"
-    )
+    share = 100 * (1 - len(alive) / max(len(mutants), 1))
+    print(f"{summary} ({share:.1f} % killed, {time.monotonic() - started:.0f} s)")
     if not arguments.modules:
         write_report(summary, alive)
     return int(len(alive) > 0.05 * len(mutants))
@@ -166,7 +164,7 @@ def named() -> list[Mutant]:
 
 
 def drawn() -> list[Mutant]:
-    """The random ones: for each place one of the operators that change it."""
+    """The random ones: for each place one of the operators that change it; one of every module, then the next."""
     found = []
     for path in modules():
         source = path.read_text(encoding="utf-8")
@@ -180,17 +178,16 @@ def drawn() -> list[Mutant]:
             for occurrence, (start, end) in enumerate(spots):
                 if not any(a <= start and end <= b for a, b in left_out):
                     places.setdefault(start, []).append((operator, occurrence))
-        chosen = 0
+        chosen: list[Mutant] = []
         for start in rng.sample(sorted(places), len(places)):
             operator, occurrence = rng.choice(places[start])
             wrong = mutate_code(source, operator, occurrence)
-            mutant = compared(path, source, wrong, start)
-            if mutant:
-                found.append(mutant)
-                chosen += 1
-            if chosen == PER_MODULE:
+            if mutant := compared(path, source, wrong, start):
+                chosen.append(mutant)
+            if len(chosen) == PER_MODULE:
                 break
-    return found
+        found.append(chosen)
+    return [m for turn in zip_longest(*found) for m in turn if m]
 
 
 def compared(path: Path, source: str, wrong: str, start: tuple[int, int]) -> Mutant | None:
