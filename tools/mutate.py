@@ -293,8 +293,9 @@ def tests_of(mutant: Mutant, reached: dict[str, dict]) -> list[str]:
     """The tests that reach a place, quickest first; where only an import or a fixture does, all of the file, and last
     of all, unless the file is named after the module."""
     stem, found = Path(mutant.path).stem, {}
+    line = str(first_run(mutant))
     for file, own in reached.items():
-        contexts = own["lines"].get(mutant.path, {}).get(str(mutant.line), [])
+        contexts = own["lines"].get(mutant.path, {}).get(line, [])
         calls = {c.removeprefix("call|") for c in contexts if c.startswith("call|")}
         for test, seconds in own["seconds"].items():
             if test in calls or len(calls) < len(contexts):
@@ -306,6 +307,16 @@ def tests_of(mutant: Mutant, reached: dict[str, dict]) -> list[str]:
             break
         ordered.append(test)
     return ordered
+
+
+def first_run(mutant: Mutant) -> int:
+    """The mutant's line; for a default in a function's head the first line of its body, which runs when it is called."""
+    for node in ast.walk(ast.parse(mutant.source)):
+        if isinstance(node, ast.FunctionDef):
+            first = node.body[1 if ast.get_docstring(node) and len(node.body) > 1 else 0]
+            if node.lineno <= mutant.line < node.body[0].lineno:
+                return first.lineno
+    return mutant.line
 
 
 def judge(mutant: Mutant, reached: dict[str, dict]) -> bool:
