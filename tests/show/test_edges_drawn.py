@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from looking import box_of_mask, outlines
 
 import qgc
 from qgc.explain import View, explain
-from qgc.show import widgets
+from qgc.show import plots, widgets
 from qgc.show.explorer.packing import FEW, pack_maps, random_scores, unpack_maps
 from qgc.show.pixels import enlarge_mask
 from qgc.show.predict import load_scripts
@@ -79,6 +80,13 @@ def test_the_cut_is_upright_and_the_ranks_stand_under_their_bars(explained):
     expected = [46 + (rank - 0.5) * step for rank in (1, 10, 20, 30)]
     assert all(min(abs(x - at) for at in expected) < 12 for x in written)
     assert all(np.abs(written - at).min() < 5 for at in expected)
+
+
+def test_every_mask_of_a_scene_has_its_outline():
+    scene = qgc.scene("bathroom")
+    found = outlines(plots.scene_masks(scene, ["towels", "sink"]).axes[1])
+    for name, colour in zip(("towels", "sink"), CYCLE, strict=False):
+        assert np.abs(found[colour] - box_of_mask(scene.masks[name])).max() < 4
 
 
 def test_things_are_moved_in_steps_of_four_pixels():
