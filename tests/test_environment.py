@@ -17,8 +17,8 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).resolve().parents[1]
 CONDA_NAMES = {"torch": "pytorch", "matplotlib": "matplotlib-base", "seaborn": "seaborn-base"}
 CANONICAL = {"PIL": "pillow"}  # the package behind a module of another name
-NOT_IN_THE_LOCK = {"lock", "peers"}  # what makes the lock, and what the book and its tests do without
 LOCKS = ["requirements.lock", "requirements-peers.lock"]
+NOT_IN_THE_LOCK = {"lock", "mutation", "peers"}  # what makes the lock, and what the book and its tests do without
 
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
