@@ -26,6 +26,7 @@ from qgc.measure.pairs import no_place_surrogate
 from qgc.measure.planted import Objects, _fixed_place, _gain_with_area
 from qgc.measure.planted_models import PlantedVQA, all_of_the_color, gain_only
 from qgc.measure.protocol import Arm
+from qgc.measure.rankings import running, running_without_common
 from qgc.measure.similarity import same_answer_pairs, similarity
 from qgc.scenes import Ask, sample
 from qgc.scenes.situations import situation
@@ -162,6 +163,14 @@ def test_surrogates_of_many_maps_are_those_of_each():
             assert torch.equal(together[i, j], no_place_surrogate(one[i, j], two[i, j]))
 
 
+def test_where_all_neurons_are_common_nothing_is_left_and_not_rounding():
+    generator = torch.Generator().manual_seed(0)
+    own = torch.rand(500, 4, generator=generator, dtype=torch.float64)
+    order, partner = (torch.randperm(500, generator=generator) for _ in range(2))
+    assert running_without_common(own, order, partner)[-1].eq(0).all()
+    assert (running(own, order) - running(own, partner))[-1].ne(0).any()  # the two sums do differ by rounding
+
+
 # -- interventions ------------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
     "left, right, room", [(0, 184, 40), (100, 184, 40), (100, 184.5, -40), (40, 200, -40), (39.5, 200, 0), (0, 224, 0)]
@@ -180,6 +189,16 @@ def test_a_table_of_interventions_keeps_the_order_of_its_rows():
     found = interventions.summarise(rows, draws=10)
     for name in ("effect", "correlation", "grounding"):
         assert list(dict.fromkeys(found[name]["kind"])) == ["remove", "move"]
+
+
+def test_changes_that_touch_neither_object_say_nothing_of_the_pair():
+    rows = [
+        {"scene": 1, "pair": 0, "question": q, "kind": "move", "thing": "c", "role": "neither", "delta": 1.0,
+         "flipped": 0.0, "inside": 1.0, "share/m": 0.5, "share/area": 0.1}
+        for q in (0, 1)
+    ]  # fmt: skip
+    found = interventions.summarise(rows, draws=10)
+    assert found["grounding"].empty and found["given"].empty and len(found["effect"]) == 3
 
 
 def test_pixels_of_cells():

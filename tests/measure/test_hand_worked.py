@@ -35,6 +35,7 @@ def pair(small_model):
         ([[3.0, 1.0], [1.0, 2.0]], 1.0),
         ([[1.0, 3.0], [2.0, 1.0]], 0.0),
         ([[3.0, 0.0], [4.0, 2.0]], 1.0),  # 3 − 4 + 2 − 0: one question's loss may make up for the other's
+        ([[1.0, 1.5], [1.25, 1.0]], 0.0),  # by little: −0.75
         ([[1.0, 2.0], [1.0, 2.0]], 0.5),  # the maps cost both questions the same
     ],
 )

@@ -9,11 +9,13 @@ from looking import box_of_mask, outlines
 
 import qgc
 from qgc.explain import View, explain
+from qgc.paper.figures import FIGURES
+from qgc.show import ledger as page
 from qgc.show import plots, widgets
 from qgc.show.explorer.packing import FEW, pack_maps, random_scores, unpack_maps
-from qgc.show.pixels import enlarge_mask
+from qgc.show.pixels import enlarge_mask, pale
 from qgc.show.predict import load_scripts
-from qgc.show.style import CYCLE, HEAT, INK
+from qgc.show.style import CYCLE, HEAT, INK, OUTLINES
 from qgc.show.widgets import SIDE
 
 
@@ -87,6 +89,23 @@ def test_every_mask_of_a_scene_has_its_outline():
     found = outlines(plots.scene_masks(scene, ["towels", "sink"]).axes[1])
     for name, colour in zip(("towels", "sink"), CYCLE, strict=False):
         assert np.abs(found[colour] - box_of_mask(scene.masks[name])).max() < 4
+
+
+def test_a_thumbnail_of_the_ledger_shows_its_map_and_outlines_what_is_asked_first(monkeypatch):
+    figure = next(f for f in FIGURES.values() if (f.situation, f.kind) == ("bathroom", "map"))
+    map_ = torch.zeros(14, 14)
+    map_[1, 12] = 1.0
+    monkeypatch.setattr(page.ledger, "drawn_map", lambda figure, sources: map_)
+    shown = np.asarray(page.picture_of(figure, None)).astype(int)
+    scene, side = qgc.scene("bathroom"), page.SIDE
+    ground = pale(scene.render(side)).astype(int)
+    darker = (ground - shown).sum(2)
+    line = near(shown, OUTLINES[0], 10)
+    y, x = np.unravel_index(np.where(line, 0, darker).argmax(), line.shape)
+    assert (14 * y // side, 14 * x // side) == (1, 12)
+    rows, columns = np.nonzero(line)
+    expected = box_of_mask(scene.masks[page.ledger.asked(figure)[0].thing], side)
+    assert np.abs(np.array([columns.min(), rows.min(), columns.max(), rows.max()]) - expected).max() < 4
 
 
 def test_things_are_moved_in_steps_of_four_pixels():
