@@ -7,7 +7,8 @@ import re
 import reprlib
 
 LONGEST = 2000  # characters of a message; whatever somebody hands in, its remedy can still be read
-ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")  # two letters at least: C:/ is a disk; pathlib takes one slash away
+# Two letters at least, since C:/ is a disk; pathlib takes one of two slashes away.
+ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/|data:[a-z]+/")
 ARCHIVES = (b"PK\x03\x04", b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"7z\xbc\xaf", b"Rar!")  # how packed files begin
 
 _short = reprlib.Repr()

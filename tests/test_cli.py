@@ -123,7 +123,7 @@ def test_bad_input_is_one_message(arguments, message, scene_file, run_folder, ca
 @pytest.mark.parametrize("address", ["https://example.org/photo.jpg", "file:///photo.jpg", "data:image/png;base64,AA"])
 @pytest.mark.parametrize("kind", [str, Path])
 def test_an_address_is_not_a_file(address, kind):
-    with pytest.raises(qgc.QGCError, match="is an address; download the picture first"):
+    with pytest.raises(qgc.QGCError, match="is an address; download the file"):
         qgc.open_image(kind(address))
 
 

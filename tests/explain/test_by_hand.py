@@ -12,7 +12,7 @@ from qgc.explain.contrast import normalised_by, without_rounding
 from qgc.explain.sensitivity import jacobian, reduce_rows
 
 
-class Paper:
+class Paper(torch.nn.Module):
     """Two maps of 1×2 cells; v = (sum of the means, first mean twice), u = q, two answers."""
 
     combine = 2

@@ -18,7 +18,8 @@ window.qgcMaps = (() => {
   function loader(own, registry) {
     const parts = new Map();
     const [, folder, query] = own.match(/^([^?]*\/)[^/?]*(.*)$/);
-    const remedy = `The folder “${folder.split("/").at(-2)}” belongs beside the folder “book”; then load the page again.`;
+    const name = folder.split("/").at(-2);
+    const remedy = `The folder “${name}” belongs beside the folder “book”; then load the page again.`;
     window[registry] = { part: (name, data) => parts.get(name)?.resolve(data) };
     return (name) => {
       if (!parts.has(name)) {
