@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ..errors import WeightsError
 
-WHOLE = 2**19  # numbers up to which all of a tensor is looked at for changes; of a larger one some of its rows
+WHOLE = 2**17  # numbers up to which all of a tensor is looked at for changes; of a larger one some of its rows
 INTEGERS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 
@@ -85,7 +85,7 @@ class WeightsMark:
     """What some weights are now, to be compared (``==``) with what they are later, without a copy of them.
 
     PyTorch counts what is changed in place, but not through ``.data`` or NumPy; so sums of the numbers are compared as
-    well, row by row: all of them in a tensor of up to 2¹⁹ numbers, and some rows of a larger one.
+    well, row by row: all of them in a tensor of up to 2¹⁷ numbers, and some rows of a larger one.
     """
 
     def __init__(self, tensors: Iterable[Tensor]):
