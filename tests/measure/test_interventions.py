@@ -151,6 +151,7 @@ def test_deletion_of_what_matters_costs_most(small_model):
     assert list(lost)[:3] == ["top/5", "low/5", "random/5"]
     assert lost["low/30"] == 0 and lost["top/5"] > 0
     assert lost["top/5"] > lost["random/5"] >= 0
+    assert lost["random/30"] > 0  # some cell of the patch is drawn
     # with all of the patch replaced, what is lost is what the blur takes from it
     blurred = e.y[0] - vqa.classify(torch.mul(*vqa.branches(vqa.conv(vqa.prepare(_blur(pixels))), e.q)))[0, 0]
     assert lost["top/30"] == pytest.approx(float(blurred), rel=1e-6)

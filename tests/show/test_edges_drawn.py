@@ -12,6 +12,7 @@ from qgc.explain import View, explain
 from qgc.paper.figures import FIGURES
 from qgc.show import ledger as page
 from qgc.show import plots, widgets
+from qgc.show.explorer.export import scene_part
 from qgc.show.explorer.packing import FEW, pack_maps, random_scores, unpack_maps
 from qgc.show.pixels import enlarge_mask, pale
 from qgc.show.predict import load_scripts
@@ -106,6 +107,11 @@ def test_a_thumbnail_of_the_ledger_shows_its_map_and_outlines_what_is_asked_firs
     rows, columns = np.nonzero(line)
     expected = box_of_mask(scene.masks[page.ledger.asked(figure)[0].thing], side)
     assert np.abs(np.array([columns.min(), rows.min(), columns.max(), rows.max()]) - expected).max() < 4
+
+
+@pytest.mark.parametrize("name, ns", [("toilets", [25, 400, 1024]), ("couple", qgc.paper.sweep_n("bathroom"))])
+def test_a_scene_offers_the_papers_n_or_the_bathrooms(name, ns):
+    assert scene_part(qgc.scene(name))["paperN"] == list(ns)
 
 
 def test_things_are_moved_in_steps_of_four_pixels():
