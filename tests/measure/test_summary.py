@@ -137,7 +137,17 @@ def test_a_rankings_row_is_read_at_its_chosen_n(measured, table, criterion, gate
         assert row[name] == pytest.approx([mean(values), low, high], abs=2e-5), name
         if "minus" in name:
             assert row[f"{name} p"] == pytest.approx(stats.crossed_p(cells(values))), name
-    assert len({round(row[f"{d} p"], 9) for d in summary.DIFFERENCES}) == 4
+    assert len({round(row[f"{d} p"], 9) for d in summary.DIFFERENCES if summary.WITHOUT not in d}) == 4
+    without = [i for i in range(len(SCENE)) if not rows["background"][i].any()]
+    for name, control in (("rank minus random", drawn_rank), ("rank minus Grad-CAM", plain_rank)):
+        per_seed = []
+        for seed in range(SEEDS):
+            scenes: dict[int, list[float]] = {}
+            for i in without:
+                if SEED[i] == seed:
+                    scenes.setdefault(int(SCENE[i]), []).append(own_rank[i] - control[i])
+            per_seed.append(np.mean([np.mean(v) for v in scenes.values()]))
+        assert row[name + summary.WITHOUT][0] == pytest.approx(np.mean(per_seed), abs=2e-5)
     assert row["own"] == pytest.approx(mean(rows["own"][:, g, near]), abs=1e-5)
     assert row["mass"] == pytest.approx(np.median(rows["mass"][:, g, near]), abs=1e-5)
     assert row["empty"] == pytest.approx(mean(rows["empty"][:, g, near] / 2), abs=1e-5)
