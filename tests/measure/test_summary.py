@@ -34,6 +34,7 @@ def planted() -> dict[str, np.ndarray]:
         "area": rng.random((N, 2)), "background": rng.random((N, 2)) < 0.3, "right": rng.integers(0, 3, N),
         "cosine": rng.random(N), "measures": rng.random((N, 2, len(grounding.MAPS), len(MEASURES))),
     }  # fmt: skip
+    rows["background"][::2] = False  # so that every seed has pairs without one
     rows["margin"][:, 0, 2] = [0, 1, -1, 0, 1, 1, -1, 0]
     rows["free verdicts"][:, list(GATE_FREE).index("attention")] = -1
     rows["free"][:, list(GATE_FREE).index("attention")] = np.nan
