@@ -36,7 +36,7 @@ def open_image(source) -> Image.Image:
     The camera's rotation (EXIF) is applied; transparent pixels are laid over white; CMYK, palette,
     grey and 16-bit pictures are converted. More than 40 megapixels come at a third of their sides, of a JPEG at a half
     first. An array is (H, W), (H, W, 3) or (H, W, 4), a tensor also (3, H, W), in floats 0–1, whole numbers 0–255 or
-    0–65535, or true and false; :func:`_to_bytes` says what is made of others.
+    0–65535, or true and false; others are refused, with what brings them into one of these.
 
     Raises
     ------

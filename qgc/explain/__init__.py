@@ -40,4 +40,4 @@ class _CallableRoom(types.ModuleType):
 
 
 sys.modules[__name__].__class__ = _CallableRoom
-__doc__ = f"qgc.explain{_CallableRoom.__signature__}\n\n{inspect.getdoc(explain)}"
+__doc__ = f"``qgc.explain{_CallableRoom.__signature__}``\n\n{inspect.getdoc(explain)}"
