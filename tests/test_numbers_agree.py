@@ -25,6 +25,8 @@ MEASURES = {  # what a sentence must say for its numbers to be of this measure; 
     "": r"\bRGA|[Rr]ank grounding|of 100 pairs|of the pairs", ", CGA": r"\bCGA|[Rr]egistered|[Cc]ontrastive grounding",
     ", margin": r"\bmargin", ", OGA": r"\bOGA", ", surrogate": "surrogate", ", CGA of the surrogate": "surrogate",
     ", without backgrounds": "[Ww]ithout (?:a )?background|[Nn]either",
+    ", own": "absent|not in the image", ", absent": "absent|not in the image",
+    ", own, without backgrounds": "absent", ", absent, without backgrounds": "absent",
 }  # fmt: skip
 OTHERWISE = re.compile(  # another n, a difference, other pairs, another experiment
     r"\bn ?[=≤]|\d neurons|with a background|one of the (?:two )?objects is|κ|kappa|cosine|[Ii]mage|DAQUAR|told apart"
