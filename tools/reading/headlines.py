@@ -47,7 +47,8 @@ ABSENT = {
 """The same → its row in :meth:`qgc.measure.stored.Stored.absent`."""
 CONTROL = {
     ", own": "own", ", absent": "absent", ", above absent": "above",
-    ", above absent minus Grad-CAM": "above minus Grad-CAM's", ", above absent minus random": "above minus random gates'",
+    ", above absent minus Grad-CAM": "above minus Grad-CAM's",
+    ", above absent minus random": "above minus random gates'",
 }  # fmt: skip
 
 
@@ -60,8 +61,8 @@ def of_model(found: Stored, model: str) -> dict[str, Quantity]:
     """ "method, measure" → its value on the test scenes; without a measure it is rank grounding.
 
     Gates are at the registered n or at the paper's, "n = 25"; "random gates" are of the gate's size. "the model" is the
-    verdict on the pairs that are sure (:mod:`qgc.measure.faithfulness`), "effect of the model" Yule's Y over all pairs; of
-    `natural` both are of the shipped training. ", own", ", absent" and ", above absent" are of the control of absent
+    verdict on the pairs that are sure (:mod:`qgc.measure.faithfulness`), "effect of the model" Yule's Y over all pairs;
+    of `natural` both are of the shipped training. ", own", ", absent" and ", above absent" are of the control of absent
     objects, on its scenes and trainings.
     """
     table, at_25 = found.table(model), list(found.tables["grid"]).index(25)

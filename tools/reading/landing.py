@@ -42,8 +42,8 @@ def pictures() -> dict[str, Image.Image]:
 def facts() -> dict[str, str]:
     """Every number of :func:`.headlines.quantities` in words: "natural: gate, n = 25" becomes ``natural_gate_n_25``.
 
-    Accuracies are of 100 pairs, with their interval ("58 [55, 62]"), and differences of two have a sign; others have two
-    decimals, margins three. A name that ends in "_alone" leaves the interval out.
+    Accuracies are of 100 pairs, with their interval ("58 [55, 62]"), and differences of two have a sign; others have
+    two decimals, margins three. A name that ends in "_alone" leaves the interval out.
     """
     found = Stored.read()
     facts = {"n": str(found.chosen[headlines.PAPER])}
