@@ -138,6 +138,7 @@ def test_the_first_pages_sentences_follow_from_the_results():
     assert less.low < 0 < less.high and natural["gate, n = 25, above absent minus Grad-CAM"].high < 0
     for other, least in (("random", 0.03), ("Grad-CAM", 0)):  # three results speak for the gate
         assert natural[f"gate, above absent minus {other}, without backgrounds"].low > least
+    assert natural["gate, above absent minus Grad-CAM, with a background"].high < 0
     assert natural["gate, CGA minus random"].low > 0 > natural["gate, CGA minus Grad-CAM"].low
     assert natural["gate, margin"].low > natural["Grad-CAM, margin"].high
     assert natural["gate of no question, margin"].value > 0.9 * natural["gate, margin"].value

@@ -73,13 +73,16 @@ def of_model(found: Stored, model: str) -> dict[str, Quantity]:
     }
     gate = table.loc[PAPER]
     itself = found.rows("faithfulness", model, "model").set_index(["pairs", "measure"])[["estimate", "low", "high"]]
-    for suffix, pairs in (("", "all"), (", without backgrounds", "without backgrounds")):
+    for pairs in ("all", "without backgrounds", "with a background"):
+        suffix = "" if pairs == "all" else f", {pairs}"
         control = found.absent(model, pairs)
         known |= {
             f"{name}{measure}{suffix}": _of(control.loc[ABSENT[name]], CONTROL[measure])
             for name, measure in product(ABSENT, CONTROL)
             if ABSENT[name] in control.index
         }
+        if pairs == "with a background":  # the main measurement of the models has no such rows
+            continue
         known |= {
             f"the model{suffix}": Quantity(*itself.loc[(pairs, "verdict")]),
             f"the model, all pairs{suffix}": Quantity(*itself.loc[(pairs, "verdict of all")]),
