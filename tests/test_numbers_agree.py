@@ -25,6 +25,8 @@ MEASURES = {  # what a sentence must say for its numbers to be of this measure; 
     "": r"\bRGA|[Rr]ank grounding|of 100 pairs|of the pairs", ", CGA": r"\bCGA|[Rr]egistered|[Cc]ontrastive grounding",
     ", margin": r"\bmargin", ", OGA": r"\bOGA", ", surrogate": "surrogate", ", CGA of the surrogate": "surrogate",
     ", without backgrounds": "[Ww]ithout (?:a )?background|[Nn]either",
+    ", own": "absent|not in the image", ", absent": "absent|not in the image",
+    ", own, without backgrounds": "absent", ", absent, without backgrounds": "absent",
 }  # fmt: skip
 OTHERWISE = re.compile(  # another n, a difference, other pairs, another experiment
     r"\bn ?[=≤]|\d neurons|with a background|one of the (?:two )?objects is|κ|kappa|cosine|[Ii]mage|DAQUAR|told apart"
@@ -94,3 +96,10 @@ def test_a_stale_number_is_found(known):
     for right, stale in ((f"has {value:.2f}", f"has {value + 0.02:.2f}"), (f"in {100 * value:.0f};", "in 34;")):
         text = "On `natural` the RGA of plain Grad-CAM {}"
         assert not disagreements(text.format(right), known) and disagreements(text.format(stale), known), right
+
+
+def test_the_models_own_verdict_is_told_in_one_way(known):
+    """ "About 70 of 100 pairs (77 where sure)", of the shipped training of natural, wherever it stands."""
+    said = [re.findall(r"about\s+(\d\d) of 100\s+pairs\s+\((\d\d) where", text) for text in pages().values()]
+    right = tuple(f"{100 * known[f'natural: the model{which}'].value:.0f}" for which in (", all pairs", ""))
+    assert {pair for pairs in said for pair in pairs} == {right} and sum(map(len, said)) >= 6

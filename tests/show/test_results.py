@@ -36,6 +36,8 @@ def test_dots_show_the_table_and_what_is_left_without_places():
     (bars,) = [c for c in figure.axes[0].collections if len(c.get_segments()) == 2]
     np.testing.assert_allclose([[x for x, _ in bar] for bar in bars.get_segments()], [[0.6, 0.8], [0.3, 0.5]])
     assert "no-place surrogate" in words(figure)
+    figure = results.dots({"natural": table}, surrogate="rank surrogate", diamond="absent objects")
+    assert "absent objects" in words(figure) and "no-place surrogate" not in words(figure)
 
 
 def test_curves_on_a_grid_of_n_stand_at_their_n(found):

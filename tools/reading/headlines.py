@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from qgc.measure.absent import MODEL
 from qgc.measure.rankings import COMMON
 from qgc.measure.stored import MODELS, Stored
 
@@ -28,7 +29,7 @@ class Quantity(NamedTuple):
 METHODS = {
     "Grad-CAM": "Grad-CAM", "gate": PAPER, "gate of the other question": "∂A/∂q of the other question",
     "gate of no question": "∂A/∂q of no question", "question contrast": "question contrast",
-    "L1 contrast": "question contrast, L1", "HiResCAM": "HiResCAM", "common left out": COMMON,
+    "L1 contrast": "question contrast, L1", "HiResCAM": "HiResCAM", "attention": "attention", "common left out": COMMON,
     "200 random": "random gates, n = 200",
 }  # fmt: skip
 """What prose calls a method → its row in :meth:`qgc.measure.stored.Stored.table`."""
@@ -37,6 +38,18 @@ MEASURES = {
     ", CGA": "grounding", ", CGA of the surrogate": "grounding surrogate", ", margin": "margin", ", OGA": "object",
 }  # fmt: skip
 """What follows the method in a quantity's name → its column there."""
+ABSENT = {
+    "Grad-CAM": "Grad-CAM", "gate": "gate n=269", "gate, n = 25": "gate n=25", "random gates": "random gate n=269",
+    "random gates, n = 25": "random gate n=25", "gate of the other question": "other question's gate n=269",
+    "question contrast": "question contrast", "L1 contrast": "question contrast, L1", "HiResCAM": "HiResCAM",
+    "attention": "attention", "the model": MODEL, "the model, sure": f"{MODEL}, sure",
+}  # fmt: skip
+"""The same → its row in :meth:`qgc.measure.stored.Stored.absent`."""
+CONTROL = {
+    ", own": "own", ", absent": "absent", ", above absent": "above",
+    ", above absent minus Grad-CAM": "above minus Grad-CAM's",
+    ", above absent minus random": "above minus random gates'",
+}  # fmt: skip
 
 
 def quantities(found: Stored) -> dict[str, Quantity]:
@@ -48,7 +61,9 @@ def of_model(found: Stored, model: str) -> dict[str, Quantity]:
     """ "method, measure" → its value on the test scenes; without a measure it is rank grounding.
 
     Gates are at the registered n or at the paper's, "n = 25"; "random gates" are of the gate's size. "the model" is the
-    verdict on the pairs that are sure (:mod:`qgc.measure.faithfulness`), "effect of the model" Yule's Y over all pairs.
+    verdict on the pairs that are sure (:mod:`qgc.measure.faithfulness`), "effect of the model" Yule's Y over all pairs;
+    of `natural` both are of the shipped training. ", own", ", absent" and ", above absent" are of the control of absent
+    objects, on its scenes and trainings.
     """
     table, at_25 = found.table(model), list(found.tables["grid"]).index(25)
     known = {
@@ -57,18 +72,33 @@ def of_model(found: Stored, model: str) -> dict[str, Quantity]:
         if METHODS[name] in table.index
     }
     gate = table.loc[PAPER]
-    itself = found.rows("faithfulness", model, "model").query("pairs == 'all'").set_index("measure")
+    itself = found.rows("faithfulness", model, "model").set_index(["pairs", "measure"])[["estimate", "low", "high"]]
+    for pairs in ("all", "without backgrounds", "with a background"):
+        suffix = "" if pairs == "all" else f", {pairs}"
+        control = found.absent(model, pairs)
+        known |= {
+            f"{name}{measure}{suffix}": _of(control.loc[ABSENT[name]], CONTROL[measure])
+            for name, measure in product(ABSENT, CONTROL)
+            if ABSENT[name] in control.index
+        }
+        if pairs == "with a background":  # the main measurement of the models has no such rows
+            continue
+        known |= {
+            f"the model{suffix}": Quantity(*itself.loc[(pairs, "verdict")]),
+            f"the model, all pairs{suffix}": Quantity(*itself.loc[(pairs, "verdict of all")]),
+            f"effect of the model{suffix}": Quantity(*itself.loc[(pairs, "effect size")]),
+        }
     return known | {
         "random gates": Quantity(gate["rank"] - gate["rank minus random"]),
         "random gates, CGA": Quantity(gate["grounding"] - gate["minus random"]),
+        "gate, CGA minus random": _of(gate, "minus random"),
+        "gate, CGA minus Grad-CAM": _of(gate, "minus Grad-CAM"),
         "random gates, without backgrounds": known["200 random, without backgrounds"],
         "random gates, n = 25": Quantity(float(found.random(model, "rank")[1][1, at_25])),
         "gate, n = 25": Quantity(*found.rank_curve(model, PAPER)[:, at_25].tolist()),
         "gate, n = 25, without backgrounds": _compared(found, model, (PAPER, 25), pairs="without backgrounds"),
         "gate, n = 25, CGA": Quantity(*found.curve(model, PAPER)[:, 24].tolist()),
         "cosine": Quantity(*found.arm(model)["cosine"]),
-        "the model": Quantity(*itself.loc["verdict", ["estimate", "low", "high"]]),
-        "effect of the model": Quantity(*itself.loc["effect size", ["estimate", "low", "high"]]),
     }
 
 

@@ -13,7 +13,7 @@ from PIL import Image
 from sphinx.application import Sphinx
 
 import qgc
-from qgc.measure.stored import MODELS, Stored
+from qgc.measure.stored import Stored
 from qgc.show.pixels import compose, pale, share_of_maximum, stroke
 
 from . import headlines
@@ -42,17 +42,17 @@ def pictures() -> dict[str, Image.Image]:
 def facts() -> dict[str, str]:
     """Every number of :func:`.headlines.quantities` in words: "natural: gate, n = 25" becomes ``natural_gate_n_25``.
 
-    Accuracies are of 100 pairs, with their interval ("58 [55, 62]"); others have two decimals, margins three.
+    Accuracies are of 100 pairs, with their interval ("58 [55, 62]"), and differences of two have a sign; others have
+    two decimals, margins three. A name that ends in "_alone" leaves the interval out.
     """
     found = Stored.read()
-    known = headlines.quantities(found)
-    alike = sorted(known[f"{m}: cosine"].value for m in MODELS)
-    return {
-        **{re.sub(r"\W+", "_", name).lower(): in_words(name, quantity) for name, quantity in known.items()},
-        "n": str(found.chosen[headlines.PAPER]),
-        "alike_least": f"{math.floor(100 * alike[1]) / 100:.2f}",
-        "alike_not": f"{alike[0]:.2f}",
-    }
+    facts = {"n": str(found.chosen[headlines.PAPER])}
+    for name, quantity in headlines.quantities(found).items():
+        if math.isnan(quantity.value):
+            continue
+        key = re.sub(r"\W+", "_", name).lower()
+        facts |= {key: in_words(name, quantity), f"{key}_alone": in_words(name, headlines.Quantity(quantity.value))}
+    return facts
 
 
 def in_words(name: str, quantity: headlines.Quantity) -> str:
@@ -60,7 +60,9 @@ def in_words(name: str, quantity: headlines.Quantity) -> str:
     value, low, high = (100 * x for x in quantity)
     if re.search("cosine|effect|margin", name):
         return f"{quantity.value:.{3 if 'margin' in name else 2}f}"
-    return f"{value:.0f}" + ("" if math.isnan(low) else f"\N{NO-BREAK SPACE}[{low:.0f},\N{NO-BREAK SPACE}{high:.0f}]")
+    sign = "+" if re.search("above|minus", name) else ""
+    one, *ends = (re.sub("^[+-]0$", "0", f"{x:{sign}.0f}").replace("-", "\N{MINUS SIGN}") for x in (value, low, high))
+    return one + ("" if math.isnan(low) else "\N{NO-BREAK SPACE}[{},\N{NO-BREAK SPACE}{}]".format(*ends))
 
 
 def write_pictures(app: Sphinx, failure: Exception | None) -> None:
