@@ -31,6 +31,7 @@ def dots(
     bold: Sequence[str] = (),
     width: int = 36,
     surrogate: str | None = None,
+    diamond: str = "its no-place surrogate",
 ) -> Figure:
     """A row for each method: its estimate as a dot, its 95 % interval as a line, a colour and mark for each panel.
 
@@ -39,7 +40,7 @@ def dots(
     panels : label → table, indexed by method, with columns ``value``, ``"value low"``, ``"value high"``. All share
         their rows, in the first table's order. reference : where a vertical line is. bold : methods to be set bold.
     surrogate : the column of what the same maps score without their places (:func:`qgc.measure.no_place_surrogate`), an
-        open diamond beside the dot; "rank surrogate" goes with the default.
+        open diamond beside the dot; "rank surrogate" goes with the default. diamond : what the legend calls it.
     """
     tables = dict(panels)
     methods = list(dict.fromkeys(m for t in tables.values() for m in t.index))
@@ -63,7 +64,7 @@ def dots(
         if surrogate and surrogate in found:
             ax.plot(found[surrogate].to_numpy(float), y, "D", ms=5, mfc="none", mec=colour, mew=1.1, zorder=1.5)
     if surrogate:
-        ax.plot([], [], "D", ms=5, mfc="none", mec=INK, mew=1.1, label="its no-place surrogate")
+        ax.plot([], [], "D", ms=5, mfc="none", mec=INK, mew=1.1, label=diamond)
     ax.set_yticks(range(len(methods)), lines)
     for tick, method in zip(ax.get_yticklabels(), methods, strict=True):
         tick.set_fontweight("bold" if method in bold else "normal")
