@@ -235,8 +235,8 @@ def _random(stored: dict) -> str:
     first = found[name]
     lines += [
         "",
-        f"For {_short(name)}, the paper's ranking gets {first['paper'][REPRODUCED] or 'none'} of the {first['rows']} rows "
-        f"reproduced; a random one {first['random'][REPRODUCED]:.1f} on average, and {first['most']} at most. "
+        f"For {_short(name)}, the paper's ranking gets {first['paper'][REPRODUCED] or 'none'} of the {first['rows']} "
+        f"rows reproduced; a random one {first['random'][REPRODUCED]:.1f} on average, and {first['most']} at most. "
         "“Partly” says little: "
         f"{first['paper'][PARTLY]} rows with the paper's ranking, {first['random'][PARTLY]:.1f} with a random one.",
     ]
@@ -277,10 +277,10 @@ def _changed(stored: dict) -> str:
         "its place, since no strength or sharpness of a map changes it; what the checks compare and their bounds are "
         "as before. "
         f"Of {len(rows)} rows, {other} have another verdict now. By the margin: {counts[0]}. By the rank effect: "
-        f"{counts[1]}. The margin is still listed under “All numbers”. The rank effect can depend on *what* is asked about, "
-        "most where one object is a wall, grass or trees; the null of that, [questions about absent "
-        "objects](ground-truth.ipynb#questions-about-absent-objects), is measured on test scenes only, so that the rows "
-        "of the toilets and of the park stand here without it."
+        f"{counts[1]}. The margin is still listed under “All numbers”. The rank effect can depend on *what* is asked "
+        "about, most where one object is a wall, grass or trees; the null of that, [questions about absent "
+        "objects](ground-truth.ipynb#questions-about-absent-objects), is measured on test scenes only, so that the "
+        "rows of the toilets and of the park stand here without it."
     )
 
 
