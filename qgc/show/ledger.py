@@ -235,9 +235,9 @@ def _random(stored: dict) -> str:
     first = found[name]
     lines += [
         "",
-        f"For {_short(name)}, {first['paper'][REPRODUCED]} of the {first['rows']} rows are reproduced with the paper's "
-        f"ranking, and {first['random'][REPRODUCED]:.1f} with a random one; {first['as many']} of {RANDOM} random "
-        "rankings get at least as many as the paper's. “Partly” says little: "
+        f"For {_short(name)}, the paper's ranking gets {first['paper'][REPRODUCED] or 'none'} of the {first['rows']} "
+        f"rows reproduced; a random one {first['random'][REPRODUCED]:.1f} on average, and {first['most']} at most. "
+        "“Partly” says little: "
         f"{first['paper'][PARTLY]} rows with the paper's ranking, {first['random'][PARTLY]:.1f} with a random one.",
     ]
     return "\n".join(lines)
@@ -274,9 +274,13 @@ def _changed(stored: dict) -> str:
         "**The rule of the gate was changed after it had been used.** It measured the *margin*: the share of a map on "
         "the queried object minus its share on the object of the other question. Shares grow with an object's area, so "
         "the larger object decides the margin ([Ground truth and chance](ground-truth.ipynb)). The rank effect takes "
-        "its place, since no object's size changes it; what the checks compare and their bounds are as before. "
+        "its place, since no strength or sharpness of a map changes it; what the checks compare and their bounds are "
+        "as before. "
         f"Of {len(rows)} rows, {other} have another verdict now. By the margin: {counts[0]}. By the rank effect: "
-        f"{counts[1]}. The margin is still listed under “All numbers”."
+        f"{counts[1]}. The margin is still listed under “All numbers”. The rank effect can depend on *what* is asked "
+        "about, most where one object is a wall, grass or trees; the null of that, [questions about absent "
+        "objects](ground-truth.ipynb#questions-about-absent-objects), is measured on test scenes only, so that the "
+        "rows of the toilets and of the park stand here without it."
     )
 
 

@@ -8,7 +8,7 @@ look
     page can work out for any marks what :func:`qgc.measure.map_share` gives.
 pick
     The reader says which of two methods grounds a pair of questions better, scene after scene: by the rank effect
-    a_1 − a_2 of :func:`qgc.measure.rank_grounding`, which no object's size changes. Ranks and shares are those of qgc;
+    a_1 − a_2 of :func:`qgc.measure.rank_grounding`, which no gain of a map changes. Ranks and shares are those of qgc;
     the maps are only painted, so a byte a cell is enough.
 """
 

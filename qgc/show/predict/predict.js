@@ -650,7 +650,7 @@
         element(
           "p",
           `A pair of maps passes if the first question’s map ranks the first object above the second more surely ` +
-            `than the second question’s map does (rank grounding). Maps that ignore the question tie, and count one ` +
+            `than the second question’s map does (rank grounding). Two equal maps tie, and count one ` +
             `half. And ${total} scenes are few: the chapters count hundreds.`,
         ),
         details,
