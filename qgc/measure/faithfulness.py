@@ -169,7 +169,9 @@ class ModelEffects:
 
 
 def odds_verdict(D) -> float:
-    """The model's verdict 1[D_11 D_22 > D_12 D_21] of effects (2, 2): free of each question's gain and object's size.
+    """The model's verdict 1[D_11 D_22 > D_12 D_21] of effects (2, 2): free of factors, a question's gain or an object's size.
+
+    Powers and offsets of effects that grow with what is asked can decide it (see :mod:`qgc.measure.absent`).
 
     Products nearer than 1e-5 of their sum are a tie, ½ (rounding in float32); so is a model that no alteration moves.
     """

@@ -143,8 +143,8 @@ def contrastive_grounding(own: Tensor, other: Tensor) -> Tensor:
 
         RMA(L1, S1) + RMA(L2, S2)  >  RMA(L1, S2) + RMA(L2, S1)
 
-    Its mean over pairs is the *contrastive grounding accuracy*. A map that ignores the question has L1 = L2, so
-    both sides are equal: exactly ½, however well it lies on things.
+    Its mean over pairs is the *contrastive grounding accuracy*. Equal maps make both sides
+    equal: exactly ½, however well they lie on objects.
 
     Parameters
     ----------

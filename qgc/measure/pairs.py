@@ -5,7 +5,8 @@ Two questions about one image have the same answer and ask about the objects S1 
 values). A cell weighs by the part of it that an object's mask covers (:func:`cell_cover`).
 
 * :func:`rank_grounding` (RGA), the primary measure, looks at the order of a map's cells alone: no gain, offset or
-  sharpening of a question's map, and no object's size, changes it.
+  sharpening of a question's map changes it, whatever the objects' sizes. A map whose order changes with *what* is
+  asked, such as one that is broader for a large object, can decide it: :mod:`qgc.measure.absent` is held against that.
 * Of the shares R (:func:`shares`) of each map on each object: :func:`object_grounding` (OGA) compares the two maps on
   one object at a time, so that gains and sizes cancel, but not how concentrated a map is; :func:`odds_grounding`;
   :func:`cga` and :func:`margin` add differences of shares, so that the larger object decides.
@@ -65,7 +66,7 @@ def rank_grounding(maps, masks, inputs=None) -> RankGrounding:
     with a cell of each object drawn by how much of the object it holds: a_i is the area under the ROC curve by which
     map i tells object 1 from object 2. |a_1 − a_2| ≤ 1e-9 is a tie, ½. The mean verdict over pairs is the *rank
     grounding accuracy* (RGA), a_1 − a_2 its effect size. Any increasing transform of a map, one for each question,
-    changes nothing, nor does an object's size. A map that ignores the question gets exactly ½, however well it lies.
+    changes nothing. Two maps of one order of cells get exactly ½, whatever the objects' sizes and wherever they lie.
 
     Parameters
     ----------
