@@ -169,7 +169,7 @@ class ModelEffects:
 
 
 def odds_verdict(D) -> float:
-    """The model's verdict 1[D_11 D_22 > D_12 D_21] of effects (2, 2): free of factors, a question's gain or an object's size.
+    """The model's verdict 1[D_11 D_22 > D_12 D_21] of effects (2, 2): free of a question's or an object's factor.
 
     Powers and offsets of effects that grow with what is asked can decide it (see :mod:`qgc.measure.absent`).
 
