@@ -5,8 +5,9 @@ be of one order: a question about a wall may make a map broad, or turn its sign,
 the *kind* of what is asked decides the verdict. In this control each question of a pair asks, in its own template,
 about an object that is not in the image: one of the :data:`NEAREST` known objects nearest in usual size, the upper half
 of another place (a sky for a wall) for an upper half, the lower (a floor, grass) for a lower. The answer explained and
-both masks stay. What the maps of such questions score is not about this image's objects; a method is credited with what
-its own questions score above that.
+both masks stay. What the maps of such questions score is not about this image's objects. The reverse does not hold: an
+absent object has another usual place, so a map that only knows where its object usually is scores above this null
+(:func:`usual_place_verdicts`); maps of another image (:mod:`qgc.measure.other_image`) show that.
 
 The same is done to the model itself: its verdict from the alterations of the pair's objects
 (:mod:`qgc.measure.faithfulness`), with the absent objects' questions asked.
@@ -28,9 +29,10 @@ from ..scenes.questions import _near, word
 from ..scenes.things import PLACES
 from . import stats
 from .faithfulness import Alteration, model_effects, pair_maps
+from .grounding import chosen_pairs
 from .interventions import _scores
 from .nulls import template_of
-from .pairs import rank_grounding
+from .pairs import cell_cover, rank_grounding
 from .similarity import Pair
 
 NEAREST = 4
@@ -53,27 +55,63 @@ def usual_sizes(scenes: Iterable[Scene]) -> dict[str, tuple[float, str]]:
     return {name: (float(np.mean(found)), sort[name]) for name, found in areas.items()}
 
 
-def absent_questions(
+def absent_objects(
     scene: Scene, pair: Pair, sizes: dict[str, tuple[float, str]], rng: np.random.Generator
 ) -> list[str] | None:
-    """The pair's two questions about two absent objects; None if there are none, or a question has no known template.
+    """Two objects that are not in the image, of the sorts and near the usual sizes of the pair's; None without any.
 
     An object that people would say is there (trees where a bush is) is not absent.
     """
-    here, texts = {*scene.names, *scene.masks, *scene.colours}, []
+    here, names = {*scene.names, *scene.masks, *scene.colours}, []
     for ask in (pair.first, pair.second):
-        template = template_of(ask)
-        if template is None or "{the}" not in template or ask.thing not in sizes:
+        if ask.thing not in sizes:
             return None
         size, sort = sizes[ask.thing]
         able = [n for n, (_, s) in sizes.items() if s == sort and n not in here and not _near(n, scene.names)]
         able = sorted(able, key=lambda name: abs(np.log(sizes[name][0] / size)))[:NEAREST]
         if not able:
             return None
-        chosen = able[rng.integers(len(able))]
-        here.add(chosen)
-        texts.append(word(template, chosen))
-    return texts
+        names.append(able[rng.integers(len(able))])
+        here.add(names[-1])
+    return names
+
+
+def absent_questions(
+    scene: Scene, pair: Pair, sizes: dict[str, tuple[float, str]], rng: np.random.Generator
+) -> list[str] | None:
+    """The pair's two questions, asked about :func:`absent_objects`; None if a question has no known template either."""
+    templates = [template_of(ask) for ask in (pair.first, pair.second)]
+    if any(template is None or "{the}" not in template for template in templates):
+        return None
+    names = absent_objects(scene, pair, sizes, rng)
+    return names and [word(template, name) for template, name in zip(templates, names, strict=True)]
+
+
+def usual_place_verdicts(
+    scenes: Sequence[Scene], known: Sequence[Scene], grid: tuple[int, int] = (14, 14), seed: int = 0
+) -> pd.DataFrame:
+    """What a map of the queried object's usual place has under this control, without a look at the image.
+
+    The map of a question is the mean cover of its object over the scenes of ``known`` that have it. A row for each pair
+    of ``scenes``: "own" and "absent", the rank verdicts, and "background". Such a map is *above* its null, since an
+    absent object has another usual place: what is above this null need not be sight.
+    """
+    sizes, covers, rng = usual_sizes(known), defaultdict(list), np.random.default_rng(seed)
+    for scene in known:
+        for name in sizes.keys() & scene.masks.keys():
+            covers[name].append(cell_cover(scene.masks[name], grid).view(grid))
+    places = {name: torch.stack(found).mean(0) for name, found in covers.items()}
+    rows = []
+    for scene in scenes:
+        for pair in chosen_pairs(scene):
+            names = [ask.thing for ask in (pair.first, pair.second)]
+            if others := absent_objects(scene, pair, sizes, rng):
+                masks = np.stack([scene.masks[name] for name in names])
+                maps = torch.stack([torch.stack([places[name] for name in asked]) for asked in (names, others)])
+                own, absent = rank_grounding(maps, masks).verdict.tolist()
+                background = any(name in scene.tones for name in names)
+                rows.append({"own": own, "absent": absent, "background": background})
+    return pd.DataFrame(rows)
 
 
 @torch.no_grad()

@@ -63,7 +63,7 @@ def of_model(found: Stored, model: str) -> dict[str, Quantity]:
     Gates are at the registered n or at the paper's, "n = 25"; "random gates" are of the gate's size. "the model" is the
     verdict on the pairs that are sure (:mod:`qgc.measure.faithfulness`), "effect of the model" Yule's Y over all pairs;
     of `natural` both are of the shipped training. ", own", ", absent" and ", above absent" are of the control of absent
-    objects, on its scenes and trainings.
+    objects, on its scenes and trainings; of the effect, of the shipped training.
     """
     table, at_25 = found.table(model), list(found.tables["grid"]).index(25)
     known = {
@@ -88,7 +88,9 @@ def of_model(found: Stored, model: str) -> dict[str, Quantity]:
             f"the model, all pairs{suffix}": Quantity(*itself.loc[(pairs, "verdict of all")]),
             f"effect of the model{suffix}": Quantity(*itself.loc[(pairs, "effect size")]),
         }
+    shipped = found.absent("natural, shipped" if model == "natural" else model)
     return known | {
+        "effect of the model, absent": _of(shipped.loc["effect size"], "absent"),
         "random gates": Quantity(gate["rank"] - gate["rank minus random"]),
         "random gates, CGA": Quantity(gate["grounding"] - gate["minus random"]),
         "gate, CGA minus random": _of(gate, "minus random"),
