@@ -1,4 +1,4 @@
-"""Does the model use the queried object, and does the map show it? Alterations of every object, free of gain and size.
+"""Does the model use the queried object, and does the map show it? Alterations of every object.
 
 Two things are kept apart here. A map is *plausible* where it is on the object that a person would look at (the mask,
 :mod:`qgc.measure.pairs`); it is *faithful* where it says the same as the model. What the model says is found without
@@ -13,8 +13,8 @@ and 2 the *model's verdict* is
     1[D_11 D_22 > D_12 D_21]
 
 A question whose score moves more with everything (its gain) multiplies a row of D, an object that is larger or was
-altered more strongly a column: neither changes the verdict. (The floor comes with the gain, but not with the size, so
-the verdict without it is reported, too.) It is *sure* where it is no tie and both halves of the
+altered more strongly a column: neither changes the verdict; powers and offsets can. (The floor comes with the gain, but
+not with the size, so the verdict without it is reported, too.) It is *sure* where it is no tie and both halves of the
 alterations, taken apart, say the same. How far it is from a tie is its *effect size*, Yule's Y
 
     (√(D_11 D_22) − √(D_12 D_21)) / (√(D_11 D_22) + √(D_12 D_21)),
@@ -181,7 +181,10 @@ def odds_verdict(D) -> float:
 
 
 def effect_size(D) -> float:
-    """Yule's Y of effects (2, 2), from −1 to 1; 0 where both products are zero. Free of gain and size, too."""
+    """Yule's Y of effects (2, 2), from −1 to 1; 0 where both products are zero.
+
+    No factor of a question's gain or an object's size changes it; powers and offsets can.
+    """
     (a, b), (c, d) = np.asarray(D, float)
     own, other = np.sqrt(a * d), np.sqrt(b * c)
     return float((own - other) / (own + other)) if own + other != 0 else 0.0

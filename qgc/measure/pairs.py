@@ -4,14 +4,14 @@ Two questions about one image have the same answer and ask about the objects S1 
 *before* the ReLU, on their own cells (nothing is enlarged, since enlarging does not commute with a transform of the
 values). A cell weighs by the part of it that an object's mask covers (:func:`cell_cover`).
 
-* :func:`rank_grounding` (RGA), the primary measure, looks at the order of a map's cells alone: no gain, offset or
-  sharpening of a question's map changes it, whatever the objects' sizes. A map whose order changes with *what* is
-  asked, such as one that is broader for a large object, can decide it: :mod:`qgc.measure.absent` is held against that.
+* :func:`rank_grounding` (RGA), the primary measure, looks at the order of a map's cells alone: no strength or
+  contrast (any increasing change of a map's values) changes it. A map whose order changes with *what* is asked, such
+  as one that is broader for a large object, can decide it: :mod:`qgc.measure.absent` is held against that.
 * Of the shares R (:func:`shares`) of each map on each object: :func:`object_grounding` (OGA) compares the two maps on
   one object at a time, so that gains and sizes cancel, but not how concentrated a map is; :func:`odds_grounding`;
   :func:`cga` and :func:`margin` add differences of shares, so that the larger object decides.
 * :func:`no_place_surrogate` keeps each map's values and takes away where they differ in place: a method is credited
-  with what it has above its surrogate.
+  with what it has above each null, of which this is one.
 
 Everything is worked out in float64. A tie counts ½; so does a pair in which a map is empty (for :func:`cga` and
 :func:`margin`, as protocol 1 has it, an empty map has no share on either object).
@@ -150,7 +150,7 @@ def object_verdicts(R) -> Tensor:
 def object_grounding(R) -> Tensor:
     """Object grounding (…): the mean of :func:`object_verdicts` over both objects; its mean over pairs is OGA.
 
-    Free of each map's gain and of the objects' sizes, but not of a map's concentration or offset.
+    No factor of a map's gain or an object's size changes it; powers, offsets and blurs can.
     """
     return object_verdicts(R).mean(-1)
 

@@ -529,7 +529,7 @@
       `${total} random validation scenes. In each, the model ${data.model} is asked two questions that have the same ` +
       `answer. One letter is ${one}, the other ${two}, at random. Compare the two maps of a letter: each should be ` +
       "higher on its own object (solid line) than the other map is, relative to the other object (dashed). For which " +
-      "letter is that clearer? Only the order of a map’s cells counts, so no object’s size matters.";
+      "letter is that clearer? Only the order of a map’s cells counts, so a map’s strength does not matter.";
     const again = () => pick(root, name, index).then(() => at("progress").focus({ preventScroll: true }));
     root.append(legend(index), footer(name, again));
 
