@@ -26,7 +26,7 @@ def main(argv: list[str] | None = None) -> int:
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="replace")  # a terminal that has no "→" or "∂" shows "?" in their place
     warnings.showwarning = lambda message, *_, **__: print(f"note: {message}", file=sys.stderr)
-    status = 2
+    status, lost = 2, False
     try:
         args = _parser().parse_args(argv or ["--help"])
         status = args.run(args) or 0
@@ -43,18 +43,24 @@ def main(argv: list[str] | None = None) -> int:
     except OSError as error:
         with suppress(OSError):
             _flush()
+        status, lost = 2, True  # standard output may be what failed
         message = f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}"
     except KeyboardInterrupt:
         message, status = "interrupted; run the same command again to go on", 130
+    message = str(QGCError(message))  # which shortens it: a name can be long
     if "--json" in argv:
-        print_json({"error": message})
-    else:
+        with suppress(OSError):
+            print_json({"error": message})
+            _flush()
+    if lost or "--json" not in argv:
         print(f"{chr(10) * (status == 130)}qgc: {message}", file=sys.stderr)
     return status
 
 
 def _flush() -> None:
     """Write what is printed; what cannot be written is dropped, or Python would try, and fail, once more at its end."""
+    if sys.stdout is None:  # closed by who called us
+        return
     try:
         sys.stdout.flush()
     except OSError:

@@ -46,6 +46,8 @@ def open_image(source) -> Image.Image:
     """
     if hasattr(source, "image"):  # a scene
         source = source.image
+    if hasattr(source, "read"):  # an open file
+        source = source.read()
     if hasattr(source, "detach"):
         source = _from_tensor(source)
     elif hasattr(source, "__array__") and not isinstance(source, Image.Image):
@@ -74,7 +76,7 @@ def picture_file(source: str | os.PathLike | bytes | bytearray | memoryview) -> 
     if isinstance(source, bytes | bytearray | memoryview):
         if not len(source):
             raise ImageError("the file is empty (0 bytes); copy or download it again")
-        file, name = io.BytesIO(source), "the file"
+        file, name = io.BytesIO(bytes(source)), "the file"
     else:
         file, name = _path(source), str(source)
     Image.init()
@@ -185,7 +187,7 @@ def _from_array(values: np.ndarray) -> Image.Image:
         raise ImageError(f"an array of shape {shape} is no picture; it must be (H, W), (H, W, 3) or (H, W, 4)"
                          + _reshaped(shape))  # fmt: skip
     _check_size((shape[1], shape[0]), "the array")
-    given, values = values, values if values.dtype == np.uint8 else _to_bytes(values)
+    given, values = values, values if values.dtype == np.uint8 else _all_to_bytes(values)
     if len(shape) == 3 and shape[2] == 4 and values[..., 3].max() < DARK * 255:
         raise ImageError("this picture is transparent everywhere, its fourth channel being 0 or nearly; "
                          "give image[..., :3]")  # fmt: skip
@@ -194,6 +196,13 @@ def _from_array(values: np.ndarray) -> Image.Image:
         warnings.warn(f"this picture is nearly black: its largest number is {brightest} of 255; of a mask of 0 and 1 "
                       "give image.astype(bool)", stacklevel=3)  # fmt: skip
     return Image.fromarray(values)
+
+
+def _all_to_bytes(values: np.ndarray) -> np.ndarray:
+    """:func:`_to_bytes`; an alpha channel may have another range than the colours."""
+    if values.ndim == 2 or values.shape[2] == 3:
+        return _to_bytes(values)
+    return np.concatenate([_to_bytes(values[..., :3]), _to_bytes(values[..., 3:])], 2)
 
 
 def _reshaped(shape: tuple[int, ...]) -> str:

@@ -306,3 +306,23 @@ sys.exit(qgc.__main__.main())
     program.send_signal(ends)
     _, err = program.communicate(timeout=20)
     assert program.returncode == 130 and b"interrupted" in err and b"Traceback" not in err
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no /dev/full")
+@pytest.mark.parametrize("more", [[], ["--json"]])
+def test_a_short_output_that_is_lost_is_said_too(scene_file, run_folder, more):
+    program = [sys.executable, "-m", "qgc", "explain", str(scene_file), "What color are the towels?", *more]
+    program += ["--model", str(run_folder), "--out", os.devnull]
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(program, stdout=full, stderr=subprocess.PIPE, env=os.environ | {"PYTHONPATH": str(ROOT)})
+    assert done.returncode == 2 and "qgc: No space left on device" in done.stderr.decode()
+
+
+def test_a_closed_output_is_no_traceback(scene_file, run_folder, monkeypatch):
+    monkeypatch.setattr(sys, "stdout", None)
+    assert main(["explain", str(scene_file), "What color are the towels?", "--model", str(run_folder)]) == 0
+
+
+def test_a_message_does_not_repeat_a_long_name(run_folder, capsys):
+    assert main(["explain", "x" * 50_000 + ".png", "What color?", "--model", str(run_folder)]) == 2
+    assert len(capsys.readouterr().err) < 3000

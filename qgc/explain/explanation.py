@@ -248,7 +248,7 @@ class Explanation:
         else:
             alpha = self.view.through_M(gates.top(self.order, list(ns)).to(self.g) * self.g, self.q)
             raw = engine.maps(alpha, self.F)
-        return raw.relu() if relu else raw
+        return raw.relu() if relu else raw.clone()  # what is kept is not handed out: it may be changed in place
 
     @cached_property
     def _all_maps(self) -> Tensor:

@@ -85,7 +85,7 @@ class WeightsMark:
     """What some weights are now, to be compared (``==``) with what they are later, without a copy of them.
 
     PyTorch counts what is changed in place, but not through ``.data`` or NumPy; so sums of the numbers are compared as
-    well, row by row: all of them in a tensor of up to 2¹⁷ numbers, and some rows of a larger one.
+    well, of rows and of columns: all of them in a tensor of up to 2¹⁷ numbers, and some rows of a larger one.
     """
 
     def __init__(self, tensors: Iterable[Tensor]):
@@ -93,7 +93,7 @@ class WeightsMark:
         self._places = [
             (t.data_ptr(), t.shape, t.dtype, t.device, None if t.is_inference() else t._version) for t in kept
         ]
-        self._sums = torch.cat([_row_sums(t) for t in kept])
+        self._sums = torch.cat([_sums_of(t) for t in kept])
 
     @classmethod
     def of(cls, model: nn.Module) -> WeightsMark:
@@ -108,14 +108,15 @@ class WeightsMark:
         )
 
 
-def _row_sums(tensor: Tensor) -> Tensor:
+def _sums_of(tensor: Tensor) -> Tensor:
     rows = tensor.flatten(1) if tensor.ndim > 1 else tensor.reshape(1, -1)
     rows = rows[:: 1 + rows.numel() // WHOLE].contiguous()
     wide = (
         rows.numel() > 0 and rows.shape[1] * rows.element_size() % 8 == 0
     )  # several numbers to a long one, which is added up quickly
     bits = rows.view(torch.int64 if wide else INTEGERS[rows.element_size()])
-    return bits.sum(1)  # of whole numbers: exact in any order, and NaN has one
+    # Of whole numbers: exact in any order, and NaN has one. Sums of columns see numbers that change places in a row.
+    return torch.cat([bits.sum(1), bits.sum(0)])
 
 
 def is_finite(values: Tensor) -> bool:

@@ -37,12 +37,19 @@ from . import drawing
 from .pixels import compose, enlarge_mask, pale, share_of_maximum
 from .style import CYCLE, FAINT, HEAT_BAR, INK, MUTED, OUTLINES, PAGE, PALETTE, SMALL, Sheet, styled
 
+LONGEST = 300  # letters of a question that a title shows
 SIDE = 448  # pixels at which pictures are shown
 WORDS_LEFT = 112.0  # points: the margin of a question's words, right of their heading
 WORD_TINT = LinearSegmentedColormap.from_list("qgc-words", ["white", PALETTE["sky"]])  # black text is read on all of it
 
 
 # -- maps over scenes -----------------------------------------------------------------------------
+def _filled(question: str, width: int) -> str:
+    """A question in lines; a very long one is cut, and a $ is no mathematics."""
+    text = question if len(question) <= LONGEST else f"{question[:LONGEST]} …"
+    return textwrap.fill(text, width).replace("$", r"\$")
+
+
 @styled
 def overlay(
     explanation: Explanation,
@@ -68,7 +75,7 @@ def overlay(
     if mask is None and scene is not None:
         mask = asked_mask(scene, explanation.question)
     _map(ax, explanation, n, ground, mask if outline else None)
-    first = textwrap.fill(explanation.question, 40)
+    first = _filled(explanation.question, 40)
     ax.set_title(f"{first}\nA: {explanation.answer} · {label_n(n, explanation)}", fontsize=10.5)
     if colorbar:
         _colour_bar(ax.figure, [ax])
@@ -86,7 +93,7 @@ def pair(explanations: Sequence[Explanation], ns: Sequence[int | None] = (None,)
     columns = 1 + len(explanations)
     side = (PAGE - 0.3) / columns
     wide = int(side * 72 / 6.1)  # letters of 10 points that fit over one panel
-    titles = [f"{textwrap.fill(e.question, wide)}\nA: {e.answer}" for e in explanations]
+    titles = [f"{_filled(e.question, wide)}\nA: {e.answer}" for e in explanations]
     grounds = [_ground(e, scene) for e in explanations]
     tall = side * grounds[0].shape[0] / grounds[0].shape[1]
     sheet = Sheet(PAGE, len(ns) * tall + 0.95 + 0.19 * max(t.count("\n") + 1 for t in titles))
@@ -136,7 +143,7 @@ def sweeps(
     parts = sheet.subfigures(len(explanations) + 1, 1, height_ratios=[*[block] * len(explanations), foot])
     for k, (part, e) in enumerate(zip(parts[:-1], explanations, strict=True)):
         grid = part.subplots(rows, columns, squeeze=False)
-        part.suptitle(f"{textwrap.fill(e.question, 60)}  A: {e.answer}", fontsize=11)
+        part.suptitle(f"{_filled(e.question, 60)}  A: {e.answer}", fontsize=11)
         colour = OUTLINES[k % len(OUTLINES)]
         mask = asked_mask(scene, e.question) if scene else None
         _show(grid.flat[0], _picture(e, scene))
@@ -177,7 +184,7 @@ def sensitivity_bars(explanation: Explanation, n: int = 25, top: int = 60, ax: A
     else:
         kept += f"; the cut lies beyond the {top} shown" if n > top else ""
     about = f"∂A/∂q ({explanation.reduce})" if explanation.rank == "sensitivity" else "score"
-    ax.set_title(f"{textwrap.fill(explanation.question, 50)}\n{kept}", fontsize=10.5)
+    ax.set_title(f"{_filled(explanation.question, 50)}\n{kept}", fontsize=10.5)
     ax.set(xlabel=f"combine neurons, the {top} highest of {size}, ranked", ylabel=about, xlim=(0.2, top + 0.8))
     ax.set_ylim(min(0, values.min() * 1.05), max(values.max(), 0) * 1.12 or 1)
     ax.yaxis.grid(True)
@@ -218,8 +225,8 @@ def rank_scatter(e1: Explanation, e2: Explanation, ax: Axes | None = None) -> Fi
     ax.plot([1, size], [1, size], color=FAINT, lw=1.2, zorder=0)
     ax.scatter(first, second, s=9, color=CYCLE[0], alpha=0.45, linewidths=0)
     ax.set_title(f"Spearman's ρ = {spearman(e1.scores, e2.scores):.3f}")
-    ax.set_xlabel(f"rank (1 is highest) for\n{textwrap.fill(e1.question, 38)}")
-    ax.set_ylabel(f"rank (1 is highest) for\n{textwrap.fill(e2.question, 38)}")
+    ax.set_xlabel(f"rank (1 is highest) for\n{_filled(e1.question, 38)}")
+    ax.set_ylabel(f"rank (1 is highest) for\n{_filled(e2.question, 38)}")
     margin = 0.02 * size
     ax.set(xlim=(1 - margin, size + margin), ylim=(1 - margin, size + margin), aspect="equal")
     ticks = [1, *(round(size * k / 4) for k in (1, 2, 3, 4))]

@@ -241,3 +241,11 @@ def test_the_widgets_look_again_when_the_model_has_learnt(own, scene):
     fresh = ExplorerState(["mine"], lambda _: own)
     assert explorer.paint() == fresh.paint() != before
     assert editor.answers() == EditorState(scene, own).answers() != answers
+
+
+def test_maps_that_are_handed_out_may_be_changed(own, scene):
+    found = explain(own, scene, scene.questions[0])
+    kept = found.maps(relu=False).clone()
+    found.maps(relu=False).zero_()
+    found.maps().zero_()
+    assert torch.equal(found.maps(relu=False), kept)

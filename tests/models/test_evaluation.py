@@ -146,3 +146,13 @@ def test_the_first_tensor_that_is_not_finite_is_named(dtype):
         values = torch.zeros(3, 4, dtype=dtype)
         values[2, 3] = bad
         assert not is_finite(values) and not_finite({**good, "c": values, "d": values}) == "c"
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_numbers_that_change_their_places_are_seen(dtype):
+    """A permutation of a row's numbers keeps the row's sum: what the usual sanity check does to weights."""
+    model = nn.Sequential(nn.Linear(40, 30), nn.Conv2d(3, 4, 3)).to(dtype)
+    for part in (model[0].weight, model[0].bias, model[1].weight):
+        before = WeightsMark.of(model)
+        part.data.copy_(part.data.flip(-1))
+        assert before != WeightsMark.of(model), part.shape

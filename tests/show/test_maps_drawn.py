@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 import torch
@@ -257,3 +259,13 @@ def test_a_contact_sheet_shows_the_scenes_in_order():
     assert titles(named)[:3] == ["bathroom", "park", "phone"] and len(named.axes) == 4
     assert (np.asarray(named.axes[1].get_images()[0].get_array()) == np.asarray(qgc.scene("park").render(448))).all()
     assert "park" in words(named)
+
+
+@pytest.mark.parametrize("question", ["What color is the $a_$ sink?", "sink " * 500])
+def test_a_question_is_no_mathematics_and_a_long_one_is_cut(small_model, scene, question):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of words that the model does not know
+        found = explain(small_model, scene, question)
+    figure = plots.overlay(found).get_figure()
+    figure.canvas.draw()
+    assert len(figure.axes[0].get_title()) < 500
