@@ -293,37 +293,35 @@ def summarise(
     ----------
     chunks : stage → its files, from :func:`measure`. printed : the paper's values (``qgc.paper.SPEARMAN``).
     """
+    made = {
+        "nulls": lambda rows: nulls.summarise(rows, printed),
+        "interventions": interventions.summarise,
+        "deletion": lambda rows: {"lost": _deletion_table(rows)},
+        "sanity": lambda rows: {"controls": sanity.summarise(rows)},
+        "foreign questions": lambda rows: {"controls": sanity.summarise(rows)},
+        "faithfulness": faithfulness.summarise,
+        "other image": other_image.summarise,
+        "absent objects": absent.summarise,
+    }
+
+    def tables_of(stage: str, rows: list[dict]) -> dict:
+        about = {"scenes": len({row["scene"] for row in rows}), "rows": len(rows)}
+        return about | {name: _records(table) for name, table in made[stage](rows).items()}
+
     tables: dict[str, dict] = {stage: {} for stage in chunks}
     arrays: dict[str, np.ndarray] = {}
     for arm in (arm.name for arm in arms if arm.name in zoo.names()):
         rows = {stage: gather(paths, arm) for stage, paths in chunks.items()}
         for stage, found in rows.items():
-            if not found:
-                continue
-            made = {
-                "nulls": lambda r: nulls.summarise(r, printed),
-                "interventions": interventions.summarise,
-                "deletion": lambda r: {"lost": _deletion_table(r)},
-                "sanity": lambda r: {"controls": sanity.summarise(r)},
-                "foreign questions": lambda r: {"controls": sanity.summarise(r)},
-                "faithfulness": faithfulness.summarise,
-                "other image": other_image.summarise,
-                "absent objects": absent.summarise,
-            }[stage](found)
-            arrays |= _digests(stage, arm, found)
-            tables[stage][arm] = {
-                "scenes": len({row["scene"] for row in found}),
-                "rows": len(found),
-                **{name: _records(table) for name, table in made.items()},
-            }
+            if found:
+                arrays |= _digests(stage, arm, found)
+                tables[stage][arm] = tables_of(stage, found)
         for row in rows.get("nulls", [])[:1]:
             for column in ["scene", *(c for c in row if c.endswith(NULL_ARRAYS) or c == "divided")]:
                 values = np.array([r[column] for r in rows["nulls"]])
                 arrays[f"nulls|{arm}|{column}"] = values.astype(np.int16 if column == "scene" else np.float16)
     seeds = [arm.name for arm in arms if arm.name not in zoo.names()]
     for stage, paths in chunks.items():
-        found = [{**row, "seed": k} for k, name in enumerate(seeds) for row in gather(paths, name)]
-        if found:  # of the absent objects alone
-            about = {"scenes": len({row["scene"] for row in found}), "rows": len(found)}
-            tables[stage]["natural"] = about | {k: _records(t) for k, t in absent.summarise(found).items()}
+        if found := [{**row, "seed": k} for k, name in enumerate(seeds) for row in gather(paths, name)]:
+            tables[stage]["natural"] = tables_of(stage, found)
     return tables, arrays
