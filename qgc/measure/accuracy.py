@@ -8,9 +8,8 @@ import torch
 from tqdm import tqdm
 
 from ..models.evaluation import evaluated
-from ..scenes import sample
+from ..scenes import FIRST_SEED, sample
 from ..scenes.questions import HELD_OUT, WORDINGS, facts, word
-from ..train.recipes import FIRST_SEED
 
 
 @evaluated

@@ -32,9 +32,9 @@ from torch import Tensor
 from ..explain import Explanation, View, engine, explain, gates
 from ..models.evaluation import evaluated
 from ..scenes import COLOURS, Scene
-from ..scenes.layout import PEOPLE
 from ..scenes.scene import SIDE
 from ..scenes.things import KINDS, PLACES
+from ..scenes.vocabulary import PEOPLE
 from .localise import contrastive_grounding, enlarge, map_share
 from .similarity import Pair, same_answer_pairs
 from .stats import intervals

@@ -8,7 +8,7 @@ VERSION = 2
 """Raised by hand whenever a change of the code changes what is measured; ``measure --check`` refuses other versions."""
 
 SCENES = {"validation": 500, "test": 2000}
-"""Scenes of each split, drawn from :data:`qgc.train.recipes.FIRST_SEED` on."""
+"""Scenes of each split, drawn from :data:`qgc.scenes.FIRST_SEED` on."""
 
 PAIRS = 2
 """At most so many same-answer pairs of a scene, drawn by the scene's own seed; a scene counts once."""

@@ -23,10 +23,9 @@ from ..errors import QGCError
 from ..explain import View
 from ..files import remove_leftovers
 from ..models import zoo
-from ..scenes import sample
+from ..scenes import FIRST_SEED, sample
 from ..train.files import write_whole
 from ..train.memory import keep_freed_memory
-from ..train.recipes import FIRST_SEED
 from ..train.workers import worker_pool
 from . import grounding
 from .protocol import ARMS, SCENES, Arm

@@ -14,8 +14,7 @@ from tqdm import tqdm
 
 from ..explain import REDUCTIONS, View, explain
 from ..explain.sensitivity import reductions
-from ..scenes import Scene, sample
-from ..train.recipes import FIRST_SEED
+from ..scenes import FIRST_SEED, Scene, sample
 
 
 def cosine(a: Tensor, b: Tensor) -> float:

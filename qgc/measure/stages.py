@@ -18,9 +18,8 @@ import pandas as pd
 
 from ..explain import View, explain
 from ..models import zoo
-from ..scenes import Scene, sample
+from ..scenes import FIRST_SEED, Scene, sample
 from ..train.files import write_whole
-from ..train.recipes import FIRST_SEED
 from . import absent, faithfulness, grounding, interventions, nulls, other_image, run, sanity, stats
 from .protocol import (
     ABSENT_MODEL_SCENES,

@@ -19,9 +19,8 @@ from ..explain.sensitivity import reductions
 from ..measure import Pair, cosine, map_share, rank_grounding, same_answer_pairs, spearman
 from ..measure.overlap import top_overlap
 from ..models import load
-from ..scenes import Ask, Scene, sample
+from ..scenes import FIRST_SEED, Ask, Scene, sample
 from ..scenes.situations import situation
-from ..train.recipes import FIRST_SEED
 from .figures import COMBINE, sweep_n
 from .ledger_rules import RANDOM, SCENES
 

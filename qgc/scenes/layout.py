@@ -10,15 +10,10 @@ from __future__ import annotations
 import numpy as np
 
 from ..errors import SceneError
-from .palette import COLOURS
-from .scene import PARTS, Scene, Thing
+from .scene import Scene, Thing
+from .splits import DISTRIBUTIONS
 from .things import KINDS, PLACES
-
-DISTRIBUTIONS = ("natural", "balanced")
-ACTIVITIES = ("standing", "sitting", "skiing", "skateboarding", "reading", "waving", "jumping", "eating", "kneeling")
-GAZES = ("left", "right", "up", "down", "at camera")
-PEOPLE = ("man", "woman")
-ANIMALS = ("cat", "dog", "bird", "horse", "rabbit")
+from .vocabulary import ACTIVITIES, ANIMALS, COLOURS, GAZES, PARTS, PEOPLE
 
 # What everyday pictures of a place show (thing: how often), and in which colours.
 USUAL: dict[str, dict[str, float]] = {

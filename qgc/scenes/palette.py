@@ -7,8 +7,7 @@ import colorsys
 import numpy as np
 
 from .svg import RGB, Shades, mix, shades
-
-COLOURS = ("black", "white", "gray", "red", "orange", "yellow", "green", "blue", "purple", "pink", "brown")
+from .vocabulary import COLOURS
 
 # One or more centres a term, in 0–255; a drawn colour is one of them, a little disturbed.
 CENTRES: dict[str, tuple[RGB, ...]] = {

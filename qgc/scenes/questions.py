@@ -8,12 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from .layout import ACTIVITIES, ANIMALS, GAZES, PEOPLE
-from .palette import COLOURS
 from .things import KINDS, PLACES
+from .vocabulary import ACTIVITIES, ANIMALS, BEDS, COLOURS, GAZES, PEOPLE, SEATS
 
-SEATS = ("folding chair", "armchair", "stool", "sofa")
-BEDS = ("bed", "mattresses")
 TOPS = tuple(k for k in KINDS if KINDS[k].stands == "table")
 LEAST = 90  # pixels of a thing that must be visible before anybody asks for it
 

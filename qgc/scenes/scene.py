@@ -20,8 +20,9 @@ from ..errors import SceneError, shown
 from ..files import write_whole
 from ..images import picture_file
 from . import render
-from .palette import COLOURS
+from .questions import Ask, asks
 from .things import KINDS, PLACES
+from .vocabulary import COLOURS, PARTS
 
 SIDE = 224  # pixels of a scene's side
 PNG_KEY = "qgc-scene"  # the text chunk that makes a saved picture a scene again
@@ -109,8 +110,6 @@ class Scene:
     @cached_property
     def asks(self) -> list:
         """Every (question, answer, thing) that this scene supports, in a fixed order."""
-        from .questions import asks
-
         return list(self.fixed_asks) or asks(self)
 
     @property
@@ -263,8 +262,6 @@ class Scene:
 
 
 def _ask(question: str, answer: str, thing: str | None, family: str):
-    from .questions import Ask
-
     ask = Ask(question, answer, thing, family)
     if not all(type(text) is str for text in (question, answer, thing or "", family)):
         raise ValueError(f"a question is {shown(list(ask))}")
@@ -278,6 +275,3 @@ _TYPES = {
     Thing: {"kind": _TEXT, "colour": _TEXT, "x": _NUMBER, "y": _NUMBER, "scale": _NUMBER, "seed": (int,),
             "flip": (bool,), "on": (str, type(None)), "pose": (dict,)},
 }  # fmt: skip
-
-# The part of a person that carries the thing's colour.
-PARTS = {"man": "shirt", "woman": "top"}

@@ -38,8 +38,8 @@ from ..measure import map_share
 from ..models import VQA, zoo
 from ..scenes import COLOURS, DISTRIBUTIONS, Ask, Scene, sample
 from ..scenes.questions import every_question
-from ..scenes.scene import PARTS
 from ..scenes.situations import SITUATIONS, situation
+from ..scenes.vocabulary import PARTS
 from . import plots
 from .pixels import compose, pale, share_of_maximum, stroke
 from .style import CYCLE, FAINT, INK, MUTED, OUTLINES, Sheet, styled

@@ -18,9 +18,8 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from ..models.backbones import CNNConfig, VGGLike
-from ..scenes.layout import ACTIVITIES, GAZES
-from ..scenes.palette import COLOURS
 from ..scenes.things import KINDS, PLACES
+from ..scenes.vocabulary import ACTIVITIES, COLOURS, GAZES
 from .data import SceneSet
 from .files import check_loss, load_state, save_array, save_state
 from .recipes import Recipe

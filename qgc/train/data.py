@@ -10,10 +10,9 @@ import numpy as np
 from tqdm import tqdm
 
 from ..files import remove_leftovers
-from ..scenes import sample
+from ..scenes import FIRST_SEED, sample
 from ..scenes.questions import facts
 from .files import save_array, save_json
-from .recipes import FIRST_SEED
 from .workers import worker_pool
 
 SHARD = 250

@@ -40,8 +40,7 @@ from qgc.measure.planted import (
 )
 from qgc.measure.planted_models import PlantedScene
 from qgc.measure.rankings import GATE_FREE, Asked, base_maps
-from qgc.scenes import sample
-from qgc.train.recipes import FIRST_SEED
+from qgc.scenes import FIRST_SEED, sample
 
 GRID = (14, 14)
 AREAS = [p for p in itertools.product((0.01, 0.03, 0.1, 0.3, 0.6), repeat=2) if sum(p) <= 0.9]

@@ -17,10 +17,10 @@ from scipy.ndimage import binary_dilation
 
 from qgc.errors import ImageError, SceneError
 from qgc.scenes import COLOURS, DISTRIBUTIONS, Scene, Thing, render, sample
-from qgc.scenes.scene import PARTS
 from qgc.scenes.situations import SITUATIONS
 from qgc.scenes.svg import Gradient
 from qgc.scenes.things import PLACES
+from qgc.scenes.vocabulary import PARTS
 
 NEIGHBOURS = np.ones((3, 3), bool)  # an antialiased edge reaches one pixel far
 # Kinds whose glow or reflection reaches beyond what their mask counts as theirs.

@@ -8,10 +8,9 @@ from legibility import legible, words
 import qgc
 from qgc.measure.planted import PLANTED, verdict_table
 from qgc.measure.stored import MODELS, Stored
-from qgc.scenes import sample
+from qgc.scenes import FIRST_SEED, sample
 from qgc.show import results
 from qgc.show.planted import which_are_fooled
-from qgc.train.recipes import FIRST_SEED
 
 
 @pytest.fixture(scope="module")

@@ -16,13 +16,13 @@ from qgc.errors import QGCError
 from qgc.measure import early
 from qgc.models import DeeperLSTM, zoo
 from qgc.models.backbones import SCENES, VGGLike
-from qgc.scenes import ANSWERS, sample
+from qgc.scenes import ANSWERS, FIRST_SEED, sample
 from qgc.scenes.questions import facts
 from qgc.train import cnn as cnn_training
 from qgc.train import run as training
 from qgc.train import vqa as vqa_training
 from qgc.train.data import SceneSet
-from qgc.train.recipes import FIRST_SEED, RECIPES, smaller
+from qgc.train.recipes import RECIPES, smaller
 
 RECIPE = smaller(RECIPES["natural"], 64)
 TINY = replace(RECIPE, scenes=12, validation=6, batch=6)

@@ -14,22 +14,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..svg import RGB, Pen, Shades, linear, mix, radial, shades
+from ..vocabulary import ACTIVITIES, GAZES
 from .registry import thing
 
 Point = tuple[float, float]
-
-ACTIVITIES = (
-    "standing",
-    "sitting",
-    "skiing",
-    "skateboarding",
-    "reading",
-    "waving",
-    "jumping",
-    "eating",
-    "kneeling",
-)
-GAZES = ("left", "right", "up", "down", "at camera")
 
 SKIN: tuple[RGB, ...] = (
     (246, 212, 178),

@@ -12,8 +12,8 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ..palette import COLOURS
 from ..svg import RGB, Pen, Shades, linear, mix, shades
+from ..vocabulary import COLOURS
 from .outdoors import path_data, scallop
 
 SIDE = 224.0

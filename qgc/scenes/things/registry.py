@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..svg import Pen
+from ..vocabulary import COLOURS
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,6 @@ def thing(name: str, *, size, stands="floor", noun=None, plural=False, colours=N
     ``colours="any"`` means all eleven terms. ``shadow`` scales the width of the soft shadow on the
     ground (0: none).
     """
-    from ..palette import COLOURS
 
     def register(draw):
         KINDS[name] = Kind(

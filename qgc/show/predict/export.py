@@ -35,9 +35,8 @@ from ...measure.pairs import TIE
 from ...measure.protocol import SCENES
 from ...measure.similarity import Pair
 from ...models import VQA, zoo
-from ...scenes import sample
+from ...scenes import FIRST_SEED, sample
 from ...scenes.situations import SITUATIONS, situation
-from ...train.recipes import FIRST_SEED
 from .. import parts
 
 HERE = Path(__file__).parent
