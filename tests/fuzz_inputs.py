@@ -17,6 +17,7 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Callable
+from copy import deepcopy
 from functools import cache
 from pathlib import Path
 
@@ -93,7 +94,7 @@ def changed(rng: random.Random, value):
             del inner[key]
             return value
         else:
-            inner[key] = rng.choice(JSON_VALUES)
+            inner[key] = deepcopy(rng.choice(JSON_VALUES))  # else the next change changes these values themselves
             return value
 
 

@@ -22,13 +22,18 @@ def enlarge(map_: Tensor, size: tuple[int, int]) -> Tensor:
     )
 
 
+def _as_tensor(mask: np.ndarray | Tensor) -> Tensor:
+    # A copy: of a scene's masks, which are read-only, torch would warn.
+    return mask if isinstance(mask, Tensor) else torch.from_numpy(np.array(mask))
+
+
 def cell_weights(mask: np.ndarray, grid: tuple[int, int], like: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """How much of a cell's mass falls on the mask, and anywhere, when the map is enlarged: two (h·w,) tensors.
 
     Enlarging is linear, so its transpose carries the mask down to the grid once; then any number of maps costs one
     product (:func:`map_share`).
     """
-    pixels = torch.as_tensor(mask)
+    pixels = _as_tensor(mask)
     pixels = pixels.to(like.dtype).to(like.device) if like is not None else pixels.double()
     with torch.enable_grad():
         cells = torch.zeros(grid, dtype=pixels.dtype, device=pixels.device, requires_grad=True)
@@ -57,7 +62,7 @@ def rank_accuracy(map_: Tensor, mask: np.ndarray) -> Tensor:
     if not size:
         return torch.full(large.shape[:-1], torch.nan, dtype=large.dtype)
     top = large.topk(size, dim=-1).indices
-    inside = torch.as_tensor(mask, device=map_.device).flatten()
+    inside = _as_tensor(mask).to(map_.device).flatten()
     found = inside[top].to(large.dtype).mean(-1)
     return torch.where(large.amax(-1) > 0, found, torch.nan)
 
@@ -66,7 +71,7 @@ def pointing_game(map_: Tensor, mask: np.ndarray) -> Tensor:
     """Pointing game (Zhang et al. 2018): 1 if a highest pixel of L↑ lies in S, else 0; nan if L is empty."""
     large = enlarge(map_, mask.shape).flatten(-2)
     top = large.amax(-1, keepdim=True)
-    hit = ((large == top) & torch.as_tensor(mask, device=map_.device).flatten()).any(-1).to(large.dtype)
+    hit = ((large == top) & _as_tensor(mask).to(map_.device).flatten()).any(-1).to(large.dtype)
     return torch.where(top[..., 0] > 0, hit, torch.nan)
 
 
@@ -74,7 +79,7 @@ def iou(map_: Tensor, mask: np.ndarray, threshold: float = 0.5) -> Tensor:
     """Intersection over union: |T ∩ S| / |T ∪ S| with T = {p : L↑_p ≥ threshold · max L↑}; nan if L is empty."""
     large = enlarge(map_, mask.shape).flatten(-2)
     top = large.amax(-1, keepdim=True)
-    hot, inside = large >= threshold * top, torch.as_tensor(mask, device=map_.device).flatten()
+    hot, inside = large >= threshold * top, _as_tensor(mask).to(map_.device).flatten()
     found = (hot & inside).sum(-1) / (hot | inside).sum(-1)
     return torch.where(top[..., 0] > 0, found.to(large.dtype), torch.nan)
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..errors import SceneError
+from ..errors import SceneError, shown
 from .scene import Scene, Thing
+from .schema import whole
 from .splits import DISTRIBUTIONS
 from .things import KINDS, PLACES
 from .vocabulary import ACTIVITIES, ANIMALS, COLOURS, GAZES, PARTS, PEOPLE
@@ -210,10 +211,11 @@ def sample(seed: int, distribution: str = "natural") -> Scene:
     Raises
     ------
     SceneError
-        If ``distribution`` is not ``"natural"`` or ``"balanced"``.
+        If ``distribution`` is not ``"natural"`` or ``"balanced"``, or the seed is not a whole number from 0 up.
     """
+    seed = whole("seed", seed, 0)
     if distribution not in DISTRIBUTIONS:
-        raise SceneError(f"unknown distribution {distribution!r}; choose one of {', '.join(DISTRIBUTIONS)}")
+        raise SceneError(f"unknown distribution {shown(distribution)}; choose one of {', '.join(DISTRIBUTIONS)}")
     rng = np.random.default_rng([seed, DISTRIBUTIONS.index(distribution), 41])
     balanced = distribution == "balanced"
     place = PLACES[str(rng.choice(list(PLACES)))]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..errors import SceneError, shown
 from .things import KINDS, PLACES
 from .vocabulary import ACTIVITIES, ANIMALS, BEDS, COLOURS, GAZES, PEOPLE, SEATS
 
@@ -174,6 +175,10 @@ def asks(scene, wordings: str = "first", rng: np.random.Generator | None = None)
     ``wordings``: ``"first"`` always uses a family's first wording, ``"train"`` draws one of the
     training wordings with ``rng``, ``"held-out"`` one of the held-out wordings.
     """
+    if wordings not in ("first", "train", "held-out"):
+        raise SceneError(f"wordings is {shown(wordings)}; choose 'first', 'train' or 'held-out'")
+    if rng is None and wordings == "train":
+        raise SceneError("training wordings are drawn at random; give asks() a generator, rng=np.random.default_rng(0)")
     out = []
     for family, name, answer, about in facts(scene):
         pool = HELD_OUT[family] if wordings == "held-out" else WORDINGS[family]

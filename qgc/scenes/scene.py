@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -19,15 +19,15 @@ from PIL import Image, PngImagePlugin
 from ..errors import SceneError, shown
 from ..files import write_whole
 from ..images import picture_file
-from . import render
+from . import render, schema
 from .questions import Ask, asks
-from .things import KINDS, PLACES
+from .schema import FARTHEST
+from .things import KINDS
 from .vocabulary import COLOURS, PARTS
 
 SIDE = 224  # pixels of a scene's side
 PNG_KEY = "qgc-scene"  # the text chunk that makes a saved picture a scene again
-FARTHEST = 10_000  # pixels, or pixels per centimetre; a text with more is damaged
-MOST_THINGS = 64  # of a text; masks tell 255 parts apart
+LARGEST_SIDE = 4096  # pixels of a rendered image's side; memory grows with its square
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,10 @@ class Thing:
     flip: bool = False
     on: str | None = None
     pose: dict = field(default_factory=dict)
+
+    def __post_init__(self):
+        for name, value in schema.check_object(self).items():
+            object.__setattr__(self, name, value)
 
     @property
     def box(self) -> tuple[float, float, float, float]:
@@ -68,6 +72,14 @@ class Scene:
     fixed_asks: tuple = ()
     distribution: str = ""
 
+    def __post_init__(self):
+        for name, kind in (("things", Thing), ("fixed_asks", Ask)):
+            value = getattr(self, name)
+            if not isinstance(value, tuple | list) or not all(isinstance(one, kind) for one in value):
+                raise SceneError(f"{name} is {shown(value)}; it must be a tuple of {kind.__name__}")
+        for name, value in schema.check_scene(self).items():
+            object.__setattr__(self, name, value)
+
     # -- pictures ---------------------------------------------------------------------------------
     @cached_property
     def shapes(self) -> list[list]:
@@ -79,14 +91,18 @@ class Scene:
         """The scene as an SVG document, one ``<g id>`` per thing: sharp at any size."""
         return render.document(self)
 
-    @cached_property
+    @property
     def image(self) -> Image.Image:
-        """The picture that a model sees: RGB, 224×224, with light and sensor noise."""
+        """The image that a model sees: RGB, 224×224, with light and sensor noise; a copy, which may be drawn into."""
+        return self._image.copy()
+
+    @cached_property
+    def _image(self) -> Image.Image:
         return render.picture(self)
 
     def render(self, side: int) -> Image.Image:
-        """The picture at ``side``×``side`` pixels, for looking at."""
-        return render.picture(self, side)
+        """The image at ``side``×``side`` pixels, for looking at."""
+        return render.picture(self, schema.whole("side", side, 1, LARGEST_SIDE))
 
     def relit(self, light: int) -> Image.Image:
         """The image under another light field with other sensor noise; ``light`` 0 is :attr:`image` itself.
@@ -94,7 +110,7 @@ class Scene:
         No object is drawn differently, so a model's answer should not change: a *null alteration*, whose effect is the
         noise floor of every other one (:mod:`qgc.measure.faithfulness`).
         """
-        return render.picture(self, light=light)
+        return render.picture(self, light=schema.whole("light", light, 0))
 
     @cached_property
     def masks(self) -> dict[str, np.ndarray]:
@@ -102,15 +118,22 @@ class Scene:
 
         A pixel belongs to whatever covers its centre. A part (a man's ``shirt``, the place's
         ``wall``) has a mask of its own besides being part of its thing; ``man and woman`` is the
-        union of the two.
+        union of the two. The arrays are read-only: ``mask.copy()`` is one to change.
         """
-        return render.masks(self)
+        found = render.masks(self)
+        for mask in found.values():
+            mask.setflags(write=False)
+        return schema.ReadOnlyDict(found)
 
     # -- what can be asked ------------------------------------------------------------------------
-    @cached_property
-    def asks(self) -> list:
+    @property
+    def asks(self) -> list[Ask]:
         """Every (question, answer, thing) that this scene supports, in a fixed order."""
-        return list(self.fixed_asks) or asks(self)
+        return list(self._asks)
+
+    @cached_property
+    def _asks(self) -> tuple[Ask, ...]:
+        return self.fixed_asks or tuple(asks(self))
 
     @property
     def questions(self) -> list[str]:
@@ -118,7 +141,7 @@ class Scene:
         return [ask.question for ask in self.asks]
 
     # -- looking things up ------------------------------------------------------------------------
-    @cached_property
+    @property
     def names(self) -> list[str]:
         """Names of the things, back to front (parts and the place's halves are not in it)."""
         return [t.kind for t in self.things]
@@ -127,7 +150,7 @@ class Scene:
         for t in self.things:
             if t.kind == name:
                 return t
-        raise SceneError(f"there is no {name!r} in this scene; it has {', '.join(self.names) or 'nothing'}")
+        raise SceneError(f"there is no {shown(name)} in this scene; it has {', '.join(self.names) or 'nothing'}")
 
     @cached_property
     def colours(self) -> dict[str, str]:
@@ -141,12 +164,13 @@ class Scene:
                 found[t.kind] = t.colour
             if t.pose.get("holding"):
                 found[t.pose["holding"]] = t.pose["held_colour"]
-        return found
+        return schema.ReadOnlyDict(found)
 
     # -- interventions ----------------------------------------------------------------------------
     def move(self, name: str, dx: float, dy: float = 0.0) -> Scene:
         """The scene with a thing (and what stands on it) moved by ``dx``, ``dy`` pixels."""
         self[name]
+        dx, dy = (schema.number(axis, by, -FARTHEST, FARTHEST) for axis, by in (("dx", dx), ("dy", dy)))
         moved = [replace(t, x=t.x + dx, y=t.y + dy) if name in (t.kind, t.on) else t for t in self.things]
         return self._with(things=tuple(moved))
 
@@ -159,9 +183,9 @@ class Scene:
             If nothing of that name has a colour here, or the term is not one of the eleven.
         """
         if colour not in COLOURS:
-            raise SceneError(f"unknown colour {colour!r}; choose one of {', '.join(COLOURS)}")
-        if name not in self.colours:
-            raise SceneError(f"nothing called {name!r} has a colour here; {', '.join(self.colours)} have")
+            raise SceneError(f"unknown colour {shown(colour)}; choose one of {', '.join(COLOURS)}")
+        if name not in list(self.colours):  # a list, since what was handed in may have no hash
+            raise SceneError(f"nothing called {shown(name)} has a colour here; {', '.join(self.colours)} have")
         if name in self.tones:
             return self._with(tones={**self.tones, name: colour})
         things = []
@@ -193,50 +217,28 @@ class Scene:
 
     @classmethod
     def from_json(cls, text: str) -> Scene:
-        """The inverse of :meth:`to_json`; SceneError if the text is no scene."""
-        try:
-            data = json.loads(text)
-            things = tuple(Thing(**t) for t in data.pop("things"))
-            asks = tuple(_ask(*a) for a in data.pop("asks"))
-            scene = cls(things=things, fixed_asks=asks, **data)
-            scene._check()
-        except SceneError:
-            raise
-        except RecursionError:
-            raise SceneError(
-                "this is not a scene written by qgc (too deeply nested); save one with scene.save()"
-            ) from None
-        except Exception as error:  # of any type, since the drawing functions see what stands in the text
-            fault = shown(str(error))[1:-1]
-            raise SceneError(f"this is not a scene written by qgc ({fault}); save one with scene.save()") from None
-        return scene
+        """The inverse of :meth:`to_json`.
 
-    def _check(self) -> None:
-        """Raise if the scene cannot be drawn: a wrong type, out of all bounds, unknown, or a pose that is none."""
-        for part in (self, *self.things):
-            for key, kinds in _TYPES[type(part)].items():
-                value = getattr(part, key)
-                if type(value) not in kinds or (kinds is _NUMBER and not abs(value) <= FARTHEST):  # nor is it NaN
-                    raise ValueError(f"{key} is {shown(value)}")
-        if len(self.things) > MOST_THINGS or not 0 <= self.horizon <= SIDE or any(t.scale <= 0 for t in self.things):
-            raise ValueError("too many things, a horizon outside the picture, or a scale that is not positive")
-        place = PLACES.get(self.place)
-        colours = [*self.tones.values(), *(t.colour for t in self.things)]
-        unknown = [t.kind for t in self.things if t.kind not in KINDS] + [self.place] * (place is None)
-        unknown += [c for c in colours if c not in COLOURS]
-        if unknown:
-            raise SceneError(f"this scene holds {shown(unknown[0])}, which this version of qgc cannot draw")
-        if set(self.tones) != {place.upper, place.lower}:
-            raise ValueError(f"tones are of {shown(list(self.tones))}")
-        render.place_shapes(self)
-        _ = self.shapes, self.colours
+        Raises
+        ------
+        SceneError
+            If the text is not a scene that this version can draw; the message names the field.
+        """
+        try:
+            keys = [f.name for f in fields(cls) if f.name != "fixed_asks"]
+            data = schema.has_keys("the scene", schema.read_json(text), [*keys, "asks"])
+            things = tuple(_object(i, entry) for i, entry in enumerate(_entries("things", data.pop("things"))))
+            asks = tuple(_ask(i, entry) for i, entry in enumerate(_entries("asks", data.pop("asks"))))
+            return cls(**{**data, "things": things, "fixed_asks": asks})
+        except SceneError as error:
+            raise SceneError(f"this is not a scene written by qgc ({error}); save one with scene.save()") from None
 
     def save(self, path: str | os.PathLike) -> Path:
-        """Write the picture as PNG, with the scene itself inside, so that masks can be had again."""
-        path = Path(path)
+        """Write the image as PNG, with the scene itself inside, so that masks can be had again."""
+        path = Path(_path(path))
         info = PngImagePlugin.PngInfo()
         info.add_text(PNG_KEY, self.to_json(), zip=True)
-        write_whole(path, lambda temporary: self.image.save(temporary, "PNG", pnginfo=info))
+        write_whole(path, lambda temporary: self._image.save(temporary, "PNG", pnginfo=info))
         return path
 
     @classmethod
@@ -250,7 +252,7 @@ class Scene:
         SceneError
             If what stands in it is no scene of this version.
         """
-        with picture_file(path) as picture:
+        with picture_file(_path(path)) as picture:
             text = getattr(picture, "text", {}).get(PNG_KEY)
         return cls.from_json(text) if text else None
 
@@ -261,17 +263,26 @@ class Scene:
         return f"<Scene {self.name or self.seed} ({self.place}): {', '.join(self.names)}>"
 
 
-def _ask(question: str, answer: str, thing: str | None, family: str):
-    ask = Ask(question, answer, thing, family)
-    if not all(type(text) is str for text in (question, answer, thing or "", family)):
-        raise ValueError(f"a question is {shown(list(ask))}")
-    return ask
+def _path(path: object) -> str | os.PathLike:
+    if not isinstance(path, str | os.PathLike):
+        raise SceneError(f"a scene's file is named by its path, not by {shown(path)}")
+    return path
 
 
-_NUMBER, _TEXT = (int, float), (str,)
-# What a text may hold, by field.
-_TYPES = {
-    Scene: {"place": _TEXT, "tones": (dict,), "horizon": _NUMBER, "seed": (int,), "name": _TEXT, "distribution": _TEXT},
-    Thing: {"kind": _TEXT, "colour": _TEXT, "x": _NUMBER, "y": _NUMBER, "scale": _NUMBER, "seed": (int,),
-            "flip": (bool,), "on": (str, type(None)), "pose": (dict,)},
-}  # fmt: skip
+def _entries(name: str, value: object) -> list:
+    if not isinstance(value, list):
+        raise SceneError(f"{name} is {shown(value)}; it must be a list")
+    return value
+
+
+def _object(i: int, entry: object) -> Thing:
+    try:
+        return Thing(**schema.has_keys("it", entry, [f.name for f in fields(Thing)]))
+    except SceneError as error:
+        raise SceneError(f"things[{i}]: {error}") from None
+
+
+def _ask(i: int, entry: object) -> Ask:
+    if not isinstance(entry, list) or len(entry) != 4:
+        raise SceneError(f"asks[{i}] is {shown(entry)}; it must be a list of question, answer, thing and family")
+    return Ask(*entry)

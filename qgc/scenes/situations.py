@@ -5,9 +5,7 @@ The photographs of the paper are not ours to show; these scenes hold what its ca
 
 from __future__ import annotations
 
-from functools import cache
-
-from ..errors import SceneError
+from ..errors import SceneError, shown
 from .layout import in_depth_order, scale_of
 from .questions import Ask
 from .scene import Scene, Thing
@@ -140,7 +138,6 @@ _situation(
 )  # fmt: skip
 
 
-@cache
 def situation(name: str) -> Scene:
     """One of the paper's situations by name, for example ``"bathroom"`` (Figures 1–6 and 27–77).
 
@@ -149,6 +146,6 @@ def situation(name: str) -> Scene:
     SceneError
         If there is no such situation; the message lists them.
     """
-    if name not in SITUATIONS:
-        raise SceneError(f"there is no situation {name!r}; the paper's are {', '.join(SITUATIONS)}")
+    if not isinstance(name, str) or name not in SITUATIONS:
+        raise SceneError(f"there is no situation {shown(name)}; the paper's are {', '.join(SITUATIONS)}")
     return SITUATIONS[name]

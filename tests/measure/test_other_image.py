@@ -46,7 +46,7 @@ def test_the_partner_is_the_next_scene_with_both_objects(found):
 
 def test_no_scene_with_both_objects_is_none(found):
     _, _, pair, _ = found
-    without = scene_of(0)._with(things=(), tones={})
+    without = scene_of(0)._with(things=())
     assert other_image.partner(lambda i: without, 0, 5, pair) is None
 
 

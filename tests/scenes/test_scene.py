@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import errno
 import json
 import os
+import pickle
 import re
 import time
 from dataclasses import replace
@@ -15,8 +17,10 @@ import pytest
 from PIL import Image
 from scipy.ndimage import binary_dilation
 
+import qgc
 from qgc.errors import ImageError, SceneError
-from qgc.scenes import COLOURS, DISTRIBUTIONS, Scene, Thing, render, sample
+from qgc.scenes import COLOURS, DISTRIBUTIONS, Scene, Thing, render, sample, schema
+from qgc.scenes.questions import asks
 from qgc.scenes.situations import SITUATIONS
 from qgc.scenes.svg import Gradient
 from qgc.scenes.things import PLACES
@@ -62,8 +66,8 @@ def ellipse(thing: Thing) -> np.ndarray:
 
 def painted(scene: Scene, thing: Thing) -> np.ndarray:
     """Every pixel that a thing paints at all, its shadow and its glow too, hidden or not."""
-    alone = replace(scene, things=(replace(thing, on=None),))
-    full, empty = (render.painted(render.document(s)).astype(int) for s in (alone, replace(scene, things=())))
+    alone, bare = scene._with(things=(replace(thing, on=None),)), scene._with(things=())
+    full, empty = (render.painted(render.document(s)).astype(int) for s in (alone, bare))
     return (full != empty).any(2)
 
 
@@ -254,11 +258,71 @@ def test_a_changed_scene_is_asked_anew():
         (lambda s: s.recolour("sink", "mauve"), "unknown colour 'mauve'; choose one of black, white"),
         (lambda s: s.recolour("zebra", "red"), "nothing called 'zebra' has a colour here; .*sink"),
         (lambda s: s.recolour("mirror", "red"), "nothing called 'mirror' has a colour"),
+        (lambda s: s.recolour(["sink"], "red"), "nothing called \\['sink'\\] has a colour"),
+        (lambda s: s.recolour("sink", None), "unknown colour None"),
+        (lambda s: s.recolour("sink", {}), "unknown colour {}"),
+        (lambda s: s.remove(None), "there is no None"),
+        (lambda s: s.move("sink", "3"), "dx is '3'; it must be a number from -10000 to 10000"),
+        (lambda s: s.move("sink", 0, None), "dy is None; it must be a number"),
+        (lambda s: s.move("sink", NAN), "dx is nan"),
+        (lambda s: s.move("sink", INFINITE), "dx is inf"),
+        (lambda s: s.move("sink", True), "dx is True"),
+        (lambda s: s.move("sink", 9999), "x is 10061; it must be a number from -10000 to 10000"),
+        (lambda s: s.render(-1), "side is -1; it must be a whole number from 1 to 4096"),
+        (lambda s: s.render(0), "side is 0"),
+        (lambda s: s.render("x"), "side is 'x'"),
+        (lambda s: s.render(448.5), "side is 448.5"),
+        (lambda s: s.render(10**6), "side is 1000000"),
+        (lambda s: s.relit(-1), "light is -1; it must be a whole number from 0 up"),
+        (lambda s: s.relit("dark"), "light is 'dark'"),
+        (lambda s: s.save(None), "a scene's file is named by its path, not by None"),
+        (lambda s: Scene.open(None), "a scene's file is named by its path, not by None"),
+        (lambda s: Scene.open(s), "a scene's file is named by its path, not by <Scene"),
+        (lambda s: replace(s["sink"], x=NAN), "x is nan; it must be a number"),
+        (lambda s: replace(s, things=("sink",)), "things is \\('sink',\\); it must be a tuple of Thing"),
+        (lambda s: replace(s, things=(s["sink"], s["sink"])), "things holds 'sink' twice"),
+        (lambda s: replace(s, things=None), "things is None"),
+        (lambda s: replace(s, fixed_asks=("?",)), "fixed_asks is .*a tuple of Ask"),
+        (lambda s: asks(s, "other"), "wordings is 'other'; choose 'first', 'train' or 'held-out'"),
+        (lambda s: asks(s, "train"), "give asks\\(\\) a generator"),
+        (lambda s: sample("x"), "seed is 'x'; it must be a whole number from 0 up"),
+        (lambda s: sample(-1), "seed is -1"),
+        (lambda s: sample(1.5), "seed is 1.5"),
+        (lambda s: qgc.scene(None), "there is no situation None"),
+        (lambda s: qgc.scene(["park"]), "there is no situation \\['park'\\]"),
     ],
 )
-def test_what_is_not_there_cannot_be_changed(call, says):
+def test_what_cannot_be_is_refused_in_one_sentence(call, says):
     with pytest.raises(SceneError, match=says):
         call(SITUATIONS["bathroom"])
+
+
+def test_numbers_of_numpy_are_numbers():
+    scene = SITUATIONS["bathroom"]
+    moved = scene.move("sink", np.float32(3), np.int64(2))
+    assert moved == scene.move("sink", 3, 2) and Scene.from_json(moved.to_json()) == moved
+    assert sample(np.int64(5)).to_json() == sample(5).to_json() and scene.render(np.int64(9)).size == (9, 9)
+
+
+def test_what_is_done_to_a_scenes_image_and_masks_does_not_reach_the_next():
+    scene = qgc.scene("bathroom")
+    image, mask = scene.image, scene.masks["sink"].copy()
+    before = image.tobytes()
+    image.paste((0, 0, 0), (0, 0, 224, 224))
+    scene.asks.clear()
+    scene.names.clear()
+    with pytest.raises(ValueError, match="read-only"):
+        scene.masks["sink"][:] = False
+    for held in (scene.masks, scene.tones, scene.colours, qgc.scene("couple")["man"].pose):
+        with pytest.raises(SceneError, match="a scene does not change; .move"):
+            held["wall"] = "red"
+        with pytest.raises(SceneError, match="a scene does not change"):
+            held.clear()
+    again = qgc.scene("bathroom")
+    assert again.image.tobytes() == before and (again.masks["sink"] == mask).all()
+    assert again.asks and "sink" in again.names
+    for one in (pickle.loads(pickle.dumps(again)), copy.deepcopy(again)):
+        assert one == again and one.image.tobytes() == before and masks_equal(one.masks, again.masks)
 
 
 def test_every_colour_can_be_drawn():
@@ -319,28 +383,36 @@ def test_a_text_that_is_no_scene_is_refused(text, says):
 
 
 NAN, INFINITE, DEEP = float("nan"), float("inf"), "[" * 100_000
+OBJECT = json.loads(SITUATIONS["bathroom"].to_json())["things"][0]
+POSE = {"activity": "sitting", "gaze": "left"}  # of a person
+TWICE = SITUATIONS["bathroom"].to_json().replace('"seed": 3', '"seed": 3, "seed": 4', 1)
 
 
 @pytest.mark.parametrize(
     ("key", "values"),
     [
-        ("place", [None, 3, {"a": 1}, [], ""]),
+        ("place", [None, 3, {"a": 1}, [], "", "zoo"]),
         ("tones", [None, "x", {}, {"wall": "blue"}, {"wall": "blue", "floor": 3}, {"wall": "blue", "floor": ["gray"]}]),
-        ("horizon", [None, "122", True, NAN, INFINITE, 1e300, -1, [1]]),
-        ("seed", [None, "", 3.5, True, NAN, INFINITE, {}]),
-        ("name", [3, None, ["a"]]),
-        ("things", [None, 3, "ab", [None], [[]], {"a": 1}]),
-        ("asks", [None, [["What?"]], [[1, 2, 3, 4]], [["What?", "red", "sink", None]], 7]),
+        ("horizon", [None, "122", True, NAN, INFINITE, 1e300, -1, [1], 0, 224]),
+        ("seed", [None, "", 3.5, True, NAN, INFINITE, {}, -1, 2**63]),
+        ("name", [3, None, ["a"], "a" * 1001]),
+        ("distribution", [None, 1, "Natural", []]),
+        ("things", [None, 3, "ab", [None], [[]], {"a": 1}, [OBJECT, OBJECT], [OBJECT] * 10_000]),
+        ("asks", [None, [["What?"]], [[1, 2, 3, 4]], [["What?", "red", "sink", None]], 7, [{"a": 1}]]),
+        (
+            "asks",
+            [[["What?", "red", "zebra", ""]], [["What?", "red", ["sink"], ""]], [["Why?", "red", None, ""]] * 1001],
+        ),
         ("more", [1]),
+        ("things.0.more", [1]),
         ("things.0.kind", [None, ["sink"], "sinks"]),
         ("things.0.colour", [None, "mauve", {}, 0]),
         ("things.0.x", [None, "1", NAN, -INFINITE, 1e300, True, '"><script>', 10**30]),
-        ("things.0.scale", [None, "x", 0, -1, NAN, INFINITE, 1e300]),
-        ("things.0.seed", [None, 1.5, "1"]),
+        ("things.0.scale", [None, "x", 0, -1, NAN, INFINITE, 1e300, 1e-300, 101]),
+        ("things.0.seed", [None, 1.5, "1", -1, 10**30]),
         ("things.0.flip", [None, 0, "no"]),
-        ("things.0.on", [3, []]),
-        ("things.0.pose", [None, 3.5, [], {"zz": 1}, {"holding": {}}, {"held_colour": 0}, {"pen": 1}]),
-        ("things.0.zz", [1]),
+        ("things.0.on", [3, [], "zebra"]),
+        ("things.0.pose", [None, 3.5, [], {"zz": 1}, {"holding": {}}, {"held_colour": 0}, {"pen": 1}, POSE]),
     ],
 )
 def test_no_value_in_a_scene_can_break_the_drawing(key, values):
@@ -351,13 +423,46 @@ def test_no_value_in_a_scene_can_break_the_drawing(key, values):
         for step in path:
             inner = inner[step]
         inner[last] = value
-        with pytest.raises(SceneError, match="not a scene written by qgc|cannot draw") as caught:
+        with pytest.raises(SceneError, match="not a scene written by qgc") as caught:
             Scene.from_json(json.dumps(data))
-        assert len(str(caught.value)) < 300
+        said = str(caught.value)
+        assert len(said) < 350 and said.endswith("; save one with scene.save()"), said
+        assert str(last) in said or str(path[0]) in said, said  # the field is named
 
 
 @pytest.mark.parametrize(
-    "text", [DEEP, '{"a":' * 9999, '{"seed": ' + "9" * 5000 + "}", "\0", None, b"\xff\xfe"], ids=range(6)
+    ("change", "says"),
+    [
+        ({"activity": "flying"}, "pose.activity is 'flying', .*choose one of 'standing'"),
+        ({"gaze": None}, "pose.gaze is None"),
+        ({"holding": "sink"}, "pose.holding is 'sink'"),
+        ({"held_colour": ["red"]}, "pose.held_colour is \\['red'\\]"),
+        ({"activity": "skiing"}, "pose.activity is 'skiing'; only somebody standing or sitting holds a phone"),
+    ],
+)
+def test_no_pose_can_break_the_drawing(change, says):
+    data = json.loads(SITUATIONS["phone"].to_json())
+    pose = next(t["pose"] for t in data["things"] if t["kind"] == "woman")
+    for key in pose:
+        lacking = {k: v for k, v in pose.items() if k != key}
+        with pytest.raises(SceneError, match=f"pose lacks '{key}'; add it"):
+            replace(SITUATIONS["phone"]["woman"], pose=lacking)
+    pose |= change
+    with pytest.raises(SceneError, match=says):
+        Scene.from_json(json.dumps(data))
+
+
+@pytest.mark.parametrize("horizon", schema.HORIZONS)
+def test_every_place_can_be_drawn_at_every_horizon_that_is_allowed(horizon):
+    for name, place in PLACES.items():
+        scene = Scene(name, {place.upper: "blue", place.lower: "red"}, (), horizon, 1)
+        assert scene.masks[place.upper].sum() == horizon * 224 and scene.image.size == (224, 224)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [DEEP, '{"a":' * 9999, '{"seed": ' + "9" * 5000 + "}", "\0", None, b"\xff\xfe", 3, TWICE],
+    ids=["deep", "deep object", "digits", "NUL", "none", "UTF-16", "number", "a field twice"],
 )
 def test_no_text_can_break_the_reading(text):
     with pytest.raises(SceneError, match="not a scene written by qgc"):
