@@ -229,7 +229,7 @@ class Looker(VQA):
         return torch.nn.functional.avg_pool2d(x, 16)
 
     def encode(self, question: str) -> Tensor:
-        return torch.nn.functional.avg_pool2d(torch.from_numpy(self.looks[question])[None, None], 16).flatten(1)
+        return torch.nn.functional.avg_pool2d(torch.tensor(self.looks[question])[None, None], 16).flatten(1)
 
     def encode_all(self, questions) -> Tensor:
         return torch.cat([self.encode(q) for q in questions])

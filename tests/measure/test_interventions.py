@@ -26,7 +26,7 @@ class Looker(VQA):
         return torch.nn.functional.avg_pool2d(x, 16)
 
     def encode(self, question: str) -> Tensor:
-        mask = torch.from_numpy(self.looks[question]).double()[None, None]
+        mask = torch.tensor(self.looks[question]).double()[None, None]
         return torch.nn.functional.avg_pool2d(mask, 16).flatten(1)
 
     def branches(self, F: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
