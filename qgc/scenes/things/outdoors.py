@@ -652,41 +652,15 @@ def hot_air_balloon(pen: Pen, c: Shades, rng) -> None:
 
     def meridian(k: float) -> str:
         """The curve from the crown to the mouth at ``k`` of the half width."""
-        return path_data(
-            "C",
-            k * wide * 0.72,
-            top,
-            k * wide,
-            top + 22,
-            k * wide,
-            top + 58,
-            "C",
-            k * wide,
-            top + 88,
-            k * 22,
-            low - 16,
-            k * 14,
-            low,
-        )
+        x = k * wide
+        upper = path_data("C", x * 0.72, top, x, top + 22, x, top + 58)
+        return upper + path_data(" C", x, top + 88, k * 22, low - 16, k * 14, low)
 
     def back(k: float) -> str:
         """The same curve upwards."""
-        return path_data(
-            "C",
-            k * 22,
-            low - 16,
-            k * wide,
-            top + 88,
-            k * wide,
-            top + 58,
-            "C",
-            k * wide,
-            top + 22,
-            k * wide * 0.72,
-            top,
-            0,
-            top,
-        )
+        x = k * wide
+        lower = path_data("C", k * 22, low - 16, x, top + 88, x, top + 58)
+        return lower + path_data(" C", x, top + 22, x * 0.72, top, 0, top)
 
     cuts = [math.sin(math.pi * (i / gores - 0.5)) for i in range(gores + 1)]
     for i, (k0, k1) in enumerate(zip(cuts, cuts[1:], strict=False)):
