@@ -9,11 +9,11 @@ import pytest
 from scipy.stats import chi2_contingency
 
 from qgc.errors import SceneError
+from qgc.lab.train.recipes import RECIPES
 from qgc.scenes import COLOURS, DISTRIBUTIONS, FIRST_SEED, Scene, sample
 from qgc.scenes.layout import MOST
 from qgc.scenes.things import KINDS, PLACES
 from qgc.scenes.vocabulary import ACTIVITIES, GAZES
-from qgc.train.recipes import RECIPES
 
 COUNT = 1500
 

@@ -12,10 +12,10 @@ import torch
 
 import qgc
 from qgc.explain import View, explain
+from qgc.lab.protocol import SCENES
+from qgc.lab.protocol.grounding import chosen_pairs
 from qgc.measure import map_share, rank_grounding
-from qgc.measure.grounding import chosen_pairs
 from qgc.measure.localise import cell_weights
-from qgc.measure.protocol import SCENES
 from qgc.scenes import FIRST_SEED, sample
 from qgc.show import parts
 from qgc.show.parts import read_part, unpack

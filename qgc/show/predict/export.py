@@ -29,10 +29,10 @@ from torch import Tensor
 
 from ...explain import Explanation, View, contrast, explain
 from ...files import write_whole
+from ...lab.protocol import SCENES
+from ...lab.protocol.grounding import chosen_pairs
 from ...measure import cosine, map_share, rank_grounding, same_answer_pairs
-from ...measure.grounding import chosen_pairs
 from ...measure.pairs import TIE
-from ...measure.protocol import SCENES
 from ...measure.similarity import Pair
 from ...models import VQA, zoo
 from ...scenes import FIRST_SEED, sample
