@@ -1,8 +1,8 @@
-"""Random scenes: what is in them, in which colours, and where it stands.
+"""Random scenes: what is in them, in which colors, and where it stands.
 
-Two distributions (book/scenes-gallery.ipynb). In ``natural`` places have their usual things in their usual
-colours, as everyday pictures have. In ``balanced`` every property that can be asked for is drawn
-independently of everything else: any thing in any place, all colours equally likely.
+Two distributions (book/scenes-gallery.ipynb). In ``natural`` places have their usual objects in their usual
+colors, as everyday images have. In ``balanced`` every property that can be asked for is drawn
+independently of everything else: any object in any place, all colors equally likely.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from .splits import DISTRIBUTIONS
 from .things import KINDS, PLACES
 from .vocabulary import ACTIVITIES, ANIMALS, COLOURS, GAZES, PARTS, PEOPLE
 
-# What everyday pictures of a place show (thing: how often), and in which colours.
+# What everyday images of a place show (object: how often), and in which colors.
 USUAL: dict[str, dict[str, float]] = {
     "bathroom": {
         "sink": 0.8,
@@ -172,7 +172,7 @@ USUAL: dict[str, dict[str, float]] = {
         "airplane": 0.1,
     },
 }
-W, B, G, R, A, Y, N, U, P, K, T = (  # one letter a colour, for the table below
+W, B, G, R, A, Y, N, U, P, K, T = (  # one letter a color, for the table below
     "white", "black", "gray", "red", "orange", "yellow", "green", "blue", "purple", "pink", "brown",
 )  # fmt: skip
 PRIOR: dict[str, tuple[tuple[str, float], ...]] = {
@@ -196,13 +196,13 @@ PRIOR: dict[str, tuple[tuple[str, float], ...]] = {
     "table": ((T, 0.75), (W, 0.12)), "backpack": ((B, 0.25), (U, 0.2)),
     "suitcase": ((B, 0.35), (T, 0.2)), "clock": ((W, 0.4), (B, 0.3)),
 }  # fmt: skip
-# In everyday pictures people do what the place is for.
+# In everyday images people do what the place is for.
 DOES = {
     "mountain": ("skiing", 0.75), "skate park": ("skateboarding", 0.75), "party": ("eating", 0.3),
     "kitchen": ("eating", 0.4), "living room": ("sitting", 0.5), "bedroom": ("reading", 0.35), "park": ("sitting", 0.3),
     "beach": ("standing", 0.4), "street": ("standing", 0.6), "bathroom": ("standing", 0.8),
 }  # fmt: skip
-MOST = 7  # things in a scene, what stands on a table not counted
+MOST = 7  # objects in a scene, what stands on a table not counted
 
 
 def sample(seed: int, distribution: str = "natural") -> Scene:
@@ -242,7 +242,7 @@ def sample(seed: int, distribution: str = "natural") -> Scene:
 
 
 def in_depth_order(things: list[Thing]) -> list[Thing]:
-    """Back to front: what hangs or flies, then by the foot; what stands on a thing right after it."""
+    """Back to front: what hangs or flies, then by the foot; what stands on an object right after it."""
     held = {t.kind: [] for t in things}
     for t in things:
         if t.on in held:
@@ -259,10 +259,10 @@ def in_depth_order(things: list[Thing]) -> list[Thing]:
 
 
 def scale_of(kind: str, y: float, size: float = 1.0) -> float:
-    """Pixels per centimetre of a thing whose foot is at row ``y``.
+    """Pixels per centimeter of an object whose foot is at row ``y``.
 
-    Nearer is larger. Big things are drawn smaller and small ones larger than life (pixels grow as
-    centimetres to the power 0.62), so that a mug and a car both fill several cells of a 14×14 map.
+    Nearer is larger. Big objects are drawn smaller and small ones larger than life (pixels grow as
+    centimeters to the power 0.62), so that a mug and a car both fill several cells of a 14×14 map.
     """
     longest = max(KINDS[kind].size)
     pixels = min(112.0 * (longest / 175) ** 0.62, 128.0)
@@ -279,7 +279,7 @@ def _order(kind: str) -> tuple:
 def _usual_colour(what: str, pool, accent: str, rng) -> str:
     draw, first, any_colour = rng.random(), rng.random(), str(rng.choice(pool))
     if what not in ("sky", "grass", "snow", "road", "ground", "sand") and draw < 0.12 and accent in pool:
-        return accent  # rooms have a colour scheme
+        return accent  # rooms have a color scheme
     for colour, share in PRIOR.get(what, ()):
         if first < share and colour in pool:
             return colour
@@ -311,7 +311,7 @@ def _any_kinds(rng) -> list[str]:
 def _cut(kinds: list[str], rng) -> list[str]:
     """At most MOST kinds, none twice, nothing for a table without a table."""
     kinds = list(dict.fromkeys(kinds))
-    if "toilets" in kinds:  # "the toilet" must be one thing
+    if "toilets" in kinds:  # "the toilet" must be one object
         kinds = [k for k in kinds if k != "toilet"]
     rng.shuffle(kinds)
     tops = [k for k in kinds if KINDS[k].stands == "table"]
@@ -338,7 +338,7 @@ def _pose(place: str, balanced: bool, shared_gaze, accent: str, rng) -> dict:
 
 
 def _put(kind: str, colour: str, pose: dict, placed: list[Thing], horizon: float, rng) -> Thing | None:
-    """Find room for a thing; None when there is none (the scene is full)."""
+    """Find room for an object; None when there is none (the scene is full)."""
     stands, seed = KINDS[kind].stands, int(rng.integers(2**31))
     flip = bool(rng.random() < 0.5) and kind not in PEOPLE
     size = float(rng.uniform(0.88, 1.14))
@@ -369,7 +369,7 @@ def _put(kind: str, colour: str, pose: dict, placed: list[Thing], horizon: float
 
 
 def _clear(a: Thing, b: Thing) -> bool:
-    """Neither thing hides much of the other (a table does not hide what stands on it)."""
+    """Neither object hides much of the other (a table does not hide what stands on it)."""
     if a.on == b.kind or b.on == a.kind:
         return True
     la, ta, ra, ba = a.box

@@ -1,4 +1,4 @@
-"""The eleven basic colour terms (Berlin and Kay) as paint."""
+"""The eleven basic color terms (Berlin and Kay) as paint."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from .svg import RGB, Shades, mix, shades
 from .vocabulary import COLOURS
 
-# One or more centres a term, in 0–255; a drawn colour is one of them, a little disturbed.
+# One or more centers a term, in 0–255; a drawn color is one of them, a little disturbed.
 CENTRES: dict[str, tuple[RGB, ...]] = {
     "black": ((38, 38, 42), (30, 32, 38)),
     "white": ((242, 242, 240), (246, 244, 238)),
@@ -26,7 +26,7 @@ CENTRES: dict[str, tuple[RGB, ...]] = {
 
 
 def paint(colour: str, rng: np.random.Generator) -> Shades:
-    """Paint of a colour term, slightly different each time.
+    """Paint of a color term, slightly different each time.
 
     Raises
     ------
@@ -34,7 +34,7 @@ def paint(colour: str, rng: np.random.Generator) -> Shades:
         If ``colour`` is not one of :data:`COLOURS`.
     """
     if colour not in CENTRES:
-        raise KeyError(f"unknown colour {colour!r}; the eleven terms are {', '.join(COLOURS)}")
+        raise KeyError(f"unknown color {colour!r}; the eleven terms are {', '.join(COLOURS)}")
     centres = CENTRES[colour]
     base = centres[rng.integers(len(centres))]
     hue, light, sat = colorsys.rgb_to_hls(*(x / 255 for x in base))
@@ -42,7 +42,7 @@ def paint(colour: str, rng: np.random.Generator) -> Shades:
     light = float(np.clip(light + rng.uniform(-0.025, 0.025), 0, 0.97))
     base = tuple(255 * x for x in colorsys.hls_to_rgb(hue, light, sat))
     tones = shades(base)
-    if colour == "white":  # white has no lighter side: its form is told by cool grey shade
+    if colour == "white":  # white has no lighter side: its form is told by cool gray shade
         return Shades(base, (255, 255, 255), mix(base, (150, 160, 178), 0.42), mix(base, (90, 98, 114), 0.62))
     if colour == "black":  # and black no darker one
         return Shades(base, mix(base, (170, 176, 190), 0.32), mix(base, (0, 0, 0), 0.45), (8, 8, 10))

@@ -1,7 +1,7 @@
-"""What people ask about a scene, in their words, with the true answer and the thing meant.
+"""What people ask about a scene, in their words, with the true answer and the object meant.
 
-Families: colour, activity, gaze, existence, identity, place, animal, table. Every family has several
-wordings; some are *held out*: no model is trained on them (book/scenes-gallery.ipynb).
+Families: color, activity, gaze, existence, identity, place, animal, table. Every family has several
+paraphrases; some are *held out*: no model is trained on them (book/scenes-gallery.ipynb).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from .things import KINDS, PLACES
 from .vocabulary import ACTIVITIES, ANIMALS, BEDS, COLOURS, GAZES, PEOPLE, SEATS
 
 TOPS = tuple(k for k in KINDS if KINDS[k].stands == "table")
-LEAST = 90  # pixels of a thing that must be visible before anybody asks for it
+LEAST = 90  # pixels of an object that must be visible before anybody asks for it
 
 WORDINGS: dict[str, tuple[str, ...]] = {
     "colour": (
@@ -60,10 +60,10 @@ ANSWERS: tuple[str, ...] = (
 
 
 class Ask(tuple):
-    """(question, answer, thing): what was asked, the truth, and the name of the mask it is about.
+    """(question, answer, object): what was asked, the truth, and the name of the mask it is about.
 
     ``thing`` is None where the question is about nothing that is there ("Is there a cat?" — "no") or
-    about the whole picture. ``family`` says which kind of question it is.
+    about the whole image. ``family`` says which kind of question it is.
     """
 
     question = property(lambda self: self[0])
@@ -79,8 +79,8 @@ class Ask(tuple):
         return (*self, self.family)
 
 
-def called(name: str) -> tuple[str, bool]:
-    """How people name a thing or part, with its article, and whether they say "are"."""
+def definite(name: str) -> tuple[str, bool]:
+    """How people name an object or part, with its article, and whether they say "are"."""
     special = {
         "shirt": ("the man's shirt", False),
         "top": ("her top", False),
@@ -92,8 +92,8 @@ def called(name: str) -> tuple[str, bool]:
     return (f"the {kind.noun}", kind.plural) if kind else (f"the {name}", False)
 
 
-def some(name: str) -> tuple[str, bool]:
-    """The thing with an indefinite article ("a cat", "towels"), and whether it is a plural."""
+def indefinite(name: str) -> tuple[str, bool]:
+    """The object with an indefinite article ("a cat", "towels"), and whether it is a plural."""
     kind = KINDS[name]
     if name == "mattresses":
         return "twin mattresses", True
@@ -105,23 +105,23 @@ def some(name: str) -> tuple[str, bool]:
 
 
 def word(template: str, name: str | None) -> str:
-    """A template filled in for a thing: "Is there {a}?", "cat" → "Is there a cat?"."""
+    """A template filled in for an object: "Is there {a}?", "cat" → "Is there a cat?"."""
     if name is None:
         return template
     if "{a}" in template:
-        a, plural = some(name)
+        a, plural = indefinite(name)
         if plural:
             for one, many in PLURAL.items():
                 if one in template:
                     template = template.replace(one, many)
                     break
         return template.replace("{a}", a)
-    the, plural = called(name)
+    the, plural = definite(name)
     return template.replace("{the}", the).replace("{is}", "are" if plural else "is")
 
 
 def facts(scene) -> list[tuple[str, str | None, str, str | None]]:
-    """Every (family, name to word, answer, thing) that is true of a scene, in a fixed order.
+    """Every (family, name to word, answer, object) that is true of a scene, in a fixed order.
 
     Existence and identity are asked in pairs, one true and one false, so that "yes" is right half the
     time; the false ones are drawn from the scene's own seed.
@@ -158,7 +158,7 @@ def facts(scene) -> list[tuple[str, str | None, str, str | None]]:
 
 
 def _odds(kind: str) -> float:
-    # How often a kind is in a balanced scene against how often not, relative to an ordinary thing: asked for in
+    # How often a kind is in a balanced scene against how often not, relative to an ordinary object: asked for in
     # vain that often, its mere name does not give the answer away.
     return 12.0 if kind in (*PEOPLE, "table") else 1.6 if kind in ANIMALS else 1.0
 
@@ -172,8 +172,8 @@ def _near(kind: str, names: list[str]) -> bool:
 def asks(scene, wordings: str = "first", rng: np.random.Generator | None = None) -> list[Ask]:
     """The questions of a scene as :class:`Ask`.
 
-    ``wordings``: ``"first"`` always uses a family's first wording, ``"train"`` draws one of the
-    training wordings with ``rng``, ``"held-out"`` one of the held-out wordings.
+    ``wordings``: ``"first"`` always uses a family's first paraphrase, ``"train"`` draws one of the
+    training paraphrases with ``rng``, ``"held-out"`` one of the held-out paraphrases.
     """
     if wordings not in ("first", "train", "held-out"):
         raise SceneError(f"wordings is {shown(wordings)}; choose 'first', 'train' or 'held-out'")
@@ -188,7 +188,7 @@ def asks(scene, wordings: str = "first", rng: np.random.Generator | None = None)
 
 
 def every_question(held_out: bool = False) -> list[str]:
-    """Every question that the wordings can make, for building a vocabulary."""
+    """Every question that the paraphrases can make, for building a vocabulary."""
     book = HELD_OUT if held_out else WORDINGS
     coloured = [k for k in KINDS if KINDS[k].colours and k not in PEOPLE]
     coloured += ["shirt", "top", "phone"] + sorted({p for q in PLACES.values() for p in (q.upper, q.lower)})

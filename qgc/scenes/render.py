@@ -24,12 +24,12 @@ BLACK = (0.0, 0.0, 0.0)
 
 
 def _stream(*key: int) -> np.random.Generator:
-    """A random stream of its own for every (seed, purpose), so that things do not disturb each other."""
+    """A random stream of its own for every (seed, purpose), so that objects do not disturb each other."""
     return np.random.default_rng([k & 0x7FFFFFFF for k in key])
 
 
 def thing_shapes(t: Thing) -> list[Shape]:
-    """The shapes of a thing in its own centimetres."""
+    """The shapes of an object in its own centimeters."""
     pose = dict(t.pose)
     held = pose.pop("held_colour", None)
     if held is not None:
@@ -57,7 +57,7 @@ def _halves(scene: Scene) -> list[Shape]:
 
 
 def _shadow(t: Thing) -> Shape | None:
-    """A soft contact shadow: darkest under the thing, gone at its rim."""
+    """A soft contact shadow: darkest under the object, gone at its rim."""
     kind = KINDS[t.kind]
     if not kind.shadow or kind.stands in ("wall", "sky"):
         return None
@@ -75,10 +75,10 @@ def _group(ident: str, shapes: list[Shape], defs: list[str], prefix: str, transf
 
 
 def document(scene: Scene, side: int = 224, ids: dict[tuple[str, str | None], int] | None = None) -> str:
-    """The SVG document of a scene, ``side`` pixels wide; one ``<g id>`` per thing.
+    """The SVG document of a scene, ``side`` pixels wide; one ``<g id>`` per object.
 
-    With ``ids`` (filled by the call) it is the *flat* document instead: every (thing, part) in one
-    opaque colour whose red channel is its number.
+    With ``ids`` (filled by the call) it is the *flat* document instead: every (object, part) in one
+    opaque color whose red channel is its number.
     """
     flat = ids is not None
     defs: list[str] = []
@@ -131,13 +131,13 @@ def painted(svg: str, side: int = 224) -> np.ndarray:
 
 
 def flat(svg: str) -> np.ndarray:
-    """RGB pixels (H, W, 3) uint8 of a flat document: every pixel has the colour of what covers its centre."""
+    """RGB pixels (H, W, 3) uint8 of a flat document: every pixel has the color of what covers its center."""
     png = resvg_py.svg_to_bytes(svg_string=svg, skip_system_fonts=True, shape_rendering="crisp_edges")
     return np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
 
 
 def picture(scene: Scene, side: int = 224, light: int = 0) -> Image.Image:
-    """The scene as an RGB picture: SVG, then a smooth light field, then noise, from the scene's seed.
+    """The scene as an RGB image: SVG, then a smooth light field, then noise, from the scene's seed.
 
     ``light`` 1, 2, … draws another light field and other noise; 0 is the scene's own.
     """

@@ -1,7 +1,7 @@
-"""A scene: a place, the things in it from back to front, and what can be asked about it.
+"""A scene: a place, the objects in it from back to front, and what can be asked about it.
 
 A scene is immutable; :meth:`Scene.move`, :meth:`Scene.recolour` and :meth:`Scene.remove` return a new
-one in which *nothing else changes*, because every thing draws from a random stream of its own. That
+one in which *nothing else changes*, because every object draws from a random stream of its own. That
 makes re-rendering an intervention (book/scenes-gallery.ipynb).
 """
 
@@ -26,16 +26,16 @@ from .things import KINDS
 from .vocabulary import COLOURS, PARTS
 
 SIDE = 224  # pixels of a scene's side
-PNG_KEY = "qgc-scene"  # the text chunk that makes a saved picture a scene again
+PNG_KEY = "qgc-scene"  # the text chunk that makes a saved image a scene again
 LARGEST_SIDE = 4096  # pixels of a rendered image's side; memory grows with its square
 
 
 @dataclass(frozen=True)
 class Thing:
-    """One thing in a scene.
+    """One object in a scene.
 
-    ``x``, ``y`` is its foot in pixels of the 224×224 picture, ``scale`` pixels per centimetre,
-    ``on`` the thing that it stands on, ``pose`` what its drawing function takes besides.
+    ``x``, ``y`` is its foot in pixels of the 224×224 image, ``scale`` pixels per centimeter,
+    ``on`` the object that it stands on, ``pose`` what its drawing function takes besides.
     """
 
     kind: str
@@ -80,15 +80,15 @@ class Scene:
         for name, value in schema.check_scene(self).items():
             object.__setattr__(self, name, value)
 
-    # -- pictures ---------------------------------------------------------------------------------
+    # -- images -----------------------------------------------------------------------------------
     @cached_property
     def shapes(self) -> list[list]:
-        """The shapes of every thing, in its own centimetres: drawn once, painted for eye and masks."""
+        """The shapes of every object, in its own centimeters: drawn once, painted for eye and masks."""
         return [render.thing_shapes(t) for t in self.things]
 
     @cached_property
     def svg(self) -> str:
-        """The scene as an SVG document, one ``<g id>`` per thing: sharp at any size."""
+        """The scene as an SVG document, one ``<g id>`` per object: sharp at any size."""
         return render.document(self)
 
     @property
@@ -114,10 +114,10 @@ class Scene:
 
     @cached_property
     def masks(self) -> dict[str, np.ndarray]:
-        """Visible pixels of every thing and part: name → bool array (224, 224).
+        """Visible pixels of every object and part: name → bool array (224, 224).
 
         A pixel belongs to whatever covers its centre. A part (a man's ``shirt``, the place's
-        ``wall``) has a mask of its own besides being part of its thing; ``man and woman`` is the
+        ``wall``) has a mask of its own besides being part of its object; ``man and woman`` is the
         union of the two. The arrays are read-only: ``mask.copy()`` is one to change.
         """
         found = render.masks(self)
@@ -128,7 +128,7 @@ class Scene:
     # -- what can be asked ------------------------------------------------------------------------
     @property
     def asks(self) -> list[Ask]:
-        """Every (question, answer, thing) that this scene supports, in a fixed order."""
+        """Every (question, answer, object) that this scene supports, in a fixed order."""
         return list(self._asks)
 
     @cached_property
@@ -140,10 +140,10 @@ class Scene:
         """The questions of :attr:`asks`."""
         return [ask.question for ask in self.asks]
 
-    # -- looking things up ------------------------------------------------------------------------
+    # -- looking up -------------------------------------------------------------------------------
     @property
     def names(self) -> list[str]:
-        """Names of the things, back to front (parts and the place's halves are not in it)."""
+        """Names of the objects, back to front (parts and the place's halves are not in it)."""
         return [t.kind for t in self.things]
 
     def __getitem__(self, name: str) -> Thing:
@@ -154,7 +154,7 @@ class Scene:
 
     @cached_property
     def colours(self) -> dict[str, str]:
-        """Colour term of everything that can be asked for one: thing, part or half of the place."""
+        """Color term of everything that can be asked for one: object, part or half of the place."""
         found = dict(self.tones)
         for t in self.things:
             part = PARTS.get(t.kind)
@@ -168,24 +168,24 @@ class Scene:
 
     # -- interventions ----------------------------------------------------------------------------
     def move(self, name: str, dx: float, dy: float = 0.0) -> Scene:
-        """The scene with a thing (and what stands on it) moved by ``dx``, ``dy`` pixels."""
+        """The scene with an object (and what stands on it) moved by ``dx``, ``dy`` pixels."""
         self[name]
         dx, dy = (schema.number(axis, by, -FARTHEST, FARTHEST) for axis, by in (("dx", dx), ("dy", dy)))
         moved = [replace(t, x=t.x + dx, y=t.y + dy) if name in (t.kind, t.on) else t for t in self.things]
         return self._with(things=tuple(moved))
 
     def recolour(self, name: str, colour: str) -> Scene:
-        """The scene with one thing, part or half of the place in another colour.
+        """The scene with one object, part or half of the place in another color.
 
         Raises
         ------
         SceneError
-            If nothing of that name has a colour here, or the term is not one of the eleven.
+            If nothing of that name has a color here, or the term is not one of the eleven.
         """
         if colour not in COLOURS:
-            raise SceneError(f"unknown colour {shown(colour)}; choose one of {', '.join(COLOURS)}")
+            raise SceneError(f"unknown color {shown(colour)}; choose one of {', '.join(COLOURS)}")
         if name not in list(self.colours):  # a list, since what was handed in may have no hash
-            raise SceneError(f"nothing called {shown(name)} has a colour here; {', '.join(self.colours)} have")
+            raise SceneError(f"nothing called {shown(name)} has a color here; {', '.join(self.colours)} have")
         if name in self.tones:
             return self._with(tones={**self.tones, name: colour})
         things = []
@@ -198,7 +198,7 @@ class Scene:
         return self._with(things=tuple(things))
 
     def remove(self, name: str) -> Scene:
-        """The scene without a thing, and without what stood on it."""
+        """The scene without an object, and without what stood on it."""
         self[name]
         return self._with(things=tuple(t for t in self.things if name not in (t.kind, t.on)))
 
@@ -243,12 +243,12 @@ class Scene:
 
     @classmethod
     def open(cls, path: str | os.PathLike) -> Scene | None:
-        """The scene inside a picture that :meth:`save` wrote; None for any other picture.
+        """The scene inside an image that :meth:`save` wrote; None for any other image.
 
         Raises
         ------
         ImageError
-            If the file is missing, or no picture.
+            If the file is missing, or not an image.
         SceneError
             If what stands in it is no scene of this version.
         """

@@ -1,8 +1,8 @@
-"""A small drawing kit: shapes in centimetres, painted twice, once for the eye and once for the masks.
+"""A small drawing kit: shapes in centimeters, painted twice, once for the eye and once for the masks.
 
-A thing is a list of :class:`Shape`. The same list is written as SVG in full paint (gradients,
-highlights) and in *flat* paint: one opaque colour per part, without anti-aliasing, so that the colour
-of a pixel says which thing is visible there. That second picture is the exact visible-pixel mask.
+An object is a list of :class:`Shape`. The same list is written as SVG in full paint (gradients,
+highlights) and in *flat* paint: one opaque color per part, without anti-aliasing, so that the color
+of a pixel says which object is visible there. That second image is the exact visible-pixel mask.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ def hexcolour(rgb: RGB) -> str:
 
 
 def mix(a: RGB, b: RGB, t: float) -> RGB:
-    """The colour a fraction ``t`` of the way from ``a`` to ``b``."""
+    """The color a fraction ``t`` of the way from ``a`` to ``b``."""
     (r, g, b_), (R, G, B) = a, b
     return (r + (R - r) * t, g + (G - g) * t, b_ + (B - b_) * t)
 
 
 @dataclass(frozen=True)
 class Shades:
-    """One colour term made paint: ``base`` with a lighter and a darker side, and a ``line``."""
+    """One color term made paint: ``base`` with a lighter and a darker side, and a ``line``."""
 
     base: RGB
     light: RGB
@@ -84,7 +84,7 @@ Paint = RGB | Gradient | None
 
 
 def linear(*stops, angle: float = 90.0) -> Gradient:
-    """A linear gradient; stops are colours (spread evenly) or ``(offset, RGB[, opacity])``."""
+    """A linear gradient; stops are colors (spread evenly) or ``(offset, RGB[, opacity])``."""
     return Gradient(_spread(stops), angle=angle)
 
 
@@ -102,7 +102,7 @@ def _spread(stops: Sequence) -> tuple:
 
 @dataclass(frozen=True)
 class Shape:
-    """One SVG element with its paint; ``part`` names what it belongs to, None is the thing itself."""
+    """One SVG element with its paint; ``part`` names what it belongs to, None is the object itself."""
 
     tag: str
     geometry: str
@@ -117,7 +117,7 @@ class Shape:
     crisp: bool = False
 
     def svg(self, defs: list[str], prefix: str, flat: str | None = None) -> str:
-        """The element; ``flat`` replaces every paint by that one opaque colour."""
+        """The element; ``flat`` replaces every paint by that one opaque color."""
         if flat is not None:
             if self.ghost:
                 return ""
@@ -176,7 +176,7 @@ def _outline(s: Shape) -> str | None:
 
 
 def merged(shapes: Sequence[Shape]) -> list[Shape]:
-    """The same picture in fewer elements: neighbours of one opaque paint become one path.
+    """The same image in fewer elements: neighbors of one opaque paint become one path.
 
     A renderer sets itself up anew for every element, which costs more than a short line itself.
     """
@@ -207,9 +207,9 @@ def merged(shapes: Sequence[Shape]) -> list[Shape]:
 
 @dataclass
 class Pen:
-    """Collects the shapes of one thing.
+    """Collects the shapes of one object.
 
-    Coordinates are centimetres, x to the right, y *down*; a thing that stands has its foot at
+    Coordinates are centimeters, x to the right, y *down*; an object that stands has its foot at
     y = 0 and reaches up to negative y, centred on x = 0. Every method adds one shape, over the
     earlier ones. ``ghost=True`` marks what must not count in the mask (a highlight, a glow). With ``grid`` the
     coordinates are pixels: what runs along them needs no anti-aliasing, and is painted twice as fast without.

@@ -1,4 +1,4 @@
-"""Every kind of thing that a scene can hold, drawn in centimetres, and the places behind them."""
+"""Every kind of object that a scene can hold, drawn in centimeters, and the places behind them."""
 
 from . import animals, home, outdoors, party, people
 from .places import PLACES, Place

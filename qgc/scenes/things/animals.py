@@ -22,7 +22,7 @@ def _facing(pen: Pen, rng: np.random.Generator) -> Iterator[None]:
 
 
 def _coat(c: Shades):
-    """Fur that is lit from above; the light side stays weak, so that the colour keeps its name."""
+    """Fur that is lit from above; the light side stays weak, so that the color keeps its name."""
     return linear((0.0, mix(c.base, c.light, 0.35)), (0.45, c.base), (1.0, mix(c.base, c.dark, 0.7)))
 
 
@@ -185,7 +185,7 @@ def bird(pen: Pen, c: Shades, rng: np.random.Generator) -> None:
 def horse(pen: Pen, c: Shades, rng: np.random.Generator) -> None:
     """A horse that stands with its neck up, with mane, long tail and hooves."""
     blaze = rng.random() < 0.5
-    # Mane and tail: darker than the coat, on a black coat lighter, on a white one grey.
+    # Mane and tail: darker than the coat, on a black coat lighter, on a white one gray.
     hair = mix(c.base, (150, 150, 158), 0.4) if _is_dark(c) else mix(c.base, (34, 28, 28), 0.6)
     with _facing(pen, rng):
         tail = (

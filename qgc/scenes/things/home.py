@@ -1,8 +1,8 @@
-"""What furnishes a home: bathroom, bedroom and living room. The small things are in ``party``.
+"""What furnishes a home: bathroom, bedroom and living room. The small objects are in ``party``.
 
-Light comes from above and from the left; a thing is seen from the front and a little from above, so
-its rim or top shows as a flat ellipse or trapezoid. What is not the thing's own colour is a neutral
-(metal, wood, linen) and small, so that the colour term of the thing stays unambiguous.
+Light comes from above and from the left; an object is seen from the front and a little from above, so
+its rim or top shows as a flat ellipse or trapezoid. What is not the object's own color is a neutral
+(metal, wood, linen) and small, so that the color term of the object stays unambiguous.
 """
 
 from __future__ import annotations
@@ -408,7 +408,7 @@ def wardrobe(pen: Pen, c: Shades, rng: np.random.Generator) -> None:
 
 @thing("table", size=(120, 72))
 def table(pen: Pen, c: Shades, rng: np.random.Generator) -> None:
-    """A table; things stand on it at about y = -75, and ``c`` is its wood."""
+    """A table; objects stand on it at about y = -75, and ``c`` is its wood."""
     rounded = rng.random() < 0.4
     width = rng.uniform(5.5, 7.5)
     splay = rng.uniform(0, 4)

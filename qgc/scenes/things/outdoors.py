@@ -1,7 +1,7 @@
-"""Things out of doors: plants, vehicles, street furniture and what flies.
+"""Objects out of doors: plants, vehicles, street furniture and what flies.
 
-Each thing is drawn in centimetres with its foot at y = 0. Random draws shape a thing and never look at
-its colour, so that a recoloured thing keeps its form.
+Each object is drawn in centimeters with its foot at y = 0. Random draws shape an object and never look at
+its color, so that a recolored object keeps its form.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def _ring(cx: float, cy: float, rx: float, ry: float, n: int, rng, wobble: float
 
 
 def _soft(c: Shades, t: float = 0.5) -> RGB:
-    """A step towards the light side that still is plainly the same colour term."""
+    """A step towards the light side that still is plainly the same color term."""
     return mix(c.base, c.light, t)
 
 
@@ -331,7 +331,7 @@ def car(pen: Pen, c: Shades, rng) -> None:
 
 @thing("bicycle", size=(165, 105), colours="any")
 def bicycle(pen: Pen, c: Shades, rng) -> None:
-    """A bicycle from the side: the frame, rims and mudguards carry its colour."""
+    """A bicycle from the side: the frame, rims and mudguards carry its color."""
     flip = -1 if rng.random() < 0.5 else 1
     low_step = rng.random() < 0.5
     basket = rng.random() < 0.4
@@ -503,7 +503,7 @@ def kite(pen: Pen, c: Shades, rng) -> None:
 
 @thing("snowman", size=(80, 130))
 def snowman(pen: Pen, c: Shades, rng) -> None:
-    """A snowman with a carrot nose, stick arms, a hat and a scarf of colour ``c``."""
+    """A snowman with a carrot nose, stick arms, a hat and a scarf of color ``c``."""
     hat = rng.random() < 0.6
     flip = -1 if rng.random() < 0.5 else 1
     lift = rng.uniform(-8, 8)

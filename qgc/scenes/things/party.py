@@ -1,4 +1,4 @@
-"""The small things of a home: what stands on a table, hangs on the wall or is carried about."""
+"""The small objects of a home: what stands on a table, hangs on the wall or is carried about."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ THIN = 0.7
 
 
 def _contrast(c: Shades) -> RGB:
-    """Off-white on a dark colour, ink on a bright one."""
+    """Off-white on a dark color, ink on a bright one."""
     return INK if sum(c.base) > 480 else LINEN.base
 
 
@@ -221,7 +221,7 @@ def teapot(pen: Pen, c: Shades, rng: np.random.Generator) -> None:
 
 @thing("clock", size=(36, 36), stands="wall", colours="any", shadow=0)
 def clock(pen: Pen, c: Shades, rng: np.random.Generator) -> None:
-    """A round wall clock; its face has the colour of the rim, so that the clock has one colour."""
+    """A round wall clock; its face has the color of the rim, so that the clock has one color."""
     hour, minute = rng.uniform(0, 12), int(rng.integers(12))
     square = rng.random() < 0.25
     ink = _contrast(c)

@@ -3,7 +3,7 @@
 Bodies are jointed figures: a :class:`Pose` says where neck, hip, knees and hands are (for a man of
 172 cm; the woman is the same frame, scaled), and limbs are thick lines between the joints. Poses seen
 from the side are set down facing right and mirrored. Heads are too large on purpose, and are drawn in
-four views (front, side, up, down), since in a small picture pupils alone cannot say where one looks.
+four views (front, side, up, down), since in a small image pupils alone cannot say where one looks.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ SKIN: tuple[RGB, ...] = (
     (104, 68, 44),
 )
 HAIR: tuple[RGB, ...] = ((36, 32, 34), (62, 42, 32), (98, 62, 38), (148, 82, 40), (214, 176, 100), (150, 148, 146))
-DARK_HAIR = 3  # the first so many hair colours; the darkest skins get only these
+DARK_HAIR = 3  # the first so many hair colors; the darkest skins get only these
 TROUSERS: tuple[RGB, ...] = ((78, 96, 128), (104, 108, 116), (164, 146, 112), (58, 60, 68))
 SHOES: tuple[RGB, ...] = ((58, 52, 50), (92, 72, 58), (206, 206, 204))
 WOOL: tuple[RGB, ...] = ((92, 96, 106), (222, 216, 202), (62, 66, 80))
@@ -617,7 +617,7 @@ def _person(
     Raises
     ------
     ValueError
-        For an activity, a gaze or a held thing that is not drawn, or a phone held while doing more
+        For an activity, a gaze or a held object that is not drawn, or a phone held while doing more
         than standing or sitting.
     """
     if activity not in ACTIVITIES or gaze not in GAZES or holding not in (None, "phone"):
@@ -668,7 +668,7 @@ def _person(
 
 
 def _held(pen: Pen, activity: str, mouth: Point, arm, phone: Shades | None) -> None:
-    """The thing in a hand that is before the body; the fingers come over it."""
+    """The object in a hand that is before the body; the fingers come over it."""
     side, _, hand = arm
     if activity == "eating":
         with pen.at(*mouth, angle=math.degrees(math.atan2(hand[1] - mouth[1], hand[0] - mouth[0]))):
@@ -692,7 +692,7 @@ def man(
     holding: str | None = None,
     phone: Shades | None = None,
 ) -> None:
-    """A man with a shirt of colour ``c``: short hair or none, broad shoulders, trousers."""
+    """A man with a shirt of color ``c``: short hair or none, broad shoulders, trousers."""
     look = _look(rng, (("short", False), ("short", False), ("short", True), ("bald", True)), skirts=False)
     _person(pen, c, look, MAN, activity, gaze, holding, phone)
 
@@ -707,6 +707,6 @@ def woman(
     holding: str | None = None,
     phone: Shades | None = None,
 ) -> None:
-    """A woman with a top of colour ``c``: long hair, a bob or a bun, a waist, trousers or a skirt."""
+    """A woman with a top of color ``c``: long hair, a bob or a bun, a waist, trousers or a skirt."""
     look = _look(rng, (("long", False), ("long", False), ("bob", False), ("bun", False)), skirts=True)
     _person(pen, c, look, WOMAN, activity, gaze, holding, phone)

@@ -1,8 +1,8 @@
 """Places: the quiet background of a scene, a wall over a floor or a sky over the ground.
 
-Coordinates here are pixels of a picture of :data:`SIDE` by :data:`SIDE`, y down. A place paints two
-parts that between them cover the picture: the upper one to the pixel row ``horizon``, the lower one
-from there. All detail is a tint of its part's own colour, so that the part's colour term stays plain
+Coordinates here are pixels of an image of :data:`SIDE` by :data:`SIDE`, y down. A place paints two
+parts that between them cover the image: the upper one to the pixel row ``horizon``, the lower one
+from there. All detail is a tint of its part's own color, so that the part's color term stays plain
 and what stands in front stands out.
 """
 
@@ -29,7 +29,7 @@ FOLIAGE = shades((98, 148, 104))
 class Place:
     """One kind of background.
 
-    ``upper`` and ``lower`` name its two parts, with the colour terms that each comes in; ``draw`` takes
+    ``upper`` and ``lower`` name its two parts, with the color terms that each comes in; ``draw`` takes
     ``(pen, tones, rng, horizon)`` with ``tones`` the :class:`~qgc.scenes.svg.Shades` of both parts and
     ``horizon`` the pixel row at which they meet. ``answer`` is the reply to "Where is this?".
     """
@@ -74,7 +74,7 @@ def graded(pen: Pen, top: float, bottom: float, *stops: tuple[float, RGB], step:
     """The full width from ``top`` to ``bottom`` in a vertical gradient of ``(offset, colour)`` stops.
 
     Drawn as flat strips, each reaching to the bottom so that none leaves a seam: a renderer fills
-    them many times faster than one gradient over half the picture.
+    them many times faster than one gradient over half the image.
     """
     count = max(1, math.ceil((bottom - top) / step))
     for i in range(count):
@@ -106,7 +106,7 @@ def _skirting(pen: Pen, c: Shades, horizon: float, high: float = 7.0) -> None:
 
 
 def _spread(y: float, eye: float) -> float:
-    """How wide a length of one at the bottom of the picture looks at row ``y``."""
+    """How wide a length of one at the bottom of the image looks at row ``y``."""
     return (y - eye) / (SIDE - eye)
 
 
@@ -254,7 +254,7 @@ def bedroom(pen: Pen, tones: dict[str, Shades], rng, horizon: float) -> None:
 
 @place("living room", upper="wall")
 def living_room(pen: Pen, tones: dict[str, Shades], rng, horizon: float) -> None:
-    """Panel mouldings, a cornice and a group of pictures in the wall's own tints, over boards."""
+    """Panel moldings, a cornice and a group of pictures in the wall's own tints, over boards."""
     c = tones["wall"]
     panels = int(rng.integers(3, 5))
     frames = [(rng.uniform(20, 27), rng.uniform(22, 30)) for _ in range(4)]
@@ -735,7 +735,7 @@ def skate_park(pen: Pen, tones: dict[str, Shades], rng, horizon: float) -> None:
 
 
 def _quarter_pipe(pen: Pen, x: float, s: int, reach: float, high: float, horizon: float, deck: RGB) -> None:
-    """A skate ramp at the picture's edge ``x`` that curves down towards the middle (``s`` its direction)."""
+    """A skate ramp at the image's edge ``x`` that curves down towards the middle (``s`` its direction)."""
     top = horizon - high
     lip, toe = x + s * 0.36 * reach, x + s * reach
     slope = path_data("Q", lip + s * 0.1 * reach, horizon - 0.06 * high, toe, horizon)

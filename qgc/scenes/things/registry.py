@@ -1,4 +1,4 @@
-"""What a thing is: a name, a size, where it can stand and a function that draws it."""
+"""What an object is: a name, a size, where it can stand and a function that draws it."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from ..vocabulary import COLOURS
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind of thing.
+    """One kind of object.
 
     ``noun`` is how people name it ("towels"), ``plural`` says "are" instead of "is", ``size`` its
-    width and height in centimetres, ``stands`` one of
+    width and height in centimeters, ``stands`` one of
 
     * ``"floor"``: foot on the ground, y = 0 is the foot;
     * ``"wall"``: hangs on the back wall (or in the air), y = 0 is its *lower* edge;
     * ``"table"``: stands on a table top, y = 0 is the foot;
     * ``"sky"``: flies, y = 0 is its lower edge.
 
-    ``colours`` are the colour terms it comes in (None: it is not asked for its colour). ``draw`` takes
-    ``(pen, c, rng, **pose)`` with ``c`` the :class:`~qgc.scenes.svg.Shades` of its colour.
+    ``colours`` are the color terms it comes in (None: it is not asked for its color). ``draw`` takes
+    ``(pen, c, rng, **pose)`` with ``c`` the :class:`~qgc.scenes.svg.Shades` of its color.
     """
 
     name: str
@@ -35,7 +35,7 @@ class Kind:
     shadow: float = 1.0
 
     def drawn(self, c, rng, **pose) -> list:
-        """The shapes of one such thing."""
+        """The shapes of one such object."""
         pen = Pen()
         self.draw(pen, c, rng, **pose)
         return pen.shapes
