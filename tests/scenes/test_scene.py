@@ -24,7 +24,7 @@ from qgc.scenes.questions import asks
 from qgc.scenes.situations import SITUATIONS
 from qgc.scenes.svg import Gradient
 from qgc.scenes.things import PLACES
-from qgc.scenes.vocabulary import PARTS
+from qgc.scenes.vocabulary import ACTIVITIES, GAZES, PARTS, PEOPLE
 
 NEIGHBOURS = np.ones((3, 3), bool)  # an antialiased edge reaches one pixel far
 # Kinds whose glow or reflection reaches beyond what their mask counts as theirs.
@@ -450,6 +450,17 @@ def test_no_pose_can_break_the_drawing(change, says):
     pose |= change
     with pytest.raises(SceneError, match=says):
         Scene.from_json(json.dumps(data))
+
+
+@pytest.mark.parametrize("person", PEOPLE)
+def test_every_pose_that_is_allowed_can_be_drawn(person):
+    phone = {"holding": "phone", "held_colour": "red"}
+    for activity in ACTIVITIES:
+        for gaze in GAZES:
+            for held in ({}, phone) if activity in schema.HANDS_FREE else ({},):
+                pose = {"activity": activity, "gaze": gaze, **held}
+                parts = {shape.part for shape in render.thing_shapes(Thing(person, "blue", 9, 9, 1, 3, pose=pose))}
+                assert {PARTS[person], *held.values()} - {"red"} <= parts
 
 
 @pytest.mark.parametrize("horizon", schema.HORIZONS)

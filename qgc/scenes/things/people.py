@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..svg import RGB, Pen, Shades, linear, mix, radial, shades
-from ..vocabulary import ACTIVITIES, GAZES
 from .registry import thing
 
 Point = tuple[float, float]
@@ -612,18 +611,7 @@ def _props_behind(pen: Pen, activity: str, pose: Pose) -> None:
 def _person(
     pen: Pen, c: Shades, look: Look, b: Build, activity: str, gaze: str, holding: str | None, phone: Shades | None
 ) -> None:
-    """A person of build ``b``.
-
-    Raises
-    ------
-    ValueError
-        For an activity, a gaze or a held object that is not drawn, or a phone held while doing more
-        than standing or sitting.
-    """
-    if activity not in ACTIVITIES or gaze not in GAZES or holding not in (None, "phone"):
-        raise ValueError(f"no such pose: activity={activity!r}, gaze={gaze!r}, holding={holding!r}")
-    if holding and activity not in ("standing", "sitting"):
-        raise ValueError(f"a phone is held standing or sitting, not {activity}")
+    """A person of build ``b``; the pose is one that :mod:`qgc.scenes.schema` lets through."""
     # Who looks aside also turns, eats and holds a phone to that side.
     facing = {"left": -1, "right": 1}.get(gaze, look.facing)
     view = {"left": "side", "right": "side", "at camera": "front"}.get(gaze, gaze)
