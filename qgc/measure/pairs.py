@@ -221,6 +221,8 @@ def no_place_surrogate(first, second, method: Method = own, common: Sequence = (
 def _tensor(values) -> Tensor:
     if isinstance(values, Sequence):
         values = np.stack([np.asarray(v) for v in values])
+    elif isinstance(values, np.ndarray):
+        values = values.copy()  # of a scene's mask, which is read-only, torch would warn
     return torch.as_tensor(values).detach()
 
 
