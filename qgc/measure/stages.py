@@ -17,9 +17,9 @@ import numpy as np
 import pandas as pd
 
 from ..explain import View, explain
+from ..files import write_whole
 from ..models import zoo
 from ..scenes import Scene, sample
-from ..train.files import write_whole
 from ..train.recipes import FIRST_SEED
 from . import absent, faithfulness, grounding, interventions, nulls, other_image, run, sanity, stats
 from .protocol import (

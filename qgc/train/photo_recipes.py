@@ -95,7 +95,7 @@ class PhotoRecipe:
         rise = max(1, steps // 10)
         if step < rise:
             return self.lr * (step + 1) / rise
-        return self.lr * (1 + math.cos(math.pi * (step - rise) / (steps - rise))) / 2
+        return self.lr * (1 + math.cos(math.pi * (step - rise) / max(steps - rise, 1))) / 2
 
 
 ORIGINAL = PhotoRecipe()

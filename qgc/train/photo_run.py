@@ -44,7 +44,7 @@ from .files import save_json
 from .memory import keep_freed_memory
 from .photo_recipes import RECIPES, USUAL, PhotoRecipe
 from .photos import Trained, fit
-from .run import stage
+from .run import timed
 from .sights import sight, spread
 from .word_vectors import read_vectors
 
@@ -150,7 +150,7 @@ def train_photos(order: Order, team: Team) -> dict[str, Result]:
 
 
 def _timed(order: Order, name: str, team: Team):
-    return stage(order.out, name, team.device) if team.leads else nullcontext()
+    return timed(order.out, name, team.device) if team.leads else nullcontext()
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -18,19 +17,19 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
+from torch.optim.lr_scheduler import LambdaLR
 
-from ..errors import DataError, QGCError
+from ..errors import DataError
 from ..models.vqa import VQA
 from . import memory
 from .asked import Asked, unknown_word
 from .distributed import Team
-from .files import check_loss, load_state, save_state
 from .photo_recipes import PhotoRecipe
 from .sights import GridSight, Sight
+from .trainer import Trainer
 from .vqa import without_onednn
 
-KEEP_EVERY = 500  # steps between two checkpoints
+CHECKPOINT_EVERY = 500  # steps between two checkpoints
 
 
 @dataclass(frozen=True)
@@ -51,9 +50,9 @@ class Trained:
         return next((row["accuracy"] for row in self.trace if row["step"] == self.step), None)
 
 
-def side(model: VQA) -> dict[str, nn.Parameter]:
-    """The parameters that learn, by name: all but the CNN's."""
-    return {name: p for name, p in model.named_parameters() if not name.startswith("cnn.")}
+def side(model: VQA) -> nn.ModuleDict:
+    """What learns, all but the CNN, with the parameters' names as the model has them."""
+    return nn.ModuleDict({name: part for name, part in model.named_children() if name != "cnn"})
 
 
 @without_onednn()
@@ -112,7 +111,7 @@ def fit(
 
     The last ones too where a cycle of the learning rate came to its end, since its last passes, at rates near 0,
     differ by less than some hundred validation questions can tell. Mean and scale of ``sight`` are folded in at the
-    end. A checkpoint in ``folder`` every :data:`KEEP_EVERY` steps, and at every look at validation, makes it resumable.
+    end. A checkpoint in ``folder`` every :data:`CHECKPOINT_EVERY` steps, and at every validation, makes it resumable.
 
     Parameters
     ----------
@@ -128,33 +127,47 @@ def fit(
     """
     if not len(train):
         raise DataError("no question to learn from is left; is the answer vocabulary of these questions?")
-    run = _Run(model, recipe, train, validation, sight, folder, team, seed)
-    run.resume()
-    return run.finish(min(stop or run.steps, run.steps), name)
+    torch.manual_seed(seed)
+    sight.start(model, recipe)
+    model.to(team.device)
+    trainer = PhotoTrainer(model, recipe, train, validation, sight, folder / "state.pt", team, seed)
+    trainer.run(name, stop)
+    step = trainer.step
+    if trainer.best and not (recipe.cycle and step == trainer.total_steps):
+        step = trainer.load_best()
+    sight.fold(model)
+    model.eval()
+    peaks = {"cpu": round(trainer.peak_mb), **memory.gpu_mb(team.device)}
+    speed = round(trainer.steps_per_second * recipe.batch, 1)
+    return Trained(step, trainer.total_steps, trainer.trace, round(trainer.seconds, 1), speed, peaks)
 
 
-class _Run:
-    """The state of one training, from checkpoint to checkpoint."""
+class PhotoTrainer(Trainer):
+    """All of a model but its CNN learns from questions about photographs, a step's in shards (:class:`Team`)."""
 
-    def __init__(self, model, recipe, train, validation, sight, folder, team, seed):
+    metric = "accuracy"
+
+    def __init__(
+        self, model: VQA, recipe: PhotoRecipe, train: Asked, validation: Asked | None, sight: Sight | GridSight,
+        path: Path, team: Team, seed: int,
+    ):  # fmt: skip
         self.model, self.recipe, self.train, self.validation = model, recipe, train, validation
-        self.sight, self.team, self.seed = sight, team, seed
-        self.path = folder / "state.pt"
+        self.sight, self.seed, self.patience = sight, seed, recipe.patience
         self.shards = team.shards(recipe.shards)
-        self.steps = recipe.length(len(train))
-        self.look = recipe.look or max(1, round(len(train) / recipe.batch))
-        torch.manual_seed(seed)
-        sight.start(model, recipe)
-        model.to(team.device)
-        self.side = side(model)
         self.unknown = unknown_word(model.vocabulary)
-        self.optimiser = _optimiser(recipe, self.side, sight)
-        self.step, self.seconds, self.trace, self.best = 0, 0.0, [], None
-        self.first, self.began, self.peak = 0, 0.0, 0.0
+        learning = side(model)
+        self.parameters = list(learning.parameters())
+        total_steps = recipe.length(len(train))
+        optimiser = _optimiser(recipe, learning, sight)
+        super().__init__(
+            {"model": learning}, optimiser, LambdaLR(optimiser, lambda step: recipe.rate(step, total_steps)),
+            path, total_steps, checkpoint_every=CHECKPOINT_EVERY,
+            validate_every=recipe.look or max(1, round(len(train) / recipe.batch)), identity=self._identity(),
+            group=team,
+        )  # fmt: skip
 
-    # -- checkpoints ------------------------------------------------------------------------------
     def _identity(self) -> str:
-        """What must be the same for a checkpoint to be this training's: all but the number of processes."""
+        """The checksum of recipe, seed and data; not of the number of processes, which changes nothing."""
         digest = hashlib.sha256(json.dumps([asdict(self.recipe), self.seed, self.sight.blind]).encode())
         for asked in (self.train, self.validation):
             for values in (asked.tokens, asked.image, asked.target) if asked else ():
@@ -165,96 +178,19 @@ class _Run:
             digest.update(word.encode() + vector.numpy().tobytes())
         return digest.hexdigest()
 
-    def resume(self) -> None:
-        """Take up the checkpoint, if there is one; the leading process reads it for all."""
-        if self.team.leads:
-            for stale in self.path.parent.glob(f".{self.path.name}.*.tmp"):  # of a process that was killed
-                stale.unlink()
-        self.identity = self._identity()
-        state = self.team.from_leader(lambda: load_state(self.path))
-        if state is None:
-            return
-        if state["identity"] != self.identity:
-            raise QGCError(
-                f"{self.path.parent} holds a training with another recipe, seed or data; remove it, or name another"
-            )
-        self.step, self.seconds, self.best = state["step"], state["seconds"], state["best"]
-        self.trace, self.peak = json.loads(state["trace"]), state["peak"]
-        self.model.load_state_dict(state["side"], strict=False)
-        self.optimiser.load_state_dict(state["optimiser"])
+    def validate(self, loss: float) -> dict | None:
+        if self.validation is None:
+            return None
+        accuracy = self.validation.score(predict(self.model, self.validation, self.sight, self.group))
+        return {"step": self.step, "accuracy": accuracy, "loss": loss}
 
-    def keep(self) -> None:
-        """Write the checkpoint whole; everything random and the learning rate follow from seed and step."""
-        self.peak = max(self.peak, memory.anonymous_mb() or 0)
-        if self.team.leads:
-            save_state(
-                self.path,
-                {
-                    "identity": self.identity,
-                    "step": self.step,
-                    "seconds": self.seconds + time.monotonic() - self.began,
-                    "trace": json.dumps(self.trace),
-                    "peak": self.peak,
-                    "side": _copy(self.side),
-                    "optimiser": self.optimiser.state_dict(),
-                    "best": self.best,
-                },
-            )
-
-    # -- steps ------------------------------------------------------------------------------------
-    def finish(self, stop: int, name: str) -> Trained:
-        """Go on to step ``stop``, or until validation has not been better for long."""
-        self.first, self.began = self.step, time.monotonic()
-        with tqdm(
-            total=stop, initial=self.step, desc=name, unit="step", mininterval=2, disable=not self.team.leads
-        ) as bar:
-            while self.step < stop and not self._tired():
-                loss = self.advance()
-                check_loss(loss, self.path.parent)
-                self.step += 1
-                bar.update()
-                looked = self.validation is not None and (self.step % self.look == 0 or self.step == stop)
-                if looked:
-                    self._look(loss)
-                    bar.set_postfix(loss=f"{loss:.2f}", validation=f"{self.trace[-1]['accuracy']:.3f}")
-                if looked or self.step % KEEP_EVERY == 0 or self.step == stop:
-                    self.keep()
-        spent = time.monotonic() - self.began
-        done = (self.step - self.first) * self.recipe.batch
-        self.seconds += spent
-        step = self.step
-        finished = self.recipe.cycle and self.step == self.steps
-        if self.best and not finished:
-            step = self.best["step"]
-            self.model.load_state_dict(self.best["side"], strict=False)
-        self.sight.fold(self.model)
-        self.model.eval()
-        rate = done / spent if done else self.step * self.recipe.batch / max(self.seconds, 1e-9)
-        peaks = {"cpu": round(self.peak), **memory.gpu_mb(self.team.device)}
-        return Trained(step, self.steps, self.trace, round(self.seconds, 1), round(rate, 1), peaks)
-
-    def _tired(self) -> bool:
-        since = [row for row in self.trace if self.best and row["step"] > self.best["step"]]
-        return len(since) >= self.recipe.patience
-
-    def _look(self, loss: float) -> None:
-        accuracy = self.validation.score(predict(self.model, self.validation, self.sight, self.team))
-        self.trace.append({"step": self.step, "accuracy": accuracy, "loss": loss})
-        if self.best is None or accuracy > self.best["accuracy"]:
-            self.best = {"step": self.step, "accuracy": accuracy, "side": _copy(self.side)}
-
-    def advance(self) -> float:
-        """One step of the optimiser; returns the mean loss of its questions."""
+    def compute_gradients(self) -> float:
         self.model.train()
         rows = rows_of(self.step, self.recipe.batch, len(self.train), self.seed)
-        total = self.team.total(self._gradients(rows))
+        total = self.group.total(self._gradients(rows))
         gradient = _limited(total[:-1], self.recipe)
-        for p, part in zip(self.side.values(), gradient.split([p.numel() for p in self.side.values()]), strict=True):
+        for p, part in zip(self.parameters, gradient.split([p.numel() for p in self.parameters]), strict=True):
             p.grad = part.view_as(p)
-        rate = self.recipe.rate(self.step, self.steps)
-        for group in self.optimiser.param_groups:
-            group["lr"] = rate * group["times"]
-        self.optimiser.step()
         return float(total[-1])
 
     def _gradients(self, rows: np.ndarray) -> Iterator[Tensor]:
@@ -263,18 +199,18 @@ class _Run:
         for shard in self.shards:
             self._seed(shard)
             loss = self._loss(cut[shard]) / len(rows)
-            gradients = torch.autograd.grad(loss, list(self.side.values()))
+            gradients = torch.autograd.grad(loss, self.parameters)
             yield torch.cat([*(g.reshape(-1) for g in gradients), loss.detach().reshape(1)])
 
     def _seed(self, shard: int) -> None:
         """Set what dropout draws from, and that alone: torch.manual_seed also tells every kind of device, slowly."""
         number = int(np.random.SeedSequence([self.seed, self.step, shard]).generate_state(1, np.uint64)[0] >> 1)
         torch.default_generator.manual_seed(number)
-        if self.team.device.type == "cuda":
+        if self.group.device.type == "cuda":
             torch.cuda.manual_seed(number)
 
     def _loss(self, rows: np.ndarray) -> Tensor:
-        device, recipe = self.team.device, self.recipe
+        device, recipe = self.group.device, self.recipe
         tokens, lengths = _words(self.train, rows)
         if recipe.unknown:
             tokens[(torch.rand(tokens.shape) < recipe.unknown) & (tokens > 0)] = self.unknown
@@ -296,16 +232,12 @@ def _limited(gradient: Tensor, recipe: PhotoRecipe) -> Tensor:
     return gradient
 
 
-def _optimiser(recipe: PhotoRecipe, learning: dict[str, nn.Parameter], sight) -> torch.optim.Optimizer:
-    reading = [p for name, p in learning.items() if sight.reads(name)]
-    others = [p for name, p in learning.items() if not sight.reads(name)]
-    groups = [{"params": others, "times": 1.0}, {"params": reading, "times": recipe.image_lr}]
+def _optimiser(recipe: PhotoRecipe, learning: nn.Module, sight: Sight | GridSight) -> torch.optim.Optimizer:
+    reading = [p for name, p in learning.named_parameters() if sight.reads(name)]
+    others = [p for name, p in learning.named_parameters() if not sight.reads(name)]
+    groups = [{"params": others, "lr": 1.0}, {"params": reading, "lr": recipe.image_lr}]  # times the schedule's
     if recipe.optimiser == "adamw":
-        return torch.optim.AdamW(groups, lr=recipe.lr, weight_decay=recipe.weight_decay, fused=True)
+        return torch.optim.AdamW(groups, weight_decay=recipe.weight_decay, fused=True)
     if recipe.optimiser == "adamax":
-        return torch.optim.Adamax(groups, lr=recipe.lr, weight_decay=recipe.weight_decay)
-    return torch.optim.RMSprop(groups, lr=recipe.lr, alpha=0.99, eps=1e-8, weight_decay=recipe.weight_decay)
-
-
-def _copy(learning: dict[str, nn.Parameter]) -> dict[str, Tensor]:
-    return {name: p.detach().cpu().clone() for name, p in learning.items()}
+        return torch.optim.Adamax(groups, weight_decay=recipe.weight_decay)
+    return torch.optim.RMSprop(groups, alpha=0.99, eps=1e-8, weight_decay=recipe.weight_decay)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 # Seeds of scenes: training, validation and test never meet.
 FIRST_SEED = {"train": 0, "validation": 10_000_000, "test": 20_000_000}
@@ -59,14 +59,6 @@ RECIPES: dict[str, Recipe] = {
         detectors=True,
     ),
 }
-
-
-def smaller(recipe: Recipe, scenes: int) -> Recipe:
-    """The recipe on fewer scenes and epochs, for tests and for trying things out."""
-    return replace(
-        recipe, scenes=scenes, question_scenes=scenes, validation=max(32, scenes // 10), cnn_cycles=(1,), fc_epochs=1,
-        vqa_epochs=2, batch=16,
-    )  # fmt: skip
 
 
 @dataclass(frozen=True)

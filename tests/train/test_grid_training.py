@@ -63,7 +63,7 @@ def trained(folder, features, recipe=SMALL, blind=False, **options):
 
 def weights(model: Pythia) -> torch.Tensor:
     """All that has learnt, in one vector."""
-    return torch.cat([p.detach().reshape(-1) for p in side(model).values()])
+    return torch.cat([p.detach().reshape(-1) for p in side(model).parameters()])
 
 
 def test_it_learns_to_look_and_its_twin_does_not(tmp_path, features):
@@ -106,7 +106,7 @@ def test_the_original_step_is_that_of_the_paper(tmp_path, features):
 
 def test_what_reads_the_photograph_begins_and_learns_apart(features):
     model, seeing = Pythia(CONFIG), GridSight(features)
-    reading = {name for name in side(model) if seeing.reads(name)}
+    reading = {name for name, _ in side(model).named_parameters() if seeing.reads(name)}
     attention = "image_embedding_models_list.0.0.image_attention_model.modal_combine"
     assert reading == {
         f"{place}.Fa_image.main.0.weight_{x}" for place in (attention, "multi_modal_combine") for x in "gv"
@@ -179,11 +179,11 @@ def test_the_scale_is_that_of_the_maps(features):
 
 def test_every_layer_starts_anew(features):
     model = Pythia(CONFIG)
-    for p in side(model).values():
+    for p in side(model).parameters():
         p.data.fill_(7)
     for recipe in (PYTHIA, SMALL):
         GridSight(features).start(model, recipe)
-        assert all((p != 7).any() for p in side(model).values())
+        assert all((p != 7).any() for p in side(model).parameters())
     lengths = [(m.weight_g, m.weight_v.norm()) for m in model.modules() if isinstance(m, WeightNorm)]
     assert all(torch.isclose(g, norm) for g, norm in lengths)
 

@@ -71,7 +71,7 @@ def trained(folder: Path, features: Features, recipe=SMALL, validation=VALIDATIO
 
 def weights(model: DeeperLSTM) -> torch.Tensor:
     """All that has learnt, in one vector."""
-    return torch.cat([p.detach().reshape(-1) for p in side(model).values()])
+    return torch.cat([p.detach().reshape(-1) for p in side(model).parameters()])
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +112,7 @@ def test_every_pass_takes_every_question_once():
 
 def test_the_original_step_is_that_of_the_paper(tmp_path, features, monkeypatch):
     """RMSprop as VQA_LSTM_CNN has it: α = .99, ε = 1e-8 beside the root, rate times its decay at each step."""
-    monkeypatch.setattr(photos, "KEEP_EVERY", 1)
+    monkeypatch.setattr(photos, "CHECKPOINT_EVERY", 1)
     recipe = replace(ORIGINAL, batch=10, steps=3, shards=1, dropout=0.0, clamp=1e-3)
     config, steps = replace(CONFIG, dropout=0.0), []
     for stop in (1, 2):
@@ -133,10 +133,12 @@ def test_the_original_step_is_that_of_the_paper(tmp_path, features, monkeypatch)
         v = model.image_branch(features.of(TRAIN.image[rows]))
         y = model.classify(model.question_branch(q) * v)
         nn.functional.cross_entropy(y, torch.from_numpy(TRAIN.target[rows]).long()).backward()
-        g = torch.cat([p.grad.reshape(-1) for p in side(model).values()]).clamp(-1e-3, 1e-3)
+        g = torch.cat([p.grad.reshape(-1) for p in side(model).parameters()]).clamp(-1e-3, 1e-3)
         square = 0.99 * square + 0.01 * g**2
         moved = weights(model) - 3e-4 * 0.99997592083**step * g / (square.sqrt() + 1e-8)
-        for p, part in zip(side(model).values(), moved.split([p.numel() for p in side(model).values()]), strict=True):
+        for p, part in zip(
+            side(model).parameters(), moved.split([p.numel() for p in side(model).parameters()]), strict=True
+        ):
             p.data = part.view_as(p).clone()
         assert torch.allclose(weights(steps[step]), moved, atol=1e-5)
 
@@ -151,12 +153,12 @@ def test_a_training_that_stops_goes_on(tmp_path, features, undisturbed, monkeypa
 
 
 def test_killed_at_random_moments_it_ends_with_the_same_weights(tmp_path, features, undisturbed, monkeypatch):
-    monkeypatch.setattr(photos, "KEEP_EVERY", 2)
+    monkeypatch.setattr(photos, "CHECKPOINT_EVERY", 2)
     for folder in killed_and_done(lambda folder: trained(folder, features), tmp_path):
         with monkeypatch.context() as finished:
-            finished.setattr(photos._Run, "advance", lambda self: pytest.fail("not finished"))
+            finished.setattr(photos.PhotoTrainer, "compute_gradients", lambda self: pytest.fail("not finished"))
             assert torch.equal(weights(trained(folder, features)[0]), undisturbed)
-        assert [p.name for p in folder.iterdir()] == ["state.pt"]
+        assert sorted(p.name for p in folder.iterdir()) == ["best.pt", "state.pt"]
 
 
 def test_another_training_does_not_take_up_a_checkpoint(tmp_path, features):
@@ -179,7 +181,7 @@ def test_a_training_that_diverges_ends_and_leaves_what_was_before(tmp_path, feat
     ):
         trained(tmp_path, features, recipe)
     state = torch.load(tmp_path / "state.pt", weights_only=True)
-    assert state["step"] >= 1 and all(torch.isfinite(p).all() for p in state["side"].values())
+    assert state["step"] >= 1 and all(torch.isfinite(p).all() for p in state["model"].values())
 
 
 def test_nothing_to_learn_from_is_said(tmp_path, features):

@@ -17,7 +17,7 @@ from qgc.models.pythia import Pythia, PythiaConfig
 from qgc.models.text import Vocabulary
 from qgc.scenes import ANSWERS, sample
 from qgc.scenes.questions import every_question, facts
-from qgc.train import cnn, photos, pythia, vqa
+from qgc.train import cnn, photos, pythia, trainer, vqa
 from qgc.train.asked import Asked
 from qgc.train.distributed import Team
 from qgc.train.features import Features
@@ -127,7 +127,7 @@ class Loop:
 
 LOOPS = {
     "convolutions": Loop(convolutions, "convolutions.pt", 30.11, 35.26),
-    "fully connected": Loop(fully_connected, "fc.pt", 40.28, 43.39),
+    "fully connected": Loop(fully_connected, "fc6-fc7.pt", 40.28, 43.39),
     "scenes": Loop(scene_questions(TINY), "vqa.pt", 3.899, 3.874),
     "scenes, noisy": Loop(scene_questions(NOISY), "vqa.pt", 4.053, 3.863),
     "scenes, pythia": Loop(scene_pythia, "vqa.pt", 3.867, 3.819),
@@ -146,10 +146,9 @@ def losses_of(monkeypatch, train: Callable[[Path], None], run: Path, stop: int |
         def watch(loss: Tensor | float, folder: Path) -> None:
             if len(losses) == stop:
                 raise KeyboardInterrupt
-            losses.append(float(torch.as_tensor(loss).detach()))
+            losses.append(float(loss))
 
-        for module in (cnn, vqa, pythia, photos):
-            patch.setattr(module, "check_loss", watch)
+        patch.setattr(trainer, "check_loss", watch)
         if stop is None:
             train(run)
         else:

@@ -22,9 +22,12 @@ from qgc.train import cnn as cnn_training
 from qgc.train import run as training
 from qgc.train import vqa as vqa_training
 from qgc.train.data import SceneSet
-from qgc.train.recipes import FIRST_SEED, RECIPES, smaller
+from qgc.train.recipes import FIRST_SEED, RECIPES
 
-RECIPE = smaller(RECIPES["natural"], 64)
+RECIPE = replace(
+    RECIPES["natural"], scenes=64, question_scenes=64, validation=32, batch=16, cnn_cycles=(1,), fc_epochs=1,
+    vqa_epochs=2,
+)  # fmt: skip
 TINY = replace(RECIPE, scenes=12, validation=6, batch=6)
 
 
@@ -68,7 +71,7 @@ def largest_difference(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -
 def test_a_run_finishes_and_leaves_what_it_should(finished):
     run, model = finished
     there = {p.name for p in run.iterdir()}
-    assert {"recipe.json", "convolutions.pt", "fc.pt", "vqa.pt", "best.pt", "trace.json", "question_prior.json",
+    assert {"recipe.json", "convolutions.pt", "fc6-fc7.pt", "vqa.pt", "best.pt", "trace.json", "question_prior.json",
             "time.json", "snapshots"} <= there  # fmt: skip
     assert not [n for n in there if n.endswith(".tmp")]
     assert not model.training and all(torch.isfinite(p).all() for p in model.parameters())
@@ -93,7 +96,7 @@ def test_a_finished_run_is_only_read_again(finished, cache):
     assert (run / "vqa.pt").read_bytes() == before
 
 
-def stop_at(monkeypatch, module: ModuleType, name: str, call: int = 1) -> None:
+def stop_at(monkeypatch, module: ModuleType | type, name: str, call: int = 1) -> None:
     """Press Ctrl-C when ``module.name`` is called for the ``call``-th time."""
     plain, calls = getattr(module, name), []
 
@@ -110,7 +113,7 @@ STOPS = {
     "after the convolutions": (cnn_training, "pooled_maps", 1),
     "after the features": (cnn_training, "start_shared", 1),
     "after fc6 and fc7": (vqa_training, "start", 1),
-    "within the questions": (vqa_training, "accuracy", 2),
+    "within the questions": (vqa_training.QuestionTrainer, "validate", 2),
 }
 
 
@@ -155,7 +158,7 @@ def test_convolutions_stopped_between_epochs_go_on_to_the_same_weights(cache, tm
 def test_another_recipe_in_the_same_folder_is_refused(finished, cache):
     run, _ = finished
     before = (run / "recipe.json").read_bytes()
-    with pytest.raises(QGCError, match="another recipe; give another folder or remove it"):
+    with pytest.raises(QGCError, match="another recipe or another CNN; give another folder or remove it"):
         finish(run, cache, replace(RECIPE, seed=1))
     assert (run / "recipe.json").read_bytes() == before
 
