@@ -48,7 +48,7 @@ def _train(args) -> None:
     from dataclasses import replace
 
     from .models.zoo import usable
-    from .train.distributed import team
+    from .train.distributed import process_group
     from .train.photo_recipes import RECIPES, USUAL, USUAL_CNN
     from .train.photo_run import Order, train_photos
 
@@ -63,9 +63,9 @@ def _train(args) -> None:
         args.dataset, args.data_dir, cnn, args.weights, out, recipe, name, args.seed, args.cache, args.workers,
         args.glove,
     )  # fmt: skip
-    with team(usable(args.device)) as processes:
-        found = train_photos(order, processes)
-        if processes.leads:
+    with process_group(usable(args.device)) as group:
+        found = train_photos(order, group)
+        if group.is_main_process:
             _tell(found, out, args.json)
 
 

@@ -18,7 +18,7 @@ from tqdm import tqdm
 from ..models import DeeperLSTM, DeeperLSTMConfig
 from ..models.backbones import SCENES, VGG19
 from .asked import Asked
-from .distributed import Team
+from .distributed import ProcessGroup
 from .features import Features
 from .memory import keep_freed_memory
 from .photo_recipes import ORIGINAL
@@ -62,7 +62,7 @@ def _measure(place: Path, steps: int, device: str) -> dict:
         tuple(f"w{i}" for i in range(WORDS)), tuple(f"a{i}" for i in range(ANSWERS)), 200, 512, cnn=CNN
     )
     trained = fit(
-        DeeperLSTM(config), ORIGINAL, asked, None, Sight(features), place, Team(device=device), stop=steps,
+        DeeperLSTM(config), ORIGINAL, asked, None, Sight(features), place, ProcessGroup(device=device), stop=steps,
         name=f"{len(features.rows):,} photographs",
     )  # fmt: skip
     return {

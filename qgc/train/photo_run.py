@@ -38,7 +38,7 @@ from ..models import DeeperLSTM, DeeperLSTMConfig, backbones, zoo
 from ..models.pythia import OneBlank, Pythia, PythiaConfig
 from ..models.text import Vocabulary
 from .asked import Asked, as_arrays
-from .distributed import Team
+from .distributed import ProcessGroup
 from .features import Features, alone, extract
 from .files import save_json
 from .memory import keep_freed_memory
@@ -103,7 +103,7 @@ class Result:
     made: Trained
 
 
-def train_photos(order: Order, team: Team) -> dict[str, Result]:
+def train_photos(order: Order, group: ProcessGroup) -> dict[str, Result]:
     """Train the model and its question-only twin by the protocol above; returns both as ``"model"`` and ``"twin"``.
 
     ``order.out`` receives ``model.json`` and ``twin.json`` with their weights, ``data.json`` (where the data lies) and
@@ -120,21 +120,21 @@ def train_photos(order: Order, team: Team) -> dict[str, Result]:
     """
     if order.glove and not order.recipe.pythia:
         raise QGCError("the Deeper LSTM learns its words from nothing; --glove is for --model pythia")
-    team.shards(order.recipe.shards)  # what is wrong is said before hours are spent on features
+    group.shards(order.recipe.shards)  # what is wrong is said before hours are spent on features
     keep_freed_memory()
     train, validation = (data.load(order.dataset, order.data_dir, split) for split in ("train", "validation"))
     vectors = _vectors(order, train, validation)
     cnn = backbones.build(order.looks_with)
     backbones.load_weights(cnn, order.weights)
     order.out.mkdir(parents=True, exist_ok=True)
-    if team.leads:
+    if group.is_main_process:
         remove_leftovers(order.out)
         places = {"data_dir": str(order.data_dir.resolve()), "cache": str(order.cache.resolve())}
         save_json(order.out / "data.json", places)
     whole = replace(train, questions=train.questions + validation.questions)
-    with _timed(order, "features", team):
+    with _timed(order, "features", group):
         features = extract(
-            cnn, whole.images, whole.image_path, order.cache / "features", team.device, order.workers,
+            cnn, whole.images, whole.image_path, order.cache / "features", group.device, order.workers,
             maps=order.recipe.pythia is not None,
         )  # fmt: skip
     parts = {"part": (train, validation)} | ({"all": (whole, None)} if order.recipe.retrain else {})
@@ -142,15 +142,15 @@ def train_photos(order: Order, team: Team) -> dict[str, Result]:
     del train, validation, whole, parts  # from here on the questions are read from the disk
     results = {}
     for name in ("model", "twin"):
-        with _timed(order, name, team):
-            results[name] = _train_one(order, name, learning, cnn, features, team)
-    if team.leads:
-        _write(order, results, team)
+        with _timed(order, name, group):
+            results[name] = _train_one(order, name, learning, cnn, features, group)
+    if group.is_main_process:
+        _write(order, results, group)
     return results
 
 
-def _timed(order: Order, name: str, team: Team):
-    return timed(order.out, name, team.device) if team.leads else nullcontext()
+def _timed(order: Order, name: str, group: ProcessGroup):
+    return timed(order.out, name, group.device) if group.is_main_process else nullcontext()
 
 
 @dataclass(frozen=True)
@@ -203,31 +203,35 @@ def _config(order: Order, train: PhotoSet, answers, features: Features) -> Deepe
     return PythiaConfig(known, tuple(answers), **sizes, **asdict(recipe.pythia), scale=scale, **same)
 
 
-def _train_one(order: Order, name: str, learning: dict[str, _Learning], cnn, features: Features, team: Team) -> Result:
+def _train_one(
+    order: Order, name: str, learning: dict[str, _Learning], cnn, features: Features, group: ProcessGroup
+) -> Result:
     """Choose the number of steps with validation, then, if the recipe says so, learn from everything."""
     part = learning["part"]
-    model, chosen = _fit(order, name, "part", part, cnn, features, team)
+    model, chosen = _fit(order, name, "part", part, cnn, features, group)
     if "all" not in learning:
         return Result(model, chosen, chosen)
     passes = chosen.step / chosen.steps  # both schedules have as many passes
     stop = max(1, round(passes * order.recipe.length(len(learning["all"].train))))
-    model, made = _fit(order, name, "all", learning["all"], cnn, features, team, stop)
+    model, made = _fit(order, name, "all", learning["all"], cnn, features, group, stop)
     return Result(model, chosen, made)
 
 
-def _fit(order, name, part, learning: _Learning, cnn, features, team, stop=None) -> tuple[DeeperLSTM | Pythia, Trained]:
+def _fit(
+    order, name, part, learning: _Learning, cnn, features, group, stop=None
+) -> tuple[DeeperLSTM | Pythia, Trained]:
     model = (Pythia if order.recipe.pythia else DeeperLSTM)(learning.config)
     model.cnn.load_state_dict(cnn.state_dict())
     seen = np.unique(learning.train.image) if order.recipe.standardise else None
     seeing = sight(model, features, seen, name == "twin", learning.vectors)
     trained = fit(
-        model, order.recipe, learning.train, learning.validation, seeing, order.out / part / name, team,
+        model, order.recipe, learning.train, learning.validation, seeing, order.out / part / name, group,
         seed=order.seed, stop=stop, name=f"{name}, {'with validation' if part == 'part' else 'on everything'}",
     )  # fmt: skip
     return model, trained
 
 
-def _write(order: Order, results: dict[str, Result], team: Team) -> None:
+def _write(order: Order, results: dict[str, Result], group: ProcessGroup) -> None:
     time = json.loads((order.out / "time.json").read_text(encoding="utf-8"))
     files = _question_files(order.data_dir)
     for name, result in results.items():
@@ -242,8 +246,8 @@ def _write(order: Order, results: dict[str, Result], team: Team) -> None:
             **({"glove_sha256": zoo.sha256(order.glove)} if order.glove else {}),
             "question_files_sha256": {path.name: zoo.sha256(path) for path in files},
             "versions": versions(),
-            "device": _device_name(team),
-            "processes": team.size,
+            "device": _device_name(group),
+            "processes": group.size,
             "time": time,
             "validation": _row(result.chosen) | {"accuracy": result.chosen.accuracy},
             "trace": result.chosen.trace,
@@ -262,8 +266,8 @@ def _question_files(folder: Path) -> list[Path]:
     return sorted(p for sub in QUESTION_FOLDERS for kind in QUESTION_FILES for p in (folder / sub).glob(kind))
 
 
-def _device_name(team: Team) -> str:
-    return torch.cuda.get_device_name(team.device) if team.device.type == "cuda" else "cpu"
+def _device_name(group: ProcessGroup) -> str:
+    return torch.cuda.get_device_name(group.device) if group.device.type == "cuda" else "cpu"
 
 
 def versions() -> dict[str, str]:

@@ -23,7 +23,7 @@ from ..errors import DataError
 from ..models.vqa import VQA
 from . import memory
 from .asked import Asked, unknown_word
-from .distributed import Team
+from .distributed import ProcessGroup
 from .photo_recipes import PhotoRecipe
 from .sights import GridSight, Sight
 from .trainer import Trainer
@@ -57,13 +57,13 @@ def side(model: VQA) -> nn.ModuleDict:
 
 @without_onednn()
 @torch.no_grad()
-def predict(model: VQA, asked: Asked, sight: Sight | GridSight, team: Team) -> np.ndarray:
+def predict(model: VQA, asked: Asked, sight: Sight | GridSight, group: ProcessGroup) -> np.ndarray:
     """The index of the best answer to every question (N,); each process answers its share."""
     model.eval()
-    share = -(-len(asked) // team.size)
-    mine = np.arange(team.rank * share, (team.rank + 1) * share) % max(len(asked), 1)
+    share = -(-len(asked) // group.size)
+    mine = np.arange(group.rank * share, (group.rank + 1) * share) % max(len(asked), 1)
     parts = [_best(model, asked, sight, mine[i : i + sight.chunk]) for i in range(0, share, sight.chunk)]
-    return team.joined(torch.cat(parts)).cpu().numpy()[: len(asked)]
+    return group.all_gather(torch.cat(parts)).cpu().numpy()[: len(asked)]
 
 
 def _best(model: VQA, asked: Asked, sight: Sight | GridSight, rows: np.ndarray) -> Tensor:
@@ -101,7 +101,7 @@ def fit(
     validation: Asked | None,
     sight: Sight | GridSight,
     folder: Path,
-    team: Team,
+    group: ProcessGroup,
     *,
     seed: int = 0,
     stop: int | None = None,
@@ -129,31 +129,31 @@ def fit(
         raise DataError("no question to learn from is left; is the answer vocabulary of these questions?")
     torch.manual_seed(seed)
     sight.start(model, recipe)
-    model.to(team.device)
-    trainer = PhotoTrainer(model, recipe, train, validation, sight, folder / "state.pt", team, seed)
+    model.to(group.device)
+    trainer = PhotoTrainer(model, recipe, train, validation, sight, folder / "state.pt", group, seed)
     trainer.run(name, stop)
     step = trainer.step
     if trainer.best and not (recipe.cycle and step == trainer.total_steps):
         step = trainer.load_best()
     sight.fold(model)
     model.eval()
-    peaks = {"cpu": round(trainer.peak_mb), **memory.gpu_mb(team.device)}
+    peaks = {"cpu": round(trainer.peak_mb), **memory.gpu_mb(group.device)}
     speed = round(trainer.steps_per_second * recipe.batch, 1)
     return Trained(step, trainer.total_steps, trainer.trace, round(trainer.seconds, 1), speed, peaks)
 
 
 class PhotoTrainer(Trainer):
-    """All of a model but its CNN learns from questions about photographs, a step's in shards (:class:`Team`)."""
+    """All of a model but its CNN learns from questions about photographs, a step's in shards."""
 
     metric = "accuracy"
 
     def __init__(
         self, model: VQA, recipe: PhotoRecipe, train: Asked, validation: Asked | None, sight: Sight | GridSight,
-        path: Path, team: Team, seed: int,
+        path: Path, group: ProcessGroup, seed: int,
     ):  # fmt: skip
         self.model, self.recipe, self.train, self.validation = model, recipe, train, validation
         self.sight, self.seed, self.patience = sight, seed, recipe.patience
-        self.shards = team.shards(recipe.shards)
+        self.shards = group.shards(recipe.shards)
         self.unknown = unknown_word(model.vocabulary)
         learning = side(model)
         self.parameters = list(learning.parameters())
@@ -163,7 +163,7 @@ class PhotoTrainer(Trainer):
             {"model": learning}, optimiser, LambdaLR(optimiser, lambda step: recipe.rate(step, total_steps)),
             path, total_steps, checkpoint_every=CHECKPOINT_EVERY,
             validate_every=recipe.look or max(1, round(len(train) / recipe.batch)), identity=self._identity(),
-            group=team,
+            group=group,
         )  # fmt: skip
 
     def _identity(self) -> str:

@@ -24,7 +24,7 @@ from tqdm import tqdm
 from ..errors import QGCError
 from ..files import remove_leftovers
 from . import memory
-from .distributed import Team
+from .distributed import ProcessGroup
 from .files import check_loss, load_state, save_state
 
 
@@ -50,12 +50,12 @@ class Trainer:
     def __init__(
         self, modules: Mapping[str, nn.Module], optimiser: Optimizer, schedule: LRScheduler, path: Path,
         total_steps: int, *, checkpoint_every: int, validate_every: int, identity: str | None = None,
-        group: Team | None = None,
+        group: ProcessGroup | None = None,
     ):  # fmt: skip
         self.modules, self.optimiser, self.schedule = modules, optimiser, schedule
         self.path, self.best_path, self.total_steps = path, path.with_name("best.pt"), total_steps
         self.checkpoint_every, self.validate_every = checkpoint_every, validate_every
-        self.identity, self.group = identity, group or Team()
+        self.identity, self.group = identity, group or ProcessGroup()
         self.step, self.trace, self.seconds, self.peak_mb = 0, [], 0.0, 0.0
 
     # -- what a recipe brings ---------------------------------------------------------------------
@@ -83,7 +83,7 @@ class Trainer:
         first, before, began, score = self.step, self.seconds, time.monotonic(), {}
         with tqdm(
             total=stop, initial=self.step, desc=description, unit="step", mininterval=2,
-            disable=not self.group.leads,
+            disable=not self.group.is_main_process,
         ) as bar:  # fmt: skip
             while self.step < stop and not self.should_stop():
                 loss = float(self.compute_gradients())
@@ -96,7 +96,7 @@ class Trainer:
                 row = self.validate(loss) if last or self.step % self.validate_every == 0 else None
                 if row:
                     self.trace.append(row)
-                    if row is self.best and self.group.leads:
+                    if row is self.best and self.group.is_main_process:
                         save_state(self.best_path, self.modules["model"].state_dict())
                     score["validation"] = f"{row[self.metric]:.3f}"
                 self.seconds = before + time.monotonic() - began
@@ -123,7 +123,7 @@ class Trainer:
     def save(self) -> None:
         """Write the checkpoint, whole."""
         self.peak_mb = max(self.peak_mb, memory.anonymous_mb() or 0)
-        if not self.group.leads:
+        if not self.group.is_main_process:
             return
         counts = {"step": self.step, "seconds": self.seconds, "peak_mb": self.peak_mb, "trace": json.dumps(self.trace)}
         parts = {name: part.state_dict() for name, part in self._parts().items()}
@@ -137,9 +137,9 @@ class Trainer:
         QGCError
             If it is another training's.
         """
-        if self.group.leads:
+        if self.group.is_main_process:
             remove_leftovers(self.path.parent)
-        state = self.group.from_leader(lambda: load_state(self.path))
+        state = self.group.from_main_process(lambda: load_state(self.path))
         if state is None:
             return
         if state.get("identity") != self.identity:
@@ -156,7 +156,7 @@ class Trainer:
 
     def load_best(self) -> int:
         """Give the model the weights that were best on validation; returns the step that they are from."""
-        self.modules["model"].load_state_dict(self.group.from_leader(lambda: load_state(self.best_path)))
+        self.modules["model"].load_state_dict(self.group.from_main_process(lambda: load_state(self.best_path)))
         return self.best["step"]
 
 

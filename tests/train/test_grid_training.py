@@ -16,7 +16,7 @@ from qgc.models.backbones import SCENES
 from qgc.models.pythia import OneBlank, Pythia, PythiaConfig, WeightNorm
 from qgc.models.text import Vocabulary
 from qgc.train.asked import Asked, as_arrays, unknown_word
-from qgc.train.distributed import Team
+from qgc.train.distributed import ProcessGroup
 from qgc.train.features import Features
 from qgc.train.photo_recipes import PYTHIA, PYTHIA_MODERN, PythiaSizes
 from qgc.train.photos import fit, predict, rows_of, side
@@ -58,7 +58,7 @@ TRAIN, VALIDATION = asked(100, 1), asked(40, 2)
 def trained(folder, features, recipe=SMALL, blind=False, **options):
     """A model and what its training says."""
     model = Pythia(CONFIG)
-    return model, fit(model, recipe, TRAIN, VALIDATION, GridSight(features, blind), folder, Team(), **options)
+    return model, fit(model, recipe, TRAIN, VALIDATION, GridSight(features, blind), folder, ProcessGroup(), **options)
 
 
 def weights(model: Pythia) -> torch.Tensor:
@@ -70,10 +70,10 @@ def test_it_learns_to_look_and_its_twin_does_not(tmp_path, features):
     model, found = trained(tmp_path / "a", features)
     twin, blind = trained(tmp_path / "b", features, blind=True)
     assert found.accuracy > 0.9 > 0.5 > blind.accuracy
-    said = predict(model, VALIDATION, GridSight(features), Team())
+    said = predict(model, VALIDATION, GridSight(features), ProcessGroup())
     assert VALIDATION.score(said) == pytest.approx(found.accuracy)
-    assert (predict(twin, VALIDATION, GridSight(features), Team()) ==
-            predict(twin, VALIDATION, GridSight(features, True), Team())).all()  # fmt: skip
+    assert (predict(twin, VALIDATION, GridSight(features), ProcessGroup()) ==
+            predict(twin, VALIDATION, GridSight(features, True), ProcessGroup())).all()  # fmt: skip
 
 
 def test_the_original_step_is_that_of_the_paper(tmp_path, features):
@@ -129,12 +129,20 @@ def test_what_is_attended_to_is_dropped_too(features):
 @pytest.mark.parametrize("other", ["vectors", "blind"])
 def test_a_checkpoint_with_other_sight_is_not_taken_up(tmp_path, features, other):
     vectors = {"w0": torch.ones(8)}
-    fit(Pythia(CONFIG), replace(SMALL, epochs=1), TRAIN, None, GridSight(features, False, vectors), tmp_path, Team())
+    fit(
+        Pythia(CONFIG),
+        replace(SMALL, epochs=1),
+        TRAIN,
+        None,
+        GridSight(features, False, vectors),
+        tmp_path,
+        ProcessGroup(),
+    )
     sight = (
         GridSight(features, True, vectors) if other == "blind" else GridSight(features, False, {"w0": torch.zeros(8)})
     )
     with pytest.raises(QGCError, match="another recipe, seed or data"):
-        fit(Pythia(CONFIG), replace(SMALL, epochs=1), TRAIN, None, sight, tmp_path, Team())
+        fit(Pythia(CONFIG), replace(SMALL, epochs=1), TRAIN, None, sight, tmp_path, ProcessGroup())
 
 
 def test_the_original_rate_rises_and_drops():

@@ -27,7 +27,7 @@ from qgc.cli import main
 from qgc.data.questions import held_out
 from qgc.models import zoo
 from qgc.train import full_size
-from qgc.train.distributed import Team
+from qgc.train.distributed import ProcessGroup
 from qgc.train.photo_recipes import ORIGINAL
 from qgc.train.photo_run import Order, train_photos
 
@@ -201,7 +201,7 @@ def test_vqa_is_trained_without_a_second_training(place, tmp_path, capsys):
         "vqa2", tmp_path / "vqa2", "squeezenet1_1", place / "cnn.safetensors", tmp_path / "run", small, "original",
         cache=tmp_path / "cache",
     )  # fmt: skip
-    found = train_photos(order, Team())
+    found = train_photos(order, ProcessGroup())
     assert found["model"].made is found["model"].chosen and [r["step"] for r in found["twin"].chosen.trace][0] == 10
     capsys.readouterr()
     cli_photos._tell(found, tmp_path / "run", True)

@@ -22,7 +22,7 @@ from qgc.models import DeeperLSTM, DeeperLSTMConfig
 from qgc.models.backbones import SCENES
 from qgc.train import photos
 from qgc.train.asked import Asked
-from qgc.train.distributed import Team, team, tree_sum
+from qgc.train.distributed import ProcessGroup, process_group, tree_sum
 from qgc.train.features import Features
 from qgc.train.photo_recipes import MODERN, ORIGINAL
 from qgc.train.photos import fit, predict, rows_of, side
@@ -66,7 +66,7 @@ def trained(folder: Path, features: Features, recipe=SMALL, validation=VALIDATIO
     torch.manual_seed(0)
     model = DeeperLSTM(CONFIG)
     sight = Sight(features, np.unique(TRAIN.image) if recipe.standardise else None, blind)
-    return model, fit(model, recipe, TRAIN, validation, sight, folder, group or Team(), **options)
+    return model, fit(model, recipe, TRAIN, validation, sight, folder, group or ProcessGroup(), **options)
 
 
 def weights(model: DeeperLSTM) -> torch.Tensor:
@@ -86,7 +86,7 @@ def test_it_learns_to_look(tmp_path, features):
     twin, blind = trained(tmp_path / "b", features, eager, blind=True)
     assert found.accuracy > 0.9 > 0.5 > blind.accuracy
     assert (twin.image.weight == 0).all() and found.questions_per_second > 0
-    said = predict(model, VALIDATION, Sight(features), Team())
+    said = predict(model, VALIDATION, Sight(features), ProcessGroup())
     assert VALIDATION.score(said) == pytest.approx(found.accuracy)  # mean and scale are in the weights now
 
 
@@ -118,7 +118,7 @@ def test_the_original_step_is_that_of_the_paper(tmp_path, features, monkeypatch)
     for stop in (1, 2):
         torch.manual_seed(0)
         model = DeeperLSTM(config)
-        fit(model, recipe, TRAIN, None, Sight(features), tmp_path / str(stop), Team(), stop=stop)
+        fit(model, recipe, TRAIN, None, Sight(features), tmp_path / str(stop), ProcessGroup(), stop=stop)
         steps.append(model)
     model = DeeperLSTM(config)
     torch.manual_seed(0)
@@ -187,13 +187,13 @@ def test_a_training_that_diverges_ends_and_leaves_what_was_before(tmp_path, feat
 def test_nothing_to_learn_from_is_said(tmp_path, features):
     none = Asked(*(getattr(TRAIN, name)[:0] for name in ("tokens", "lengths", "image", "target", "said", "credit")))
     with pytest.raises(DataError, match="no question"):
-        fit(DeeperLSTM(CONFIG), SMALL, none, None, Sight(features), tmp_path, Team())
+        fit(DeeperLSTM(CONFIG), SMALL, none, None, Sight(features), tmp_path, ProcessGroup())
 
 
 def member(rank: int, size: int, port: int, features: Features, folder: Path) -> None:
-    """One process of a team, as torchrun starts it."""
+    """One process of a group, as torchrun starts it."""
     os.environ |= {"RANK": str(rank), "WORLD_SIZE": str(size), "MASTER_ADDR": "localhost", "MASTER_PORT": str(port)}
-    with team() as group:
+    with process_group() as group:
         model, found = trained(folder / f"disk-{rank}", features, group=group)  # as on machines that share no disk
         torch.save({"weights": weights(model), "accuracy": found.accuracy}, folder / f"{rank}.pt")
 
@@ -215,8 +215,8 @@ def test_processes_together_get_the_weights_of_one(tmp_path, features, undisturb
 
 
 def test_shards_that_cannot_be_shared_are_refused():
-    assert [list(Team(rank, 2).shards(4)) for rank in (0, 1)] == [[0, 1], [2, 3]]
-    for group, shards in ((Team(), 3), (Team(), 0), (Team(0, 3), 4), (Team(0, 8), 4)):
+    assert [list(ProcessGroup(rank, 2).shards(4)) for rank in (0, 1)] == [[0, 1], [2, 3]]
+    for group, shards in ((ProcessGroup(), 3), (ProcessGroup(), 0), (ProcessGroup(0, 3), 4), (ProcessGroup(0, 8), 4)):
         with pytest.raises(QGCError, match="shards"):
             group.shards(shards)
 

@@ -19,7 +19,7 @@ from qgc.scenes import ANSWERS, sample
 from qgc.scenes.questions import every_question, facts
 from qgc.train import cnn, photos, pythia, trainer, vqa
 from qgc.train.asked import Asked
-from qgc.train.distributed import Team
+from qgc.train.distributed import ProcessGroup
 from qgc.train.features import Features
 from qgc.train.files import load_state
 from qgc.train.photo_recipes import MODERN, ORIGINAL, PYTHIA_MODERN, PhotoRecipe
@@ -110,7 +110,7 @@ def photographs(recipe: PhotoRecipe, maps: bool) -> Callable[[Path], None]:
         else:
             model = DeeperLSTM(DeeperLSTMConfig(words, answers, 8, 8, 16, cnn=CNN))
         seen = np.unique(image) if recipe.standardise else None
-        photos.fit(model, small, asked, asked, sight(model, features, seen), run, Team())
+        photos.fit(model, small, asked, asked, sight(model, features, seen), run, ProcessGroup())
 
     return train
 
