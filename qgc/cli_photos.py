@@ -50,7 +50,7 @@ def _train(args) -> None:
     from .models.zoo import usable
     from .train.distributed import process_group
     from .train.photo_recipes import RECIPES, USUAL, USUAL_CNN
-    from .train.photo_run import Order, train_photos
+    from .train.photo_run import TrainingConfig, train_photos
 
     name = args.recipe or USUAL[args.dataset]
     recipe = RECIPES[args.model][name]
@@ -59,12 +59,12 @@ def _train(args) -> None:
     cnn = args.cnn or USUAL_CNN[args.model]
     called = [args.dataset, *(["pythia"] if recipe.pythia else []), *([f"seed{args.seed}"] if args.seed else [])]
     out = args.out or Path("runs") / "-".join(called)
-    order = Order(
+    training = TrainingConfig(
         args.dataset, args.data_dir, cnn, args.weights, out, recipe, name, args.seed, args.cache, args.workers,
         args.glove,
     )  # fmt: skip
     with process_group(usable(args.device)) as group:
-        found = train_photos(order, group)
+        found = train_photos(training, group)
         if group.is_main_process:
             _tell(found, out, args.json)
 

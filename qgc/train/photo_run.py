@@ -54,7 +54,7 @@ QUESTION_FOLDERS = (".", "Questions", "Annotations", "questions", "annotations")
 
 
 @dataclass(frozen=True)
-class Order:
+class TrainingConfig:
     """What to train, on what, and where: the command's arguments.
 
     ``recipe_name`` is how the card calls the recipe; ``glove`` holds the vectors at which a Pythia's words begin.
@@ -73,7 +73,7 @@ class Order:
     glove: Path | None = None
 
     @property
-    def looks_with(self) -> backbones.BackboneConfig:
+    def backbone_config(self) -> backbones.BackboneConfig:
         """The CNN's configuration, by its name."""
         return backbones.named(self.cnn, self.recipe.side)
 
@@ -103,11 +103,11 @@ class Result:
     made: Trained
 
 
-def train_photos(order: Order, group: ProcessGroup) -> dict[str, Result]:
+def train_photos(training: TrainingConfig, group: ProcessGroup) -> dict[str, Result]:
     """Train the model and its question-only twin by the protocol above; returns both as ``"model"`` and ``"twin"``.
 
-    ``order.out`` receives ``model.json`` and ``twin.json`` with their weights, ``data.json`` (where the data lies) and
-    the checkpoints; the same order again goes on where it stopped.
+    ``training.out`` receives ``model.json`` and ``twin.json`` with their weights, ``data.json`` (where the data is)
+    and the checkpoints; the same training again resumes where it stopped.
 
     Raises
     ------
@@ -116,41 +116,41 @@ def train_photos(order: Order, group: ProcessGroup) -> dict[str, Result]:
     WeightsError
         If there is no such CNN, or the file holds other weights.
     QGCError
-        If ``order.out`` holds a run with another recipe, seed or data, or a Deeper LSTM is given word vectors.
+        If ``training.out`` holds a run with another recipe, seed or data, or a Deeper LSTM is given word vectors.
     """
-    if order.glove and not order.recipe.pythia:
+    if training.glove and not training.recipe.pythia:
         raise QGCError("the Deeper LSTM learns its words from nothing; --glove is for --model pythia")
-    group.shards(order.recipe.shards)  # what is wrong is said before hours are spent on features
+    group.shards(training.recipe.shards)  # what is wrong is said before hours are spent on features
     keep_freed_memory()
-    train, validation = (data.load(order.dataset, order.data_dir, split) for split in ("train", "validation"))
-    vectors = _vectors(order, train, validation)
-    cnn = backbones.build(order.looks_with)
-    backbones.load_weights(cnn, order.weights)
-    order.out.mkdir(parents=True, exist_ok=True)
+    train, validation = (data.load(training.dataset, training.data_dir, split) for split in ("train", "validation"))
+    vectors = _vectors(training, train, validation)
+    cnn = backbones.build(training.backbone_config)
+    backbones.load_weights(cnn, training.weights)
+    training.out.mkdir(parents=True, exist_ok=True)
     if group.is_main_process:
-        remove_leftovers(order.out)
-        places = {"data_dir": str(order.data_dir.resolve()), "cache": str(order.cache.resolve())}
-        save_json(order.out / "data.json", places)
+        remove_leftovers(training.out)
+        places = {"data_dir": str(training.data_dir.resolve()), "cache": str(training.cache.resolve())}
+        save_json(training.out / "data.json", places)
     whole = replace(train, questions=train.questions + validation.questions)
-    with _timed(order, "features", group):
+    with _timed(training, "features", group):
         features = extract(
-            cnn, whole.images, whole.image_path, order.cache / "features", group.device, order.workers,
-            maps=order.recipe.pythia is not None,
+            cnn, whole.images, whole.image_path, training.cache / "features", group.device, training.workers,
+            maps=training.recipe.pythia is not None,
         )  # fmt: skip
-    parts = {"part": (train, validation)} | ({"all": (whole, None)} if order.recipe.retrain else {})
-    learning = {part: _prepare(order, part, *sets, features, vectors) for part, sets in parts.items()}
+    parts = {"part": (train, validation)} | ({"all": (whole, None)} if training.recipe.retrain else {})
+    learning = {part: _prepare(training, part, *sets, features, vectors) for part, sets in parts.items()}
     del train, validation, whole, parts  # from here on the questions are read from the disk
     results = {}
     for name in ("model", "twin"):
-        with _timed(order, name, group):
-            results[name] = _train_one(order, name, learning, cnn, features, group)
+        with _timed(training, name, group):
+            results[name] = _train_one(training, name, learning, cnn, features, group)
     if group.is_main_process:
-        _write(order, results, group)
+        _write(training, results, group)
     return results
 
 
-def _timed(order: Order, name: str, group: ProcessGroup):
-    return timed(order.out, name, group.device) if group.is_main_process else nullcontext()
+def _timed(training: TrainingConfig, name: str, group: ProcessGroup):
+    return timed(training.out, name, group.device) if group.is_main_process else nullcontext()
 
 
 @dataclass(frozen=True)
@@ -161,21 +161,26 @@ class _Learning:
     validation: Asked | None
 
 
-def _vectors(order: Order, *parts: PhotoSet) -> dict[str, Tensor]:
-    """The published vectors of the words in these questions, if the order names any."""
-    if order.glove is None:
+def _vectors(training: TrainingConfig, *parts: PhotoSet) -> dict[str, Tensor]:
+    """The published vectors of the words in these questions, if the training names any."""
+    if training.glove is None:
         return {}
-    known = words((q.text for photos in parts for q in photos.questions), order.recipe.tokens)
-    return read_vectors(order.glove, known, order.recipe.embedding)
+    known = words((q.text for photos in parts for q in photos.questions), training.recipe.tokens)
+    return read_vectors(training.glove, known, training.recipe.embedding)
 
 
 def _prepare(
-    order: Order, part: str, train: PhotoSet, held: PhotoSet | None, features: Features, vectors: dict[str, Tensor]
+    training: TrainingConfig,
+    part: str,
+    train: PhotoSet,
+    held: PhotoSet | None,
+    features: Features,
+    vectors: dict[str, Tensor],
 ) -> _Learning:
     """The model's sizes, words and answers, from the questions that it learns on, and these as arrays on disk."""
-    recipe, folder = order.recipe, order.out / part
+    recipe, folder = training.recipe, training.out / part
     answers = vocabulary(train.questions, recipe.answers)
-    config = _config(order, train, answers, features)
+    config = _config(training, train, answers, features)
     kind = OneBlank if recipe.pythia else Vocabulary
     known = kind(config.words, config.longest, config.tokens)
     opened = []
@@ -191,8 +196,8 @@ def _prepare(
     return _Learning(config, {w: vectors[w] for w in config.words if w in vectors}, *opened)
 
 
-def _config(order: Order, train: PhotoSet, answers, features: Features) -> DeeperLSTMConfig | PythiaConfig:
-    recipe, cnn = order.recipe, order.looks_with
+def _config(training: TrainingConfig, train: PhotoSet, answers, features: Features) -> DeeperLSTMConfig | PythiaConfig:
+    recipe, cnn = training.recipe, training.backbone_config
     known = tuple(words((q.text for q in train.questions), recipe.tokens))
     same = {"longest": recipe.longest, "dropout": recipe.dropout, "tokens": recipe.tokens, "cnn": cnn}
     sizes = {"embedding": recipe.embedding, "hidden": recipe.hidden, "combine": recipe.combine}
@@ -204,46 +209,46 @@ def _config(order: Order, train: PhotoSet, answers, features: Features) -> Deepe
 
 
 def _train_one(
-    order: Order, name: str, learning: dict[str, _Learning], cnn, features: Features, group: ProcessGroup
+    training: TrainingConfig, name: str, learning: dict[str, _Learning], cnn, features: Features, group: ProcessGroup
 ) -> Result:
     """Choose the number of steps with validation, then, if the recipe says so, learn from everything."""
     part = learning["part"]
-    model, chosen = _fit(order, name, "part", part, cnn, features, group)
+    model, chosen = _fit(training, name, "part", part, cnn, features, group)
     if "all" not in learning:
         return Result(model, chosen, chosen)
     passes = chosen.step / chosen.steps  # both schedules have as many passes
-    stop = max(1, round(passes * order.recipe.length(len(learning["all"].train))))
-    model, made = _fit(order, name, "all", learning["all"], cnn, features, group, stop)
+    stop = max(1, round(passes * training.recipe.length(len(learning["all"].train))))
+    model, made = _fit(training, name, "all", learning["all"], cnn, features, group, stop)
     return Result(model, chosen, made)
 
 
 def _fit(
-    order, name, part, learning: _Learning, cnn, features, group, stop=None
+    training, name, part, learning: _Learning, cnn, features, group, stop=None
 ) -> tuple[DeeperLSTM | Pythia, Trained]:
-    model = (Pythia if order.recipe.pythia else DeeperLSTM)(learning.config)
+    model = (Pythia if training.recipe.pythia else DeeperLSTM)(learning.config)
     model.cnn.load_state_dict(cnn.state_dict())
-    seen = np.unique(learning.train.image) if order.recipe.standardise else None
+    seen = np.unique(learning.train.image) if training.recipe.standardise else None
     seeing = sight(model, features, seen, name == "twin", learning.vectors)
     trained = fit(
-        model, order.recipe, learning.train, learning.validation, seeing, order.out / part / name, group,
-        seed=order.seed, stop=stop, name=f"{name}, {'with validation' if part == 'part' else 'on everything'}",
+        model, training.recipe, learning.train, learning.validation, seeing, training.out / part / name, group,
+        seed=training.seed, stop=stop, name=f"{name}, {'with validation' if part == 'part' else 'on everything'}",
     )  # fmt: skip
     return model, trained
 
 
-def _write(order: Order, results: dict[str, Result], group: ProcessGroup) -> None:
-    time = json.loads((order.out / "time.json").read_text(encoding="utf-8"))
-    files = _question_files(order.data_dir)
+def _write(training: TrainingConfig, results: dict[str, Result], group: ProcessGroup) -> None:
+    time = json.loads((training.out / "time.json").read_text(encoding="utf-8"))
+    files, blind = _question_files(training.data_dir), "F" if training.recipe.pythia else "f"
     for name, result in results.items():
         about = {
-            "trained_on": f"photographs, {TITLES[order.dataset]}",
-            "dataset": order.dataset,
-            "role": "model" if name == "model" else f"question-only twin ({'F' if order.recipe.pythia else 'f'} = 0)",
-            "command": order.command,
-            "seed": order.seed,
-            "recipe": {"name": order.recipe_name, **asdict(order.recipe)},
-            "cnn_weights_sha256": zoo.sha256(order.weights),
-            **({"glove_sha256": zoo.sha256(order.glove)} if order.glove else {}),
+            "trained_on": f"photographs, {TITLES[training.dataset]}",
+            "dataset": training.dataset,
+            "role": "model" if name == "model" else f"question-only twin ({blind} = 0)",
+            "command": training.command,
+            "seed": training.seed,
+            "recipe": {"name": training.recipe_name, **asdict(training.recipe)},
+            "cnn_weights_sha256": zoo.sha256(training.weights),
+            **({"glove_sha256": zoo.sha256(training.glove)} if training.glove else {}),
             "question_files_sha256": {path.name: zoo.sha256(path) for path in files},
             "versions": versions(),
             "device": _device_name(group),
@@ -251,11 +256,11 @@ def _write(order: Order, results: dict[str, Result], group: ProcessGroup) -> Non
             "time": time,
             "validation": _row(result.chosen) | {"accuracy": result.chosen.accuracy},
             "trace": result.chosen.trace,
-            "made": _row(result.made) | {"on": "all of it" if order.recipe.retrain else "all of it but validation"},
+            "made": _row(result.made) | {"on": "all of it" if training.recipe.retrain else "all of it but validation"},
             "questions_per_second": result.made.questions_per_second,
             "memory_mb": result.made.memory_mb,
         }  # fmt: skip
-        zoo.save(result.model, order.out / name, about, "cnn.safetensors")
+        zoo.save(result.model, training.out / name, about, "cnn.safetensors")
 
 
 def _row(trained: Trained) -> dict[str, int]:

@@ -29,7 +29,7 @@ from qgc.models import zoo
 from qgc.train import full_size
 from qgc.train.distributed import ProcessGroup
 from qgc.train.photo_recipes import ORIGINAL
-from qgc.train.photo_run import Order, train_photos
+from qgc.train.photo_run import TrainingConfig, train_photos
 
 THINGS = ("table", "chair", "lamp", "sofa")
 
@@ -197,11 +197,11 @@ def test_torchrun_ends_with_the_same_weights(place):
 def test_vqa_is_trained_without_a_second_training(place, tmp_path, capsys):
     write_vqa(tmp_path / "vqa2", train=30, val=3)
     small = replace(ORIGINAL, embedding=8, hidden=8, batch=8, steps=40, look=10, lr=3e-3)
-    order = Order(
+    training = TrainingConfig(
         "vqa2", tmp_path / "vqa2", "squeezenet1_1", place / "cnn.safetensors", tmp_path / "run", small, "original",
         cache=tmp_path / "cache",
     )  # fmt: skip
-    found = train_photos(order, ProcessGroup())
+    found = train_photos(training, ProcessGroup())
     assert found["model"].made is found["model"].chosen and [r["step"] for r in found["twin"].chosen.trace][0] == 10
     capsys.readouterr()
     cli_photos._tell(found, tmp_path / "run", True)
