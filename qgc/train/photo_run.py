@@ -199,7 +199,7 @@ def _prepare(
 def _config(training: TrainingConfig, train: PhotoSet, answers, features: Features) -> DeeperLSTMConfig | PythiaConfig:
     recipe, cnn = training.recipe, training.backbone_config
     known = tuple(words((q.text for q in train.questions), recipe.tokens))
-    same = {"longest": recipe.longest, "dropout": recipe.dropout, "tokens": recipe.tokens, "cnn": cnn}
+    same = {"longest": recipe.max_tokens, "dropout": recipe.dropout, "tokens": recipe.tokens, "cnn": cnn}
     sizes = {"embedding": recipe.embedding, "hidden": recipe.hidden, "combine": recipe.combine}
     if recipe.pythia is None:
         return DeeperLSTMConfig(known, tuple(answers), **sizes, **same)
@@ -217,7 +217,7 @@ def _train_one(
     if "all" not in learning:
         return Result(model, chosen, chosen)
     passes = chosen.step / chosen.steps  # both schedules have as many passes
-    stop = max(1, round(passes * training.recipe.length(len(learning["all"].train))))
+    stop = max(1, round(passes * training.recipe.total_steps(len(learning["all"].train))))
     model, made = _fit(training, name, "all", learning["all"], cnn, features, group, stop)
     return Result(model, chosen, made)
 

@@ -157,13 +157,12 @@ class PhotoTrainer(Trainer):
         self.unknown = unknown_word(model.vocabulary)
         learning = side(model)
         self.parameters = list(learning.parameters())
-        total_steps = recipe.length(len(train))
-        optimiser = _optimiser(recipe, learning, sight)
+        optimiser, total_steps = _optimiser(recipe, learning, sight), recipe.total_steps(len(train))
+        schedule = LambdaLR(optimiser, lambda step: recipe.learning_rate_at(step, total_steps))
+        epoch_steps = max(1, round(len(train) / recipe.batch))
         super().__init__(
-            {"model": learning}, optimiser, LambdaLR(optimiser, lambda step: recipe.rate(step, total_steps)),
-            path, total_steps, checkpoint_every=CHECKPOINT_EVERY,
-            validate_every=recipe.look or max(1, round(len(train) / recipe.batch)), identity=self._identity(),
-            group=group,
+            {"model": learning}, optimiser, schedule, path, total_steps, checkpoint_every=CHECKPOINT_EVERY,
+            validate_every=recipe.validate_every or epoch_steps, identity=self._identity(), group=group,
         )  # fmt: skip
 
     def _identity(self) -> str:

@@ -146,7 +146,7 @@ def test_a_checkpoint_with_other_sight_is_not_taken_up(tmp_path, features, other
 
 
 def test_the_original_rate_rises_and_drops():
-    rates = [PYTHIA.rate(step, PYTHIA.steps) for step in (0, 500, 1000, 4999, 5000, 7000, 9000, 11_000)]
+    rates = [PYTHIA.learning_rate_at(step, PYTHIA.steps) for step in (0, 500, 1000, 4999, 5000, 7000, 9000, 11_000)]
     assert rates == pytest.approx([0.002, 0.006, 0.01, 0.01, 1e-3, 1e-4, 1e-5, 1e-6])
 
 

@@ -196,7 +196,7 @@ def test_torchrun_ends_with_the_same_weights(place):
 
 def test_vqa_is_trained_without_a_second_training(place, tmp_path, capsys):
     write_vqa(tmp_path / "vqa2", train=30, val=3)
-    small = replace(ORIGINAL, embedding=8, hidden=8, batch=8, steps=40, look=10, lr=3e-3)
+    small = replace(ORIGINAL, embedding=8, hidden=8, batch=8, steps=40, validate_every=10, lr=3e-3)
     training = TrainingConfig(
         "vqa2", tmp_path / "vqa2", "squeezenet1_1", place / "cnn.safetensors", tmp_path / "run", small, "original",
         cache=tmp_path / "cache",

@@ -175,7 +175,7 @@ def test_it_stops_when_validation_gets_no_better(tmp_path, features):
 
 
 def test_a_training_that_diverges_ends_and_leaves_what_was_before(tmp_path, features):
-    recipe = replace(SMALL, cycle=False, lr=1e-3, decay=1e12, look=1)
+    recipe = replace(SMALL, cycle=False, lr=1e-3, decay=1e12, validate_every=1)
     with pytest.raises(
         QGCError, match=f"the training diverged: .* the checkpoints in {tmp_path} are those from before"
     ):

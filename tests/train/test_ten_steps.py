@@ -101,7 +101,7 @@ def photographs(recipe: PhotoRecipe, maps: bool) -> Callable[[Path], None]:
     target = (image % 8).astype(np.int32)
     asked = Asked(tokens, lengths, image, target, target[:, None], np.ones((40, 1), np.float32))
     features = Features([f"p{i}" for i in range(12)], noise(12, *((4, 3, 3) if maps else (8,))).astype(np.float16))
-    small = replace(recipe, batch=16, steps=10, look=4, shards=2)
+    small = replace(recipe, batch=16, steps=10, validate_every=4, shards=2)
 
     def train(run: Path) -> None:
         torch.manual_seed(0)
