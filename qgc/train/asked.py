@@ -16,7 +16,7 @@ from .files import save_array
 
 
 @dataclass(frozen=True)
-class Asked:
+class EncodedQuestions:
     """N questions, memory-mapped.
 
     ``tokens`` (N, T) word indices, 0 behind the end; ``lengths`` (N,); ``image`` (N,) rows of the features; ``target``
@@ -49,7 +49,7 @@ class Asked:
             save_array(folder / f"{field.name}.npy", getattr(self, field.name))
 
     @classmethod
-    def open(cls, folder: Path) -> Asked:
+    def open(cls, folder: Path) -> EncodedQuestions:
         """What :meth:`save` wrote, memory-mapped."""
         return cls(*(np.load(folder / f"{field.name}.npy", mmap_mode="r") for field in fields(cls)))
 
@@ -72,7 +72,7 @@ def unknown_word(vocabulary: Vocabulary) -> int:
 
 def as_arrays(
     photos: PhotoSet, vocabulary: Vocabulary, answers: Sequence[str], row_of: Mapping[str, int], learn: bool
-) -> Asked:
+) -> EncodedQuestions:
     """The questions of a set; with ``learn`` only those with an answer in the vocabulary, as in the original recipe."""
     index = {answer: i for i, answer in enumerate(answers)}
     questions = [q for q in photos.questions if not learn or q.answer in index]
@@ -85,7 +85,7 @@ def as_arrays(
         tokens[i, : len(words)] = words
         for j, answer in enumerate(a for a in sorted(set(question.answers)) if a in index):
             said[i, j], credit[i, j] = index[answer], photos.score(question, answer)
-    return Asked(
+    return EncodedQuestions(
         tokens,
         np.array([len(words) for words in read], np.int32),
         np.array([row_of[q.image] for q in questions], np.int32),

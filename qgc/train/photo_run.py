@@ -37,7 +37,7 @@ from ..files import remove_leftovers
 from ..models import DeeperLSTM, DeeperLSTMConfig, backbones, zoo
 from ..models.pythia import OneBlank, Pythia, PythiaConfig
 from ..models.text import Vocabulary
-from .asked import Asked, as_arrays
+from .asked import EncodedQuestions, as_arrays
 from .distributed import ProcessGroup
 from .features import Features, alone, extract
 from .files import save_json
@@ -45,7 +45,7 @@ from .memory import keep_freed_memory
 from .photo_recipes import RECIPES, USUAL, PhotoRecipe
 from .photos import Trained, fit
 from .run import timed
-from .sights import sight, spread
+from .sights import image_input, spread
 from .word_vectors import read_vectors
 
 TITLES = {"daquar": "DAQUAR", "vqa1": "VQA v1", "vqa2": "VQA v2"}
@@ -157,8 +157,8 @@ def _timed(training: TrainingConfig, name: str, group: ProcessGroup):
 class _Learning:
     config: DeeperLSTMConfig | PythiaConfig
     vectors: dict[str, Tensor]
-    train: Asked
-    validation: Asked | None
+    train: EncodedQuestions
+    validation: EncodedQuestions | None
 
 
 def _vectors(training: TrainingConfig, *parts: PhotoSet) -> dict[str, Tensor]:
@@ -192,7 +192,7 @@ def _prepare(
         place.mkdir(parents=True, exist_ok=True)
         with alone(place):  # the processes of one machine share the files
             as_arrays(photos, known, answers, features.index, learn=name == "train").save(place)
-            opened.append(Asked.open(place))
+            opened.append(EncodedQuestions.open(place))
     return _Learning(config, {w: vectors[w] for w in config.words if w in vectors}, *opened)
 
 
@@ -228,9 +228,9 @@ def _fit(
     model = (Pythia if training.recipe.pythia else DeeperLSTM)(learning.config)
     model.cnn.load_state_dict(cnn.state_dict())
     seen = np.unique(learning.train.image) if training.recipe.standardise else None
-    seeing = sight(model, features, seen, name == "twin", learning.vectors)
+    inputs = image_input(model, features, seen, name == "twin", learning.vectors)
     trained = fit(
-        model, training.recipe, learning.train, learning.validation, seeing, training.out / part / name, group,
+        model, training.recipe, learning.train, learning.validation, inputs, training.out / part / name, group,
         seed=training.seed, stop=stop, name=f"{name}, {'with validation' if part == 'part' else 'on everything'}",
     )  # fmt: skip
     return model, trained

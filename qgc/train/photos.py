@@ -22,10 +22,10 @@ from torch.optim.lr_scheduler import LambdaLR
 from ..errors import DataError
 from ..models.vqa import VQA
 from . import memory
-from .asked import Asked, unknown_word
+from .asked import EncodedQuestions, unknown_word
 from .distributed import ProcessGroup
 from .photo_recipes import PhotoRecipe
-from .sights import GridSight, Sight
+from .sights import GridInput, ImageInput
 from .trainer import Trainer
 from .vqa import without_onednn
 
@@ -57,22 +57,22 @@ def side(model: VQA) -> nn.ModuleDict:
 
 @without_onednn()
 @torch.no_grad()
-def predict(model: VQA, asked: Asked, sight: Sight | GridSight, group: ProcessGroup) -> np.ndarray:
+def predict(model: VQA, asked: EncodedQuestions, inputs: ImageInput | GridInput, group: ProcessGroup) -> np.ndarray:
     """The index of the best answer to every question (N,); each process answers its share."""
     model.eval()
     share = -(-len(asked) // group.size)
     mine = np.arange(group.rank * share, (group.rank + 1) * share) % max(len(asked), 1)
-    parts = [_best(model, asked, sight, mine[i : i + sight.chunk]) for i in range(0, share, sight.chunk)]
+    parts = [_best(model, asked, inputs, mine[i : i + inputs.chunk]) for i in range(0, share, inputs.chunk)]
     return group.all_gather(torch.cat(parts)).cpu().numpy()[: len(asked)]
 
 
-def _best(model: VQA, asked: Asked, sight: Sight | GridSight, rows: np.ndarray) -> Tensor:
+def _best(model: VQA, asked: EncodedQuestions, inputs: ImageInput | GridInput, rows: np.ndarray) -> Tensor:
     tokens, lengths = _words(asked, rows)
-    z = sight.of(asked.image[rows], model.device)
-    return sight.scores(model, tokens.to(model.device), lengths, z).argmax(1)
+    z = inputs.of(asked.image[rows], model.device)
+    return inputs.scores(model, tokens.to(model.device), lengths, z).argmax(1)
 
 
-def _words(asked: Asked, rows: np.ndarray) -> tuple[Tensor, Tensor]:
+def _words(asked: EncodedQuestions, rows: np.ndarray) -> tuple[Tensor, Tensor]:
     lengths = torch.from_numpy(asked.lengths[rows]).long()
     return torch.from_numpy(asked.tokens[rows][:, : int(lengths.max())]).long(), lengths
 
@@ -97,9 +97,9 @@ def _order(seed: int, epoch: int, count: int) -> np.ndarray:
 def fit(
     model: VQA,
     recipe: PhotoRecipe,
-    train: Asked,
-    validation: Asked | None,
-    sight: Sight | GridSight,
+    train: EncodedQuestions,
+    validation: EncodedQuestions | None,
+    inputs: ImageInput | GridInput,
     folder: Path,
     group: ProcessGroup,
     *,
@@ -110,7 +110,7 @@ def fit(
     """Train ``model`` in place; it ends with the weights that were best on validation, or else with the last ones.
 
     The last ones too where a cycle of the learning rate came to its end, since its last passes, at rates near 0,
-    differ by less than some hundred validation questions can tell. Mean and scale of ``sight`` are folded in at the
+    differ by less than some hundred validation questions can tell. Mean and scale of ``inputs`` are folded in at the
     end. A checkpoint in ``folder`` every :data:`CHECKPOINT_EVERY` steps, and at every validation, makes it resumable.
 
     Parameters
@@ -128,14 +128,14 @@ def fit(
     if not len(train):
         raise DataError("no question to learn from is left; is the answer vocabulary of these questions?")
     torch.manual_seed(seed)
-    sight.start(model, recipe)
+    inputs.start(model, recipe)
     model.to(group.device)
-    trainer = PhotoTrainer(model, recipe, train, validation, sight, folder / "state.pt", group, seed)
+    trainer = PhotoTrainer(model, recipe, train, validation, inputs, folder / "state.pt", group, seed)
     trainer.run(name, stop)
     step = trainer.step
     if trainer.best and not (recipe.cycle and step == trainer.total_steps):
         step = trainer.load_best()
-    sight.fold(model)
+    inputs.fold(model)
     model.eval()
     peaks = {"cpu": round(trainer.peak_mb), **memory.gpu_mb(group.device)}
     speed = round(trainer.steps_per_second * recipe.batch, 1)
@@ -148,16 +148,16 @@ class PhotoTrainer(Trainer):
     metric = "accuracy"
 
     def __init__(
-        self, model: VQA, recipe: PhotoRecipe, train: Asked, validation: Asked | None, sight: Sight | GridSight,
-        path: Path, group: ProcessGroup, seed: int,
+        self, model: VQA, recipe: PhotoRecipe, train: EncodedQuestions, validation: EncodedQuestions | None,
+        inputs: ImageInput | GridInput, path: Path, group: ProcessGroup, seed: int,
     ):  # fmt: skip
         self.model, self.recipe, self.train, self.validation = model, recipe, train, validation
-        self.sight, self.seed, self.patience = sight, seed, recipe.patience
+        self.inputs, self.seed, self.patience = inputs, seed, recipe.patience
         self.shards = group.shards(recipe.shards)
         self.unknown = unknown_word(model.vocabulary)
         learning = side(model)
         self.parameters = list(learning.parameters())
-        optimiser, total_steps = _optimiser(recipe, learning, sight), recipe.total_steps(len(train))
+        optimiser, total_steps = _optimiser(recipe, learning, inputs), recipe.total_steps(len(train))
         schedule = LambdaLR(optimiser, lambda step: recipe.learning_rate_at(step, total_steps))
         epoch_steps = max(1, round(len(train) / recipe.batch))
         super().__init__(
@@ -167,20 +167,20 @@ class PhotoTrainer(Trainer):
 
     def _identity(self) -> str:
         """The checksum of recipe, seed and data; not of the number of processes, which changes nothing."""
-        digest = hashlib.sha256(json.dumps([asdict(self.recipe), self.seed, self.sight.blind]).encode())
+        digest = hashlib.sha256(json.dumps([asdict(self.recipe), self.seed, self.inputs.blind]).encode())
         for asked in (self.train, self.validation):
             for values in (asked.tokens, asked.image, asked.target) if asked else ():
                 digest.update(np.ascontiguousarray(values))
         digest.update("\n".join([*self.model.vocabulary.words, *self.model.answers]).encode())
-        digest.update(np.ascontiguousarray(self.sight.features.rows[:1]))
-        for word, vector in self.sight.vectors.items():
+        digest.update(np.ascontiguousarray(self.inputs.features.rows[:1]))
+        for word, vector in self.inputs.vectors.items():
             digest.update(word.encode() + vector.numpy().tobytes())
         return digest.hexdigest()
 
     def validate(self, loss: float) -> dict | None:
         if self.validation is None:
             return None
-        accuracy = self.validation.score(predict(self.model, self.validation, self.sight, self.group))
+        accuracy = self.validation.score(predict(self.model, self.validation, self.inputs, self.group))
         return {"step": self.step, "accuracy": accuracy, "loss": loss}
 
     def compute_gradients(self) -> float:
@@ -213,8 +213,8 @@ class PhotoTrainer(Trainer):
         tokens, lengths = _words(self.train, rows)
         if recipe.unknown:
             tokens[(torch.rand(tokens.shape) < recipe.unknown) & (tokens > 0)] = self.unknown
-        z = self.sight.of(self.train.image[rows], device)
-        y = self.sight.scores(self.model, tokens.to(device), lengths, z)
+        z = self.inputs.of(self.train.image[rows], device)
+        y = self.inputs.scores(self.model, tokens.to(device), lengths, z)
         if recipe.soft:
             target = self.train.soft(rows, y.shape[1]).to(device)
             return nn.functional.binary_cross_entropy_with_logits(y, target, reduction="sum")
@@ -231,9 +231,9 @@ def _limited(gradient: Tensor, recipe: PhotoRecipe) -> Tensor:
     return gradient
 
 
-def _optimiser(recipe: PhotoRecipe, learning: nn.Module, sight: Sight | GridSight) -> torch.optim.Optimizer:
-    reading = [p for name, p in learning.named_parameters() if sight.reads(name)]
-    others = [p for name, p in learning.named_parameters() if not sight.reads(name)]
+def _optimiser(recipe: PhotoRecipe, learning: nn.Module, inputs: ImageInput | GridInput) -> torch.optim.Optimizer:
+    reading = [p for name, p in learning.named_parameters() if inputs.reads(name)]
+    others = [p for name, p in learning.named_parameters() if not inputs.reads(name)]
     groups = [{"params": others, "lr": 1.0}, {"params": reading, "lr": recipe.image_lr}]  # times the schedule's
     if recipe.optimiser == "adamw":
         return torch.optim.AdamW(groups, weight_decay=recipe.weight_decay, fused=True)

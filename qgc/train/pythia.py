@@ -24,7 +24,7 @@ from .files import save_array, save_json
 from .memory import keep_freed_memory
 from .recipes import PythiaRecipe
 from .run import claim_folder, timed
-from .vqa import Asked, QuestionTrainer, question_prior, start_lstm, without_onednn
+from .vqa import QuestionTrainer, SceneQuestions, question_prior, start_lstm, without_onednn
 
 SHARD = 1000
 
@@ -104,7 +104,7 @@ def train(
     torch.manual_seed(recipe.seed)
     start(model)
     data = [
-        (Asked(some_facts, model.answers), lambda scenes, maps=maps: maps[scenes].to(model.device))
+        (SceneQuestions(some_facts, model.answers), lambda scenes, maps=maps: maps[scenes].to(model.device))
         for some_facts, maps in ((facts, regions), (val_facts, val_regions))
     ]
     QuestionTrainer(
@@ -122,17 +122,17 @@ def train_pythia(recipe: PythiaRecipe, run: Path, cache: Path, device="cpu", wor
     keep_freed_memory()
     remove_leftovers(run)
     claim_folder(run, {**asdict(recipe), "files": zoo.card(recipe.cnn)["files"]})  # the folder keeps this CNN's maps
-    seer = zoo.load(recipe.cnn, device=device, dtype=torch.float32)
+    lender = zoo.load(recipe.cnn, device=device, dtype=torch.float32)
     with timed(run, "scenes", device):
         scenes = SceneSet(cache, recipe.distribution, "train", recipe.scenes, workers)
         val = SceneSet(cache, recipe.distribution, "validation", recipe.validation, workers)
     with timed(run, "regions", device):
-        cnn = seer.cnn.to(memory_format=torch.channels_last)
+        cnn = lender.cnn.to(memory_format=torch.channels_last)
         regions = Regions(cnn, scenes, run / "regions", "train", device)
         val_regions = Regions(cnn, val, run / "regions", "validation", device)
     model = Pythia(
         PythiaConfig(
-            tuple(seer.vocabulary.words), tuple(seer.answers), scale=regions.spread(), dropout=recipe.dropout,
+            tuple(lender.vocabulary.words), tuple(lender.answers), scale=regions.spread(), dropout=recipe.dropout,
             cnn=cnn.config,
         )
     ).to(device)  # fmt: skip

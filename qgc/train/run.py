@@ -40,15 +40,17 @@ def config(recipe: Recipe | None = None) -> DeeperLSTMConfig:
     return DeeperLSTMConfig(words, ANSWERS, dropout=recipe.dropout, cnn=cnn)
 
 
-def train_scenes(recipe: Recipe, run: Path, cache: Path, device="cpu", workers: int = 2, eyes="") -> DeeperLSTM:
+def train_scenes(
+    recipe: Recipe, run: Path, cache: Path, device="cpu", workers: int = 2, cnn_checkpoint=""
+) -> DeeperLSTM:
     """Train a scene-sized Deeper LSTM by ``recipe``; returns the best epoch's model.
 
-    ``run`` receives checkpoints and traces; ``cache`` the rendered scenes, shared between runs. With ``eyes``, the name
-    of a shipped model, only the question and answer side is trained, and looks through that model's CNN; what the CNN
-    makes of the scenes is then kept beside ``run``, for the other seeds.
+    ``run`` receives checkpoints and traces; ``cache`` the rendered scenes, shared between runs. With
+    ``cnn_checkpoint``, the name of a shipped model, only the question and answer side is trained, on that model's CNN;
+    what the CNN makes of the scenes is then kept beside ``run``, for the other seeds.
     """
     keep_freed_memory()
-    cnn_run = run.with_name(f"cnn-{_eyes(eyes)[:12]}") if eyes else run
+    cnn_run = run.with_name(f"cnn-{_cnn_checksum(cnn_checkpoint)[:12]}") if cnn_checkpoint else run
     for folder, part in ((cnn_run, replace(recipe, question_seed=0)), (run, recipe)):
         remove_leftovers(folder)
         claim_folder(folder, asdict(part))
@@ -58,15 +60,15 @@ def train_scenes(recipe: Recipe, run: Path, cache: Path, device="cpu", workers: 
         val = SceneSet(cache, recipe.distribution, "validation", recipe.validation, workers)
     torch.manual_seed(recipe.seed)
     model = DeeperLSTM(config(recipe))
-    if eyes:
-        model.cnn.load_state_dict(zoo.load(eyes, dtype=torch.float32).cnn.state_dict())
+    if cnn_checkpoint:
+        model.cnn.load_state_dict(zoo.load(cnn_checkpoint, dtype=torch.float32).cnn.state_dict())
     else:
         with timed(cnn_run, "convolutions", device):
             _fit_cnn(recipe, model.cnn, train, cnn_run, device)
     with timed(cnn_run, "features", device):
         pooled = cnn_training.pooled_maps(model.cnn, asked, cnn_run / "pooled-train.npy", device)
         val_pooled = cnn_training.pooled_maps(model.cnn, val, cnn_run / "pooled-validation.npy", device)
-    if not eyes:
+    if not cnn_checkpoint:
         with timed(cnn_run, "fc6, fc7", device):
             cnn_training.pretrain_fc(recipe, model.cnn, pooled, asked.facts, cnn_run, device)
     with timed(run, "questions", device):
@@ -75,7 +77,7 @@ def train_scenes(recipe: Recipe, run: Path, cache: Path, device="cpu", workers: 
     return model.eval()
 
 
-def _eyes(name: str) -> str:
+def _cnn_checksum(name: str) -> str:
     # The checksum of a shipped model's CNN: what it makes of the scenes is of no use to another.
     return next(checksum for file, checksum in zoo.card(name)["files"].items() if "cnn" in file)
 

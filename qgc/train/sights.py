@@ -1,7 +1,7 @@
 """What a model's image branch reads of photographs while it learns, where it begins, and the scores that come of it.
 
-A Deeper LSTM reads one row f a photograph (:class:`Sight`), a Pythia the maps F (:class:`GridSight`). Both also exist
-*blind*, for the question-only twin: then v is the same whatever the photograph.
+A Deeper LSTM reads one row f a photograph (:class:`ImageInput`), a Pythia the maps F (:class:`GridInput`). Both also
+exist *blind*, for the question-only baseline: then v is the same whatever the photograph.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ PIECE = 500  # photographs whose moments are taken together
 NUMBERS = 2**23  # of maps that are squared together
 
 
-class Sight:
+class ImageInput:
     """A Deeper LSTM's: z = (f/‖f‖ − mean)/scale, or zeros for the question-only twin.
 
     Parameters
@@ -97,7 +97,7 @@ def _moments(features: Features, rows: np.ndarray) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(mean).float(), torch.from_numpy(deviation).float()
 
 
-class GridSight:
+class GridInput:
     """A Pythia's: the maps F, or for the question-only twin one cell of zeros.
 
     Parameters
@@ -175,15 +175,15 @@ def spread(features: Features, rows: np.ndarray) -> float:
     return float(f"{(squares / len(rows)) ** 0.5:.3g}")
 
 
-def sight(
+def image_input(
     model: DeeperLSTM | Pythia,
     features: Features,
     rows: np.ndarray | None = None,
     blind: bool = False,
     vectors: Mapping[str, Tensor] | None = None,
-) -> Sight | GridSight:
-    """The sight of a model's kind; ``rows`` as in :class:`Sight`, ``vectors`` as in :class:`GridSight`."""
-    return GridSight(features, blind, vectors) if isinstance(model, Pythia) else Sight(features, rows, blind)
+) -> ImageInput | GridInput:
+    """The image input of a model's kind; ``rows`` as in :class:`ImageInput`, ``vectors`` as in :class:`GridInput`."""
+    return GridInput(features, blind, vectors) if isinstance(model, Pythia) else ImageInput(features, rows, blind)
 
 
 def fast(z: Tensor) -> AbstractContextManager:

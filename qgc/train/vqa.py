@@ -31,7 +31,7 @@ Images = Callable[[np.ndarray], Tensor]
 """What a CNN made of the scenes of these numbers."""
 
 
-class Asked:
+class SceneQuestions:
     """The questions of many scenes as index arrays.
 
     ``scene``, ``subject``, ``answer`` (N,) say which scene, which (family, name) and which answer;
@@ -177,8 +177,9 @@ class QuestionTrainer(EpochTrainer):
     """
 
     def __init__(
-        self, model: VQA, scores: Callable[..., Tensor], asked: tuple[Asked, Images], val: tuple[Asked, Images],
-        run: Path, *, per_scene: int, chunk: int, word_noise: float = 0.0, snapshots: bool = False, **options,
+        self, model: VQA, scores: Callable[..., Tensor], asked: tuple[SceneQuestions, Images],
+        val: tuple[SceneQuestions, Images], run: Path, *, per_scene: int, chunk: int, word_noise: float = 0.0,
+        snapshots: bool = False, **options,
     ):  # fmt: skip
         self.model, self.scores, self.per_scene, self.word_noise = model, scores, per_scene, word_noise
         (self.asked, self.images), self.val, self.chunk = asked, val, chunk
@@ -261,7 +262,10 @@ def train(model: DeeperLSTM, recipe: Recipe, pooled, facts, val_pooled, val_fact
     torch.manual_seed(recipe.question_seed + 2)
     start(model, recipe.start)
     model.to(device)
-    data = [(Asked(f, model.answers), _features(model, maps)) for f, maps in ((facts, pooled), (val_facts, val_pooled))]
+    data = [
+        (SceneQuestions(f, model.answers), _features(model, maps))
+        for f, maps in ((facts, pooled), (val_facts, val_pooled))
+    ]
     QuestionTrainer(
         model, scores, *data, run, per_scene=recipe.per_scene, chunk=500, word_noise=recipe.word_noise, snapshots=True,
         batch=4 * recipe.batch, cycles=(recipe.vqa_epochs,), seed=(recipe.question_seed, 2), lr=recipe.vqa_lr,

@@ -21,12 +21,12 @@ from qgc.errors import DataError, QGCError
 from qgc.models import DeeperLSTM, DeeperLSTMConfig
 from qgc.models.backbones import SCENES
 from qgc.train import photos
-from qgc.train.asked import Asked
+from qgc.train.asked import EncodedQuestions
 from qgc.train.distributed import ProcessGroup, process_group, tree_sum
 from qgc.train.features import Features
 from qgc.train.photo_recipes import MODERN, ORIGINAL
 from qgc.train.photos import fit, predict, rows_of, side
-from qgc.train.sights import Sight
+from qgc.train.sights import ImageInput
 from qgc.train.vqa import start
 
 WIDTH, WORDS, ANSWERS, PHOTOS = 16, 12, 5, 30
@@ -48,14 +48,14 @@ def features() -> Features:
     return Features([f"p{i}" for i in range(PHOTOS)], rows)
 
 
-def asked(count: int, seed: int) -> Asked:
+def asked(count: int, seed: int) -> EncodedQuestions:
     """Questions whose answer only the photograph tells."""
     rng = np.random.default_rng(seed)
     lengths = rng.integers(1, 6, count).astype(np.int32)
     tokens = rng.integers(2, WORDS + 2, (count, 5)).astype(np.int32) * (np.arange(5) < lengths[:, None])
     image = rng.integers(0, PHOTOS, count).astype(np.int32)
     target = (image % ANSWERS).astype(np.int32)
-    return Asked(tokens, lengths, image, target, target[:, None], np.ones((count, 1), np.float32))
+    return EncodedQuestions(tokens, lengths, image, target, target[:, None], np.ones((count, 1), np.float32))
 
 
 TRAIN, VALIDATION = asked(100, 1), asked(40, 2)
@@ -65,8 +65,8 @@ def trained(folder: Path, features: Features, recipe=SMALL, validation=VALIDATIO
     """A model and what its training says."""
     torch.manual_seed(0)
     model = DeeperLSTM(CONFIG)
-    sight = Sight(features, np.unique(TRAIN.image) if recipe.standardise else None, blind)
-    return model, fit(model, recipe, TRAIN, validation, sight, folder, group or ProcessGroup(), **options)
+    inputs = ImageInput(features, np.unique(TRAIN.image) if recipe.standardise else None, blind)
+    return model, fit(model, recipe, TRAIN, validation, inputs, folder, group or ProcessGroup(), **options)
 
 
 def weights(model: DeeperLSTM) -> torch.Tensor:
@@ -86,7 +86,7 @@ def test_it_learns_to_look(tmp_path, features):
     twin, blind = trained(tmp_path / "b", features, eager, blind=True)
     assert found.accuracy > 0.9 > 0.5 > blind.accuracy
     assert (twin.image.weight == 0).all() and found.questions_per_second > 0
-    said = predict(model, VALIDATION, Sight(features), ProcessGroup())
+    said = predict(model, VALIDATION, ImageInput(features), ProcessGroup())
     assert VALIDATION.score(said) == pytest.approx(found.accuracy)  # mean and scale are in the weights now
 
 
@@ -94,12 +94,12 @@ def test_a_folded_model_gives_the_same_scores(features):
     torch.manual_seed(1)
     model = DeeperLSTM(CONFIG).eval()
     rows = np.arange(PHOTOS)
-    sight = Sight(features, rows)
-    before = model.image(sight.of(rows, torch.device("cpu")))
-    sight.fold(model)
+    inputs = ImageInput(features, rows)
+    before = model.image(inputs.of(rows, torch.device("cpu")))
+    inputs.fold(model)
     f = features.of(rows)
     assert torch.allclose(before.tanh(), model.image_branch(f), atol=1e-5)
-    z = sight.of(rows, torch.device("cpu"))
+    z = inputs.of(rows, torch.device("cpu"))
     assert z.mean(0).abs().max() < 1e-4 and (z.std(0, correction=0) - 1).abs().max() < 1e-2
 
 
@@ -118,7 +118,7 @@ def test_the_original_step_is_that_of_the_paper(tmp_path, features, monkeypatch)
     for stop in (1, 2):
         torch.manual_seed(0)
         model = DeeperLSTM(config)
-        fit(model, recipe, TRAIN, None, Sight(features), tmp_path / str(stop), ProcessGroup(), stop=stop)
+        fit(model, recipe, TRAIN, None, ImageInput(features), tmp_path / str(stop), ProcessGroup(), stop=stop)
         steps.append(model)
     model = DeeperLSTM(config)
     torch.manual_seed(0)
@@ -185,9 +185,11 @@ def test_a_training_that_diverges_ends_and_leaves_what_was_before(tmp_path, feat
 
 
 def test_nothing_to_learn_from_is_said(tmp_path, features):
-    none = Asked(*(getattr(TRAIN, name)[:0] for name in ("tokens", "lengths", "image", "target", "said", "credit")))
+    none = EncodedQuestions(
+        *(getattr(TRAIN, name)[:0] for name in ("tokens", "lengths", "image", "target", "said", "credit"))
+    )
     with pytest.raises(DataError, match="no question"):
-        fit(DeeperLSTM(CONFIG), SMALL, none, None, Sight(features), tmp_path, ProcessGroup())
+        fit(DeeperLSTM(CONFIG), SMALL, none, None, ImageInput(features), tmp_path, ProcessGroup())
 
 
 def member(rank: int, size: int, port: int, features: Features, folder: Path) -> None:

@@ -20,7 +20,7 @@ from qgc.train.cnn import to_input
 from qgc.train.data import SceneSet
 from qgc.train.recipes import PYTHIA
 from qgc.train.run import card_of, config
-from qgc.train.vqa import Asked
+from qgc.train.vqa import SceneQuestions
 
 TINY = replace(PYTHIA, scenes=24, validation=8, batch=8, epochs=3, cnn="deeper-lstm/tiny")
 
@@ -182,7 +182,7 @@ def test_scores_are_the_pipelines(undisturbed, cache):
     run, model = undisturbed
     all_facts = [facts(sample(i, "natural")) for i in range(3)]
     scenes = SceneSet(cache, "natural", "train", TINY.scenes, 1)
-    asked = Asked(all_facts, model.answers)
+    asked = SceneQuestions(all_facts, model.answers)
     rows = asked.of_scenes(range(3))
     q = asked.worded(rows, np.random.default_rng(0))
     tokens, lengths = model.vocabulary.batch(asked.questions)

@@ -18,14 +18,14 @@ from qgc.models.text import Vocabulary
 from qgc.scenes import ANSWERS, sample
 from qgc.scenes.questions import every_question, facts
 from qgc.train import cnn, photos, pythia, trainer, vqa
-from qgc.train.asked import Asked
+from qgc.train.asked import EncodedQuestions
 from qgc.train.distributed import ProcessGroup
 from qgc.train.features import Features
 from qgc.train.files import load_state
 from qgc.train.photo_recipes import MODERN, ORIGINAL, PYTHIA_MODERN, PhotoRecipe
 from qgc.train.photo_recipes import PYTHIA as PYTHIA_ORIGINAL
 from qgc.train.recipes import PYTHIA, RECIPES
-from qgc.train.sights import sight
+from qgc.train.sights import image_input
 
 SCENE_COUNT = 8
 CNN = replace(SCENES, blocks=((4,), (4,)), fc=8)
@@ -99,7 +99,7 @@ def photographs(recipe: PhotoRecipe, maps: bool) -> Callable[[Path], None]:
     lengths, image = rng.integers(1, 5, 40).astype(np.int32), rng.integers(0, 12, 40).astype(np.int32)
     tokens = rng.integers(2, 9, (40, 4)).astype(np.int32) * (np.arange(4) < lengths[:, None])
     target = (image % 8).astype(np.int32)
-    asked = Asked(tokens, lengths, image, target, target[:, None], np.ones((40, 1), np.float32))
+    asked = EncodedQuestions(tokens, lengths, image, target, target[:, None], np.ones((40, 1), np.float32))
     features = Features([f"p{i}" for i in range(12)], noise(12, *((4, 3, 3) if maps else (8,))).astype(np.float16))
     small = replace(recipe, batch=16, steps=10, validate_every=4, shards=2)
 
@@ -110,7 +110,7 @@ def photographs(recipe: PhotoRecipe, maps: bool) -> Callable[[Path], None]:
         else:
             model = DeeperLSTM(DeeperLSTMConfig(words, answers, 8, 8, 16, cnn=CNN))
         seen = np.unique(image) if recipe.standardise else None
-        photos.fit(model, small, asked, asked, sight(model, features, seen), run, ProcessGroup())
+        photos.fit(model, small, asked, asked, image_input(model, features, seen), run, ProcessGroup())
 
     return train
 

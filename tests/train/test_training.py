@@ -244,7 +244,7 @@ def test_labels_say_what_is_there(kind):
 
 def test_training_questions_never_use_a_held_out_wording():
     all_facts = [facts(sample(i, "natural")) for i in range(5)]
-    asked, held = (vqa_training.Asked(all_facts, list(ANSWERS), held_out=h) for h in (False, True))
+    asked, held = (vqa_training.SceneQuestions(all_facts, list(ANSWERS), held_out=h) for h in (False, True))
     assert not set(asked.questions) & set(held.questions)
     assert asked.scene.tolist() == held.scene.tolist() and asked.answer.tolist() == held.answer.tolist()
     rows = asked.of_scenes([1, 3])
