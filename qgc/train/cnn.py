@@ -154,13 +154,13 @@ def pooled_maps(cnn: VGGLike, scenes: SceneSet, path: Path, device) -> np.ndarra
 def pretrain_fc(recipe: Recipe, cnn: VGGLike, pooled: np.ndarray, facts: list, run: Path, device) -> None:
     """Train fc6 and fc7 of ``cnn`` on the same labels from pooled maps; resumes from the last epoch's checkpoint.
 
-    With detectors there is nothing to learn: the pooled maps are the labels' scores (:func:`hand_through`).
+    With detectors there is nothing to learn: the pooled maps are the labels' scores (:func:`init_identity_head`).
     """
     if recipe.detectors:
-        hand_through(cnn, pooled)
+        init_identity_head(cnn, pooled)
         return
     torch.manual_seed(recipe.seed + 1)
-    start_shared(cnn)
+    init_shared_fc6(cnn)
     targets = Labels(recipe.labels).of_scenes(facts)
     head = nn.Linear(cnn.config.fc, targets.shape[1]).to(device)
     nn.init.constant_(head.bias, -4.0)
@@ -185,7 +185,7 @@ def detect(cnn: VGGLike, head: nn.Conv2d) -> None:
 
 
 @torch.no_grad()
-def hand_through(cnn: VGGLike, pooled: np.ndarray) -> None:
+def init_identity_head(cnn: VGGLike, pooled: np.ndarray) -> None:
     """Let fc6 and fc7 hand the detectors' sums through, all on one scale: f_k = Σ F^k / r_k.
 
     r_k is the root mean square of Σ F^k over the training scenes in which detector k fires at all, so that
@@ -201,7 +201,7 @@ def hand_through(cnn: VGGLike, pooled: np.ndarray) -> None:
 
 
 @torch.no_grad()
-def start_shared(cnn: VGGLike) -> None:
+def init_shared_fc6(cnn: VGGLike) -> None:
     """Start fc6 with the same weights at all 49 positions: a thing means the same wherever it stands."""
     K = cnn.maps
     shared = torch.randn(cnn.config.fc, K, 1) * math.sqrt(2 / K) / 4

@@ -111,7 +111,7 @@ def stop_at(monkeypatch, module: ModuleType | type, name: str, call: int = 1) ->
 
 STOPS = {
     "after the convolutions": (cnn_training, "pooled_maps", 1),
-    "after the features": (cnn_training, "start_shared", 1),
+    "after the features": (cnn_training, "init_shared_fc6", 1),
     "after fc6 and fc7": (vqa_training, "start", 1),
     "within the questions": (vqa_training.QuestionTrainer, "validate", 2),
 }
@@ -225,7 +225,7 @@ def test_the_models_input_is_the_same_in_training_and_use(model):
 def test_fc6_starts_the_same_at_all_positions():
     torch.manual_seed(0)
     cnn = VGGLike(SCENES)
-    cnn_training.start_shared(cnn)
+    cnn_training.init_shared_fc6(cnn)
     weight = cnn.fc6.weight.view(SCENES.fc, cnn.maps, 49)
     assert (weight == weight[..., :1]).all() and torch.allclose(cnn.pooled_fc6(), 49 * weight[..., 0])
 
@@ -275,7 +275,7 @@ def test_detectors_are_handed_through_on_one_scale():
     recipe = replace(RECIPES["balanced"], labels="unbound")
     cnn = VGGLike(training.config(recipe).cnn).eval()
     pooled = np.random.default_rng(0).exponential(2, (50, cnn.maps)).astype(np.float32)
-    cnn_training.hand_through(cnn, pooled)
+    cnn_training.init_identity_head(cnn, pooled)
     f = cnn.from_pooled(torch.from_numpy(pooled))
     ratio = f / torch.from_numpy(pooled)
     assert torch.allclose(ratio, ratio[:1].expand_as(ratio), atol=1e-6)
