@@ -46,7 +46,7 @@ class Labels:
     def __len__(self) -> int:
         return len(self.index)
 
-    def of(self, facts: list[tuple]) -> np.ndarray:
+    def encode(self, facts: list[tuple]) -> np.ndarray:
         """(labels,) float32 of one scene."""
         row = np.zeros(len(self), np.float32)
         for family, name, answer, about in facts:
@@ -58,9 +58,9 @@ class Labels:
                 row[self.index["thing", about]] = 1
         return row
 
-    def of_scenes(self, facts: list[list[tuple]]) -> Tensor:
+    def encode_all(self, facts: list[list[tuple]]) -> Tensor:
         """(scenes, labels)."""
-        return torch.from_numpy(np.stack([self.of(f) for f in facts]))
+        return torch.from_numpy(np.stack([self.encode(f) for f in facts]))
 
 
 class ConvBN(nn.Module):
@@ -118,7 +118,7 @@ def pretrain_convolutions(
     Returns them and the per-location classifier of the labels that they were trained with.
     """
     torch.manual_seed(recipe.seed)
-    targets = Labels(recipe.labels).of_scenes(scenes.facts)
+    targets = Labels(recipe.labels).encode_all(scenes.facts)
     net = ConvBN(config).to(device, memory_format=torch.channels_last).train()
     head = nn.Conv2d(config.blocks[-1][-1], targets.shape[1], 1).to(device)
     nn.init.constant_(head.bias, -5.0)
@@ -161,7 +161,7 @@ def pretrain_fc(recipe: Recipe, cnn: VGGLike, pooled: np.ndarray, facts: list, r
         return
     torch.manual_seed(recipe.seed + 1)
     init_shared_fc6(cnn)
-    targets = Labels(recipe.labels).of_scenes(facts)
+    targets = Labels(recipe.labels).encode_all(facts)
     head = nn.Linear(cnn.config.fc, targets.shape[1]).to(device)
     nn.init.constant_(head.bias, -4.0)
     cnn.to(device).eval()  # no dropout here: 7×7 cells of few channels have nothing to spare

@@ -34,7 +34,7 @@ CHECKPOINT_EVERY = 500  # steps between two checkpoints
 
 @dataclass(frozen=True)
 class Trained:
-    """What came of a training: the step whose weights the model has, of ``steps``; the trace of what validation said
+    """What came of a training: the step whose weights the model has, of ``steps``; the trace of validation
     (``step``, ``accuracy``, ``loss``); questions a second; peak memory in MB."""
 
     step: int
@@ -68,7 +68,7 @@ def predict(model: VQA, asked: EncodedQuestions, inputs: ImageInput | GridInput,
 
 def _best(model: VQA, asked: EncodedQuestions, inputs: ImageInput | GridInput, rows: np.ndarray) -> Tensor:
     tokens, lengths = _words(asked, rows)
-    z = inputs.of(asked.image[rows], model.device)
+    z = inputs.read(asked.image[rows], model.device)
     return inputs.scores(model, tokens.to(model.device), lengths, z).argmax(1)
 
 
@@ -213,7 +213,7 @@ class PhotoTrainer(Trainer):
         tokens, lengths = _words(self.train, rows)
         if recipe.unknown:
             tokens[(torch.rand(tokens.shape) < recipe.unknown) & (tokens > 0)] = self.unknown
-        z = self.inputs.of(self.train.image[rows], device)
+        z = self.inputs.read(self.train.image[rows], device)
         y = self.inputs.scores(self.model, tokens.to(device), lengths, z)
         if recipe.soft:
             target = self.train.soft(rows, y.shape[1]).to(device)

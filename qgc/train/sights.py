@@ -43,11 +43,11 @@ class ImageInput:
         if rows is not None:
             self.mean, self.scale = _moments(features, rows)
 
-    def of(self, rows: np.ndarray, device: torch.device) -> Tensor:
+    def read(self, rows: np.ndarray, device: torch.device) -> Tensor:
         """z (len(rows), width)."""
         if self.blind:
             return torch.zeros(len(rows), self.features.width, device=device)
-        f = nn.functional.normalize(self.features.of(rows, device), dim=1)
+        f = nn.functional.normalize(self.features.read(rows, device), dim=1)
         return (f - self.mean.to(device)) / self.scale.to(device)
 
     def scores(self, model: DeeperLSTM, tokens: Tensor, lengths: Tensor, z: Tensor) -> Tensor:
@@ -88,7 +88,7 @@ def _moments(features: Features, rows: np.ndarray) -> tuple[Tensor, Tensor]:
     rows = np.unique(rows)
     total, squares = np.zeros((2, features.width))
     for part in np.array_split(rows, 1 + len(rows) // PIECE):
-        f = nn.functional.normalize(features.of(part), dim=1).double().numpy()
+        f = nn.functional.normalize(features.read(part), dim=1).double().numpy()
         total += f.sum(0)
         squares += (f**2).sum(0)
     mean = total / len(rows)
@@ -112,11 +112,11 @@ class GridInput:
     def __init__(self, features: Features, blind: bool = False, vectors: Mapping[str, Tensor] | None = None):
         self.features, self.blind, self.vectors = features, blind, vectors or {}
 
-    def of(self, rows: np.ndarray, device: torch.device) -> Tensor:
+    def read(self, rows: np.ndarray, device: torch.device) -> Tensor:
         """F (len(rows), K, h, w)."""
         if self.blind:
             return torch.zeros(len(rows), self.features.width, 1, 1, device=device)
-        return self.features.of(rows, device)
+        return self.features.read(rows, device)
 
     def scores(self, model: Pythia, tokens: Tensor, lengths: Tensor, F: Tensor) -> Tensor:
         """Answer scores (B, answers)."""
@@ -171,7 +171,7 @@ def spread(features: Features, rows: np.ndarray) -> float:
     """Root mean square of the maps of these photographs, to three digits: what a Pythia's regions are divided by."""
     rows = np.unique(rows)
     pieces = np.array_split(rows, 1 + len(rows) * features.rows[0].size // NUMBERS)
-    squares = sum(float(features.of(part).square().double().mean()) * len(part) for part in pieces)
+    squares = sum(float(features.read(part).square().double().mean()) * len(part) for part in pieces)
     return float(f"{(squares / len(rows)) ** 0.5:.3g}")
 
 

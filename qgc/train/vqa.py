@@ -35,7 +35,7 @@ class SceneQuestions:
     """The questions of many scenes as index arrays.
 
     ``scene``, ``subject``, ``answer`` (N,) say which scene, which (family, name) and which answer;
-    ``texts[w]`` gives the question index of every subject in its w-th wording; ``scenes`` is how many scenes there are.
+    ``texts[w]`` gives the question index of every subject in its w-th paraphrase; ``scenes`` is the number of scenes.
     """
 
     def __init__(self, facts: list[list[tuple]], answers: list[str], held_out: bool = False):
@@ -58,21 +58,21 @@ class SceneQuestions:
         self.scenes = len(facts)
         self._by_scene = np.split(np.arange(len(rows)), np.cumsum([len(s) for s in facts])[:-1])
 
-    def of_scenes(self, scenes, most: int | None = None, rng: np.random.Generator | None = None) -> np.ndarray:
+    def rows_of_scenes(self, scenes, most: int | None = None, rng: np.random.Generator | None = None) -> np.ndarray:
         """Row numbers of the questions about these scenes; of each scene at most ``most``, drawn by ``rng``."""
         rows = [self._by_scene[i] for i in scenes]
         if most is not None:
             rows = [rng.permutation(r)[:most] for r in rows]
         return np.concatenate(rows)
 
-    def worded(self, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """A question index for every row; every subject is worded at random, one way a call."""
+    def choose_paraphrases(self, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """A question index for every row; every subject is paraphrased at random, one way a call."""
         draw = rng.integers(0, 1 << 30, len(self.subjects))
         return np.array([self.texts[s][draw[s] % len(self.texts[s])] for s in self.subject[rows]])
 
 
 def frame_words(model: DeeperLSTM) -> np.ndarray:
-    """Indices of words that any question may hold: in the wordings of three families or more, in no thing's name."""
+    """Indices of words that any question may hold: in paraphrases of three families or more, in no object's name."""
     families = Counter(
         w for pool in WORDINGS.values() for w in {w for text in pool for w in tokenize(re.sub(r"{\w+}", " ", text))}
     )
@@ -81,10 +81,10 @@ def frame_words(model: DeeperLSTM) -> np.ndarray:
 
 
 def garble(tokens: Tensor, lengths: Tensor, often: float, frame: np.ndarray, rng: np.random.Generator) -> list[Tensor]:
-    """Questions with frame words strewn in before, behind and between, or in any order, so that no wording is needed.
+    """Questions with frame words strewn in before, behind and between, or in any order, so that no template is needed.
 
     Each happens with probability ``often`` (before, behind) or a half of it (between, shuffled). A model that has
-    only seen a handful of wordings else leans on them, and stumbles over a new one.
+    only seen a handful of paraphrases else relies on them, and fails at a new one.
     """
     found = []
     for row, length in zip(tokens.numpy(), lengths.numpy(), strict=True):
@@ -201,10 +201,14 @@ class QuestionTrainer(EpochTrainer):
             save_state(self.path.parent / "snapshots" / f"{self.step:06d}.pt", self.model.state_dict())
 
     def _loss(self, scenes: np.ndarray) -> Tensor:
-        rows = self.asked.of_scenes(scenes, self.per_scene, self.rng)
+        rows = self.asked.rows_of_scenes(scenes, self.per_scene, self.rng)
         place = np.empty(self.count, np.int64)
         place[scenes] = np.arange(len(scenes))
-        tokens, lengths, question = self.tokens, self.lengths, torch.from_numpy(self.asked.worded(rows, self.rng))
+        tokens, lengths, question = (
+            self.tokens,
+            self.lengths,
+            torch.from_numpy(self.asked.choose_paraphrases(rows, self.rng)),
+        )
         if self.word_noise:
             needed, question = question.unique(return_inverse=True)
             garbled = garble(tokens[needed], lengths[needed], self.word_noise, self.frame, self.rng)
@@ -219,14 +223,14 @@ class QuestionTrainer(EpochTrainer):
 
     @torch.no_grad()
     def validate(self, loss: float) -> dict:
-        """Share of right answers, each question in its first wording: over all questions ("all") and by family."""
+        """Share of right answers, each question in its first paraphrase: over all questions ("all") and by family."""
         self.model.eval()
         asked, images = self.val
         right = np.zeros(len(asked.answer), bool)
         tokens, lengths = self.model.vocabulary.batch(asked.questions)
         for first in range(0, asked.scenes, self.chunk):
             scenes = np.arange(first, min(first + self.chunk, asked.scenes))
-            rows = asked.of_scenes(scenes)
+            rows = asked.rows_of_scenes(scenes)
             question = torch.tensor([asked.texts[s][0] for s in asked.subject[rows]])
             y = self._answer(tokens, lengths, images(scenes), asked.scene[rows] - first, question)
             right[rows] = y.argmax(1).cpu().numpy() == asked.answer[rows]

@@ -89,10 +89,10 @@ def test_the_original_step_is_that_of_the_paper(tmp_path, features):
         rows = rows_of(step, 10, 100, 0)
         own.zero_grad()
         q = own.encode_tokens(torch.from_numpy(TRAIN.tokens[rows]).long(), torch.from_numpy(TRAIN.lengths[rows]))
-        u, v = own.branches(features.of(TRAIN.image[rows]), q)
+        u, v = own.branches(features.read(TRAIN.image[rows]), q)
         target = torch.zeros(10, ANSWERS)
         for i, row in enumerate(rows):
-            for answer, right in zip(TRAIN.said[row], TRAIN.credit[row], strict=True):
+            for answer, right in zip(TRAIN.accepted[row], TRAIN.credit[row], strict=True):
                 if answer >= 0:
                     target[i, answer] = float(right)
         loss = nn.functional.binary_cross_entropy_with_logits(own.classify(u * v), target) * ANSWERS
@@ -121,7 +121,7 @@ def test_what_is_attended_to_is_dropped_too(features):
     model = Pythia(replace(CONFIG, dropout=0.5)).train()
     model.question_embedding_models[0].drop.p = 0.0
     model.classify = model.classifier  # so that dropout on f is the only one left
-    F, inputs = features.of(np.arange(4)), GridInput(features)
+    F, inputs = features.read(np.arange(4)), GridInput(features)
     one, two = (inputs.scores(model, torch.ones(4, 3, dtype=torch.long), torch.full((4,), 3), F) for _ in range(2))
     assert not torch.equal(one, two)
 

@@ -95,11 +95,11 @@ def test_a_folded_model_gives_the_same_scores(features):
     model = DeeperLSTM(CONFIG).eval()
     rows = np.arange(PHOTOS)
     inputs = ImageInput(features, rows)
-    before = model.image(inputs.of(rows, torch.device("cpu")))
+    before = model.image(inputs.read(rows, torch.device("cpu")))
     inputs.fold(model)
-    f = features.of(rows)
+    f = features.read(rows)
     assert torch.allclose(before.tanh(), model.image_branch(f), atol=1e-5)
-    z = inputs.of(rows, torch.device("cpu"))
+    z = inputs.read(rows, torch.device("cpu"))
     assert z.mean(0).abs().max() < 1e-4 and (z.std(0, correction=0) - 1).abs().max() < 1e-2
 
 
@@ -130,7 +130,7 @@ def test_the_original_step_is_that_of_the_paper(tmp_path, features, monkeypatch)
         rows = rows_of(step, 10, 100, 0)
         T = int(TRAIN.lengths[rows].max())
         q = model.encode_tokens(torch.from_numpy(TRAIN.tokens[rows, :T]).long(), torch.from_numpy(TRAIN.lengths[rows]))
-        v = model.image_branch(features.of(TRAIN.image[rows]))
+        v = model.image_branch(features.read(TRAIN.image[rows]))
         y = model.classify(model.question_branch(q) * v)
         nn.functional.cross_entropy(y, torch.from_numpy(TRAIN.target[rows]).long()).backward()
         g = torch.cat([p.grad.reshape(-1) for p in side(model).parameters()]).clamp(-1e-3, 1e-3)
@@ -169,7 +169,7 @@ def test_another_training_does_not_take_up_a_checkpoint(tmp_path, features):
 
 
 def test_it_stops_when_validation_gets_no_better(tmp_path, features):
-    wrong = replace(VALIDATION, said=np.full_like(VALIDATION.said, -1))
+    wrong = replace(VALIDATION, accepted=np.full_like(VALIDATION.accepted, -1))
     _, found = trained(tmp_path, features, replace(SMALL, patience=3), validation=wrong)
     assert len(found.trace) == 4 and found.step == found.trace[0]["step"] < found.steps
 
@@ -186,7 +186,7 @@ def test_a_training_that_diverges_ends_and_leaves_what_was_before(tmp_path, feat
 
 def test_nothing_to_learn_from_is_said(tmp_path, features):
     none = EncodedQuestions(
-        *(getattr(TRAIN, name)[:0] for name in ("tokens", "lengths", "image", "target", "said", "credit"))
+        *(getattr(TRAIN, name)[:0] for name in ("tokens", "lengths", "image", "target", "accepted", "credit"))
     )
     with pytest.raises(DataError, match="no question"):
         fit(DeeperLSTM(CONFIG), SMALL, none, None, ImageInput(features), tmp_path, ProcessGroup())

@@ -183,8 +183,8 @@ def test_scores_are_the_pipelines(undisturbed, cache):
     all_facts = [facts(sample(i, "natural")) for i in range(3)]
     scenes = SceneSet(cache, "natural", "train", TINY.scenes, 1)
     asked = SceneQuestions(all_facts, model.answers)
-    rows = asked.of_scenes(range(3))
-    q = asked.worded(rows, np.random.default_rng(0))
+    rows = asked.rows_of_scenes(range(3))
+    q = asked.choose_paraphrases(rows, np.random.default_rng(0))
     tokens, lengths = model.vocabulary.batch(asked.questions)
     with torch.no_grad():
         F = model.cnn(to_input(scenes.pictures(range(3)), model.cnn.config, "cpu"))

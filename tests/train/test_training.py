@@ -234,7 +234,7 @@ def test_fc6_starts_the_same_at_all_positions():
 def test_labels_say_what_is_there(kind):
     labels = cnn_training.Labels(kind)
     scene = sample(5, "balanced")
-    row = labels.of(facts(scene))
+    row = labels.encode(facts(scene))
     on = {key for key, i in labels.index.items() if row[i]}
     assert ("place", scene.place) in on
     for name, colour in scene.colours.items():
@@ -247,7 +247,7 @@ def test_training_questions_never_use_a_held_out_wording():
     asked, held = (vqa_training.SceneQuestions(all_facts, list(ANSWERS), held_out=h) for h in (False, True))
     assert not set(asked.questions) & set(held.questions)
     assert asked.scene.tolist() == held.scene.tolist() and asked.answer.tolist() == held.answer.tolist()
-    rows = asked.of_scenes([1, 3])
+    rows = asked.rows_of_scenes([1, 3])
     assert set(asked.scene[rows]) == {1, 3} and len(rows) == len(all_facts[1]) + len(all_facts[3])
 
 
