@@ -166,6 +166,9 @@ def test_another_training_does_not_take_up_a_checkpoint(tmp_path, features):
     for other in ({"recipe": replace(SMALL, epochs=2)}, {"recipe": replace(SMALL, epochs=1), "seed": 1}):
         with pytest.raises(QGCError, match="another recipe, seed or data"):
             trained(tmp_path, features, **other)
+    torch.save({"identity": "0", "step": 3, "side": {}}, tmp_path / "state.pt")  # as it was once
+    with pytest.raises(QGCError, match="of an earlier version; remove it, or name another"):
+        trained(tmp_path, features)
 
 
 def test_it_stops_when_validation_gets_no_better(tmp_path, features):

@@ -179,3 +179,17 @@ def test_ten_steps(name, tmp_path, monkeypatch):
     whole, broken = (dict(tensors(load_state(tmp_path / run / loop.checkpoint))) for run in ("whole", "broken"))
     assert whole.keys() == broken.keys() and len(whole) > 5
     assert [key for key in whole if not torch.equal(whole[key], broken[key])] == []
+
+
+@pytest.mark.parametrize("name", ["convolutions", "scenes", "scenes, pythia"])
+def test_a_checkpoint_that_counts_epochs_is_taken_up(name, tmp_path, monkeypatch):
+    """As trainings on scenes wrote it once, without steps, seconds and memory."""
+    loop, path = LOOPS[name], tmp_path / "old" / LOOPS[name].checkpoint
+    losses_of(monkeypatch, loop.train, tmp_path / "whole")
+    losses_of(monkeypatch, loop.train, tmp_path / "old", stop=7)
+    state = load_state(path)
+    parts = {key: value for key, value in state.items() if isinstance(value, dict)}
+    torch.save({"epoch": state["step"] // 2, "trace": state["trace"], **parts}, path)
+    assert len(losses_of(monkeypatch, loop.train, tmp_path / "old")) == 4
+    whole, old = (dict(tensors(load_state(tmp_path / run / loop.checkpoint))) for run in ("whole", "old"))
+    assert [key for key in whole if not torch.equal(whole[key], old[key])] == []
