@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from qgc.lab.train.cnn import start_shared
+from qgc.lab.train.cnn import init_shared_fc6
 from qgc.lab.train.run import config
 from qgc.lab.train.vqa import start
 from qgc.models import VQA, DeeperLSTM, DeeperLSTMConfig
@@ -40,7 +40,7 @@ def untrained(sizes: DeeperLSTMConfig, seed: int = 0) -> DeeperLSTM:
     for layer in model.cnn.features:
         if isinstance(layer, nn.Conv2d):
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-    start_shared(model.cnn)
+    init_shared_fc6(model.cnn)
     start(model, 0.08)
     return model.double().eval().requires_grad_(False)
 

@@ -47,9 +47,9 @@ def add_train(kinds) -> None:
 def _train(args) -> None:
     from dataclasses import replace
 
-    from ..lab.train.distributed import team
+    from ..lab.train.distributed import process_group
     from ..lab.train.photo_recipes import RECIPES, USUAL, USUAL_CNN
-    from ..lab.train.photo_run import Order, train_photos
+    from ..lab.train.photo_run import TrainingConfig, train_photos
     from ..models.zoo import usable
 
     name = args.recipe or USUAL[args.dataset]
@@ -59,13 +59,13 @@ def _train(args) -> None:
     cnn = args.cnn or USUAL_CNN[args.model]
     called = [args.dataset, *(["pythia"] if recipe.pythia else []), *([f"seed{args.seed}"] if args.seed else [])]
     out = args.out or Path("runs") / "-".join(called)
-    order = Order(
+    training = TrainingConfig(
         args.dataset, args.data_dir, cnn, args.weights, out, recipe, name, args.seed, args.cache, args.workers,
         args.glove,
     )  # fmt: skip
-    with team(usable(args.device)) as processes:
-        found = train_photos(order, processes)
-        if processes.leads:
+    with process_group(usable(args.device)) as group:
+        found = train_photos(training, group)
+        if group.is_main_process:
             _tell(found, out, args.json)
 
 

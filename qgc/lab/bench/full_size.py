@@ -17,13 +17,13 @@ from tqdm import tqdm
 
 from ...models import DeeperLSTM, DeeperLSTMConfig
 from ...models.backbones import SCENES, VGG19
-from ..train.asked import Asked
-from ..train.distributed import Team
+from ..train.asked import EncodedQuestions
+from ..train.distributed import ProcessGroup
 from ..train.features import Features
 from ..train.memory import keep_freed_memory
 from ..train.photo_recipes import ORIGINAL
 from ..train.photos import fit
-from ..train.sights import Sight
+from ..train.sights import ImageInput
 from ..train.workers import worker_pool
 
 WORDS, ANSWERS, PER_PHOTO = 14_000, 1_000, 3  # as VQA has them
@@ -56,13 +56,13 @@ def full_size(sizes=SIZES, steps: int = 20, device: str | torch.device = "cpu", 
 
 def _measure(place: Path, steps: int, device: str) -> dict:
     keep_freed_memory()
-    features, asked = Features([], np.load(place / "rows.npy", mmap_mode="r")), Asked.open(place)
+    features, asked = Features([], np.load(place / "rows.npy", mmap_mode="r")), EncodedQuestions.open(place)
     torch.manual_seed(0)
     config = DeeperLSTMConfig(
         tuple(f"w{i}" for i in range(WORDS)), tuple(f"a{i}" for i in range(ANSWERS)), 200, 512, cnn=CNN
     )
     trained = fit(
-        DeeperLSTM(config), ORIGINAL, asked, None, Sight(features), place, Team(device=device), stop=steps,
+        DeeperLSTM(config), ORIGINAL, asked, None, ImageInput(features), place, ProcessGroup(device=device), stop=steps,
         name=f"{len(features.rows):,} photographs",
     )  # fmt: skip
     return {
@@ -84,4 +84,4 @@ def _generate(photos: int, place: Path) -> None:
     target = rng.integers(0, ANSWERS, count, np.int32)
     tokens = rng.integers(2, WORDS + 2, (count, 26), np.int32) * (np.arange(26) < lengths[:, None])
     image = np.arange(count, dtype=np.int32) // PER_PHOTO
-    Asked(tokens, lengths, image, target, target[:, None], np.ones((count, 1), np.float32)).save(place)
+    EncodedQuestions(tokens, lengths, image, target, target[:, None], np.ones((count, 1), np.float32)).save(place)

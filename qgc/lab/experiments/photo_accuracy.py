@@ -17,11 +17,11 @@ from ...measure.stats import interval
 from ...models import zoo
 from ...models.pythia import Pythia
 from ..train.asked import as_arrays
-from ..train.distributed import Team
+from ..train.distributed import ProcessGroup
 from ..train.features import Features, extract
 from ..train.photo_run import places
 from ..train.photos import predict
-from ..train.sights import sight
+from ..train.sights import image_input
 from .photo_results import dataset_of
 
 CACHE = Path("cache")  # of a run that does not know where its features lie; where training keeps them, too
@@ -38,7 +38,7 @@ def kind_of(question: Question) -> str:
 def answered(model, photos: PhotoSet, features: Features) -> np.ndarray:
     """The accuracy of a model's answer to every question (N,), by the data set's own measure."""
     asked = as_arrays(photos, model.vocabulary, model.answers, features.index, learn=False)
-    said = predict(model, asked, sight(model, features), Team(device=model.device))
+    said = predict(model, asked, image_input(model, features), ProcessGroup(device=model.device))
     return np.array([photos.score(q, model.answers[i]) for q, i in zip(photos.questions, said, strict=True)])
 
 

@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from ...explain import View, explain
+from ...files import write_whole
 from ...measure import stats
 from ...measure.similarity import Pair
 from ...models import zoo
@@ -43,7 +44,6 @@ from ..protocol import (  # fmt: skip
     grounding,
     run,
 )
-from ..train.files import write_whole
 from . import absent, faithfulness, interventions, nulls, other_image, sanity
 
 CHUNK = 20

@@ -21,10 +21,9 @@ from tqdm import tqdm
 
 from ...errors import QGCError
 from ...explain import View
-from ...files import remove_leftovers
+from ...files import remove_leftovers, write_whole
 from ...models import zoo
 from ...scenes import FIRST_SEED, sample
-from ..train.files import write_whole
 from ..train.memory import keep_freed_memory
 from ..train.workers import worker_pool
 from . import ARMS, SCENES, Arm, grounding
@@ -186,6 +185,7 @@ def work(
     """Do those jobs whose file is not there yet, in worker processes; returns all files, in order."""
     missing = [job for job in jobs if not job.target.exists()]
     if missing:
+        missing[0].target.parent.mkdir(parents=True, exist_ok=True)
         remove_leftovers(missing[0].target.parent)
     bar = tqdm(total=len(jobs), initial=len(jobs) - len(missing), desc=title, unit="chunk")
     if workers == 1:

@@ -18,11 +18,11 @@ import numpy as np
 import torch
 from scipy.sparse import csr_array
 
+from ...files import write_whole
 from ...measure import stats
 from ...measure.localise import MEASURES
 from ...measure.rankings import GATE_FREE
 from ...models import zoo
-from ..train.files import write_whole
 from . import DRAWS, GRID, REGISTERED_SHARE, SCENES, SEEDS, VERSION, Arm, grounding, run
 from .stored import Stored
 
@@ -539,6 +539,7 @@ def about(arms: Sequence[Arm], paths: Sequence[str], command: str, device: str) 
 
 def write(folder: Path, tables: dict, arrays: dict[str, np.ndarray]) -> None:
     """``measure.json`` and ``measure.npz`` in ``folder``, each whole."""
+    folder.mkdir(parents=True, exist_ok=True)
     write_whole(folder / "measure.npz", lambda p: _write_arrays(p, arrays))
     write_whole(folder / "measure.json", lambda p: p.write_text(as_text(tables) + "\n", encoding="utf-8"))
 

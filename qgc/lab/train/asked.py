@@ -16,11 +16,11 @@ from .files import save_array
 
 
 @dataclass(frozen=True)
-class Asked:
+class EncodedQuestions:
     """N questions, memory-mapped.
 
     ``tokens`` (N, T) word indices, 0 behind the end; ``lengths`` (N,); ``image`` (N,) rows of the features; ``target``
-    (N,) the index of the answer to learn, −1 if it is not in the vocabulary; ``said`` (N, A) indices of the answers
+    (N,) the index of the answer to learn, −1 if it is not in the vocabulary; ``accepted`` (N, A) indices of the answers
     that count, −1 where there are fewer, and ``credit`` (N, A) how right each is, from 0 to 1.
     """
 
@@ -28,7 +28,7 @@ class Asked:
     lengths: np.ndarray
     image: np.ndarray
     target: np.ndarray
-    said: np.ndarray
+    accepted: np.ndarray
     credit: np.ndarray
 
     def __len__(self) -> int:
@@ -36,12 +36,12 @@ class Asked:
 
     def score(self, predicted: np.ndarray) -> float:
         """The mean accuracy of the predicted answers' indices (N,)."""
-        return float((self.credit * (self.said == predicted[:, None])).sum() / len(self))
+        return float((self.credit * (self.accepted == predicted[:, None])).sum() / len(self))
 
     def soft(self, rows: np.ndarray, answers: int) -> Tensor:
         """How right every answer to these questions is, (len(rows), answers), from 0 to 1."""
-        said, credit = (torch.from_numpy(values[rows]) for values in (self.said, self.credit))
-        return torch.zeros(len(rows), answers).scatter_add_(1, said.long().clamp_min(0), credit)
+        accepted, credit = (torch.from_numpy(values[rows]) for values in (self.accepted, self.credit))
+        return torch.zeros(len(rows), answers).scatter_add_(1, accepted.long().clamp_min(0), credit)
 
     def save(self, folder: Path) -> None:
         """Write every array into a file of its own."""
@@ -49,7 +49,7 @@ class Asked:
             save_array(folder / f"{field.name}.npy", getattr(self, field.name))
 
     @classmethod
-    def open(cls, folder: Path) -> Asked:
+    def open(cls, folder: Path) -> EncodedQuestions:
         """What :meth:`save` wrote, memory-mapped."""
         return cls(*(np.load(folder / f"{field.name}.npy", mmap_mode="r") for field in fields(cls)))
 
@@ -72,24 +72,24 @@ def unknown_word(vocabulary: Vocabulary) -> int:
 
 def as_arrays(
     photos: PhotoSet, vocabulary: Vocabulary, answers: Sequence[str], row_of: Mapping[str, int], learn: bool
-) -> Asked:
+) -> EncodedQuestions:
     """The questions of a set; with ``learn`` only those with an answer in the vocabulary, as in the original recipe."""
     index = {answer: i for i, answer in enumerate(answers)}
     questions = [q for q in photos.questions if not learn or q.answer in index]
     read = [encode(vocabulary, q.text) for q in questions]
     most = max((len(set(q.answers)) for q in questions), default=1)
     tokens = np.zeros((len(questions), max(map(len, read), default=1)), np.int32)
-    said = np.full((len(questions), most), -1, np.int32)
+    accepted = np.full((len(questions), most), -1, np.int32)
     credit = np.zeros((len(questions), most), np.float32)
     for i, (question, words) in enumerate(zip(questions, read, strict=True)):
         tokens[i, : len(words)] = words
         for j, answer in enumerate(a for a in sorted(set(question.answers)) if a in index):
-            said[i, j], credit[i, j] = index[answer], photos.score(question, answer)
-    return Asked(
+            accepted[i, j], credit[i, j] = index[answer], photos.score(question, answer)
+    return EncodedQuestions(
         tokens,
         np.array([len(words) for words in read], np.int32),
         np.array([row_of[q.image] for q in questions], np.int32),
         np.array([index.get(q.answer, -1) for q in questions], np.int32),
-        said,
+        accepted,
         credit,
     )

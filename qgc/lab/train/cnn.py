@@ -8,8 +8,8 @@ the pooled maps. Batch normalisation helps the training and is folded into the c
 from __future__ import annotations
 
 import math
-import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -21,8 +21,9 @@ from ...models.backbones import CNNConfig, VGGLike
 from ...scenes.things import KINDS, PLACES
 from ...scenes.vocabulary import ACTIVITIES, COLOURS, GAZES
 from .data import SceneSet
-from .files import check_loss, load_state, save_array, save_state
+from .files import save_array
 from .recipes import Recipe
+from .trainer import EpochTrainer
 
 
 class Labels:
@@ -44,7 +45,7 @@ class Labels:
     def __len__(self) -> int:
         return len(self.index)
 
-    def of(self, facts: list[tuple]) -> np.ndarray:
+    def encode(self, facts: list[tuple]) -> np.ndarray:
         """(labels,) float32 of one scene."""
         row = np.zeros(len(self), np.float32)
         for family, name, answer, about in facts:
@@ -55,6 +56,10 @@ class Labels:
             if about in KINDS:
                 row[self.index["thing", about]] = 1
         return row
+
+    def encode_all(self, facts: list[list[tuple]]) -> Tensor:
+        """(scenes, labels)."""
+        return torch.from_numpy(np.stack([self.encode(f) for f in facts]))
 
 
 class ConvBN(nn.Module):
@@ -98,6 +103,12 @@ def to_input(pixels: np.ndarray, config: CNNConfig, device) -> Tensor:
     return ((x - mean) / std).contiguous(memory_format=torch.channels_last)
 
 
+def label_loss(logits: Tensor, targets: Tensor) -> Tensor:
+    """Binary cross-entropy, summed over the labels, of a mean scene."""
+    targets = targets.to(logits.device)
+    return nn.functional.binary_cross_entropy_with_logits(logits, targets, reduction="sum") / len(targets)
+
+
 def pretrain_convolutions(
     recipe: Recipe, scenes: SceneSet, config: CNNConfig, run: Path, device
 ) -> tuple[ConvBN, nn.Conv2d]:
@@ -106,54 +117,22 @@ def pretrain_convolutions(
     Returns them and the per-location classifier of the labels that they were trained with.
     """
     torch.manual_seed(recipe.seed)
-    labels = Labels(recipe.labels)
-    targets = torch.from_numpy(np.stack([labels.of(f) for f in scenes.facts]))
-    net = ConvBN(config).to(device, memory_format=torch.channels_last)
-    head = nn.Conv2d(config.blocks[-1][-1], len(labels), 1).to(device)
+    targets = Labels(recipe.labels).encode_all(scenes.facts)
+    net = ConvBN(config).to(device, memory_format=torch.channels_last).train()
+    head = nn.Conv2d(config.blocks[-1][-1], targets.shape[1], 1).to(device)
     nn.init.constant_(head.bias, -5.0)
-    parameters = [*net.parameters(), *head.parameters()]
-    steps = scenes.count // recipe.batch
-    starts = {sum(recipe.cnn_cycles[:i]): epochs for i, epochs in enumerate(recipe.cnn_cycles)}
-    last = sum(recipe.cnn_cycles)
-    path, first = run / "convolutions.pt", 0
-    learned, learning = {"net": net, "head": head}, {}
-    state = load_state(path)
-    if state:
-        first = state["epoch"]
-        for name, part in learned.items():
-            part.load_state_dict(state[name])
-    for epoch in range(first, last):
-        if epoch in starts or not learning:
-            cycle = next(e for s, e in sorted(starts.items(), reverse=True) if s <= epoch)
-            optimiser = torch.optim.AdamW(parameters, lr=recipe.cnn_lr, weight_decay=1e-4)
-            schedule = torch.optim.lr_scheduler.OneCycleLR(
-                optimiser, recipe.cnn_lr, total_steps=max(cycle * steps, 1) + 1, pct_start=0.15
-            )
-            learning = {"optimiser": optimiser, "schedule": schedule}
-            if epoch == first and epoch not in starts:  # resumed within a cycle
-                for name, part in learning.items():
-                    part.load_state_dict(state[name])
-        order = np.random.default_rng([recipe.seed, epoch]).permutation(scenes.count)
-        bar = tqdm(range(steps), desc=f"convolutions, epoch {epoch + 1}/{last}", mininterval=5)
-        net.train()
-        for step in bar:
-            rows = order[step * recipe.batch : (step + 1) * recipe.batch]
-            x, y = to_input(scenes.pictures(rows), config, device), targets[rows].to(device)
-            with torch.autocast(x.device.type, torch.bfloat16):
-                logits = head(net(x))
-            pooled = log_sum_exp(logits.float())
-            loss = nn.functional.binary_cross_entropy_with_logits(pooled, y, reduction="sum") / len(rows)
-            check_loss(loss, run)
-            optimiser.zero_grad()
-            loss.backward()
-            nn.utils.clip_grad_norm_(parameters, 5.0)
-            optimiser.step()
-            schedule.step()
-            if step % 20 == 0:
-                found = ((pooled > 0) & (y > 0)).sum() / y.sum()
-                bar.set_postfix(loss=f"{loss.item():.2f}", found=f"{found.item():.2f}")
-        parts = {**learned, **learning}
-        save_state(path, {"epoch": epoch + 1, **{name: part.state_dict() for name, part in parts.items()}})
+
+    def loss(rows: np.ndarray) -> Tensor:
+        x = to_input(scenes.pictures(rows), config, device)
+        with torch.autocast(x.device.type, torch.bfloat16):
+            logits = head(net(x))
+        return label_loss(log_sum_exp(logits.float()), targets[rows])
+
+    EpochTrainer(
+        loss, {"net": net, "head": head}, [*net.parameters(), *head.parameters()], run / "convolutions.pt",
+        count=scenes.count, batch=recipe.batch, cycles=recipe.cnn_cycles, seed=(recipe.seed,), lr=recipe.cnn_lr,
+        weight_decay=1e-4, rise=0.15, limit=partial(nn.utils.clip_grad_norm_, max_norm=5.0),
+    ).run("convolutions")  # fmt: skip
     return net.eval(), head
 
 
@@ -172,49 +151,28 @@ def pooled_maps(cnn: VGGLike, scenes: SceneSet, path: Path, device) -> np.ndarra
 
 
 def pretrain_fc(recipe: Recipe, cnn: VGGLike, pooled: np.ndarray, facts: list, run: Path, device) -> None:
-    """Train fc6 and fc7 of ``cnn`` on the same labels from pooled maps; resumes if it was done before.
+    """Train fc6 and fc7 of ``cnn`` on the same labels from pooled maps; resumes from the last epoch's checkpoint.
 
-    With detectors there is nothing to learn: the pooled maps are the labels' scores (:func:`hand_through`).
+    With detectors there is nothing to learn: the pooled maps are the labels' scores (:func:`init_identity_head`).
     """
-    path = run / "fc.pt"
-    if state := load_state(path):
-        cnn.load_state_dict(state)
+    if recipe.detectors:
+        init_identity_head(cnn, pooled)
         return
     torch.manual_seed(recipe.seed + 1)
-    labels = Labels(recipe.labels)
-    targets = torch.from_numpy(np.stack([labels.of(f) for f in facts]))
-    if recipe.detectors:
-        hand_through(cnn, pooled)
-        save_state(path, cnn.state_dict())
-        return
-    start_shared(cnn)
-    head = nn.Linear(cnn.config.fc, len(labels)).to(device)
+    init_shared_fc6(cnn)
+    targets = Labels(recipe.labels).encode_all(facts)
+    head = nn.Linear(cnn.config.fc, targets.shape[1]).to(device)
     nn.init.constant_(head.bias, -4.0)
     cnn.to(device).eval()  # no dropout here: 7×7 cells of few channels have nothing to spare
-    parameters = [*cnn.fc6.parameters(), *cnn.fc7.parameters(), *head.parameters()]
-    optimiser = torch.optim.AdamW(parameters, lr=recipe.fc_lr, weight_decay=0.02)
-    batch = 4 * recipe.batch
-    steps = max(len(pooled) // batch, 1)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, recipe.fc_lr, total_steps=recipe.fc_epochs * steps + 1)
-    began = time.time()
-    bar = tqdm(range(recipe.fc_epochs), desc="fc6, fc7")
-    for epoch in bar:
-        order = np.random.default_rng([recipe.seed, epoch, 1]).permutation(len(pooled))
-        total = 0.0
-        for step in range(steps):
-            rows = order[step * batch : (step + 1) * batch]
-            f = cnn.from_pooled(torch.from_numpy(pooled[rows]).to(device).float())
-            loss = nn.functional.binary_cross_entropy_with_logits(
-                head(f), targets[rows].to(device), reduction="sum"
-            ) / len(rows)
-            check_loss(loss, run)
-            optimiser.zero_grad()
-            loss.backward()
-            optimiser.step()
-            schedule.step()
-            total += loss.item()
-        bar.set_postfix(loss=f"{total / steps:.2f}", seconds=round(time.time() - began))
-    save_state(path, cnn.state_dict())
+
+    def loss(rows: np.ndarray) -> Tensor:
+        return label_loss(head(cnn.from_pooled(torch.from_numpy(pooled[rows]).to(device).float())), targets[rows])
+
+    EpochTrainer(
+        loss, {"cnn": cnn, "head": head}, [*cnn.fc6.parameters(), *cnn.fc7.parameters(), *head.parameters()],
+        run / "fc6-fc7.pt", count=len(pooled), batch=4 * recipe.batch, cycles=(recipe.fc_epochs,),
+        seed=(recipe.seed, 1), lr=recipe.fc_lr, weight_decay=0.02,
+    ).run("fc6, fc7")  # fmt: skip
 
 
 @torch.no_grad()
@@ -226,7 +184,7 @@ def detect(cnn: VGGLike, head: nn.Conv2d) -> None:
 
 
 @torch.no_grad()
-def hand_through(cnn: VGGLike, pooled: np.ndarray) -> None:
+def init_identity_head(cnn: VGGLike, pooled: np.ndarray) -> None:
     """Let fc6 and fc7 hand the detectors' sums through, all on one scale: f_k = Σ F^k / r_k.
 
     r_k is the root mean square of Σ F^k over the training scenes in which detector k fires at all, so that
@@ -242,7 +200,7 @@ def hand_through(cnn: VGGLike, pooled: np.ndarray) -> None:
 
 
 @torch.no_grad()
-def start_shared(cnn: VGGLike) -> None:
+def init_shared_fc6(cnn: VGGLike) -> None:
     """Start fc6 with the same weights at all 49 positions: a thing means the same wherever it stands."""
     K = cnn.maps
     shared = torch.randn(cnn.config.fc, K, 1) * math.sqrt(2 / K) / 4

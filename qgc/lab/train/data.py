@@ -20,14 +20,14 @@ SHARD = 250
 
 def _shard(distribution: str, first: int, count: int, stem: Path) -> None:
     pixels = np.empty((count, 224, 224, 3), np.uint8)
-    said = []
+    scene_facts = []
     for i in range(count):
         scene = sample(first + i, distribution)
         pixels[i] = np.asarray(scene.image)
-        said.append(facts(scene))
+        scene_facts.append(facts(scene))
 
     save_array(stem.with_suffix(".npy"), pixels)
-    save_json(stem.with_suffix(".json"), said)  # last: its presence says that the shard is whole
+    save_json(stem.with_suffix(".json"), scene_facts)  # last: its presence says that the shard is whole
 
 
 class SceneSet:

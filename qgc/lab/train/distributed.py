@@ -19,14 +19,14 @@ from torch import Tensor
 from ...errors import QGCError
 
 
-class Team:
-    """The processes that train together; ``rank`` (0 leads) is this one's number of ``size``."""
+class ProcessGroup:
+    """The processes that train together; ``rank`` (0: the main one) is this one's number of ``size``."""
 
     def __init__(self, rank: int = 0, size: int = 1, device: torch.device | str = "cpu"):
         self.rank, self.size, self.device = rank, size, torch.device(device)
 
     @property
-    def leads(self) -> bool:
+    def is_main_process(self) -> bool:
         """Whether this process writes the files and shows the progress."""
         return self.rank == 0
 
@@ -54,7 +54,7 @@ class Team:
         dist.all_gather(gathered, mine)
         return tree_sum(iter(gathered))
 
-    def joined(self, part: Tensor) -> Tensor:
+    def all_gather(self, part: Tensor) -> Tensor:
         """Every process's ``part``, of one shape, behind each other."""
         if self.size == 1:
             return part
@@ -62,9 +62,9 @@ class Team:
         dist.all_gather(gathered, part.contiguous())
         return torch.cat(gathered)
 
-    def from_leader(self, make: Callable[[], object]) -> object:
-        """What ``make`` gives in the leading process, alone called there; it need be on no disk that others see."""
-        box = [make() if self.leads else None]
+    def from_main_process(self, make: Callable[[], object]) -> object:
+        """What ``make`` gives in the main process, called there alone; it need be on no disk that others see."""
+        box = [make() if self.is_main_process else None]
         if self.size > 1:
             dist.broadcast_object_list(box, src=0, device=self.device if self.device.type == "cuda" else None)
         return box[0]
@@ -84,11 +84,11 @@ def tree_sum(parts: Iterator[Tensor]) -> Tensor:
 
 
 @contextmanager
-def team(device: torch.device | str = "cpu") -> Iterator[Team]:
-    """The team that ``torchrun`` has started (gloo on the CPU, nccl on GPUs, one each), or one process alone."""
+def process_group(device: torch.device | str = "cpu") -> Iterator[ProcessGroup]:
+    """The group that ``torchrun`` has started (gloo on the CPU, nccl on GPUs, one each), or one process alone."""
     size, device = int(os.environ.get("WORLD_SIZE", 1)), torch.device(device)
     if size == 1:
-        yield Team(device=device)
+        yield ProcessGroup(device=device)
         return
     if device.type == "cuda":
         device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
@@ -96,6 +96,6 @@ def team(device: torch.device | str = "cpu") -> Iterator[Team]:
     # the processes of one machine number the questions one after the other, which takes minutes
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=timedelta(hours=1))
     try:
-        yield Team(dist.get_rank(), size, device)
+        yield ProcessGroup(dist.get_rank(), size, device)
     finally:
         dist.destroy_process_group()

@@ -52,7 +52,7 @@ class Features:
         """The size of f, or the number of maps K."""
         return self.rows.shape[1]
 
-    def of(self, rows: np.ndarray, device: torch.device | str = "cpu") -> Tensor:
+    def read(self, rows: np.ndarray, device: torch.device | str = "cpu") -> Tensor:
         """f (len(rows), width), or F (len(rows), K, h, w), float32, of these rows; no others are read."""
         return torch.from_numpy(self.rows[rows]).to(device).float()
 

@@ -11,15 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ... import files
 from ...errors import QGCError
+from ...files import write_whole
 from ...models.evaluation import not_finite
-
-
-def write_whole(path: Path, write: Callable[[Path], object]) -> None:
-    """:func:`qgc.files.write_whole`, in a folder that is made if need be."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    files.write_whole(path, write)
 
 
 def save_array(path: Path, values: np.ndarray) -> None:
@@ -29,12 +23,12 @@ def save_array(path: Path, values: np.ndarray) -> None:
         with temporary.open("wb") as handle:  # given a name, NumPy would append ".npy" to it
             np.save(handle, values)
 
-    write_whole(path, write)
+    _write(path, write)
 
 
 def save_json(path: Path, data) -> None:
     """JSON, written whole."""
-    write_whole(path, lambda p: p.write_text(json.dumps(data, allow_nan=False), encoding="utf-8"))
+    _write(path, lambda p: p.write_text(json.dumps(data, allow_nan=False), encoding="utf-8"))
 
 
 def save_state(path: Path, state: dict) -> None:
@@ -47,12 +41,16 @@ def save_state(path: Path, state: dict) -> None:
     """
     if bad := not_finite(dict(_tensors(state))):
         raise diverged(f"{bad!r} holds numbers that are not finite", path.parent)
-    write_whole(path, lambda p: torch.save(state, p))
+    _write(path, lambda p: torch.save(state, p))
 
 
-def check_loss(loss: Tensor | float, run: Path) -> None:
+def _write(path: Path, write: Callable[[Path], object]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)  # of a run that begins
+    write_whole(path, write)
+
+
+def check_loss(loss: float, run: Path) -> None:
     """QGCError if the loss of a step in the folder ``run`` is not finite."""
-    loss = loss.item() if isinstance(loss, Tensor) else loss
     if not math.isfinite(loss):
         raise diverged(f"the loss is {loss}", run)
 

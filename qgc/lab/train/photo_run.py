@@ -37,15 +37,15 @@ from ...files import remove_leftovers
 from ...models import DeeperLSTM, DeeperLSTMConfig, backbones, zoo
 from ...models.pythia import OneBlank, Pythia, PythiaConfig
 from ...models.text import Vocabulary
-from .asked import Asked, as_arrays
-from .distributed import Team
+from .asked import EncodedQuestions, as_arrays
+from .distributed import ProcessGroup
 from .features import Features, alone, extract
 from .files import save_json
 from .memory import keep_freed_memory
 from .photo_recipes import RECIPES, USUAL, PhotoRecipe
 from .photos import Trained, fit
-from .run import stage
-from .sights import sight, spread
+from .run import timed
+from .sights import image_input, spread
 from .word_vectors import read_vectors
 
 TITLES = {"daquar": "DAQUAR", "vqa1": "VQA v1", "vqa2": "VQA v2"}
@@ -54,7 +54,7 @@ QUESTION_FOLDERS = (".", "Questions", "Annotations", "questions", "annotations")
 
 
 @dataclass(frozen=True)
-class Order:
+class TrainingConfig:
     """What to train, on what, and where: the command's arguments.
 
     ``recipe_name`` is how the card calls the recipe; ``glove`` holds the vectors at which a Pythia's words begin.
@@ -73,7 +73,7 @@ class Order:
     glove: Path | None = None
 
     @property
-    def looks_with(self) -> backbones.BackboneConfig:
+    def backbone_config(self) -> backbones.BackboneConfig:
         """The CNN's configuration, by its name."""
         return backbones.named(self.cnn, self.recipe.side)
 
@@ -103,11 +103,11 @@ class Result:
     made: Trained
 
 
-def train_photos(order: Order, team: Team) -> dict[str, Result]:
+def train_photos(training: TrainingConfig, group: ProcessGroup) -> dict[str, Result]:
     """Train the model and its question-only twin by the protocol above; returns both as ``"model"`` and ``"twin"``.
 
-    ``order.out`` receives ``model.json`` and ``twin.json`` with their weights, ``data.json`` (where the data lies) and
-    the checkpoints; the same order again goes on where it stopped.
+    ``training.out`` receives ``model.json`` and ``twin.json`` with their weights, ``data.json`` (where the data is)
+    and the checkpoints; the same training again resumes where it stopped.
 
     Raises
     ------
@@ -116,66 +116,71 @@ def train_photos(order: Order, team: Team) -> dict[str, Result]:
     WeightsError
         If there is no such CNN, or the file holds other weights.
     QGCError
-        If ``order.out`` holds a run with another recipe, seed or data, or a Deeper LSTM is given word vectors.
+        If ``training.out`` holds a run with another recipe, seed or data, or a Deeper LSTM is given word vectors.
     """
-    if order.glove and not order.recipe.pythia:
+    if training.glove and not training.recipe.pythia:
         raise QGCError("the Deeper LSTM learns its words from nothing; --glove is for --model pythia")
-    team.shards(order.recipe.shards)  # what is wrong is said before hours are spent on features
+    group.shards(training.recipe.shards)  # what is wrong is said before hours are spent on features
     keep_freed_memory()
-    train, validation = (data.load(order.dataset, order.data_dir, split) for split in ("train", "validation"))
-    vectors = _vectors(order, train, validation)
-    cnn = backbones.build(order.looks_with)
-    backbones.load_weights(cnn, order.weights)
-    order.out.mkdir(parents=True, exist_ok=True)
-    if team.leads:
-        remove_leftovers(order.out)
-        places = {"data_dir": str(order.data_dir.resolve()), "cache": str(order.cache.resolve())}
-        save_json(order.out / "data.json", places)
+    train, validation = (data.load(training.dataset, training.data_dir, split) for split in ("train", "validation"))
+    vectors = _vectors(training, train, validation)
+    cnn = backbones.build(training.backbone_config)
+    backbones.load_weights(cnn, training.weights)
+    training.out.mkdir(parents=True, exist_ok=True)
+    if group.is_main_process:
+        remove_leftovers(training.out)
+        places = {"data_dir": str(training.data_dir.resolve()), "cache": str(training.cache.resolve())}
+        save_json(training.out / "data.json", places)
     whole = replace(train, questions=train.questions + validation.questions)
-    with _timed(order, "features", team):
+    with _timed(training, "features", group):
         features = extract(
-            cnn, whole.images, whole.image_path, order.cache / "features", team.device, order.workers,
-            maps=order.recipe.pythia is not None,
+            cnn, whole.images, whole.image_path, training.cache / "features", group.device, training.workers,
+            maps=training.recipe.pythia is not None,
         )  # fmt: skip
-    parts = {"part": (train, validation)} | ({"all": (whole, None)} if order.recipe.retrain else {})
-    learning = {part: _prepare(order, part, *sets, features, vectors) for part, sets in parts.items()}
+    parts = {"part": (train, validation)} | ({"all": (whole, None)} if training.recipe.retrain else {})
+    learning = {part: _prepare(training, part, *sets, features, vectors) for part, sets in parts.items()}
     del train, validation, whole, parts  # from here on the questions are read from the disk
     results = {}
     for name in ("model", "twin"):
-        with _timed(order, name, team):
-            results[name] = _train_one(order, name, learning, cnn, features, team)
-    if team.leads:
-        _write(order, results, team)
+        with _timed(training, name, group):
+            results[name] = _train_one(training, name, learning, cnn, features, group)
+    if group.is_main_process:
+        _write(training, results, group)
     return results
 
 
-def _timed(order: Order, name: str, team: Team):
-    return stage(order.out, name, team.device) if team.leads else nullcontext()
+def _timed(training: TrainingConfig, name: str, group: ProcessGroup):
+    return timed(training.out, name, group.device) if group.is_main_process else nullcontext()
 
 
 @dataclass(frozen=True)
 class _Learning:
     config: DeeperLSTMConfig | PythiaConfig
     vectors: dict[str, Tensor]
-    train: Asked
-    validation: Asked | None
+    train: EncodedQuestions
+    validation: EncodedQuestions | None
 
 
-def _vectors(order: Order, *parts: PhotoSet) -> dict[str, Tensor]:
-    """The published vectors of the words in these questions, if the order names any."""
-    if order.glove is None:
+def _vectors(training: TrainingConfig, *parts: PhotoSet) -> dict[str, Tensor]:
+    """The published vectors of the words in these questions, if the training names any."""
+    if training.glove is None:
         return {}
-    known = words((q.text for photos in parts for q in photos.questions), order.recipe.tokens)
-    return read_vectors(order.glove, known, order.recipe.embedding)
+    known = words((q.text for photos in parts for q in photos.questions), training.recipe.tokens)
+    return read_vectors(training.glove, known, training.recipe.embedding)
 
 
 def _prepare(
-    order: Order, part: str, train: PhotoSet, held: PhotoSet | None, features: Features, vectors: dict[str, Tensor]
+    training: TrainingConfig,
+    part: str,
+    train: PhotoSet,
+    held: PhotoSet | None,
+    features: Features,
+    vectors: dict[str, Tensor],
 ) -> _Learning:
     """The model's sizes, words and answers, from the questions that it learns on, and these as arrays on disk."""
-    recipe, folder = order.recipe, order.out / part
+    recipe, folder = training.recipe, training.out / part
     answers = vocabulary(train.questions, recipe.answers)
-    config = _config(order, train, answers, features)
+    config = _config(training, train, answers, features)
     kind = OneBlank if recipe.pythia else Vocabulary
     known = kind(config.words, config.longest, config.tokens)
     opened = []
@@ -187,14 +192,14 @@ def _prepare(
         place.mkdir(parents=True, exist_ok=True)
         with alone(place):  # the processes of one machine share the files
             as_arrays(photos, known, answers, features.index, learn=name == "train").save(place)
-            opened.append(Asked.open(place))
+            opened.append(EncodedQuestions.open(place))
     return _Learning(config, {w: vectors[w] for w in config.words if w in vectors}, *opened)
 
 
-def _config(order: Order, train: PhotoSet, answers, features: Features) -> DeeperLSTMConfig | PythiaConfig:
-    recipe, cnn = order.recipe, order.looks_with
+def _config(training: TrainingConfig, train: PhotoSet, answers, features: Features) -> DeeperLSTMConfig | PythiaConfig:
+    recipe, cnn = training.recipe, training.backbone_config
     known = tuple(words((q.text for q in train.questions), recipe.tokens))
-    same = {"longest": recipe.longest, "dropout": recipe.dropout, "tokens": recipe.tokens, "cnn": cnn}
+    same = {"longest": recipe.max_tokens, "dropout": recipe.dropout, "tokens": recipe.tokens, "cnn": cnn}
     sizes = {"embedding": recipe.embedding, "hidden": recipe.hidden, "combine": recipe.combine}
     if recipe.pythia is None:
         return DeeperLSTMConfig(known, tuple(answers), **sizes, **same)
@@ -203,55 +208,59 @@ def _config(order: Order, train: PhotoSet, answers, features: Features) -> Deepe
     return PythiaConfig(known, tuple(answers), **sizes, **asdict(recipe.pythia), scale=scale, **same)
 
 
-def _train_one(order: Order, name: str, learning: dict[str, _Learning], cnn, features: Features, team: Team) -> Result:
+def _train_one(
+    training: TrainingConfig, name: str, learning: dict[str, _Learning], cnn, features: Features, group: ProcessGroup
+) -> Result:
     """Choose the number of steps with validation, then, if the recipe says so, learn from everything."""
     part = learning["part"]
-    model, chosen = _fit(order, name, "part", part, cnn, features, team)
+    model, chosen = _fit(training, name, "part", part, cnn, features, group)
     if "all" not in learning:
         return Result(model, chosen, chosen)
     passes = chosen.step / chosen.steps  # both schedules have as many passes
-    stop = max(1, round(passes * order.recipe.length(len(learning["all"].train))))
-    model, made = _fit(order, name, "all", learning["all"], cnn, features, team, stop)
+    stop = max(1, round(passes * training.recipe.total_steps(len(learning["all"].train))))
+    model, made = _fit(training, name, "all", learning["all"], cnn, features, group, stop)
     return Result(model, chosen, made)
 
 
-def _fit(order, name, part, learning: _Learning, cnn, features, team, stop=None) -> tuple[DeeperLSTM | Pythia, Trained]:
-    model = (Pythia if order.recipe.pythia else DeeperLSTM)(learning.config)
+def _fit(
+    training, name, part, learning: _Learning, cnn, features, group, stop=None
+) -> tuple[DeeperLSTM | Pythia, Trained]:
+    model = (Pythia if training.recipe.pythia else DeeperLSTM)(learning.config)
     model.cnn.load_state_dict(cnn.state_dict())
-    seen = np.unique(learning.train.image) if order.recipe.standardise else None
-    seeing = sight(model, features, seen, name == "twin", learning.vectors)
+    seen = np.unique(learning.train.image) if training.recipe.standardise else None
+    inputs = image_input(model, features, seen, name == "twin", learning.vectors)
     trained = fit(
-        model, order.recipe, learning.train, learning.validation, seeing, order.out / part / name, team,
-        seed=order.seed, stop=stop, name=f"{name}, {'with validation' if part == 'part' else 'on everything'}",
+        model, training.recipe, learning.train, learning.validation, inputs, training.out / part / name, group,
+        seed=training.seed, stop=stop, name=f"{name}, {'with validation' if part == 'part' else 'on everything'}",
     )  # fmt: skip
     return model, trained
 
 
-def _write(order: Order, results: dict[str, Result], team: Team) -> None:
-    time = json.loads((order.out / "time.json").read_text(encoding="utf-8"))
-    files = _question_files(order.data_dir)
+def _write(training: TrainingConfig, results: dict[str, Result], group: ProcessGroup) -> None:
+    time = json.loads((training.out / "time.json").read_text(encoding="utf-8"))
+    files, blind = _question_files(training.data_dir), "F" if training.recipe.pythia else "f"
     for name, result in results.items():
         about = {
-            "trained_on": f"photographs, {TITLES[order.dataset]}",
-            "dataset": order.dataset,
-            "role": "model" if name == "model" else f"question-only twin ({'F' if order.recipe.pythia else 'f'} = 0)",
-            "command": order.command,
-            "seed": order.seed,
-            "recipe": {"name": order.recipe_name, **asdict(order.recipe)},
-            "cnn_weights_sha256": zoo.sha256(order.weights),
-            **({"glove_sha256": zoo.sha256(order.glove)} if order.glove else {}),
+            "trained_on": f"photographs, {TITLES[training.dataset]}",
+            "dataset": training.dataset,
+            "role": "model" if name == "model" else f"question-only twin ({blind} = 0)",
+            "command": training.command,
+            "seed": training.seed,
+            "recipe": {"name": training.recipe_name, **asdict(training.recipe)},
+            "cnn_weights_sha256": zoo.sha256(training.weights),
+            **({"glove_sha256": zoo.sha256(training.glove)} if training.glove else {}),
             "question_files_sha256": {path.name: zoo.sha256(path) for path in files},
             "versions": versions(),
-            "device": _device_name(team),
-            "processes": team.size,
+            "device": _device_name(group),
+            "processes": group.size,
             "time": time,
             "validation": _row(result.chosen) | {"accuracy": result.chosen.accuracy},
             "trace": result.chosen.trace,
-            "made": _row(result.made) | {"on": "all of it" if order.recipe.retrain else "all of it but validation"},
+            "made": _row(result.made) | {"on": "all of it" if training.recipe.retrain else "all of it but validation"},
             "questions_per_second": result.made.questions_per_second,
             "memory_mb": result.made.memory_mb,
         }  # fmt: skip
-        zoo.save(result.model, order.out / name, about, "cnn.safetensors")
+        zoo.save(result.model, training.out / name, about, "cnn.safetensors")
 
 
 def _row(trained: Trained) -> dict[str, int]:
@@ -262,8 +271,8 @@ def _question_files(folder: Path) -> list[Path]:
     return sorted(p for sub in QUESTION_FOLDERS for kind in QUESTION_FILES for p in (folder / sub).glob(kind))
 
 
-def _device_name(team: Team) -> str:
-    return torch.cuda.get_device_name(team.device) if team.device.type == "cuda" else "cpu"
+def _device_name(group: ProcessGroup) -> str:
+    return torch.cuda.get_device_name(group.device) if group.device.type == "cuda" else "cpu"
 
 
 def versions() -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from ...scenes import FIRST_SEED as FIRST_SEED  # its old place: who took it from here still can
 
@@ -58,14 +58,6 @@ RECIPES: dict[str, Recipe] = {
         detectors=True,
     ),
 }
-
-
-def smaller(recipe: Recipe, scenes: int) -> Recipe:
-    """The recipe on fewer scenes and epochs, for tests and for trying things out."""
-    return replace(
-        recipe, scenes=scenes, question_scenes=scenes, validation=max(32, scenes // 10), cnn_cycles=(1,), fc_epochs=1,
-        vqa_epochs=2, batch=16,
-    )  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,13 @@ import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
 
 from ...errors import QGCError
-from ...files import remove_leftovers
+from ...files import remove_leftovers, write_whole
 from ...models import cards, zoo
 from ...models.backbones import SCENES, VGGLike
 from ...models.deeper_lstm import DeeperLSTM, DeeperLSTMConfig
@@ -25,7 +25,7 @@ from ...scenes.questions import ANSWERS, every_question
 from . import cnn as cnn_training
 from . import vqa as vqa_training
 from .data import SceneSet
-from .files import save_json, write_whole
+from .files import save_json
 from .memory import keep_freed_memory
 from .recipes import Recipe
 
@@ -40,50 +40,50 @@ def config(recipe: Recipe | None = None) -> DeeperLSTMConfig:
     return DeeperLSTMConfig(words, ANSWERS, dropout=recipe.dropout, cnn=cnn)
 
 
-def train_scenes(recipe: Recipe, run: Path, cache: Path, device="cpu", workers: int = 2, eyes="") -> DeeperLSTM:
+def train_scenes(
+    recipe: Recipe, run: Path, cache: Path, device="cpu", workers: int = 2, cnn_checkpoint=""
+) -> DeeperLSTM:
     """Train a scene-sized Deeper LSTM by ``recipe``; returns the best epoch's model.
 
-    ``run`` receives checkpoints and traces; ``cache`` the rendered scenes, shared between runs. With ``eyes``, the name
-    of a shipped model, only the question and answer side is trained, and looks through that model's CNN; what the CNN
-    makes of the scenes is then kept beside ``run``, for the other seeds.
+    ``run`` receives checkpoints and traces; ``cache`` the rendered scenes, shared between runs. With
+    ``cnn_checkpoint``, the name of a shipped model, only the question and answer side is trained, on that model's CNN;
+    what the CNN makes of the scenes is then kept beside ``run``, for the other seeds.
     """
     keep_freed_memory()
-    cnn_run = run.with_name(f"cnn-{_eyes(eyes)[:12]}") if eyes else run
+    cnn_run = run.with_name(f"cnn-{_cnn_checksum(cnn_checkpoint)[:12]}") if cnn_checkpoint else run
     for folder, part in ((cnn_run, replace(recipe, question_seed=0)), (run, recipe)):
-        folder.mkdir(parents=True, exist_ok=True)
         remove_leftovers(folder)
-        _same_recipe(part, folder)
-    with stage(cnn_run, "scenes", device):
+        claim_folder(folder, asdict(part))
+    with timed(cnn_run, "scenes", device):
         train = SceneSet(cache, recipe.distribution, "train", recipe.scenes, workers)
         asked = SceneSet(cache, recipe.distribution, "train", recipe.question_scenes, workers)
         val = SceneSet(cache, recipe.distribution, "validation", recipe.validation, workers)
     torch.manual_seed(recipe.seed)
     model = DeeperLSTM(config(recipe))
-    if eyes:
-        model.cnn.load_state_dict(zoo.load(eyes, dtype=torch.float32).cnn.state_dict())
+    if cnn_checkpoint:
+        model.cnn.load_state_dict(zoo.load(cnn_checkpoint, dtype=torch.float32).cnn.state_dict())
     else:
-        with stage(cnn_run, "convolutions", device):
+        with timed(cnn_run, "convolutions", device):
             _fit_cnn(recipe, model.cnn, train, cnn_run, device)
-    with stage(cnn_run, "features", device):
+    with timed(cnn_run, "features", device):
         pooled = cnn_training.pooled_maps(model.cnn, asked, cnn_run / "pooled-train.npy", device)
         val_pooled = cnn_training.pooled_maps(model.cnn, val, cnn_run / "pooled-validation.npy", device)
-    if not eyes:
-        with stage(cnn_run, "fc6, fc7", device):
+    if not cnn_checkpoint:
+        with timed(cnn_run, "fc6, fc7", device):
             cnn_training.pretrain_fc(recipe, model.cnn, pooled, asked.facts, cnn_run, device)
-    with stage(run, "questions", device):
+    with timed(run, "questions", device):
         vqa_training.train(model, recipe, pooled, asked.facts, val_pooled, val.facts, run, device)
-    model.load_state_dict(torch.load(run / "best.pt", map_location="cpu", weights_only=True))
     save_json(run / "question_prior.json", vqa_training.question_prior(asked.facts))
     return model.eval()
 
 
-def _eyes(name: str) -> str:
+def _cnn_checksum(name: str) -> str:
     # The checksum of a shipped model's CNN: what it makes of the scenes is of no use to another.
     return next(checksum for file, checksum in zoo.card(name)["files"].items() if "cnn" in file)
 
 
 @contextmanager
-def stage(run: Path, name: str, device) -> Iterator[None]:
+def timed(run: Path, name: str, device) -> Iterator[None]:
     """Add this stage's wall time to ``run/time.json``; a stage that was interrupted goes on counting."""
     began = time.time()
     try:
@@ -97,10 +97,18 @@ def stage(run: Path, name: str, device) -> Iterator[None]:
         save_json(path, spent)
 
 
-def _same_recipe(recipe: Recipe, run: Path) -> None:
-    path, text = run / "recipe.json", json.dumps(recipe.__dict__, sort_keys=True)
+def claim_folder(run: Path, recipe: dict) -> None:
+    """Note in a run's folder whose it is.
+
+    Raises
+    ------
+    QGCError
+        If it is another recipe's.
+    """
+    path, text = run / "recipe.json", json.dumps(recipe, sort_keys=True)
     if path.exists() and path.read_text(encoding="utf-8") != text:
-        raise QGCError(f"{run} holds a run with another recipe; give another folder or remove it")
+        raise QGCError(f"{run} holds a run with another recipe or another CNN; give another folder or remove it")
+    run.mkdir(parents=True, exist_ok=True)
     write_whole(path, lambda p: p.write_text(text, encoding="utf-8"))
 
 

@@ -1,7 +1,7 @@
 """What a model's image branch reads of photographs while it learns, where it begins, and the scores that come of it.
 
-A Deeper LSTM reads one row f a photograph (:class:`Sight`), a Pythia the maps F (:class:`GridSight`). Both also exist
-*blind*, for the question-only twin: then v is the same whatever the photograph.
+A Deeper LSTM reads one row f a photograph (:class:`ImageInput`), a Pythia the maps F (:class:`GridInput`). Both also
+exist *blind*, for the question-only baseline: then v is the same whatever the photograph.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ PIECE = 500  # photographs whose moments are taken together
 NUMBERS = 2**23  # of maps that are squared together
 
 
-class Sight:
+class ImageInput:
     """A Deeper LSTM's: z = (f/‖f‖ − mean)/scale, or zeros for the question-only twin.
 
     Parameters
@@ -43,11 +43,11 @@ class Sight:
         if rows is not None:
             self.mean, self.scale = _moments(features, rows)
 
-    def of(self, rows: np.ndarray, device: torch.device) -> Tensor:
+    def read(self, rows: np.ndarray, device: torch.device) -> Tensor:
         """z (len(rows), width)."""
         if self.blind:
             return torch.zeros(len(rows), self.features.width, device=device)
-        f = nn.functional.normalize(self.features.of(rows, device), dim=1)
+        f = nn.functional.normalize(self.features.read(rows, device), dim=1)
         return (f - self.mean.to(device)) / self.scale.to(device)
 
     def scores(self, model: DeeperLSTM, tokens: Tensor, lengths: Tensor, z: Tensor) -> Tensor:
@@ -88,7 +88,7 @@ def _moments(features: Features, rows: np.ndarray) -> tuple[Tensor, Tensor]:
     rows = np.unique(rows)
     total, squares = np.zeros((2, features.width))
     for part in np.array_split(rows, 1 + len(rows) // PIECE):
-        f = nn.functional.normalize(features.of(part), dim=1).double().numpy()
+        f = nn.functional.normalize(features.read(part), dim=1).double().numpy()
         total += f.sum(0)
         squares += (f**2).sum(0)
     mean = total / len(rows)
@@ -97,7 +97,7 @@ def _moments(features: Features, rows: np.ndarray) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(mean).float(), torch.from_numpy(deviation).float()
 
 
-class GridSight:
+class GridInput:
     """A Pythia's: the maps F, or for the question-only twin one cell of zeros.
 
     Parameters
@@ -112,11 +112,11 @@ class GridSight:
     def __init__(self, features: Features, blind: bool = False, vectors: Mapping[str, Tensor] | None = None):
         self.features, self.blind, self.vectors = features, blind, vectors or {}
 
-    def of(self, rows: np.ndarray, device: torch.device) -> Tensor:
+    def read(self, rows: np.ndarray, device: torch.device) -> Tensor:
         """F (len(rows), K, h, w)."""
         if self.blind:
             return torch.zeros(len(rows), self.features.width, 1, 1, device=device)
-        return self.features.of(rows, device)
+        return self.features.read(rows, device)
 
     def scores(self, model: Pythia, tokens: Tensor, lengths: Tensor, F: Tensor) -> Tensor:
         """Answer scores (B, answers)."""
@@ -171,19 +171,19 @@ def spread(features: Features, rows: np.ndarray) -> float:
     """Root mean square of the maps of these photographs, to three digits: what a Pythia's regions are divided by."""
     rows = np.unique(rows)
     pieces = np.array_split(rows, 1 + len(rows) * features.rows[0].size // NUMBERS)
-    squares = sum(float(features.of(part).square().double().mean()) * len(part) for part in pieces)
+    squares = sum(float(features.read(part).square().double().mean()) * len(part) for part in pieces)
     return float(f"{(squares / len(rows)) ** 0.5:.3g}")
 
 
-def sight(
+def image_input(
     model: DeeperLSTM | Pythia,
     features: Features,
     rows: np.ndarray | None = None,
     blind: bool = False,
     vectors: Mapping[str, Tensor] | None = None,
-) -> Sight | GridSight:
-    """The sight of a model's kind; ``rows`` as in :class:`Sight`, ``vectors`` as in :class:`GridSight`."""
-    return GridSight(features, blind, vectors) if isinstance(model, Pythia) else Sight(features, rows, blind)
+) -> ImageInput | GridInput:
+    """The image input of a model's kind; ``rows`` as in :class:`ImageInput`, ``vectors`` as in :class:`GridInput`."""
+    return GridInput(features, blind, vectors) if isinstance(model, Pythia) else ImageInput(features, rows, blind)
 
 
 def fast(z: Tensor) -> AbstractContextManager:

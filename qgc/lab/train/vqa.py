@@ -6,33 +6,36 @@ shared by all scenes that ask it.
 
 from __future__ import annotations
 
-import json
 import re
-import time
 import warnings
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from ...data.tokens import tokenize
 from ...models.deeper_lstm import DeeperLSTM
+from ...models.vqa import VQA
 from ...scenes.questions import HELD_OUT, WORDINGS, word
 from ...scenes.things import KINDS
-from .files import check_loss, load_state, save_json, save_state
+from .files import save_json, save_state
 from .recipes import Recipe
+from .trainer import EpochTrainer
+
+Images = Callable[[np.ndarray], Tensor]
+"""What a CNN made of the scenes of these numbers."""
 
 
-class Asked:
+class SceneQuestions:
     """The questions of many scenes as index arrays.
 
     ``scene``, ``subject``, ``answer`` (N,) say which scene, which (family, name) and which answer;
-    ``texts[w]`` gives the question index of every subject in its w-th wording.
+    ``texts[w]`` gives the question index of every subject in its w-th paraphrase; ``scenes`` is the number of scenes.
     """
 
     def __init__(self, facts: list[list[tuple]], answers: list[str], held_out: bool = False):
@@ -52,23 +55,24 @@ class Asked:
             texts = [word(t, name) for t in book[family]]
             self.texts.append([seen.setdefault(t, len(seen)) for t in texts])
         self.questions = list(seen)
+        self.scenes = len(facts)
         self._by_scene = np.split(np.arange(len(rows)), np.cumsum([len(s) for s in facts])[:-1])
 
-    def of_scenes(self, scenes, most: int | None = None, rng: np.random.Generator | None = None) -> np.ndarray:
+    def rows_of_scenes(self, scenes, most: int | None = None, rng: np.random.Generator | None = None) -> np.ndarray:
         """Row numbers of the questions about these scenes; of each scene at most ``most``, drawn by ``rng``."""
         rows = [self._by_scene[i] for i in scenes]
         if most is not None:
             rows = [rng.permutation(r)[:most] for r in rows]
         return np.concatenate(rows)
 
-    def worded(self, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """A question index for every row; every subject is worded at random, one way a call."""
+    def choose_paraphrases(self, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """A question index for every row; every subject is paraphrased at random, one way a call."""
         draw = rng.integers(0, 1 << 30, len(self.subjects))
         return np.array([self.texts[s][draw[s] % len(self.texts[s])] for s in self.subject[rows]])
 
 
 def frame_words(model: DeeperLSTM) -> np.ndarray:
-    """Indices of words that any question may hold: in the wordings of three families or more, in no thing's name."""
+    """Indices of words that any question may hold: in paraphrases of three families or more, in no object's name."""
     families = Counter(
         w for pool in WORDINGS.values() for w in {w for text in pool for w in tokenize(re.sub(r"{\w+}", " ", text))}
     )
@@ -77,10 +81,10 @@ def frame_words(model: DeeperLSTM) -> np.ndarray:
 
 
 def garble(tokens: Tensor, lengths: Tensor, often: float, frame: np.ndarray, rng: np.random.Generator) -> list[Tensor]:
-    """Questions with frame words strewn in before, behind and between, or in any order, so that no wording is needed.
+    """Questions with frame words strewn in before, behind and between, or in any order, so that no template is needed.
 
     Each happens with probability ``often`` (before, behind) or a half of it (between, shuffled). A model that has
-    only seen a handful of wordings else leans on them, and stumbles over a new one.
+    only seen a handful of paraphrases else relies on them, and fails at a new one.
     """
     found = []
     for row, length in zip(tokens.numpy(), lengths.numpy(), strict=True):
@@ -120,7 +124,17 @@ def start(model: DeeperLSTM, how: str) -> None:
             nn.init.uniform_(p, -0.08, 0.08)
         return
     model.embedding.weight.normal_()
-    for name, p in model.lstm.named_parameters():
+    start_lstm(model.lstm)
+    for layer in (model.question, model.image, model.output):
+        nn.init.xavier_uniform_(layer.weight)
+        layer.bias.zero_()
+    model.image.weight *= model.image.in_features**0.5
+
+
+@torch.no_grad()
+def start_lstm(lstm: nn.LSTM) -> None:
+    """What goes back to the cells orthogonal, what comes in after Glorot and Bengio, the forget gate open."""
+    for name, p in lstm.named_parameters():
         if "weight_hh" in name:
             for gate in p.chunk(4):
                 nn.init.orthogonal_(gate)
@@ -130,10 +144,6 @@ def start(model: DeeperLSTM, how: str) -> None:
             p.zero_()
             if "bias_ih" in name:
                 p[len(p) // 4 : len(p) // 2] = 1  # the forget gate
-    for layer in (model.question, model.image, model.output):
-        nn.init.xavier_uniform_(layer.weight)
-        layer.bias.zero_()
-    model.image.weight *= model.image.in_features**0.5
 
 
 def scores(model: DeeperLSTM, tokens: Tensor, lengths: Tensor, f: Tensor, scene: Tensor, question: Tensor) -> Tensor:
@@ -142,34 +152,6 @@ def scores(model: DeeperLSTM, tokens: Tensor, lengths: Tensor, f: Tensor, scene:
     u = model.question_branch(model.encode_tokens(tokens[needed], lengths[needed.cpu()]))
     v = model.image_branch(f)
     return model.classify(u.index_select(0, back) * v.index_select(0, scene))
-
-
-@torch.no_grad()
-def accuracy(model: DeeperLSTM, features: Tensor, asked: Asked, wording: int = 0, batch: int = 500) -> dict[str, float]:
-    """Share of right answers per family, and over all questions ("all"), in one wording."""
-    model.eval()
-    device = model.device
-    tokens, lengths = model.vocabulary.batch(asked.questions)
-    tokens = tokens.to(device)
-    right = np.zeros(len(asked.answer), bool)
-    scenes = int(asked.scene.max()) + 1
-    for first in range(0, scenes, batch):
-        chunk = np.arange(first, min(first + batch, scenes))
-        rows = asked.of_scenes(chunk)
-        q = torch.tensor([asked.texts[s][wording % len(asked.texts[s])] for s in asked.subject[rows]], device=device)
-        where = torch.from_numpy(asked.scene[rows] - first).to(device)
-        y = scores(model, tokens, lengths, features[first : first + batch], where, q)
-        right[rows] = y.argmax(1).cpu().numpy() == asked.answer[rows]
-    result = {f: float(right[asked.families == f].mean()) for f in dict.fromkeys(asked.families.tolist())}
-    return {"all": float(right.mean()), **result}
-
-
-@torch.no_grad()
-def _features(model: DeeperLSTM, pooled: np.ndarray, device) -> Tensor:
-    """The image feature f of every scene (N, fc), from its pooled maps; without dropout, as in use."""
-    model.cnn.eval()
-    parts = [model.cnn.from_pooled(torch.from_numpy(p).to(device).float()) for p in np.array_split(pooled, 40)]
-    return torch.cat(parts)
 
 
 @contextmanager
@@ -181,9 +163,101 @@ def without_onednn() -> Iterator[None]:
             yield
 
 
+class QuestionTrainer(EpochTrainer):
+    """All of a model but its CNN learns from questions about scenes, whose answers the CNN's features must tell.
+
+    Parameters
+    ----------
+    scores : of the model's family: (model, tokens, lengths, image, scene, question) → answer scores.
+    asked, val : the questions of training and of validation, each with what the CNN made of its scenes.
+    per_scene : so many questions of a scene are asked in a step.
+    word_noise : how often a question is garbled (:func:`garble`).
+    chunk : scenes of validation that are answered together.
+    snapshots : whether the weights are kept at 1/8, 1/4, 1/2, 1, 2, … epochs.
+    """
+
+    def __init__(
+        self, model: VQA, scores: Callable[..., Tensor], asked: tuple[SceneQuestions, Images],
+        val: tuple[SceneQuestions, Images], run: Path, *, per_scene: int, chunk: int, word_noise: float = 0.0,
+        snapshots: bool = False, **options,
+    ):  # fmt: skip
+        self.model, self.scores, self.per_scene, self.word_noise = model, scores, per_scene, word_noise
+        (self.asked, self.images), self.val, self.chunk = asked, val, chunk
+        self.tokens, self.lengths = model.vocabulary.batch(self.asked.questions)
+        self.frame = frame_words(model)
+        learning = [p for name, p in model.named_parameters() if not name.startswith("cnn.")]
+        super().__init__(
+            self._loss, {"model": model}, learning, run / "vqa.pt", count=self.asked.scenes, **options
+        )  # fmt: skip
+        steps = self.epoch_steps
+        self.snapshot_steps = {max(1, round(steps * 2.0**k)) for k in range(-4, 10)} if snapshots else set()
+
+    def start_epoch(self) -> None:
+        torch.manual_seed(int(self.rng.integers(2**62)))  # dropout too resumes as if never interrupted
+        self.model.train()
+
+    def after_step(self) -> None:
+        if self.step in self.snapshot_steps:
+            save_state(self.path.parent / "snapshots" / f"{self.step:06d}.pt", self.model.state_dict())
+
+    def _loss(self, scenes: np.ndarray) -> Tensor:
+        rows = self.asked.rows_of_scenes(scenes, self.per_scene, self.rng)
+        place = np.empty(self.count, np.int64)
+        place[scenes] = np.arange(len(scenes))
+        tokens, lengths, question = (
+            self.tokens,
+            self.lengths,
+            torch.from_numpy(self.asked.choose_paraphrases(rows, self.rng)),
+        )
+        if self.word_noise:
+            needed, question = question.unique(return_inverse=True)
+            garbled = garble(tokens[needed], lengths[needed], self.word_noise, self.frame, self.rng)
+            tokens = nn.utils.rnn.pad_sequence(garbled, batch_first=True)
+            lengths = torch.tensor([len(g) for g in garbled])
+        y = self._answer(tokens, lengths, self.images(scenes), place[self.asked.scene[rows]], question)
+        return nn.functional.cross_entropy(y, torch.from_numpy(self.asked.answer[rows]).to(y.device))
+
+    def _answer(self, tokens: Tensor, lengths: Tensor, image: Tensor, scene: np.ndarray, question: Tensor) -> Tensor:
+        tokens, scene, question = (t.to(self.model.device) for t in (tokens, torch.from_numpy(scene), question))
+        return self.scores(self.model, tokens, lengths, image, scene, question)
+
+    @torch.no_grad()
+    def validate(self, loss: float) -> dict:
+        """Share of right answers, each question in its first paraphrase: over all questions ("all") and by family."""
+        self.model.eval()
+        asked, images = self.val
+        right = np.zeros(len(asked.answer), bool)
+        tokens, lengths = self.model.vocabulary.batch(asked.questions)
+        for first in range(0, asked.scenes, self.chunk):
+            scenes = np.arange(first, min(first + self.chunk, asked.scenes))
+            rows = asked.rows_of_scenes(scenes)
+            question = torch.tensor([asked.texts[s][0] for s in asked.subject[rows]])
+            y = self._answer(tokens, lengths, images(scenes), asked.scene[rows] - first, question)
+            right[rows] = y.argmax(1).cpu().numpy() == asked.answer[rows]
+        families = {f: float(right[asked.families == f].mean()) for f in dict.fromkeys(asked.families.tolist())}
+        passes = self.step // self.epoch_steps
+        return {"epoch": passes, "step": self.step, "loss": loss, "all": float(right.mean()), **families}
+
+    def finish(self) -> None:
+        """Train to the end; the model then has the weights that were best on validation."""
+        self.run("questions")
+        save_json(self.path.with_name("trace.json"), self.trace)
+        self.load_best()
+
+
+@torch.no_grad()
+def _features(model: DeeperLSTM, pooled: np.ndarray) -> Images:
+    """The image feature f of every scene (N, fc), from its pooled maps; without dropout, as in use."""
+    model.cnn.eval()
+    device = model.device
+    parts = [model.cnn.from_pooled(torch.from_numpy(p).to(device).float()) for p in np.array_split(pooled, 40)]
+    f = torch.cat(parts)
+    return lambda scenes: f[torch.from_numpy(scenes).to(device)]
+
+
 @without_onednn()
-def train(model: DeeperLSTM, recipe: Recipe, pooled, facts, val_pooled, val_facts, run: Path, device) -> list[dict]:
-    """Train the question and answer side on the CNN's features; returns the trace.
+def train(model: DeeperLSTM, recipe: Recipe, pooled, facts, val_pooled, val_facts, run: Path, device) -> None:
+    """Train the question and answer side on the CNN's features; the model ends with its best epoch's weights.
 
     A checkpoint per epoch (``vqa.pt``) makes it resumable; ``snapshots/`` keeps the question and
     answer side at 1/8, 1/4, 1/2, 1, 2, … epochs, for the question-blind checkpoint; ``best.pt`` is the
@@ -192,68 +266,12 @@ def train(model: DeeperLSTM, recipe: Recipe, pooled, facts, val_pooled, val_fact
     torch.manual_seed(recipe.question_seed + 2)
     start(model, recipe.start)
     model.to(device)
-    asked, val = Asked(facts, model.answers), Asked(val_facts, model.answers)
-    tokens, lengths = model.vocabulary.batch(asked.questions)
-    tokens = tokens.to(device)
-    side = [p for n, p in model.named_parameters() if not n.startswith("cnn.")]
-    optimiser = torch.optim.AdamW(side, lr=recipe.vqa_lr, weight_decay=1e-5)
-    batch = 4 * recipe.batch
-    steps = max(len(facts) // batch, 1)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, recipe.vqa_lr, total_steps=recipe.vqa_epochs * steps + 1, pct_start=0.1
-    )
-
-    frame = frame_words(model)
-    features = [_features(model, data, device) for data in (pooled, val_pooled)]
-
-    parts = {"model": model, "optimiser": optimiser, "schedule": schedule}
-    path, first, trace = run / "vqa.pt", 0, []
-    if state := load_state(path):
-        first, trace = state.pop("epoch"), json.loads(state.pop("trace"))
-        for name, part in parts.items():
-            part.load_state_dict(state[name])
-    kept = {max(1, round(steps * 2.0**k)) for k in range(-4, 10)}
-    bar = tqdm(range(first, recipe.vqa_epochs), initial=first, total=recipe.vqa_epochs, desc="questions")
-    best = max((t["all"] for t in trace), default=0.0)
-    began = time.time()
-    for epoch in bar:
-        rng = np.random.default_rng([recipe.question_seed, epoch, 2])
-        torch.manual_seed(int(rng.integers(2**62)))  # dropout too goes on as if never interrupted
-        order = rng.permutation(len(facts))
-        model.train()
-        for step in range(steps):
-            chunk = order[step * batch : (step + 1) * batch]
-            rows = asked.of_scenes(chunk, recipe.per_scene, rng)
-            where = np.empty(len(facts), np.int64)
-            where[chunk] = np.arange(len(chunk))
-            q = torch.from_numpy(asked.worded(rows, rng))
-            read, long = tokens, lengths
-            if recipe.word_noise:
-                needed, q = q.unique(return_inverse=True)
-                garbled = garble(tokens[needed].cpu(), lengths[needed], recipe.word_noise, frame, rng)
-                read = nn.utils.rnn.pad_sequence(garbled, batch_first=True).to(device)
-                long = torch.tensor([len(g) for g in garbled])
-            q = q.to(device)
-            f = features[0][torch.from_numpy(chunk).to(device)]
-            y = scores(model, read, long, f, torch.from_numpy(where[asked.scene[rows]]).to(device), q)
-            loss = nn.functional.cross_entropy(y, torch.from_numpy(asked.answer[rows]).to(device))
-            check_loss(loss, run)
-            optimiser.zero_grad()
-            loss.backward()
-            nn.utils.clip_grad_value_(side, 10.0)  # the original recipe's clamp
-            optimiser.step()
-            schedule.step()
-            done = epoch * steps + step + 1
-            if done in kept:
-                save_state(run / "snapshots" / f"{done:06d}.pt", model.state_dict())
-        found = accuracy(model, features[1], val)
-        trace.append({"epoch": epoch + 1, "step": (epoch + 1) * steps, "loss": loss.item(), **found})
-        bar.set_postfix(val=f"{found['all']:.3f}", colour=f"{found['colour']:.3f}", s=round(time.time() - began))
-        if found["all"] > best:
-            best = found["all"]
-            save_state(run / "best.pt", model.state_dict())
-        save_state(
-            path, {"epoch": epoch + 1, "trace": json.dumps(trace), **{n: p.state_dict() for n, p in parts.items()}}
-        )
-        save_json(run / "trace.json", trace)
-    return trace
+    data = [
+        (SceneQuestions(f, model.answers), _features(model, maps))
+        for f, maps in ((facts, pooled), (val_facts, val_pooled))
+    ]
+    QuestionTrainer(
+        model, scores, *data, run, per_scene=recipe.per_scene, chunk=500, word_noise=recipe.word_noise, snapshots=True,
+        batch=4 * recipe.batch, cycles=(recipe.vqa_epochs,), seed=(recipe.question_seed, 2), lr=recipe.vqa_lr,
+        weight_decay=1e-5, rise=0.1, limit=partial(nn.utils.clip_grad_value_, clip_value=10.0),  # the original's clamp
+    ).finish()  # fmt: skip

@@ -61,8 +61,8 @@ def interrupted(monkeypatch, work: Callable[[], object], steps: int) -> list[int
 
     It keeps a checkpoint every second step.
     """
-    monkeypatch.setattr(photos, "KEEP_EVERY", 2)
-    advance, begun = photos._Run.advance, []
+    monkeypatch.setattr(photos, "CHECKPOINT_EVERY", 2)
+    advance, begun = photos.PhotoTrainer.compute_gradients, []
 
     def stop(self):
         begun.append(self.step)
@@ -70,7 +70,7 @@ def interrupted(monkeypatch, work: Callable[[], object], steps: int) -> list[int
             raise KeyboardInterrupt
         return advance(self)
 
-    monkeypatch.setattr(photos._Run, "advance", stop)
+    monkeypatch.setattr(photos.PhotoTrainer, "compute_gradients", stop)
     with pytest.raises(KeyboardInterrupt):
         work()
     return begun

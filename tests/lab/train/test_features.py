@@ -88,7 +88,7 @@ def test_maps_are_kept_beside_f(photos, tmp_path, undisturbed):
     cnn, names = Tiny(), NAMES[:3]
     found = extract(cnn, names, finder(photos), tmp_path, maps=True)
     assert found.rows.shape == (3, 4, 8, 8) and found.width == 4
-    F = found.of(np.arange(3))
+    F = found.read(np.arange(3))
     assert np.abs(cnn.feature(F).detach().numpy() - undisturbed[:3]).max() < 1e-2
     extract(cnn, names, finder(photos), tmp_path)
     assert len(list(tmp_path.iterdir())) == 2  # f of the same photographs is another cache
@@ -106,8 +106,8 @@ def test_a_disk_without_room_is_refused_at_once(photos, tmp_path, monkeypatch):
 def test_rows_are_read_by_number_and_name(photos, tmp_path, undisturbed):
     found = rows(tmp_path, photos)
     picked = np.array([5, 0, 5])
-    assert found.of(picked).dtype == torch.float32 and found.width == 6
-    assert (found.of(picked).numpy() == undisturbed[picked]).all()
+    assert found.read(picked).dtype == torch.float32 and found.width == 6
+    assert (found.read(picked).numpy() == undisturbed[picked]).all()
     assert found.index["photo7"] == 7 and isinstance(found.rows, np.memmap)
 
 

@@ -12,12 +12,12 @@ from torch import nn
 
 from qgc.data import Question
 from qgc.errors import DataError, QGCError
-from qgc.lab.train.asked import Asked, as_arrays, unknown_word
-from qgc.lab.train.distributed import Team
+from qgc.lab.train.asked import EncodedQuestions, as_arrays, unknown_word
+from qgc.lab.train.distributed import ProcessGroup
 from qgc.lab.train.features import Features
 from qgc.lab.train.photo_recipes import PYTHIA, PYTHIA_MODERN, PythiaSizes
 from qgc.lab.train.photos import fit, predict, rows_of, side
-from qgc.lab.train.sights import GridSight, spread
+from qgc.lab.train.sights import GridInput, spread
 from qgc.lab.train.word_vectors import read_vectors
 from qgc.models.backbones import SCENES
 from qgc.models.pythia import OneBlank, Pythia, PythiaConfig, WeightNorm
@@ -40,7 +40,7 @@ def features() -> Features:
     return Features([f"p{i}" for i in range(PHOTOS)], rows)
 
 
-def asked(count: int, seed: int) -> Asked:
+def asked(count: int, seed: int) -> EncodedQuestions:
     """Questions whose answer only the photograph tells, half of them with a second answer that some people gave."""
     rng = np.random.default_rng(seed)
     lengths = rng.integers(1, 6, count).astype(np.int32)
@@ -49,7 +49,7 @@ def asked(count: int, seed: int) -> Asked:
     target = (image % ANSWERS).astype(np.int32)
     said = np.stack([target, np.where(np.arange(count) % 2, (target + 1) % ANSWERS, -1)], 1).astype(np.int32)
     credit = np.stack([np.ones(count), 0.3 * (np.arange(count) % 2)], 1).astype(np.float32)
-    return Asked(tokens, lengths, image, target, said, credit)
+    return EncodedQuestions(tokens, lengths, image, target, said, credit)
 
 
 TRAIN, VALIDATION = asked(100, 1), asked(40, 2)
@@ -58,22 +58,22 @@ TRAIN, VALIDATION = asked(100, 1), asked(40, 2)
 def trained(folder, features, recipe=SMALL, blind=False, **options):
     """A model and what its training says."""
     model = Pythia(CONFIG)
-    return model, fit(model, recipe, TRAIN, VALIDATION, GridSight(features, blind), folder, Team(), **options)
+    return model, fit(model, recipe, TRAIN, VALIDATION, GridInput(features, blind), folder, ProcessGroup(), **options)
 
 
 def weights(model: Pythia) -> torch.Tensor:
     """All that has learnt, in one vector."""
-    return torch.cat([p.detach().reshape(-1) for p in side(model).values()])
+    return torch.cat([p.detach().reshape(-1) for p in side(model).parameters()])
 
 
 def test_it_learns_to_look_and_its_twin_does_not(tmp_path, features):
     model, found = trained(tmp_path / "a", features)
     twin, blind = trained(tmp_path / "b", features, blind=True)
     assert found.accuracy > 0.9 > 0.5 > blind.accuracy
-    said = predict(model, VALIDATION, GridSight(features), Team())
+    said = predict(model, VALIDATION, GridInput(features), ProcessGroup())
     assert VALIDATION.score(said) == pytest.approx(found.accuracy)
-    assert (predict(twin, VALIDATION, GridSight(features), Team()) ==
-            predict(twin, VALIDATION, GridSight(features, True), Team())).all()  # fmt: skip
+    assert (predict(twin, VALIDATION, GridInput(features), ProcessGroup()) ==
+            predict(twin, VALIDATION, GridInput(features, True), ProcessGroup())).all()  # fmt: skip
 
 
 def test_the_original_step_is_that_of_the_paper(tmp_path, features):
@@ -84,15 +84,15 @@ def test_the_original_step_is_that_of_the_paper(tmp_path, features):
     learning = [p for name, p in own.named_parameters() if not name.startswith("cnn.")]
     optimiser = torch.optim.Adamax(learning, lr=0.01)
     torch.manual_seed(0)
-    GridSight(features).start(own, recipe)
+    GridInput(features).start(own, recipe)
     for step in (0, 1):
         rows = rows_of(step, 10, 100, 0)
         own.zero_grad()
         q = own.encode_tokens(torch.from_numpy(TRAIN.tokens[rows]).long(), torch.from_numpy(TRAIN.lengths[rows]))
-        u, v = own.branches(features.of(TRAIN.image[rows]), q)
+        u, v = own.branches(features.read(TRAIN.image[rows]), q)
         target = torch.zeros(10, ANSWERS)
         for i, row in enumerate(rows):
-            for answer, right in zip(TRAIN.said[row], TRAIN.credit[row], strict=True):
+            for answer, right in zip(TRAIN.accepted[row], TRAIN.credit[row], strict=True):
                 if answer >= 0:
                     target[i, answer] = float(right)
         loss = nn.functional.binary_cross_entropy_with_logits(own.classify(u * v), target) * ANSWERS
@@ -105,13 +105,13 @@ def test_the_original_step_is_that_of_the_paper(tmp_path, features):
 
 
 def test_what_reads_the_photograph_begins_and_learns_apart(features):
-    model, seeing = Pythia(CONFIG), GridSight(features)
-    reading = {name for name in side(model) if seeing.reads(name)}
+    model, inputs = Pythia(CONFIG), GridInput(features)
+    reading = {name for name, _ in side(model).named_parameters() if inputs.reads(name)}
     attention = "image_embedding_models_list.0.0.image_attention_model.modal_combine"
     assert reading == {
         f"{place}.Fa_image.main.0.weight_{x}" for place in (attention, "multi_modal_combine") for x in "gv"
     }
-    seeing.start(model, replace(SMALL, image_start=0.25))
+    inputs.start(model, replace(SMALL, image_start=0.25))
     image = model.multi_modal_combine.Fa_image.main[0]
     assert image.weight_g.item() == pytest.approx(0.25 * image.weight_v.norm().item())
 
@@ -121,24 +121,32 @@ def test_what_is_attended_to_is_dropped_too(features):
     model = Pythia(replace(CONFIG, dropout=0.5)).train()
     model.question_embedding_models[0].drop.p = 0.0
     model.classify = model.classifier  # so that dropout on f is the only one left
-    F, seeing = features.of(np.arange(4)), GridSight(features)
-    one, two = (seeing.scores(model, torch.ones(4, 3, dtype=torch.long), torch.full((4,), 3), F) for _ in range(2))
+    F, inputs = features.read(np.arange(4)), GridInput(features)
+    one, two = (inputs.scores(model, torch.ones(4, 3, dtype=torch.long), torch.full((4,), 3), F) for _ in range(2))
     assert not torch.equal(one, two)
 
 
 @pytest.mark.parametrize("other", ["vectors", "blind"])
 def test_a_checkpoint_with_other_sight_is_not_taken_up(tmp_path, features, other):
     vectors = {"w0": torch.ones(8)}
-    fit(Pythia(CONFIG), replace(SMALL, epochs=1), TRAIN, None, GridSight(features, False, vectors), tmp_path, Team())
-    sight = (
-        GridSight(features, True, vectors) if other == "blind" else GridSight(features, False, {"w0": torch.zeros(8)})
+    fit(
+        Pythia(CONFIG),
+        replace(SMALL, epochs=1),
+        TRAIN,
+        None,
+        GridInput(features, False, vectors),
+        tmp_path,
+        ProcessGroup(),
+    )
+    inputs = (
+        GridInput(features, True, vectors) if other == "blind" else GridInput(features, False, {"w0": torch.zeros(8)})
     )
     with pytest.raises(QGCError, match="another recipe, seed or data"):
-        fit(Pythia(CONFIG), replace(SMALL, epochs=1), TRAIN, None, sight, tmp_path, Team())
+        fit(Pythia(CONFIG), replace(SMALL, epochs=1), TRAIN, None, inputs, tmp_path, ProcessGroup())
 
 
 def test_the_original_rate_rises_and_drops():
-    rates = [PYTHIA.rate(step, PYTHIA.steps) for step in (0, 500, 1000, 4999, 5000, 7000, 9000, 11_000)]
+    rates = [PYTHIA.learning_rate_at(step, PYTHIA.steps) for step in (0, 500, 1000, 4999, 5000, 7000, 9000, 11_000)]
     assert rates == pytest.approx([0.002, 0.006, 0.01, 0.01, 1e-3, 1e-4, 1e-5, 1e-6])
 
 
@@ -179,11 +187,11 @@ def test_the_scale_is_that_of_the_maps(features):
 
 def test_every_layer_starts_anew(features):
     model = Pythia(CONFIG)
-    for p in side(model).values():
+    for p in side(model).parameters():
         p.data.fill_(7)
     for recipe in (PYTHIA, SMALL):
-        GridSight(features).start(model, recipe)
-        assert all((p != 7).any() for p in side(model).values())
+        GridInput(features).start(model, recipe)
+        assert all((p != 7).any() for p in side(model).parameters())
     lengths = [(m.weight_g, m.weight_v.norm()) for m in model.modules() if isinstance(m, WeightNorm)]
     assert all(torch.isclose(g, norm) for g, norm in lengths)
 
@@ -201,7 +209,7 @@ def test_words_begin_at_published_vectors(tmp_path, features):
     model, plain = Pythia(CONFIG), Pythia(CONFIG)
     for each, given in ((model, vectors), (plain, None)):
         torch.manual_seed(0)
-        GridSight(features, vectors=given).start(each, SMALL)
+        GridInput(features, vectors=given).start(each, SMALL)
     begun = (m.question_embedding_models[0].embedding.weight for m in (model, plain))
     rows = torch.cat([model.vocabulary.encode(word) for word in ("w0", "w3")])
     given, drawn = begun

@@ -27,9 +27,9 @@ from qgc.cli import main
 from qgc.cli import photos as cli_photos
 from qgc.data.questions import held_out
 from qgc.lab.bench import full_size
-from qgc.lab.train.distributed import Team
+from qgc.lab.train.distributed import ProcessGroup
 from qgc.lab.train.photo_recipes import ORIGINAL
-from qgc.lab.train.photo_run import Order, train_photos
+from qgc.lab.train.photo_run import TrainingConfig, train_photos
 from qgc.models import zoo
 
 THINGS = ("table", "chair", "lamp", "sofa")
@@ -197,12 +197,12 @@ def test_torchrun_ends_with_the_same_weights(place):
 
 def test_vqa_is_trained_without_a_second_training(place, tmp_path, capsys):
     write_vqa(tmp_path / "vqa2", train=30, val=3)
-    small = replace(ORIGINAL, embedding=8, hidden=8, batch=8, steps=40, look=10, lr=3e-3)
-    order = Order(
+    small = replace(ORIGINAL, embedding=8, hidden=8, batch=8, steps=40, validate_every=10, lr=3e-3)
+    training = TrainingConfig(
         "vqa2", tmp_path / "vqa2", "squeezenet1_1", place / "cnn.safetensors", tmp_path / "run", small, "original",
         cache=tmp_path / "cache",
     )  # fmt: skip
-    found = train_photos(order, Team())
+    found = train_photos(training, ProcessGroup())
     assert found["model"].made is found["model"].chosen and [r["step"] for r in found["twin"].chosen.trace][0] == 10
     capsys.readouterr()
     cli_photos._tell(found, tmp_path / "run", True)

@@ -19,12 +19,12 @@ from torch import nn
 
 from qgc.errors import DataError, QGCError
 from qgc.lab.train import photos
-from qgc.lab.train.asked import Asked
-from qgc.lab.train.distributed import Team, team, tree_sum
+from qgc.lab.train.asked import EncodedQuestions
+from qgc.lab.train.distributed import ProcessGroup, process_group, tree_sum
 from qgc.lab.train.features import Features
 from qgc.lab.train.photo_recipes import MODERN, ORIGINAL
 from qgc.lab.train.photos import fit, predict, rows_of, side
-from qgc.lab.train.sights import Sight
+from qgc.lab.train.sights import ImageInput
 from qgc.lab.train.vqa import start
 from qgc.models import DeeperLSTM, DeeperLSTMConfig
 from qgc.models.backbones import SCENES
@@ -48,14 +48,14 @@ def features() -> Features:
     return Features([f"p{i}" for i in range(PHOTOS)], rows)
 
 
-def asked(count: int, seed: int) -> Asked:
+def asked(count: int, seed: int) -> EncodedQuestions:
     """Questions whose answer only the photograph tells."""
     rng = np.random.default_rng(seed)
     lengths = rng.integers(1, 6, count).astype(np.int32)
     tokens = rng.integers(2, WORDS + 2, (count, 5)).astype(np.int32) * (np.arange(5) < lengths[:, None])
     image = rng.integers(0, PHOTOS, count).astype(np.int32)
     target = (image % ANSWERS).astype(np.int32)
-    return Asked(tokens, lengths, image, target, target[:, None], np.ones((count, 1), np.float32))
+    return EncodedQuestions(tokens, lengths, image, target, target[:, None], np.ones((count, 1), np.float32))
 
 
 TRAIN, VALIDATION = asked(100, 1), asked(40, 2)
@@ -65,13 +65,13 @@ def trained(folder: Path, features: Features, recipe=SMALL, validation=VALIDATIO
     """A model and what its training says."""
     torch.manual_seed(0)
     model = DeeperLSTM(CONFIG)
-    sight = Sight(features, np.unique(TRAIN.image) if recipe.standardise else None, blind)
-    return model, fit(model, recipe, TRAIN, validation, sight, folder, group or Team(), **options)
+    inputs = ImageInput(features, np.unique(TRAIN.image) if recipe.standardise else None, blind)
+    return model, fit(model, recipe, TRAIN, validation, inputs, folder, group or ProcessGroup(), **options)
 
 
 def weights(model: DeeperLSTM) -> torch.Tensor:
     """All that has learnt, in one vector."""
-    return torch.cat([p.detach().reshape(-1) for p in side(model).values()])
+    return torch.cat([p.detach().reshape(-1) for p in side(model).parameters()])
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +86,7 @@ def test_it_learns_to_look(tmp_path, features):
     twin, blind = trained(tmp_path / "b", features, eager, blind=True)
     assert found.accuracy > 0.9 > 0.5 > blind.accuracy
     assert (twin.image.weight == 0).all() and found.questions_per_second > 0
-    said = predict(model, VALIDATION, Sight(features), Team())
+    said = predict(model, VALIDATION, ImageInput(features), ProcessGroup())
     assert VALIDATION.score(said) == pytest.approx(found.accuracy)  # mean and scale are in the weights now
 
 
@@ -94,12 +94,12 @@ def test_a_folded_model_gives_the_same_scores(features):
     torch.manual_seed(1)
     model = DeeperLSTM(CONFIG).eval()
     rows = np.arange(PHOTOS)
-    sight = Sight(features, rows)
-    before = model.image(sight.of(rows, torch.device("cpu")))
-    sight.fold(model)
-    f = features.of(rows)
+    inputs = ImageInput(features, rows)
+    before = model.image(inputs.read(rows, torch.device("cpu")))
+    inputs.fold(model)
+    f = features.read(rows)
     assert torch.allclose(before.tanh(), model.image_branch(f), atol=1e-5)
-    z = sight.of(rows, torch.device("cpu"))
+    z = inputs.read(rows, torch.device("cpu"))
     assert z.mean(0).abs().max() < 1e-4 and (z.std(0, correction=0) - 1).abs().max() < 1e-2
 
 
@@ -112,13 +112,13 @@ def test_every_pass_takes_every_question_once():
 
 def test_the_original_step_is_that_of_the_paper(tmp_path, features, monkeypatch):
     """RMSprop as VQA_LSTM_CNN has it: α = .99, ε = 1e-8 beside the root, rate times its decay at each step."""
-    monkeypatch.setattr(photos, "KEEP_EVERY", 1)
+    monkeypatch.setattr(photos, "CHECKPOINT_EVERY", 1)
     recipe = replace(ORIGINAL, batch=10, steps=3, shards=1, dropout=0.0, clamp=1e-3)
     config, steps = replace(CONFIG, dropout=0.0), []
     for stop in (1, 2):
         torch.manual_seed(0)
         model = DeeperLSTM(config)
-        fit(model, recipe, TRAIN, None, Sight(features), tmp_path / str(stop), Team(), stop=stop)
+        fit(model, recipe, TRAIN, None, ImageInput(features), tmp_path / str(stop), ProcessGroup(), stop=stop)
         steps.append(model)
     model = DeeperLSTM(config)
     torch.manual_seed(0)
@@ -130,13 +130,15 @@ def test_the_original_step_is_that_of_the_paper(tmp_path, features, monkeypatch)
         rows = rows_of(step, 10, 100, 0)
         T = int(TRAIN.lengths[rows].max())
         q = model.encode_tokens(torch.from_numpy(TRAIN.tokens[rows, :T]).long(), torch.from_numpy(TRAIN.lengths[rows]))
-        v = model.image_branch(features.of(TRAIN.image[rows]))
+        v = model.image_branch(features.read(TRAIN.image[rows]))
         y = model.classify(model.question_branch(q) * v)
         nn.functional.cross_entropy(y, torch.from_numpy(TRAIN.target[rows]).long()).backward()
-        g = torch.cat([p.grad.reshape(-1) for p in side(model).values()]).clamp(-1e-3, 1e-3)
+        g = torch.cat([p.grad.reshape(-1) for p in side(model).parameters()]).clamp(-1e-3, 1e-3)
         square = 0.99 * square + 0.01 * g**2
         moved = weights(model) - 3e-4 * 0.99997592083**step * g / (square.sqrt() + 1e-8)
-        for p, part in zip(side(model).values(), moved.split([p.numel() for p in side(model).values()]), strict=True):
+        for p, part in zip(
+            side(model).parameters(), moved.split([p.numel() for p in side(model).parameters()]), strict=True
+        ):
             p.data = part.view_as(p).clone()
         assert torch.allclose(weights(steps[step]), moved, atol=1e-5)
 
@@ -151,12 +153,12 @@ def test_a_training_that_stops_goes_on(tmp_path, features, undisturbed, monkeypa
 
 
 def test_killed_at_random_moments_it_ends_with_the_same_weights(tmp_path, features, undisturbed, monkeypatch):
-    monkeypatch.setattr(photos, "KEEP_EVERY", 2)
+    monkeypatch.setattr(photos, "CHECKPOINT_EVERY", 2)
     for folder in killed_and_done(lambda folder: trained(folder, features), tmp_path):
         with monkeypatch.context() as finished:
-            finished.setattr(photos._Run, "advance", lambda self: pytest.fail("not finished"))
+            finished.setattr(photos.PhotoTrainer, "compute_gradients", lambda self: pytest.fail("not finished"))
             assert torch.equal(weights(trained(folder, features)[0]), undisturbed)
-        assert [p.name for p in folder.iterdir()] == ["state.pt"]
+        assert sorted(p.name for p in folder.iterdir()) == ["best.pt", "state.pt"]
 
 
 def test_another_training_does_not_take_up_a_checkpoint(tmp_path, features):
@@ -164,34 +166,39 @@ def test_another_training_does_not_take_up_a_checkpoint(tmp_path, features):
     for other in ({"recipe": replace(SMALL, epochs=2)}, {"recipe": replace(SMALL, epochs=1), "seed": 1}):
         with pytest.raises(QGCError, match="another recipe, seed or data"):
             trained(tmp_path, features, **other)
+    torch.save({"identity": "0", "step": 3, "side": {}}, tmp_path / "state.pt")  # as it was once
+    with pytest.raises(QGCError, match="of an earlier version; remove it, or name another"):
+        trained(tmp_path, features)
 
 
 def test_it_stops_when_validation_gets_no_better(tmp_path, features):
-    wrong = replace(VALIDATION, said=np.full_like(VALIDATION.said, -1))
+    wrong = replace(VALIDATION, accepted=np.full_like(VALIDATION.accepted, -1))
     _, found = trained(tmp_path, features, replace(SMALL, patience=3), validation=wrong)
     assert len(found.trace) == 4 and found.step == found.trace[0]["step"] < found.steps
 
 
 def test_a_training_that_diverges_ends_and_leaves_what_was_before(tmp_path, features):
-    recipe = replace(SMALL, cycle=False, lr=1e-3, decay=1e12, look=1)
+    recipe = replace(SMALL, cycle=False, lr=1e-3, decay=1e12, validate_every=1)
     with pytest.raises(
         QGCError, match=f"the training diverged: .* the checkpoints in {tmp_path} are those from before"
     ):
         trained(tmp_path, features, recipe)
     state = torch.load(tmp_path / "state.pt", weights_only=True)
-    assert state["step"] >= 1 and all(torch.isfinite(p).all() for p in state["side"].values())
+    assert state["step"] >= 1 and all(torch.isfinite(p).all() for p in state["model"].values())
 
 
 def test_nothing_to_learn_from_is_said(tmp_path, features):
-    none = Asked(*(getattr(TRAIN, name)[:0] for name in ("tokens", "lengths", "image", "target", "said", "credit")))
+    none = EncodedQuestions(
+        *(getattr(TRAIN, name)[:0] for name in ("tokens", "lengths", "image", "target", "accepted", "credit"))
+    )
     with pytest.raises(DataError, match="no question"):
-        fit(DeeperLSTM(CONFIG), SMALL, none, None, Sight(features), tmp_path, Team())
+        fit(DeeperLSTM(CONFIG), SMALL, none, None, ImageInput(features), tmp_path, ProcessGroup())
 
 
 def member(rank: int, size: int, port: int, features: Features, folder: Path) -> None:
-    """One process of a team, as torchrun starts it."""
+    """One process of a group, as torchrun starts it."""
     os.environ |= {"RANK": str(rank), "WORLD_SIZE": str(size), "MASTER_ADDR": "localhost", "MASTER_PORT": str(port)}
-    with team() as group:
+    with process_group() as group:
         model, found = trained(folder / f"disk-{rank}", features, group=group)  # as on machines that share no disk
         torch.save({"weights": weights(model), "accuracy": found.accuracy}, folder / f"{rank}.pt")
 
@@ -213,8 +220,8 @@ def test_processes_together_get_the_weights_of_one(tmp_path, features, undisturb
 
 
 def test_shards_that_cannot_be_shared_are_refused():
-    assert [list(Team(rank, 2).shards(4)) for rank in (0, 1)] == [[0, 1], [2, 3]]
-    for group, shards in ((Team(), 3), (Team(), 0), (Team(0, 3), 4), (Team(0, 8), 4)):
+    assert [list(ProcessGroup(rank, 2).shards(4)) for rank in (0, 1)] == [[0, 1], [2, 3]]
+    for group, shards in ((ProcessGroup(), 3), (ProcessGroup(), 0), (ProcessGroup(0, 3), 4), (ProcessGroup(0, 8), 4)):
         with pytest.raises(QGCError, match="shards"):
             group.shards(shards)
 

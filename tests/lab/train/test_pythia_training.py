@@ -16,7 +16,7 @@ from qgc.lab.train.cnn import to_input
 from qgc.lab.train.data import SceneSet
 from qgc.lab.train.recipes import PYTHIA
 from qgc.lab.train.run import card_of, config
-from qgc.lab.train.vqa import Asked
+from qgc.lab.train.vqa import SceneQuestions
 from qgc.models import DeeperLSTM, zoo
 from qgc.models.pythia import Pythia, checkpoint_state
 from qgc.scenes import sample
@@ -102,13 +102,17 @@ def test_everything_else_learns(undisturbed):
     assert [k for k in still if "transform.lc.bias" not in k] == []
 
 
-STOPS = {"within the regions": ("_shard", 2), "before the questions": ("train", 1), "after an epoch": ("accuracy", 2)}
+STOPS = {
+    "within the regions": (training, "_shard", 2),
+    "before the questions": (training, "train", 1),
+    "after an epoch": (training.QuestionTrainer, "validate", 2),
+}
 
 
 @pytest.mark.parametrize("stop", STOPS)
 def test_an_interrupted_run_goes_on_to_the_same_weights(undisturbed, cache, tmp_path, monkeypatch, stop):
-    name, call = STOPS[stop]
-    plain, calls = getattr(training, name), []
+    place, name, call = STOPS[stop]
+    plain, calls = getattr(place, name), []
 
     def wrapped(*args, **kwargs):
         calls.append(1)
@@ -117,7 +121,7 @@ def test_an_interrupted_run_goes_on_to_the_same_weights(undisturbed, cache, tmp_
         return plain(*args, **kwargs)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(training, name, wrapped)
+        patch.setattr(place, name, wrapped)
         finish(tmp_path / "run", cache)
     assert not list(tmp_path.rglob("*.tmp"))
     finish(tmp_path / "run", cache)
@@ -131,7 +135,7 @@ def test_another_recipe_or_cnn_in_the_same_folder_is_refused(undisturbed, cache,
     about = zoo.card(TINY.cnn)
     monkeypatch.setattr(zoo, "card", lambda name: about | {"files": {"cnn-natural.safetensors": "0"}})
     with pytest.raises(QGCError, match="another CNN"):
-        training._same_run(TINY, run)
+        finish(run, cache)
 
 
 def test_a_training_that_diverges_ends_with_one_sentence(undisturbed, cache, tmp_path):
@@ -178,13 +182,13 @@ def test_scores_are_the_pipelines(undisturbed, cache):
     run, model = undisturbed
     all_facts = [facts(sample(i, "natural")) for i in range(3)]
     scenes = SceneSet(cache, "natural", "train", TINY.scenes, 1)
-    asked = Asked(all_facts, model.answers)
-    rows = asked.of_scenes(range(3))
-    q = asked.worded(rows, np.random.default_rng(0))
+    asked = SceneQuestions(all_facts, model.answers)
+    rows = asked.rows_of_scenes(range(3))
+    q = asked.choose_paraphrases(rows, np.random.default_rng(0))
     tokens, lengths = model.vocabulary.batch(asked.questions)
     with torch.no_grad():
         F = model.cnn(to_input(scenes.pictures(range(3)), model.cnn.config, "cpu"))
-        y = training._asked(model, tokens, lengths, F.flatten(2).mT, asked.scene[rows], q)
+        y = training.scores(model, tokens, lengths, F.flatten(2).mT, *map(torch.from_numpy, (asked.scene[rows], q)))
         for i, row in enumerate(rows):
             u, v = model.branches(F[asked.scene[row]][None], model.encode(asked.questions[q[i]]))
             assert torch.allclose(model.classify(u * v)[0], y[i], atol=1e-4)

@@ -18,13 +18,16 @@ from qgc.lab.train import early
 from qgc.lab.train import run as training
 from qgc.lab.train import vqa as vqa_training
 from qgc.lab.train.data import SceneSet
-from qgc.lab.train.recipes import RECIPES, smaller
+from qgc.lab.train.recipes import RECIPES
 from qgc.models import DeeperLSTM, zoo
 from qgc.models.backbones import SCENES, VGGLike
 from qgc.scenes import ANSWERS, FIRST_SEED, sample
 from qgc.scenes.questions import facts
 
-RECIPE = smaller(RECIPES["natural"], 64)
+RECIPE = replace(
+    RECIPES["natural"], scenes=64, question_scenes=64, validation=32, batch=16, cnn_cycles=(1,), fc_epochs=1,
+    vqa_epochs=2,
+)  # fmt: skip
 TINY = replace(RECIPE, scenes=12, validation=6, batch=6)
 
 
@@ -68,7 +71,7 @@ def largest_difference(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -
 def test_a_run_finishes_and_leaves_what_it_should(finished):
     run, model = finished
     there = {p.name for p in run.iterdir()}
-    assert {"recipe.json", "convolutions.pt", "fc.pt", "vqa.pt", "best.pt", "trace.json", "question_prior.json",
+    assert {"recipe.json", "convolutions.pt", "fc6-fc7.pt", "vqa.pt", "best.pt", "trace.json", "question_prior.json",
             "time.json", "snapshots"} <= there  # fmt: skip
     assert not [n for n in there if n.endswith(".tmp")]
     assert not model.training and all(torch.isfinite(p).all() for p in model.parameters())
@@ -93,7 +96,7 @@ def test_a_finished_run_is_only_read_again(finished, cache):
     assert (run / "vqa.pt").read_bytes() == before
 
 
-def stop_at(monkeypatch, module: ModuleType, name: str, call: int = 1) -> None:
+def stop_at(monkeypatch, module: ModuleType | type, name: str, call: int = 1) -> None:
     """Press Ctrl-C when ``module.name`` is called for the ``call``-th time."""
     plain, calls = getattr(module, name), []
 
@@ -108,9 +111,9 @@ def stop_at(monkeypatch, module: ModuleType, name: str, call: int = 1) -> None:
 
 STOPS = {
     "after the convolutions": (cnn_training, "pooled_maps", 1),
-    "after the features": (cnn_training, "start_shared", 1),
+    "after the features": (cnn_training, "init_shared_fc6", 1),
     "after fc6 and fc7": (vqa_training, "start", 1),
-    "within the questions": (vqa_training, "accuracy", 2),
+    "within the questions": (vqa_training.QuestionTrainer, "validate", 2),
 }
 
 
@@ -155,7 +158,7 @@ def test_convolutions_stopped_between_epochs_go_on_to_the_same_weights(cache, tm
 def test_another_recipe_in_the_same_folder_is_refused(finished, cache):
     run, _ = finished
     before = (run / "recipe.json").read_bytes()
-    with pytest.raises(QGCError, match="another recipe; give another folder or remove it"):
+    with pytest.raises(QGCError, match="another recipe or another CNN; give another folder or remove it"):
         finish(run, cache, replace(RECIPE, seed=1))
     assert (run / "recipe.json").read_bytes() == before
 
@@ -222,7 +225,7 @@ def test_the_models_input_is_the_same_in_training_and_use(model):
 def test_fc6_starts_the_same_at_all_positions():
     torch.manual_seed(0)
     cnn = VGGLike(SCENES)
-    cnn_training.start_shared(cnn)
+    cnn_training.init_shared_fc6(cnn)
     weight = cnn.fc6.weight.view(SCENES.fc, cnn.maps, 49)
     assert (weight == weight[..., :1]).all() and torch.allclose(cnn.pooled_fc6(), 49 * weight[..., 0])
 
@@ -231,7 +234,7 @@ def test_fc6_starts_the_same_at_all_positions():
 def test_labels_say_what_is_there(kind):
     labels = cnn_training.Labels(kind)
     scene = sample(5, "balanced")
-    row = labels.of(facts(scene))
+    row = labels.encode(facts(scene))
     on = {key for key, i in labels.index.items() if row[i]}
     assert ("place", scene.place) in on
     for name, colour in scene.colours.items():
@@ -241,10 +244,10 @@ def test_labels_say_what_is_there(kind):
 
 def test_training_questions_never_use_a_held_out_wording():
     all_facts = [facts(sample(i, "natural")) for i in range(5)]
-    asked, held = (vqa_training.Asked(all_facts, list(ANSWERS), held_out=h) for h in (False, True))
+    asked, held = (vqa_training.SceneQuestions(all_facts, list(ANSWERS), held_out=h) for h in (False, True))
     assert not set(asked.questions) & set(held.questions)
     assert asked.scene.tolist() == held.scene.tolist() and asked.answer.tolist() == held.answer.tolist()
-    rows = asked.of_scenes([1, 3])
+    rows = asked.rows_of_scenes([1, 3])
     assert set(asked.scene[rows]) == {1, 3} and len(rows) == len(all_facts[1]) + len(all_facts[3])
 
 
@@ -272,7 +275,7 @@ def test_detectors_are_handed_through_on_one_scale():
     recipe = replace(RECIPES["balanced"], labels="unbound")
     cnn = VGGLike(training.config(recipe).cnn).eval()
     pooled = np.random.default_rng(0).exponential(2, (50, cnn.maps)).astype(np.float32)
-    cnn_training.hand_through(cnn, pooled)
+    cnn_training.init_identity_head(cnn, pooled)
     f = cnn.from_pooled(torch.from_numpy(pooled))
     ratio = f / torch.from_numpy(pooled)
     assert torch.allclose(ratio, ratio[:1].expand_as(ratio), atol=1e-6)

@@ -17,7 +17,7 @@ import os, time
 from qgc.lab.train.workers import worker_pool
 
 def work(seconds):
-    print(os.getpid(), flush=True)
+    os.write(1, f"{os.getpid()}\\n".encode())  # in one piece, where print may write the end of the line apart
     time.sleep(seconds)
 
 if __name__ == "__main__":
