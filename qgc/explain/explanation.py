@@ -339,7 +339,8 @@ def explain(vqa, image, question, answer=None, *, rank="sensitivity", reduce: st
     """
     view = image if isinstance(image, View) else View(vqa, image)
     if view.vqa is not vqa:
-        raise ImageError("this View was made with another model; make one with View(vqa, image)")
+        raise ImageError("this View was made with another model; make one with View(vqa, image), or "
+                         "give the View's own, view.vqa")  # fmt: skip
     if view is image:
         view.check()
     if isinstance(question, str):

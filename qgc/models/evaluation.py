@@ -17,7 +17,7 @@ WHOLE = 2**17  # numbers up to which all of a tensor is looked at for changes; o
 INTEGERS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 # Several threads may explain with one model, or with two that share modules: the mode that a module was in is kept by
-# the first that comes and restored by the last that goes.
+# the first that comes and restored by the last that goes. A training loop may call ``train()`` in between; that stays.
 _lock = threading.RLock()
 _before: WeakKeyDictionary[nn.Module, bool] = WeakKeyDictionary()  # module → whether it was in training mode
 _users: WeakKeyDictionary[nn.Module, int] = WeakKeyDictionary()  # module → threads that explain with it now
@@ -29,7 +29,7 @@ def evaluating(model: nn.Module) -> Iterator[None]:
     """Evaluation mode without dropout, whatever mode the model is in; then every module is as it was before.
 
     Autocast, inference mode and a default device pause, too: numbers keep the model's type, gradients can be taken of
-    them, and they are where the model is. Threads may do this at the same time; training goes on when all are done.
+    them, and they are where the model is. Threads may do this at the same time: the last to leave restores the mode.
 
     Raises
     ------
@@ -65,7 +65,7 @@ def evaluating(model: nn.Module) -> Iterator[None]:
 def _evaluation_mode(model: nn.Module, modules: Sequence[nn.Module]) -> Iterator[None]:
     with _lock:
         for module in modules:
-            _before.setdefault(module, module.training)
+            _before[module] = module.training or _before.get(module, False)
             _users[module] = _users.get(module, 0) + 1
         if any(module.training for module in modules):
             model.eval()
@@ -76,7 +76,7 @@ def _evaluation_mode(model: nn.Module, modules: Sequence[nn.Module]) -> Iterator
             for module in modules:
                 _users[module] -= 1
                 if not _users[module]:
-                    module.training = _before.pop(module)
+                    module.training |= _before.pop(module)  # or put into training mode meanwhile
                     del _users[module]
 
 

@@ -103,8 +103,8 @@ class VQA(nn.Module):
     def image_state(self, F: Tensor) -> Any | None:
         """What is worked out once of an image's maps F (1, K, h, w): anything with ``v`` (1, J), the image branch.
 
-        It is asked for where there is a :meth:`question_branch`, kept with the image, and given to
-        :meth:`jacobian_factors`, so that nothing on the way to v is computed twice.
+        Asked for once, kept with the image and given to :meth:`jacobian_factors`, so that nothing on the way to v is
+        computed twice. ``v`` itself is used where there is a :meth:`question_branch`.
         """
 
     def jacobian_factors(self, F: Tensor, state: Any | None = None) -> tuple[Tensor, ...] | None:
