@@ -41,9 +41,9 @@ __all__ = [
 ]
 
 
-# ``qgc.explain`` is two things, the function of six calls and the package that holds it. Python puts a package where its
-# parent has a name of it as soon as anything in it is imported, so a function of that name in qgc would last only until
-# the first ``import qgc.explain.gates``. A package that can be called is right in any order.
+# ``qgc.explain`` is two things: the function, and the package that it is in. Importing anything of a package makes its
+# name in the parent mean the package, so a function ``qgc.explain`` would last until the first ``import
+# qgc.explain.gates``. A package that can be called is right in any order.
 class _CallableRoom(types.ModuleType):
     __signature__ = inspect.signature(explain)
 

@@ -100,7 +100,7 @@ class View(KeptOfModel):
 
     @evaluated
     def branches(self, q: Tensor) -> tuple[Tensor, Tensor]:
-        """u and v (1, J); v is kept where the image branch ignores the question."""
+        """u and v (1, J) of a question q (1, Q); v is kept where the image branch ignores the question."""
         u = self.vqa.question_branch(q)
         if u is None:
             return self.vqa.branches(self.F, q)
@@ -110,7 +110,13 @@ class View(KeptOfModel):
 
     @evaluated
     def M(self, q: Tensor) -> Tensor:
-        """The pooled Jacobian (J, K) of book/gate.ipynb, for the question q (1, Q); kept if all questions share it."""
+        """The pooled Jacobian (J, K) of book/gate.ipynb for a question q (1, Q); kept if all questions share it.
+
+        Raises
+        ------
+        WeightsError
+            If the model's weights have changed since it looked at the picture.
+        """
         if not self.shares_M:
             self.check()
             return engine.pooled_jacobian(self.vqa, self.F, q)
@@ -136,7 +142,10 @@ class View(KeptOfModel):
 
     @evaluated
     def through_M(self, rows: Tensor, q: Tensor) -> Tensor:
-        """rows (N, J) times M, (N, K); a few rows go through M's factors, which costs less than M itself."""
+        """rows (N, J) times M, (N, K): α (Eq. 1) of N gates, each a row of g with zeros outside of its set (§3.3).
+
+        A few rows go through M's factors, which costs less than M itself. Errors as :meth:`M`.
+        """
         few = 8 * len(rows) <= rows.shape[1]
         if self._M is None and few and self.shares_M:
             for factor in self._factors:
@@ -240,11 +249,11 @@ class Explanation:
 
     @cached_property
     def M(self) -> Tensor:
-        """The pooled Jacobian (J, K) of book/gate.ipynb."""
+        """The pooled Jacobian (J, K) of book/gate.ipynb; WeightsError if the model's weights have changed."""
         return self.view.M(self.q)
 
     def top(self, k: int = 10) -> pd.DataFrame:
-        """The k highest ranked combine neurons: index and value, like the paper's Tables 1–4."""
+        """The k highest ranked combine neurons: index and value, like the paper's Tables 1–4; GateError on a bad k."""
         first = self.order[: gates.check_n(k, len(self.order))].cpu()
         values = self.scores.cpu()[first]
         rank = pd.RangeIndex(1, len(first) + 1, name="rank")
@@ -275,7 +284,13 @@ class Explanation:
 
     @evaluated
     def maps(self, ns: Sequence[int] | None = None, *, relu: bool = True) -> Tensor:
-        """Maps (len(ns), h, w) for several n, or for every n from 1 to J, (J, h, w), from one pass."""
+        """Maps (len(ns), h, w) for several n, or for every n from 1 to J, (J, h, w), from one pass (Eq. 1–2, §3.3).
+
+        Raises
+        ------
+        GateError, WeightsError
+            As :meth:`map`.
+        """
         if ns is None:
             raw = self._all_maps
         elif not isinstance(ns, Iterable) or getattr(ns, "ndim", 1) == 0:  # of a tensor or an array that is one number

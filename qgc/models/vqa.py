@@ -34,19 +34,19 @@ class VQA(nn.Module):
     then automatic differentiation takes its place, or what needs the part is left out. Any of them can be defined
     without the others.
 
-    ===============================  ===========================================  =================================
-    optional method                  what it gives                                without it
-    ===============================  ===========================================  =================================
-    :meth:`question_branch`          u from the question alone                    the picture is looked at again
-    :meth:`image_state`              v, and what M needs besides                  v by :meth:`branches`
-    :meth:`jacobian_factors`         M as a product of narrow factors             M itself
-    :meth:`pooled_jacobian`          M where no question changes it               vector-Jacobian products
-    :meth:`question_pooled_jacobian` M of an image and a question                 vector-Jacobian products
-    :meth:`sensitivity_jacobian`     ∂A/∂q as a factor times constant rows        vector-Jacobian products
-    :meth:`embed`, encode_words      the question encoder in two steps, for ∂A/∂w a hook on the one ``nn.Embedding``
-    :meth:`attention`                how much each cell is attended to            no attention map
-    :meth:`layers`                   modules from output to input                 no cascade of the randomisation test
-    ===============================  ===========================================  =================================
+    ===================================  ======================================  ======================================
+    optional method                      what it gives                           without it
+    ===================================  ======================================  ======================================
+    :meth:`question_branch`              u from the question alone               image and question go through together
+    :meth:`image_state`                  v, and what M is made of besides        v by :meth:`branches`
+    :meth:`jacobian_factors`             M as a product of narrow matrices       M as a whole
+    :meth:`pooled_jacobian`              M, where no question changes it         vector-Jacobian products
+    :meth:`question_pooled_jacobian`     M of an image and a question            vector-Jacobian products
+    :meth:`sensitivity_jacobian`         ∂A/∂q, as a factor times constant rows  vector-Jacobian products
+    :meth:`embed`, :meth:`encode_words`  the question encoder in two steps       ∂A/∂w at its one ``nn.Embedding``
+    :meth:`attention`                    how much each cell is attended to       no attention map
+    :meth:`layers`                       its modules, from output to input       no cascade in the randomisation test
+    ===================================  ======================================  ======================================
     """
 
     name: str = ""
