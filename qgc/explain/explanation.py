@@ -60,6 +60,7 @@ class View(KeptOfModel):
             self.mark()
         self._v: Tensor | None = None
         self._M: Tensor | None = None
+        self._M_of: tuple[Tensor, Tensor] | None = None  # where questions change M: the last one's q, and M
 
     def check(self) -> None:
         """WeightsError if the view is no longer current."""
@@ -70,7 +71,7 @@ class View(KeptOfModel):
     def through(self, vqa) -> View:
         """The same view of a model that differs in its question side alone: the picture's work is kept."""
         other = View.__new__(View)
-        vars(other).update(vars(self), vqa=vqa)
+        vars(other).update(vars(self), vqa=vqa, _M_of=None)
         other.mark()
         return other
 
@@ -110,7 +111,7 @@ class View(KeptOfModel):
 
     @evaluated
     def M(self, q: Tensor) -> Tensor:
-        """The pooled Jacobian (J, K) of book/gate.ipynb for a question q (1, Q); kept if all questions share it.
+        """The pooled Jacobian (J, K) of book/gate.ipynb for a question q (1, Q); that of the last one is kept.
 
         Raises
         ------
@@ -118,8 +119,11 @@ class View(KeptOfModel):
             If the model's weights have changed since it looked at the picture.
         """
         if not self.shares_M:
-            self.check()
-            return engine.pooled_jacobian(self.vqa, self.F, q)
+            kept = self._M_of  # read once: another thread may ask another question
+            if kept is None or kept[0] is not q:
+                self.check()
+                kept = self._M_of = q, engine.pooled_jacobian(self.vqa, self.F, q)
+            return kept[1]
         if self._M is None:
             self._M = product(self._factors)
         return self._M

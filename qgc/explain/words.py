@@ -23,6 +23,8 @@ from ..models.evaluation import KeptOfModel, evaluated, evaluating
 from . import sensitivity
 from .explanation import View, check_model
 
+_CUDNN = threading.Lock()
+
 # Words that a question is built with and that name nothing in the picture ("color" is the one the paper names).
 FRAME = frozenset(
     "a an the this that these those it is are was were be am there here what which where who whose how why when do "
@@ -162,7 +164,8 @@ def question_jacobian(vqa, question: str, chunk: int = 256) -> Tensor:
     for start in range(0, size, chunk):
         index = torch.arange(start, min(start + chunk, size), device=tokens.device)
         lengths = torch.full((len(index),), tokens.shape[1])
-        with torch.enable_grad(), torch.backends.cudnn.flags(enabled=False):  # cuDNN: no gradients in evaluation mode
+        # cuDNN has no gradients in evaluation mode; its switch is one for all threads
+        with _CUDNN, torch.enable_grad(), torch.backends.cudnn.flags(enabled=False):
             w, q = _embedded(vqa, tokens.expand(len(index), -1), lengths)
             own = q.gather(1, index[:, None]).sum()
         rows.append(torch.autograd.grad(own, w)[0])

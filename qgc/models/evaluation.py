@@ -64,16 +64,17 @@ def evaluating(model: nn.Module) -> Iterator[None]:
 @contextmanager
 def _evaluation_mode(model: nn.Module, modules: Sequence[nn.Module]) -> Iterator[None]:
     with _lock:
-        for module in modules:
+        held = modules if _users or any(module.training for module in modules) else ()  # mostly (), which is quick
+        for module in held:
             _before[module] = module.training or _before.get(module, False)
             _users[module] = _users.get(module, 0) + 1
-        if any(module.training for module in modules):
+        if any(module.training for module in held):
             model.eval()
     try:
         yield
     finally:
         with _lock:
-            for module in modules:
+            for module in held:
                 _users[module] -= 1
                 if not _users[module]:
                     module.training |= _before.pop(module)  # or put into training mode meanwhile

@@ -118,6 +118,18 @@ def test_each_optional_method_alone_changes_no_number(bare_model, small_model, s
                                          or "factors" in methods or "question_branch" in methods)  # fmt: skip
 
 
+def test_the_fallback_is_worked_out_once_a_question(bare_model, scene, monkeypatch):
+    asked, plain = [], engine.pooled_jacobian_vjp
+    monkeypatch.setattr(engine, "pooled_jacobian_vjp", lambda vqa, F, q, chunk: asked.append(q) or plain(vqa, F, q))
+    first, second = explain(bare_model, scene, QUESTIONS, "white")
+    for e in (first, second):
+        for n in (1, 2, 3):
+            e.map(n)
+        e.maps(), e.map(neurons=[1])
+    assert [q is e.q for q, e in zip(asked, (first, second), strict=True)] == [True, True]
+    assert not torch.equal(first.map(3), second.map(3))
+
+
 def test_what_measures_ask_of_a_model(bare_model, small_model, scene):
     own = type("Own", (type(bare_model),), {**OPTIONAL["attention"], **OPTIONAL["layers"]})(small_model)
     F, q = View(own, scene).F, own.encode(QUESTIONS[0])
