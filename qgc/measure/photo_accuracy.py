@@ -14,7 +14,6 @@ from ..data import PhotoSet, Question
 from ..errors import DataError
 from ..files import write_whole
 from ..models import zoo
-from ..models.pythia import Pythia
 from ..train.asked import as_arrays
 from ..train.distributed import Team
 from ..train.features import Features, extract
@@ -75,7 +74,7 @@ def evaluate_photos(
     model = _opened(run / "model.json", device)
     features = extract(
         model.cnn, photos.images, photos.image_path, cache / "features", device, workers,
-        maps=isinstance(model, Pythia),
+        maps=model.reads_cells,
     )  # fmt: skip
     frame = pd.DataFrame({
         "kind": [kind_of(q) for q in photos.questions],

@@ -74,6 +74,8 @@ def full_size(words, answers, cnn: str = "vgg19") -> DeeperLSTMConfig:
 class DeeperLSTM(VQA):
     """The model; see the module's docstring for the equations and book/model.ipynb for the recipe."""
 
+    reads_cells = False
+
     def __init__(self, config: DeeperLSTMConfig):
         super().__init__()
         self.config = config

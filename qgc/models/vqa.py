@@ -55,6 +55,8 @@ class VQA(nn.Module):
     combine: int
     cnn: nn.Module
     trained_on: str = ""
+    reads_cells: bool = True
+    """Whether v needs the cells of F; False where the CNN's global feature f, kept once a photograph, is enough."""
 
     # -- needed -----------------------------------------------------------------------------------
     def conv(self, x: Tensor) -> Tensor:

@@ -183,7 +183,7 @@ def sight(
     vectors: Mapping[str, Tensor] | None = None,
 ) -> Sight | GridSight:
     """The sight of a model's kind; ``rows`` as in :class:`Sight`, ``vectors`` as in :class:`GridSight`."""
-    return GridSight(features, blind, vectors) if isinstance(model, Pythia) else Sight(features, rows, blind)
+    return GridSight(features, blind, vectors) if model.reads_cells else Sight(features, rows, blind)
 
 
 def fast(z: Tensor) -> AbstractContextManager:
