@@ -342,7 +342,7 @@ def explain(vqa, image, question, answer=None, *, rank="sensitivity", reduce: st
 
     Parameters
     ----------
-    vqa : a model from :func:`qgc.load`.
+    vqa : a model from :func:`qgc.load`, or one of your own (:class:`qgc.models.VQA`).
     image : a scene, PIL image, path, array or tensor; or a :class:`View`, to reuse a picture's work.
     question : a question, or a list of them; a list gives a list and shares the image's work.
     answer : the answer to explain (a list for a list of questions); None is the predicted one.
