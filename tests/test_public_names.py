@@ -5,6 +5,7 @@ import inspect
 import pydoc
 import subprocess
 import sys
+from itertools import permutations
 
 import pytest
 
@@ -17,13 +18,25 @@ def test_every_public_name_is_there(name):
     assert getattr(qgc, name) is not None and name in dir(qgc)
 
 
-@pytest.mark.parametrize("first", ["qgc.measure", "qgc.explain", "qgc.plot", "qgc.load"])
-def test_explain_can_be_called_whatever_was_imported_before(first):
-    program = (
-        f"import qgc; {first}; assert callable(qgc.explain); import qgc.explain.gates; assert callable(qgc.explain)\n"
-        "assert callable(qgc.explain.contrast) and qgc.explain.gates.__name__ == 'qgc.explain.gates'"
-    )
-    assert subprocess.run([sys.executable, "-c", program]).returncode == 0
+TOUCHES = {
+    "call": "try: qgc.explain(None, None, '')\nexcept qgc.QGCError as error: assert 'takes a VQA model' in str(error)",
+    "contrast": "import torch; assert qgc.explain.contrast(torch.ones(2, 2), torch.zeros(2, 2)).sum() == 4",
+    "module": "import qgc.explain.gates; assert qgc.explain.gates.ranking.__module__ == 'qgc.explain.gates'",
+    "same name": "import qgc.explain.contrast, qgc.explain.gradcam; from qgc.explain import gradcam, contrast",
+    "measure": "qgc.measure",
+    "plot": "qgc.plot",
+}
+ORDERS = [*permutations(["call", "contrast", "module"]), ("same name",), ("measure",), ("plot",)]
+
+
+def test_explain_can_be_called_and_imported_from_in_any_order():
+    """Each order begins without any module of qgc, in one fresh process, which imports PyTorch once."""
+    anew = "import sys\nfor name in [n for n in sys.modules if n.split('.')[0] == 'qgc']: del sys.modules[name]"
+    program = ["import torch, torchvision, pandas"]
+    for order in ORDERS:
+        program += [anew, f"print({order})", "import qgc", *map(TOUCHES.get, (*order, "call", "contrast", "module"))]
+    found = subprocess.run([sys.executable, "-W", "error", "-c", "\n".join(program)], capture_output=True, text=True)
+    assert found.returncode == 0 and len(found.stdout.splitlines()) == len(ORDERS), found.stdout + found.stderr
 
 
 def test_help_shows_the_function():

@@ -1,19 +1,28 @@
-"""The engine: every n for the price of one (book/gate.ipynb).
+"""The closed form: every n for the price of one (book/gate.ipynb).
 
-The gated weights of Eq. 1 are linear in the set S of combine neurons:
+Grad-CAM (paper Eq. 1–2) of an answer a, gated to a set S of combine neurons (§3.3), weighs the maps F^k by
 
-    α(S) = Σ_{j∈S} g_j M_j,   g_j = Wo[a, j] u_j,   M_jk = (1/Z) Σ_ij ∂v_j/∂F^k_ij
+    α_k(S) = (1/Z) Σ_ij ∂y_a/∂F^k_ij,  where the gradient passes the combine layer A = u ∘ v at the neurons of S alone.
 
-M does not depend on the answer or on n (nor, in the Deeper LSTM, on the question). One pooled
-Jacobian per image therefore gives the maps of all n by a cumulative sum in ranking order and one
-matrix product.
+The chain rule through A, with c_j = ∂y_a/∂A_j, parts this into a number per neuron and a row per neuron:
+
+    α(S) = Σ_{j∈S} g_j M_j,   g_j = ∂y_a/∂v_j = c_j u_j,   M_jk = (1/Z) Σ_ij ∂v_j/∂F^k_ij
+
+The question and the answer are in g, which is cheap; the image is in M, which is not, but M depends neither on the
+answer nor on S (nor on the question, unless v does). So three steps give the maps of all n:
+
+1. :func:`pooled_jacobian`: M, once an image;
+2. :func:`weights`: the rows g_j M_j summed up in the order of the ranking; row n − 1 is α of the top n;
+3. :func:`maps`: one matrix product with F.
+
+:mod:`qgc.explain.gradcam` is the same map by plain automatic differentiation, one S at a time.
 """
 
 from __future__ import annotations
 
 from torch import Tensor
 
-from ..errors import WeightsError
+from ..errors import QGCError, WeightsError
 from ..models.evaluation import evaluated, is_finite
 from ..models.jacobian import jacobian
 
@@ -22,32 +31,53 @@ from ..models.jacobian import jacobian
 def pooled_jacobian(vqa, F: Tensor, q: Tensor | None = None, chunk: int = 128) -> Tensor:
     """M (J, K) of book/gate.ipynb: the spatial mean of ∂v_j/∂F^k, for every combine neuron j.
 
-    In closed form where the model has one, per picture or (Pythia) per picture and question; otherwise by batched
-    vector-Jacobian products, ``chunk`` neurons at a time. Models whose image branch sees the question also need
-    ``q`` (1, Q).
+    In closed form where the model has one, per picture or (Pythia) per picture and question; otherwise by
+    :func:`pooled_jacobian_vjp`.
+
+    Parameters
+    ----------
+    F : (1, K, h, w) maps. q : (1, Q); needed where the image branch sees the question. chunk : neurons at a time.
+
+    Raises
+    ------
+    QGCError
+        If q is needed and not given.
     """
-    if hasattr(vqa, "pooled_jacobian"):
-        return vqa.pooled_jacobian(F)
-    if hasattr(vqa, "question_pooled_jacobian"):
-        return vqa.question_pooled_jacobian(F, q)
-    return pooled_jacobian_vjp(vqa, F, q, chunk)
+    M = vqa.pooled_jacobian(F)
+    if M is None and q is not None:
+        M = vqa.question_pooled_jacobian(F, q)
+    return pooled_jacobian_vjp(vqa, F, q, chunk) if M is None else M
 
 
 @evaluated
 def pooled_jacobian_vjp(vqa, F: Tensor, q: Tensor | None = None, chunk: int = 128) -> Tensor:
-    """The fallback of :func:`pooled_jacobian`: no assumption about the model's head."""
-    if q is None:  # the image branch does not look at it, but ``branches`` wants one
-        q = vqa.encode(vqa.vocabulary.words[0])
+    """M (J, K) by batched vector-Jacobian products: no assumption about the model's head (book/gate.ipynb).
+
+    Parameters and errors are those of :func:`pooled_jacobian`.
+    """
+    if q is None:
+        q = vqa.encode(vqa.vocabulary.words[0])  # any will do where v needs none, which the model has to say
+        if vqa.question_branch(q) is None:
+            raise QGCError("the image branch of this model may see the question; give q as well: vqa.encode(question)")
     return jacobian(lambda maps: vqa.branches(maps, q.detach())[1], F, chunk)
 
 
 def weights(g: Tensor, M: Tensor, order: Tensor) -> Tensor:
-    """α for every n, (J, K): row n − 1 is Σ over the first n neurons of ``order`` of g_j M_j (Eq. 1)."""
+    """α for every n, (J, K): row n − 1 is Σ over the first n neurons of ``order`` of g_j M_j (Eq. 1, §3.3).
+
+    g (J,), M (J, K), order (J,): neurons from first to last.
+    """
     return (g[order, None] * M[order]).cumsum(0)
 
 
 def maps(alpha: Tensor, F: Tensor) -> Tensor:
-    """Σ_k α_k F^k before the ReLU of Eq. 2: (N, K) weights and (1, K, h, w) maps → (N, h, w)."""
+    """Σ_k α_k F^k before the ReLU of Eq. 2: (N, K) weights and (1, K, h, w) maps → (N, h, w).
+
+    Raises
+    ------
+    WeightsError
+        If a map's numbers are not finite.
+    """
     _, K, h, w = F.shape
     return checked((alpha @ F[0].reshape(K, h * w)).view(-1, h, w))
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 
 import numpy as np
@@ -15,7 +14,7 @@ from torch import Tensor
 from ..errors import AnswerError, GateError, ImageError, QGCError, QuestionError, WeightsError
 from ..images import open_image
 from ..models import VQA
-from ..models.evaluation import WeightsMark, evaluated, evaluating, is_finite
+from ..models.evaluation import KeptOfModel, evaluated, evaluating, is_finite
 from ..models.jacobian import product
 from . import engine, gates, sensitivity
 
@@ -27,9 +26,10 @@ def check_model(vqa) -> None:
     if not isinstance(vqa, VQA):
         raise QGCError(f"explaining takes a VQA model, not {type(vqa).__name__}; load one with "
                        "qgc.load('deeper-lstm/natural'), or give the one inside of a wrapped model")  # fmt: skip
+    vqa.check_contract()
 
 
-class View:
+class View(KeptOfModel):
     """What a model makes of one picture, kept for every question about it: F, v and (lazily) M.
 
     >>> view = qgc.View(vqa, scene)             # the picture's work, done once
@@ -38,31 +38,29 @@ class View:
     ``F`` may be given where another model with the same CNN has worked it out already. What the model makes of the
     picture holds for the weights that it has then: once they have changed, a view is refused (:meth:`check`).
 
+    Of the model it uses what :class:`qgc.models.VQA` declares; each optional method that gives None is done without.
+
     Raises
     ------
     ImageError
         If the picture cannot be used.
     QGCError
-        If ``vqa`` is no model, or ``F`` not of its number type and device.
+        If ``vqa`` is no model, or ``F`` not of its shape, number type and device.
     """
 
     @torch.no_grad()
     def __init__(self, vqa, image, F: Tensor | None = None):
         check_model(vqa)
-        if F is not None and (F.ndim != 4 or (F.dtype, F.device) != (vqa.dtype, vqa.device)):
-            raise QGCError(f"F is {tuple(F.shape)}, {F.dtype} on {F.device}; it must be (1, K, h, w) in the model's "
-                           f"number type and on its device, {vqa.dtype} on {vqa.device}")  # fmt: skip
+        if F is not None:
+            _check_maps(vqa, F)
         self.vqa = vqa
         self.image = open_image(image)
         with evaluating(vqa):
-            self.F: Tensor = vqa.conv(vqa.prepare(self.image)) if F is None else F
-            self._weights = WeightsMark.of(vqa)
+            self.F: Tensor = vqa.conv(vqa.prepare(self.image)) if F is None else F.detach()
+            self.mark()
+        self._v: Tensor | None = None
         self._M: Tensor | None = None
-
-    @property
-    def is_current(self) -> bool:
-        """Whether the model's weights, number type and device are still those that it looked at the picture with."""
-        return self._weights == WeightsMark.of(self.vqa)
+        self._M_of: tuple[Tensor, Tensor] | None = None  # where questions change M: the last one's q, and M
 
     def check(self) -> None:
         """WeightsError if the view is no longer current."""
@@ -72,8 +70,9 @@ class View:
 
     def through(self, vqa) -> View:
         """The same view of a model that differs in its question side alone: the picture's work is kept."""
-        other = copy.copy(self)
-        other.vqa, other._weights = vqa, WeightsMark.of(vqa)
+        other = View.__new__(View)
+        vars(other).update(vars(self), vqa=vqa, _M_of=None)
+        other.mark()
         return other
 
     @cached_property
@@ -83,23 +82,48 @@ class View:
 
     @cached_property
     @evaluated
-    def _factors(self) -> tuple[Tensor, ...]:
+    def _factors(self) -> tuple[Tensor, ...] | None:
+        # M as a product, where no question changes it; else None
         self.check()
-        return self.vqa.jacobian_factors(self.F, self._state)
+        vqa, F = self.vqa, self.F
+        if factors := vqa.jacobian_factors(F, self._state):
+            return factors
+        M = vqa.pooled_jacobian(F)
+        if M is None:
+            any_q = vqa.encode(vqa.vocabulary.words[0])
+            M = None if vqa.question_branch(any_q) is None else engine.pooled_jacobian_vjp(vqa, F, any_q)
+        return None if M is None else (M,)
+
+    @property
+    def shares_M(self) -> bool:
+        """Whether M is the same for all questions, since the image branch sees none of them."""
+        return self._factors is not None
 
     @evaluated
     def branches(self, q: Tensor) -> tuple[Tensor, Tensor]:
-        """u and v (1, J); v is kept where the image branch ignores the question."""
-        if not hasattr(self.vqa, "pooled_jacobian"):
+        """u and v (1, J) of a question q (1, Q); v is kept where the image branch ignores the question."""
+        u = self.vqa.question_branch(q)
+        if u is None:
             return self.vqa.branches(self.F, q)
-        return self.vqa.question_branch(q), self._state.v
+        if self._v is None:
+            self._v = self.vqa.branches(self.F, q)[1] if self._state is None else self._state.v
+        return u, self._v
 
     @evaluated
     def M(self, q: Tensor) -> Tensor:
-        """The pooled Jacobian (J, K); shared by all questions where the image branch ignores them."""
-        if not hasattr(self.vqa, "pooled_jacobian"):
-            self.check()
-            return engine.pooled_jacobian(self.vqa, self.F, q)
+        """The pooled Jacobian (J, K) of book/gate.ipynb for a question q (1, Q); that of the last one is kept.
+
+        Raises
+        ------
+        WeightsError
+            If the model's weights have changed since it looked at the picture.
+        """
+        if not self.shares_M:
+            kept = self._M_of  # read once: another thread may ask another question
+            if kept is None or kept[0] is not q:
+                self.check()
+                kept = self._M_of = q, engine.pooled_jacobian(self.vqa, self.F, q)
+            return kept[1]
         if self._M is None:
             self._M = product(self._factors)
         return self._M
@@ -111,7 +135,7 @@ class View:
         Where M's factors are narrower than M itself, M is not formed: the running sum is taken over the first factor,
         and the others go to the maps once a picture.
         """
-        if self._M is None and hasattr(self.vqa, "jacobian_factors") and self._factors[0].shape[1] < self.F.shape[1]:
+        if self._M is None and self.shares_M and self._factors[0].shape[1] < self.F.shape[1]:
             raw = engine.weights(g, self._factors[0], order) @ self._cells
             return engine.checked(raw.view(-1, *self.F.shape[2:]))
         return engine.maps(engine.weights(g, self.M(q), order), self.F)
@@ -122,13 +146,33 @@ class View:
 
     @evaluated
     def through_M(self, rows: Tensor, q: Tensor) -> Tensor:
-        """rows (N, J) times M, (N, K); a few rows go through M's factors, which costs less than M itself."""
+        """rows (N, J) times M, (N, K): α (Eq. 1) of N gates, each a row of g with zeros outside of its set (§3.3).
+
+        A few rows go through M's factors, which costs less than M itself. Errors as :meth:`M`.
+        """
         few = 8 * len(rows) <= rows.shape[1]
-        if self._M is None and few and hasattr(self.vqa, "jacobian_factors"):
+        if self._M is None and few and self.shares_M:
             for factor in self._factors:
                 rows = rows @ factor
             return rows
         return rows @ self.M(q)
+
+
+def _check_sizes(vqa: VQA, A: Tensor, y: Tensor) -> None:
+    expected = (vqa.combine,), (len(vqa.answers),)
+    if (A.shape, y.shape) != expected:
+        raise QGCError(f"this model gives a combine layer {tuple(A.shape)} and scores {tuple(y.shape)}, but its "
+                       f"combine and answers say {expected[0]} and {expected[1]}; make these agree")  # fmt: skip
+
+
+def _check_maps(vqa: VQA, F: Tensor) -> None:
+    channels = getattr(getattr(vqa, "cnn", None), "maps", None)  # known of this package's CNNs
+    if isinstance(F, Tensor) and F.ndim == 4 and len(F) == 1 and F.numel() and F.layout == torch.strided:
+        if (F.dtype, F.device) == (vqa.dtype, vqa.device) and channels in (None, F.shape[1]):
+            return
+    what = f"{tuple(F.shape)}, {F.dtype} on {F.device}" if isinstance(F, Tensor) else f"a {type(F).__name__}"
+    raise QGCError(f"F is {what}; it must be (1, K, h, w) in the model's number type and on its device, "
+                   f"{vqa.dtype} on {vqa.device}" + (f", K = {channels}" if channels else ""))  # fmt: skip
 
 
 class Explanation:
@@ -157,17 +201,21 @@ class Explanation:
 
     def _explain(self, answer: str | None, rank: str | Tensor, q: Tensor | None) -> None:
         vqa, view = self.vqa, self.view
+        # forwards: what the model makes of question and picture, up to its answer
         self.q = vqa.encode(self.question) if q is None else q
         u, v = view.branches(self.q)
         self.u, self.v, self.A = u[0], v[0], (u * v)[0]
         self.y = vqa.classify(u * v)[0]
+        _check_sizes(vqa, self.A, self.y)
         vqa.check_scores(self.y)
         self.probabilities = self.y.softmax(0)
         self.predicted = vqa.answers[int(self.y.argmax())]
         self.answer = self.predicted if answer is None else vqa.answers[vqa.answer_index(answer)]
         self._a = vqa.answers.index(self.answer)
+        # backwards, as far as no map is needed: the score's slope at the combine layer, and by v what M is weighed with
         self.c = self._score_gradient(self.A)
         self.g = self.c * self.u
+        # the order in which the gate lets neurons through
         if isinstance(rank, str):
             if rank not in RANKINGS:
                 raise GateError(f"unknown ranking {rank!r}; choose one of {', '.join(RANKINGS)}, or give scores (J,)")
@@ -198,18 +246,18 @@ class Explanation:
     @cached_property
     def sensitivity(self) -> Tensor:
         """∂A/∂q reduced to one number per combine neuron (J,), paper §3.2."""
-        if hasattr(self, "order"):  # it is wanted later than the rest, perhaps with other weights
+        if "order" in vars(self):  # it is wanted later than the rest, perhaps with other weights
             self.view.check()
         with torch.no_grad():
             return sensitivity.sensitivity(self.vqa, self.F, self.q, self.u[None], self.v[None], self.reduce).detach()
 
     @cached_property
     def M(self) -> Tensor:
-        """The pooled Jacobian (J, K) of book/gate.ipynb."""
+        """The pooled Jacobian (J, K) of book/gate.ipynb; WeightsError if the model's weights have changed."""
         return self.view.M(self.q)
 
     def top(self, k: int = 10) -> pd.DataFrame:
-        """The k highest ranked combine neurons: index and value, like the paper's Tables 1–4."""
+        """The k highest ranked combine neurons: index and value, like the paper's Tables 1–4; GateError on a bad k."""
         first = self.order[: gates.check_n(k, len(self.order))].cpu()
         values = self.scores.cpu()[first]
         rank = pd.RangeIndex(1, len(first) + 1, name="rank")
@@ -240,7 +288,13 @@ class Explanation:
 
     @evaluated
     def maps(self, ns: Sequence[int] | None = None, *, relu: bool = True) -> Tensor:
-        """Maps (len(ns), h, w) for several n, or for every n from 1 to J, (J, h, w), from one pass."""
+        """Maps (len(ns), h, w) for several n, or for every n from 1 to J, (J, h, w), from one pass (Eq. 1–2, §3.3).
+
+        Raises
+        ------
+        GateError, WeightsError
+            As :meth:`map`.
+        """
         if ns is None:
             raw = self._all_maps
         elif not isinstance(ns, Iterable) or getattr(ns, "ndim", 1) == 0:  # of a tensor or an array that is one number
@@ -262,12 +316,15 @@ class Explanation:
         return torch.autograd.grad(y, A)[0]
 
     def _given(self, scores) -> Tensor:
+        # Scores (J,) of the caller's own, as a copy: theirs may change later.
         try:
-            scores = torch.as_tensor(scores, dtype=self.g.dtype, device=self.g.device)
+            scores = scores.detach() if isinstance(scores, Tensor) else torch.from_numpy(np.array(scores))
+            real = not scores.is_complex()  # of complex numbers the conversion would keep the real part alone
+            scores = scores.to_dense().to(self.g, copy=True) if real else torch.empty(0)
         except (TypeError, ValueError, RuntimeError):
             scores = torch.empty(0)
         if scores.shape != self.g.shape or not torch.isfinite(scores).all():
-            raise GateError(f"a ranking needs one finite score per combine neuron, shape ({len(self.g)},)")
+            raise GateError(f"a ranking needs one finite real score per combine neuron, shape ({len(self.g)},)")
         return scores
 
     def __repr__(self) -> str:
@@ -285,7 +342,7 @@ def explain(vqa, image, question, answer=None, *, rank="sensitivity", reduce: st
 
     Parameters
     ----------
-    vqa : a model from :func:`qgc.load`.
+    vqa : a model from :func:`qgc.load`, or one of your own (:class:`qgc.models.VQA`).
     image : a scene, PIL image, path, array or tensor; or a :class:`View`, to reuse a picture's work.
     question : a question, or a list of them; a list gives a list and shares the image's work.
     answer : the answer to explain (a list for a list of questions); None is the predicted one.
@@ -301,15 +358,19 @@ def explain(vqa, image, question, answer=None, *, rank="sensitivity", reduce: st
     """
     view = image if isinstance(image, View) else View(vqa, image)
     if view.vqa is not vqa:
-        raise ImageError("this View was made with another model; make one with View(vqa, image)")
+        raise ImageError("this View was made with another model; make one with View(vqa, image), or "
+                         "give the View's own, view.vqa")  # fmt: skip
     if view is image:
         view.check()
     if isinstance(question, str):
         return Explanation(view, question, answer, rank, reduce)
-    if not isinstance(question, Iterable) or isinstance(question, bytes) or getattr(question, "ndim", 1) == 0:
+    if not _is_list(question):
         raise QuestionError(f"a question must be text, or a list of texts, not {type(question).__name__}")
     questions = list(question)
-    answers = [answer] * len(questions) if answer is None or isinstance(answer, str) else list(answer)
+    if not (answer is None or isinstance(answer, str) or _is_list(answer)):
+        raise AnswerError(f"the answers to a list of questions must be a list in the same order, one text for all, or "
+                          f"None, not {type(answer).__name__}")  # fmt: skip
+    answers = list(answer) if _is_list(answer) else [answer] * len(questions)
     if len(answers) != len(questions):
         raise AnswerError(f"{len(questions)} questions but {len(answers)} answers; give one answer for each, or None")
     if not questions:
@@ -318,6 +379,13 @@ def explain(vqa, image, question, answer=None, *, rank="sensitivity", reduce: st
         encoded = vqa.encode_all(questions).split(1)
     rows = zip(questions, answers, encoded, strict=True)
     return [Explanation(view, question, a, rank, reduce, q) for question, a, q in rows]
+
+
+def _is_list(given) -> bool:
+    # Several things in an order that is theirs: a list, tuple, array, column, generator, …
+    if isinstance(given, (str, *gates.BYTES, set, frozenset, Mapping)) or getattr(given, "ndim", 1) == 0:
+        return False
+    return isinstance(given, Iterable)
 
 
 @torch.no_grad()
@@ -336,7 +404,7 @@ def maps_of(explanations: Sequence[Explanation], ns: Sequence[int], *, relu: boo
     view, J = explanations[0].view, explanations[0].vqa.combine
     with evaluating(view.vqa):
         rows = torch.stack([gates.top(e.order, list(ns)).to(e.g) * e.g for e in explanations])
-        if hasattr(view.vqa, "pooled_jacobian"):  # M is the same for all questions
+        if view.shares_M:
             alpha = view.through_M(rows.view(-1, J), explanations[0].q)
         else:
             alpha = torch.cat([view.through_M(r, e.q) for r, e in zip(rows, explanations, strict=True)])

@@ -13,6 +13,8 @@ from ..errors import GateError
 from ..models.evaluation import evaluated
 from . import engine
 
+BYTES = (bytes, bytearray, memoryview)  # which Python takes for lists of whole numbers
+
 
 def check_n(n, size: int) -> int:
     """``n`` as an int from 1 to ``size``.
@@ -22,13 +24,22 @@ def check_n(n, size: int) -> int:
     GateError
         If it is no whole number or out of range.
     """
-    try:
-        whole = operator.index(n)
-    except TypeError:
-        whole = int(n) if isinstance(n, float) and n.is_integer() else None
-    if whole is None or isinstance(n, bool) or not 1 <= whole <= size:
+    whole = _whole(n)
+    if whole is None and isinstance(n, float) and n.is_integer():
+        whole = int(n)
+    if whole is None or not 1 <= whole <= size:
         raise GateError(f"n is {n!r}; it must be a whole number from 1 to {size} (n = {size} is the original Grad-CAM)")
     return whole
+
+
+def _whole(number) -> int | None:
+    # An int of any library's; None of a truth value, which Python and PyTorch would read as 0 or 1, and of all else.
+    if isinstance(number, bool) or (isinstance(number, Tensor) and number.dtype == torch.bool):
+        return None
+    try:
+        return operator.index(number)
+    except (TypeError, RuntimeError):  # RuntimeError: a tensor on the device "meta"
+        return None
 
 
 def ranking(scores: Tensor) -> Tensor:
@@ -44,13 +55,13 @@ def check_indices(indices: Iterable[int], size: int) -> Tensor:
     GateError
         If it is empty, holds anything but whole numbers, or an index is not in 0 … size − 1.
     """
-    try:
-        given = list(indices.tolist() if isinstance(indices, Tensor) else indices)
-        if any(isinstance(i, bool) for i in given):
-            raise TypeError  # a mask would be read as the neurons 0 and 1
-        found = sorted({operator.index(i) for i in given})
-    except TypeError:
-        raise GateError("neurons must be whole numbers, such as [3, 281]; of a mask, give mask.nonzero()") from None
+    one_by_one = isinstance(indices, Iterable) and getattr(indices, "ndim", 1) == 1 and not isinstance(indices, BYTES)
+    if isinstance(indices, Tensor) and indices.layout == torch.strided and not indices.is_meta:
+        indices = indices.tolist()
+    given = [_whole(i) for i in indices] if one_by_one else [None]
+    if None in given:
+        raise GateError("neurons must be whole numbers, such as [3, 281]; of a mask, give mask.nonzero()[:, 0]")
+    found = sorted(set(given))
     if not found:
         raise GateError("the set of neurons is empty: no gradient would flow back; give at least one index")
     if found[0] < 0 or found[-1] >= size:
@@ -100,13 +111,13 @@ def chance(counts: Sequence[int], size: int, draws: int = 20, seed: int = 0) -> 
     Row d · len(counts) + i holds the first counts[i] neurons of the d-th random ranking; a count may be 0.
     """
     rank = _random_ranks(size, draws, seed)
-    return (rank[:, None] < torch.as_tensor(counts).cpu()[:, None]).flatten(0, 1)
+    return (rank[:, None] < torch.as_tensor(counts, device="cpu")[:, None]).flatten(0, 1)
 
 
 @cache
 def _random_ranks(size: int, draws: int, seed: int) -> Tensor:
     shuffle = torch.Generator().manual_seed(seed)
-    return torch.stack([torch.randperm(size, generator=shuffle) for _ in range(draws)])
+    return torch.stack([torch.randperm(size, generator=shuffle, device="cpu") for _ in range(draws)])
 
 
 def common(first: Tensor, second: Tensor, n: int) -> Tensor:

@@ -1,7 +1,7 @@
 """Grad-CAM by automatic differentiation (paper Eq. 1–2), with the gate of §3.3: the reference.
 
-Slow and plain on purpose. ``qgc.explain.engine`` gives the same maps for every n at once; a test
-holds the two together.
+Slow and plain on purpose: one pass back for each answer and set of neurons, and nothing asked of the model but its
+four methods. ``qgc.explain.engine`` gives the same maps for every n at once; a test holds the two together.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ def gradcam(vqa, F: Tensor, q: Tensor, answer: int, keep: Tensor | None = None) 
 
     Parameters
     ----------
-    F : (1, K, h, w) maps; q : (1, Q); answer : index of a; keep : (n,) indices of combine neurons.
+    vqa : a model (:class:`qgc.models.VQA`). F : (1, K, h, w) maps; q : (1, Q); answer : index of a; keep : (n,) indices
+    of combine neurons, or None.
     """
     F = F.detach().clone().requires_grad_()  # the copy of one from inference mode can have a gradient
     with torch.enable_grad():
@@ -30,7 +31,7 @@ def gradcam(vqa, F: Tensor, q: Tensor, answer: int, keep: Tensor | None = None) 
         if keep is not None:
             gate = torch.zeros_like(A)
             gate[:, keep] = 1
-            A.register_hook(lambda gradient: gradient * gate)
+            A.register_hook(lambda gradient: gradient * gate)  # §3.3: on the way back alone, y is what it was
         y = vqa.classify(A)[0, answer]
     (dF,) = torch.autograd.grad(y, F)
     alpha = dF.mean((2, 3))  # Eq. 1

@@ -68,8 +68,9 @@ def sensitivity(vqa, F: Tensor, q: Tensor, u: Tensor, v: Tensor, reduce: str = "
 @evaluated
 def reductions(vqa, F: Tensor, q: Tensor, u: Tensor, v: Tensor, which: Sequence[str] = REDUCTIONS) -> dict[str, Tensor]:
     """Several reductions of ∂A/∂q (paper §3.2) from one Jacobian: reduction → (J,), as :func:`sensitivity` has them."""
-    if not hasattr(vqa, "sensitivity_jacobian"):
+    closed = vqa.sensitivity_jacobian(u[0], v[0])
+    if closed is None:
         rows = jacobian(vqa, F, q)
         return {r: reduce_rows(rows, r) for r in which}
-    factor, rows = vqa.sensitivity_jacobian(u[0], v[0])
+    factor, rows = closed
     return {r: (factor if r == "sum" else factor.abs()) * reduce_rows(rows, r) for r in which}

@@ -11,6 +11,7 @@ all words share, times Wq[j, :] ∂q/∂w_t, which no picture changes.
 
 from __future__ import annotations
 
+import threading
 from functools import cached_property
 
 import pandas as pd
@@ -18,9 +19,11 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import QuestionError, WeightsError
-from ..models.evaluation import WeightsMark, evaluated, evaluating
+from ..models.evaluation import KeptOfModel, evaluated, evaluating
 from . import sensitivity
 from .explanation import View, check_model
+
+_CUDNN = threading.Lock()
 
 # Words that a question is built with and that name nothing in the picture ("color" is the one the paper names).
 FRAME = frozenset(
@@ -30,7 +33,7 @@ FRAME = frozenset(
 )
 
 
-class Words:
+class Words(KeptOfModel):
     """What a model makes of one question's words, kept for every picture (paper §5).
 
     >>> asked = Words(vqa, "What color is the wall?")    # the question's work, done once
@@ -55,7 +58,8 @@ class Words:
         self.vqa, self.question = vqa, question
         self.tokens = vqa.vocabulary.tokens(question)
         with evaluating(vqa):
-            self.q, self._weights = vqa.encode(question), WeightsMark.of(vqa)
+            self.q = vqa.encode(question)
+            self.mark()
         self._constants: dict[str, Tensor] = {}
 
     @property
@@ -86,10 +90,11 @@ class Words:
     def jacobian(self, view: View) -> Tensor:
         """∂A/∂w (J, T, E) of paper §5, by the chain rule ∂A/∂q ∂q/∂w."""
         self._check(view)
-        if hasattr(self.vqa, "sensitivity_jacobian"):
-            factor, rows = self._closed(view)
-            return factor[:, None, None] * self._chain(rows)
-        return self._chain(sensitivity.jacobian(self.vqa, view.F, self.q))
+        closed = self._closed(view)
+        if closed is None:
+            return self._chain(sensitivity.jacobian(self.vqa, view.F, self.q))
+        factor, rows = closed
+        return factor[:, None, None] * self._chain(rows)
 
     @evaluated
     @torch.no_grad()
@@ -105,9 +110,10 @@ class Words:
         """
         sensitivity.check_reduction(reduce)
         self._check(view)
-        if not hasattr(self.vqa, "sensitivity_jacobian"):
+        closed = self._closed(view)
+        if closed is None:
             return _reduced(self.jacobian(view), reduce)
-        factor, rows = self._closed(view)
+        factor, rows = closed
         if reduce not in self._constants:
             self._constants[reduce] = _reduced(self._chain(rows), reduce)
         return (factor if reduce == "sum" else factor.abs()) * self._constants[reduce]
@@ -121,11 +127,12 @@ class Words:
     def _check(self, view: View) -> None:
         if view.vqa is not self.vqa:
             raise WeightsError("these words were read by another model than the picture; make both with one model")
-        if self._weights != WeightsMark.of(self.vqa):
+        if not self.is_current:
             raise WeightsError("the model's weights have changed since it read these words; make them again: "
                                "Words(vqa, question)")  # fmt: skip
 
-    def _closed(self, view: View) -> tuple[Tensor, Tensor]:
+    def _closed(self, view: View) -> tuple[Tensor, Tensor] | None:
+        # ∂A/∂q as a factor (J,) and rows (J, Q), where the model has it so
         u, v = view.branches(self.q)
         return self.vqa.sensitivity_jacobian(u[0], v[0])
 
@@ -142,8 +149,8 @@ def question_jacobian(vqa, question: str, chunk: int = 256) -> Tensor:
     A batch of ``chunk`` copies of the question goes through the encoder, and from copy i the gradient of q_i flows
     back: an LSTM takes batches better than it takes vectorised backward passes.
 
-    w is what ``vqa.embed`` returns (in the Deeper LSTM after its tanh). For a model without ``embed`` and
-    ``encode_words`` it is what the model looks up in its ``nn.Embedding``.
+    w is what ``vqa.embed`` returns (in the Deeper LSTM after its tanh), and ``vqa.encode_words`` goes on from there.
+    For a model without these it is what the model looks up in its ``nn.Embedding``.
 
     Raises
     ------
@@ -157,7 +164,8 @@ def question_jacobian(vqa, question: str, chunk: int = 256) -> Tensor:
     for start in range(0, size, chunk):
         index = torch.arange(start, min(start + chunk, size), device=tokens.device)
         lengths = torch.full((len(index),), tokens.shape[1])
-        with torch.enable_grad(), torch.backends.cudnn.flags(enabled=False):  # cuDNN: no gradients in evaluation mode
+        # cuDNN has no gradients in evaluation mode; its switch is one for all threads
+        with _CUDNN, torch.enable_grad(), torch.backends.cudnn.flags(enabled=False):
             w, q = _embedded(vqa, tokens.expand(len(index), -1), lengths)
             own = q.gather(1, index[:, None]).sum()
         rows.append(torch.autograd.grad(own, w)[0])
@@ -166,12 +174,18 @@ def question_jacobian(vqa, question: str, chunk: int = 256) -> Tensor:
 
 def _embedded(vqa, tokens: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
     # The word embeddings w (B, T, E), as the start of a graph, and q (B, Q) as their function.
-    if hasattr(vqa, "embed") and hasattr(vqa, "encode_words"):
-        w = vqa.embed(tokens).detach().requires_grad_()
-        return w, vqa.encode_words(w, lengths)
+    w = vqa.embed(tokens)
+    if w is not None:
+        w = w.detach().requires_grad_()
+        q = vqa.encode_words(w, lengths)
+        if q is not None:
+            return w, q
     found: list[Tensor] = []
+    thread = threading.get_ident()
 
     def start_here(module, inputs, output):
+        if threading.get_ident() != thread:  # another thread asks the same model
+            return output
         found.append(output.detach().requires_grad_())
         return found[-1]
 

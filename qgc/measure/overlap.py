@@ -76,10 +76,11 @@ def top_overlap(vqa, scenes: Sequence[Scene], k: int = 10, reductions: Sequence[
 
 def _sensitivities(vqa, F: Tensor, q: Tensor, u: Tensor, v: Tensor, reduce: str, constants: dict) -> Tensor:
     # ∂A/∂q reduced, (B, J), for many questions; the closed form's constant part is computed once a model.
-    if not hasattr(vqa, "sensitivity_jacobian"):
+    closed = vqa.sensitivity_jacobian(u, v)
+    if closed is None:
         rows = zip(q.split(1), u.split(1), v.split(1), strict=True)
         return torch.stack([sensitivity(vqa, F, *row, reduce) for row in rows])
-    factor, weights = vqa.sensitivity_jacobian(u, v)
+    factor, weights = closed
     if reduce not in constants:
         constants[reduce] = reduce_rows(weights, reduce)
     return (factor if reduce == "sum" else factor.abs()) * constants[reduce]

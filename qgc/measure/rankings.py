@@ -49,9 +49,9 @@ class Asked:
         vqa = e.vqa
         reduced = reductions(vqa, e.F, e.q, e.u[None], e.v[None])
         slope = e.u * torch.nan if slope is None else slope
-        if hasattr(vqa, "sensitivity_jacobian"):
-            _, rows = vqa.sensitivity_jacobian(e.u, e.v)
-            length = reduce_rows(rows, "l2")
+        closed = vqa.sensitivity_jacobian(e.u, e.v)
+        if closed is not None:
+            length = reduce_rows(closed[1], "l2")
             question = (1 - e.u**2) * length
             no_question = e.v.abs() * slope * length
         else:
@@ -64,17 +64,23 @@ class Asked:
 
 @evaluated
 @torch.no_grad()
-def question_branches(vqa, questions: Sequence[str]) -> Tensor:
-    """u (N, J) of many questions, for a model whose question branch ignores the image."""
-    return torch.cat([vqa.question_branch(vqa.encode_all(questions[i : i + 64])) for i in range(0, len(questions), 64)])
+def question_branches(vqa, questions: Sequence[str]) -> Tensor | None:
+    """u (N, J) of many questions; None for a model in which they are not all that carries a question to the answer."""
+    found = []
+    for first in range(0, len(questions), 64):
+        u = vqa.question_branch(vqa.encode_all(questions[first : first + 64]))
+        if u is None:
+            return None
+        found.append(u)
+    return torch.cat(found)
 
 
 @evaluated
 def mean_slope(vqa, questions: Sequence[str]) -> Tensor | None:
     """1 − u² (J,), the slope of tanh in ∂A/∂q, averaged over questions; None for models without that closed form."""
-    if not hasattr(vqa, "sensitivity_jacobian"):
-        return None
-    return (1 - question_branches(vqa, questions) ** 2).mean(0)
+    u = question_branches(vqa, questions)
+    closed = None if u is None else vqa.sensitivity_jacobian(u, torch.ones_like(u))  # ∂A_j/∂(Wq q)_j where v_j = 1
+    return None if closed is None else closed[0].mean(0)
 
 
 def neuron_maps(M: Tensor, F: Tensor) -> Tensor:
@@ -194,6 +200,7 @@ def base_maps(a: Asked, b: Asked, mean_u: Tensor | None, vqa) -> dict[str, tuple
         "Grad-CAM": (a.g @ a.P, b.g @ b.P, None if mean_u is None else (a.c * mean_u) @ a.P),
         "HiResCAM": (hires(a, vqa), hires(b, vqa), None if mean_u is None else hires(a, vqa, a.c * mean_u)),
     }
-    if hasattr(vqa, "attention"):
-        found["attention"] = (*(vqa.attention(x.F, x.q)[0] for x in (a, b)), None)
+    attention = [vqa.attention(x.F, x.q) for x in (a, b)]
+    if attention[0] is not None:
+        found["attention"] = (*(x[0] for x in attention), None)
     return {k: tuple(m if m is None else m.reshape(*grid) for m in maps) for k, maps in found.items()}

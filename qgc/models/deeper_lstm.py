@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from . import backbones
 from .backbones import SCENES, BackboneConfig
-from .jacobian import jacobian, product
+from .jacobian import jacobian
 from .text import Vocabulary
 from .vqa import VQA
 
@@ -74,6 +74,8 @@ def full_size(words, answers, cnn: str = "vgg19") -> DeeperLSTMConfig:
 class DeeperLSTM(VQA):
     """The model; see the module's docstring for the equations and book/model.ipynb for the recipe."""
 
+    reads_cells = False
+
     def __init__(self, config: DeeperLSTMConfig):
         super().__init__()
         self.config = config
@@ -94,9 +96,6 @@ class DeeperLSTM(VQA):
     def embed(self, tokens: Tensor) -> Tensor:
         """Word embeddings w = tanh(embedding) (B, T, E)."""
         return self.embedding(tokens).tanh()
-
-    def encode_tokens(self, tokens: Tensor, lengths: Tensor) -> Tensor:
-        return self.encode_words(self.embed(tokens), lengths)
 
     def encode_words(self, w: Tensor, lengths: Tensor) -> Tensor:
         """q = [c1, h1, c2, h2] (B, 4·hidden) of word embeddings (B, T, E)."""
@@ -148,11 +147,20 @@ class DeeperLSTM(VQA):
         return (left, *inner)
 
     @torch.no_grad()
-    def pooled_jacobian(self, F: Tensor) -> Tensor:
-        """M (J, K) with M_jk = (1/Z) Σ_ij ∂v_j/∂F^k_ij, in closed form (book/gate.ipynb, the engine)."""
-        return product(self.jacobian_factors(F))
-
-    @torch.no_grad()
     def sensitivity_jacobian(self, u: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         """∂A/∂q as a product: per-neuron factor v_j(1 − u_j²) (J,) and Wq (J, Q) (book/gate.ipynb)."""
         return v * (1 - u**2), self.question.weight
+
+    def layers(self) -> list[tuple[str, list[str]]] | None:
+        """Wo; Wq with the question encoder; Wi; fc7 and fc6; then the convolutions, block by block. Of VGGs alone."""
+        if not isinstance(self.cnn, backbones.VGGLike):
+            return None
+        convolutions = [f"cnn.features.{i}" for i, m in enumerate(self.cnn.features) if isinstance(m, nn.Conv2d)]
+        blocks, used = [], 0
+        for number, block in enumerate(self.cnn.config.blocks, 1):
+            blocks.append((f"conv{number}", convolutions[used : used + len(block)]))
+            used += len(block)
+        if convolutions[used:]:
+            blocks.append(("detectors", convolutions[used:]))
+        head = [("Wo", ["output"]), ("Wq, LSTM", ["question", "lstm", "embedding"]), ("Wi", ["image"])]
+        return [*head, ("fc7", ["cnn.fc7"]), ("fc6", ["cnn.fc6"]), *reversed(blocks)]

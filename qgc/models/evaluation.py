@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from contextvars import ContextVar
 from functools import wraps
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -15,15 +16,20 @@ from ..errors import WeightsError
 WHOLE = 2**17  # numbers up to which all of a tensor is looked at for changes; of a larger one some of its rows
 INTEGERS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
-
-_evaluated: ContextVar[tuple[nn.Module, ...]] = ContextVar("_evaluated", default=())
+# Several threads may explain with one model, or with two that share modules: the mode that a module was in is kept by
+# the first that comes and restored by the last that goes. A training loop may call ``train()`` in between; that stays.
+_lock = threading.RLock()
+_before: WeakKeyDictionary[nn.Module, bool] = WeakKeyDictionary()  # module → whether it was in training mode
+_users: WeakKeyDictionary[nn.Module, int] = WeakKeyDictionary()  # module → threads that explain with it now
+_thread = threading.local()  # .models: those that this thread explains with
 
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
     """Evaluation mode without dropout, whatever mode the model is in; then every module is as it was before.
 
-    Autocast and inference mode pause, too: numbers keep the model's type, and gradients can be taken of them.
+    Autocast, inference mode and a default device pause, too: numbers keep the model's type, gradients can be taken of
+    them, and they are where the model is. Threads may do this at the same time: the last to leave restores the mode.
 
     Raises
     ------
@@ -31,29 +37,48 @@ def evaluating(model: nn.Module) -> Iterator[None]:
         If the weights allow no gradient: made in inference mode, without numbers (``meta``), of several number types or
         devices, complex or quantised.
     """
-    if any(model is other for other in _evaluated.get()):  # on the way in, all of this was done
+    inside = _thread.__dict__.setdefault("models", [])
+    if any(model is other for other in inside):  # on the way in, all of this was done
         yield
         return
     modules = list(model.modules())
     weights = [p for module in modules for p in module._parameters.values() if p is not None]
     _check_weights(weights, modules)
-    modes = [module.training for module in modules]
     device = weights[0].device.type if weights else "cpu"
-    token = _evaluated.set((*_evaluated.get(), model))
     with ExitStack() as contexts:
         if torch.is_inference_mode_enabled():
             contexts.enter_context(torch.inference_mode(False))
             contexts.enter_context(torch.no_grad())  # which leaving inference mode alone would switch on
         if torch.is_autocast_enabled(device):
             contexts.enter_context(torch.autocast(device, enabled=False))
+        if torch.get_default_device().type != "cpu":
+            contexts.enter_context(torch.device("cpu"))  # as usual; what is made there goes to the model's device
+        contexts.enter_context(_evaluation_mode(model, modules))
+        inside.append(model)
         try:
-            if any(modes):
-                model.eval()
             yield
         finally:
-            _evaluated.reset(token)
-            for module, training in zip(modules, modes, strict=True):
-                module.training = training
+            inside.remove(model)
+
+
+@contextmanager
+def _evaluation_mode(model: nn.Module, modules: Sequence[nn.Module]) -> Iterator[None]:
+    with _lock:
+        held = modules if _users or any(module.training for module in modules) else ()  # mostly (), which is quick
+        for module in held:
+            _before[module] = module.training or _before.get(module, False)
+            _users[module] = _users.get(module, 0) + 1
+        if any(module.training for module in held):
+            model.eval()
+    try:
+        yield
+    finally:
+        with _lock:
+            for module in held:
+                _users[module] -= 1
+                if not _users[module]:
+                    module.training |= _before.pop(module)  # or put into training mode meanwhile
+                    del _users[module]
 
 
 def _check_weights(weights: Sequence[Tensor], modules: Sequence[nn.Module]) -> None:
@@ -106,6 +131,31 @@ class WeightsMark:
             and self._places == other._places  # the same device, too, so that the sums can be compared
             and torch.equal(self._sums, other._sums)
         )
+
+
+class KeptOfModel:
+    """Base of what is kept of a model (``vqa``) and holds for the weights that it had then: a View, Words.
+
+    A copy, or what comes out of a pickle, has a copied model: it is current if the original was.
+    """
+
+    vqa: nn.Module
+
+    def mark(self) -> None:
+        """Take the weights as they are now for those that this holds for."""
+        self._weights = WeightsMark.of(self.vqa)
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the model's weights, number type and device are still those that this was made with."""
+        return self._weights == WeightsMark.of(self.vqa)
+
+    def __getstate__(self) -> dict:
+        return {**vars(self), "_weights": self.is_current}  # a mark knows addresses, which a copy does not share
+
+    def __setstate__(self, state: dict) -> None:
+        vars(self).update(state)
+        self._weights = WeightsMark.of(self.vqa) if state["_weights"] else None
 
 
 def _sums_of(tensor: Tensor) -> Tensor:

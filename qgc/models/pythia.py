@@ -259,9 +259,6 @@ class Pythia(VQA):
         """q (B, Q) of word embeddings (B, T, E); ``lengths`` are not needed, since the model sees its padding."""
         return self.question_embedding_models[0](w)
 
-    def encode_tokens(self, tokens: Tensor, lengths: Tensor) -> Tensor:
-        return self.encode_words(self.embed(tokens), lengths)
-
     # -- the picture ------------------------------------------------------------------------------
     def regions(self, F: Tensor) -> Tensor:
         """The cells of the maps F (B, K, h, w) as regions (B, h·w, K), divided by ``config.scale``."""

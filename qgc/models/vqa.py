@@ -1,4 +1,4 @@
-"""What every VQA model here is: the same short pipeline (book/how-to-use.ipynb).
+"""The contract of a model: what every VQA model here is, and what it may be besides (book/how-to-use.ipynb).
 
 x = vqa.prepare(image)                         # (1, 3, H, W) from a PIL image
 F = vqa.conv(x)                                # (1, K, h, w): the maps that Grad-CAM weighs
@@ -9,47 +9,145 @@ y = vqa.classify(u * v)                        # (1, answers), before softmax
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from ..errors import WeightsError
+from ..errors import QGCError, WeightsError
 from . import backbones
 from .evaluation import evaluated, is_finite
+from .jacobian import product
 from .text import Vocabulary, answer_index
 
 
 class VQA(nn.Module):
-    """Base of the VQA models: pictures and questions in, answer scores out.
+    """Base of the VQA models: images and questions in, answer scores out.
 
-    A subclass sets ``vocabulary``, ``answers`` and ``combine`` (J, the size of the combine layer) and
-    defines :meth:`conv`, :meth:`encode_tokens`, :meth:`branches` and :meth:`classify`. It *may*
-    define :meth:`pooled_jacobian` and :meth:`sensitivity_jacobian` in closed form; without them
-    ``qgc.explain`` falls back on automatic differentiation.
+    **Needed.** A subclass sets ``vocabulary``, ``answers`` and ``combine`` (J, the size of the combine layer) and
+    defines :meth:`conv`, :meth:`encode_tokens`, :meth:`branches` and :meth:`classify`. Its CNN is ``cnn``, one of
+    :mod:`qgc.models.backbones`; with a CNN of another kind it defines :meth:`prepare` as well. ``qgc.explain`` needs
+    no more: it takes every derivative by automatic differentiation.
+
+    **Optional.** A model may know some of these derivatives in closed form, or have a part that others lack. Each such
+    method stands below with its equation and shapes, and returns None here. None means: this model has no such thing;
+    then automatic differentiation takes its place, or what needs the part is left out. Any of them can be defined
+    without the others.
+
+    ===================================  ======================================  ======================================
+    optional method                      what it gives                           without it
+    ===================================  ======================================  ======================================
+    :meth:`question_branch`              u from the question alone               image and question go through together
+    :meth:`image_state`                  v, and what M is made of besides        v by :meth:`branches`
+    :meth:`jacobian_factors`             M as a product of narrow matrices       M as a whole
+    :meth:`pooled_jacobian`              M, where no question changes it         vector-Jacobian products
+    :meth:`question_pooled_jacobian`     M of an image and a question            vector-Jacobian products
+    :meth:`sensitivity_jacobian`         ∂A/∂q, as a factor times constant rows  vector-Jacobian products
+    :meth:`embed`, :meth:`encode_words`  the question encoder in two steps       ∂A/∂w at its one ``nn.Embedding``
+    :meth:`attention`                    how much each cell is attended to       no attention map
+    :meth:`layers`                       its modules, from output to input       no cascade in the randomisation test
+    ===================================  ======================================  ======================================
     """
 
     name: str = ""
     vocabulary: Vocabulary
     answers: list[str]
     combine: int
+    cnn: nn.Module
     trained_on: str = ""
+    reads_cells: bool = True
+    """Whether v needs the cells of F; False where the CNN's global feature f, kept once a photograph, is enough."""
 
-    # -- to be defined ----------------------------------------------------------------------------
+    # -- needed -----------------------------------------------------------------------------------
     def conv(self, x: Tensor) -> Tensor:
-        """Maps F (B, K, h, w) of the last convolution."""
-        raise NotImplementedError
+        """Maps F (B, K, h, w) of the last convolution, of what :meth:`prepare` gives (B, 3, H, W)."""
+        raise self._lacks("conv(x)")
 
     def encode_tokens(self, tokens: Tensor, lengths: Tensor) -> Tensor:
-        """Question embeddings q (B, Q) of padded word indices (B, T)."""
-        raise NotImplementedError
+        """Question embeddings q (B, Q) of word indices (B, T), padded with 0, and lengths (B,), which are on the CPU.
+
+        A model that defines :meth:`embed` and :meth:`encode_words` has it from them.
+        """
+        w = self.embed(tokens)
+        q = None if w is None else self.encode_words(w, lengths)
+        if q is None:
+            raise self._lacks("encode_tokens(tokens, lengths)")
+        return q
 
     def branches(self, F: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
-        """Question branch u and image branch v, (B, J) each; A = u ∘ v is the combine layer."""
-        raise NotImplementedError
+        """Question branch u and image branch v, (B, J) each; A = u ∘ v is the combine layer.
+
+        One image's maps F (1, K, h, w) may meet several questions q (B, Q); v may then be (1, J).
+        """
+        raise self._lacks("branches(F, q)")
 
     def classify(self, A: Tensor) -> Tensor:
-        """Answer scores y (B, answers), before softmax."""
-        raise NotImplementedError
+        """Answer scores y (B, answers), before softmax, of the combine layer A (B, J)."""
+        raise self._lacks("classify(A)")
+
+    def _lacks(self, what: str) -> QGCError:
+        return QGCError(f"{type(self).__name__} lacks {what}; a model needs vocabulary, answers, combine, conv, "
+                        "encode_tokens, branches and classify: see help(qgc.models.VQA)")  # fmt: skip
+
+    def check_contract(self) -> None:
+        """QGCError unless all that every model needs is there; the message names what is not."""
+        for name in ("vocabulary", "answers", "combine"):
+            if getattr(self, name, None) is None:
+                raise self._lacks(name)
+
+    # -- optional: None, unless the model has it --------------------------------------------------
+    def question_branch(self, q: Tensor) -> Tensor | None:
+        """u (B, J) of question embeddings q (B, Q), where it needs no image *and* v needs no question.
+
+        To define it is to say both: v and M are then worked out once an image, for all questions about it.
+        """
+
+    def image_state(self, F: Tensor) -> Any | None:
+        """What is worked out once of an image's maps F (1, K, h, w): anything with ``v`` (1, J), the image branch.
+
+        Asked for once, kept with the image and given to :meth:`jacobian_factors`, so that nothing on the way to v is
+        computed twice. ``v`` itself is used where there is a :meth:`question_branch`.
+        """
+
+    def jacobian_factors(self, F: Tensor, state: Any | None = None) -> tuple[Tensor, ...] | None:
+        """M of :meth:`pooled_jacobian` as matrices (J, a), (a, b), …, (z, K), of which it is the product.
+
+        For a few gates, or where a is smaller than K, it is cheaper to multiply by these than to form M. ``state`` is
+        what :meth:`image_state` gave.
+        """
+
+    def pooled_jacobian(self, F: Tensor) -> Tensor | None:
+        """M (J, K) with M_jk = (1/Z) Σ_ij ∂v_j/∂F^k_ij, of an image F (1, K, h, w) whatever is asked (book/gate.ipynb).
+
+        By itself the product of :meth:`jacobian_factors`, where there are any.
+        """
+        factors = self.jacobian_factors(F)
+        return None if factors is None else product(factors)
+
+    def question_pooled_jacobian(self, F: Tensor, q: Tensor) -> Tensor | None:
+        """M (J, K) of :meth:`pooled_jacobian` for a model whose v sees the question: of F (1, K, h, w) and q (1, Q)."""
+
+    def sensitivity_jacobian(self, u: Tensor, v: Tensor) -> tuple[Tensor, Tensor] | None:
+        """∂A/∂q (paper §3.2) as a factor (…, J) of u and v (…, J), times rows (J, Q) that depend on neither.
+
+        Row j of ∂A/∂q is factor_j rows_j. So u must be a function, entry by entry, of a linear layer of q: for
+        u = tanh(Wq q + bq) the factor is v (1 − u²) and the rows are Wq.
+        """
+
+    def embed(self, tokens: Tensor) -> Tensor | None:
+        """Word embeddings w (B, T, E) of word indices (B, T), with respect to which ∂A/∂w is taken (paper §5)."""
+
+    def encode_words(self, w: Tensor, lengths: Tensor) -> Tensor | None:
+        """q (B, Q) of word embeddings w (B, T, E): what is left of :meth:`encode_tokens` after :meth:`embed`."""
+
+    def attention(self, F: Tensor, q: Tensor) -> Tensor | None:
+        """How much each cell is attended to, (B, h, w), adding up to 1, for maps F (B or 1, K, h, w) and q (B, Q)."""
+
+    def layers(self) -> list[tuple[str, list[str]]] | None:
+        """The model from its output to its input, for cascading randomisation (Adebayo et al. 2018).
+
+        Steps of (label, names of the modules in it, as :meth:`get_submodule` takes them); see book/controls.ipynb.
+        """
 
     # -- the same for all -------------------------------------------------------------------------
     @property
@@ -60,21 +158,34 @@ class VQA(nn.Module):
     def dtype(self) -> torch.dtype:
         return next(self.parameters()).dtype
 
+    @property
+    def _input(self) -> backbones.BackboneConfig | None:
+        # What a backbone of this package wants to be fed; None of another CNN.
+        return getattr(getattr(self, "cnn", None), "config", None)
+
     def prepare(self, image) -> Tensor:
         """A picture as (1, 3, H, W): squeezed to the model's square, normalised (for Caffe's CNN: B, G, R).
 
         ``image`` is anything that :func:`qgc.images.open_image` reads. As in the original recipe the
         picture is squeezed, not cropped, so that a map covers all of it.
+
+        Raises
+        ------
+        QGCError
+            If the CNN is none of :mod:`qgc.models.backbones` and the model defines no ``prepare`` for it.
         """
-        return self.normalise(backbones.prepare(image, self.cnn.config)[None].to(self.device))
+        if self._input is None:
+            raise QGCError(f"{type(self).__name__} has no cnn from qgc.models.backbones, so it has to define "
+                           "prepare(image), which gives its CNN's input (1, 3, H, W)")  # fmt: skip
+        return self.normalise(backbones.prepare(image, self._input)[None].to(self.device))
 
     def normalise(self, pixels: Tensor) -> Tensor:
         """RGB bytes (B, 3, H, W) as the CNN wants them."""
-        return backbones.normalise(pixels, self.cnn.config, self.dtype)
+        return backbones.normalise(pixels, self._input, self.dtype)
 
     def colours(self, x: Tensor) -> Tensor:
         """What the CNN is handed, or its gradient (…, 3, H, W), with its channels in the order red, green, blue."""
-        return x.flip(-3) if self.cnn.config.bgr else x
+        return x.flip(-3) if self._input is not None and self._input.bgr else x
 
     def encode(self, question: str) -> Tensor:
         """The question embedding q (1, Q); unknown words are warned about by name."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import pickle
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 
 import numpy as np
@@ -11,6 +13,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+import qgc
 from qgc.errors import GateError, ImageError, QGCError, WeightsError
 from qgc.explain import (
     View,
@@ -140,7 +143,11 @@ def test_weights_of_several_kinds_are_named(own, scene):
             changed.ask(scene, QUESTIONS[0])
 
 
-@pytest.mark.parametrize("wrong", [lambda F: F.double(), lambda F: F[0], lambda F: F.to("meta")])
+@pytest.mark.parametrize(
+    "wrong",
+    [lambda F: F.double(), lambda F: F[0], lambda F: F.to("meta"), lambda F: F.repeat(2, 1, 1, 1), lambda F: F[:, 1:],
+     lambda F: F[:, :, :0], lambda F: F.numpy(), lambda F: F.to_sparse(), lambda F: F.tolist()],
+)  # fmt: skip
 def test_maps_of_another_type_or_shape_are_refused(own, scene, wrong):
     view = View(own, scene)
     with pytest.raises(QGCError, match=r"F is .*; it must be \(1, K, h, w\)"):
@@ -156,6 +163,50 @@ def test_the_default_number_type_makes_no_difference(own, scene, expected, defau
     finally:
         torch.set_default_dtype(torch.float32)
     assert all(torch.equal(found[name].float(), expected[name].float()) for name in expected if name != "probability")
+
+
+def test_a_default_device_makes_no_difference(own, scene, expected):
+    torch.set_default_device("meta")
+    try:
+        found = everything(own, scene)
+        explained = qgc.explain(qgc.load("pythia/natural"), scene, QUESTIONS[0])
+    finally:
+        torch.set_default_device(None)
+    assert all(torch.equal(found[name], expected[name]) for name in expected if name != "probability")
+    assert explained.map(25).device == torch.device("cpu")
+
+
+def test_threads_see_neither_dropout_nor_each_other(own, bare_model, scene):
+    own.train()
+    with ThreadPoolExecutor(4) as threads:
+        maps = list(threads.map(lambda q: explain(own, scene, q, "white").maps(), QUESTIONS * 4))
+        words = list(threads.map(lambda q: Words(bare_model, q).question_jacobian, QUESTIONS * 2))
+    for i, question in enumerate(QUESTIONS):
+        assert all(torch.equal(m, maps[i]) for m in maps[i::2])
+        assert torch.equal(explain(own, scene, question, "white").maps(), maps[i])
+        assert all(torch.equal(w, words[i]) for w in words[i::2])
+    assert own.training and own.drop.training
+
+
+# -- copies -----------------------------------------------------------------------------------------------------------
+COPIES = {"copy": copy.copy, "deepcopy": copy.deepcopy, "pickle": lambda kept: pickle.loads(pickle.dumps(kept))}
+
+
+@pytest.mark.parametrize("way", COPIES)
+def test_copies_of_what_was_kept_work(own, scene, way):
+    done, begun = explain(own, View(own, scene), QUESTIONS, "white")
+    done.maps()
+    words = Words(own, QUESTIONS[0])
+    for e, original in zip(COPIES[way]([done, begun]), [done, begun], strict=True):
+        assert e.vqa is e.view.vqa and torch.equal(e.map(5), original.map(5))
+    view, asked = COPIES[way](done.view), COPIES[way](words)
+    assert torch.equal(explain(view.vqa, view, QUESTIONS, "white")[1].map(5), begun.map(5))
+    assert torch.equal(asked.sensitivity(View(asked.vqa, scene)), words.sensitivity(done.view))
+    assert View(own, scene, torch.ones_like(view.F, requires_grad=True) * view.F).F.requires_grad is False
+    halve(view.vqa)
+    stale = COPIES[way](view)
+    with pytest.raises(WeightsError, match="make the View .* again"):
+        explain(stale.vqa, stale, QUESTIONS[0])
 
 
 # -- numbers that are not finite --------------------------------------------------------------------------------------

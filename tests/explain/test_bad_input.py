@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -24,8 +25,11 @@ def explained(model, view):
 
 
 @pytest.mark.parametrize(
-    "n", [0, -1, 1025, 2.5, True, False, "3", float("nan"), float("inf"), [3], np.bool_(True)], ids=repr
-)
+    "n",
+    [0, -1, 1025, 2.5, True, False, "3", b"3", float("nan"), float("inf"), [3], np.bool_(True), np.array(True),
+     torch.tensor(True), torch.tensor(3 + 0j), torch.tensor(3, device="meta")],
+    ids=repr,
+)  # fmt: skip
 def test_a_bad_n_is_refused(explained, n):
     for call in (explained.map, explained.top, lambda n: explained.maps([5, n])):
         with pytest.raises(GateError, match="it must be a whole number from 1 to 1024"):
@@ -60,6 +64,13 @@ def test_no_n_is_the_original_gradcam(explained):
         (torch.ones(1024, dtype=torch.bool), "of a mask, give mask.nonzero"),
         (np.ones(1024, bool), "of a mask"),
         (torch.tensor([[1, 2]]), "whole numbers"),
+        (np.array([[1, 2]]), "whole numbers"),
+        ([torch.tensor(True)], "whole numbers"),
+        (torch.tensor([1, 2], device="meta"), "whole numbers"),
+        ("12", "whole numbers"),
+        (b"12", "whole numbers"),
+        (bytearray(b"12"), "whole numbers"),
+        (memoryview(b"12"), "whole numbers"),
     ],
     ids=lambda x: type(x).__name__,
 )
@@ -75,12 +86,29 @@ def test_n_and_neurons_together_are_refused(explained):
 
 @pytest.mark.parametrize(
     "rank",
-    [torch.zeros(1023), torch.zeros(1, 1024), torch.full((1024,), float("nan")), [1, 2], None, ["a"] * 1024, 3.0],
-    ids=["short", "two axes", "nan", "list", "None", "words", "number"],
-)
+    [torch.zeros(1023), torch.zeros(1, 1024), torch.full((1024,), float("nan")), [1, 2], None, ["a"] * 1024, 3.0,
+     torch.ones(1024) * 1j, np.ones(1024) * 1j, [1j] * 1024, torch.ones(1024, device="meta"), b"a" * 1024,
+     set(range(1024)), dict.fromkeys(range(1024), 1.0)],
+    ids=["short", "two axes", "nan", "list", "None", "words", "number", "complex tensor", "complex array",
+         "complex list", "meta", "bytes", "set", "dict"],
+)  # fmt: skip
 def test_bad_scores_are_refused(model, view, rank):
-    with pytest.raises(GateError, match=r"one finite score per combine neuron, shape \(1024,\)"):
+    with pytest.raises(GateError, match=r"one finite real score per combine neuron, shape \(1024,\)"):
         explain(model, view, "What is the man doing?", rank=rank)
+
+
+@pytest.mark.parametrize(
+    "like",
+    [lambda s: s.requires_grad_(), lambda s: s.to_sparse(), lambda s: s.numpy()[::-1].copy()[::-1], pd.Series, list],
+    ids=["gradient", "sparse", "turned round", "column", "list"],
+)
+def test_scores_of_any_type_are_read_and_copied(model, view, like):
+    scores = torch.arange(1024, dtype=torch.float64)
+    given = like(scores)
+    found = explain(model, view, "What is the man doing?", rank=given)
+    assert found.top(2)["index"].tolist() == [1023, 1022] and found.top(2)["value"].tolist() == [1023, 1022]
+    scores.detach().zero_()
+    assert found.top(1)["value"].item() == 1023
 
 
 def test_an_unknown_ranking_is_refused(model, view):
@@ -89,7 +117,9 @@ def test_an_unknown_ranking_is_refused(model, view):
 
 
 @pytest.mark.parametrize(
-    "question", ["", "  ", "?!", "zebra", None, 3, b"What?", ["What is this?", None], torch.tensor(3)], ids=repr
+    "question",
+    ["", "  ", "?!", "zebra", None, 3, b"What?", ["What is this?", None], torch.tensor(3), {"Is there a cat?"}],
+    ids=repr,
 )
 def test_a_bad_question_is_refused(model, view, question):
     with pytest.raises(QuestionError):
@@ -100,6 +130,20 @@ def test_a_bad_question_is_refused(model, view, question):
 def test_an_answer_that_the_model_cannot_give_is_refused(model, view, answer):
     with pytest.raises(AnswerError, match="is not an answer that this model can give"):
         explain(model, view, "What is the man doing?", answer)
+
+
+@pytest.mark.parametrize(
+    "answers", [3, {"yes", "no"}, frozenset(["yes", "no"]), {"a": "yes", "b": "no"}, b"no", np.array("yes")], ids=repr
+)
+def test_answers_without_an_order_are_refused(model, view, answers):
+    with pytest.raises(AnswerError, match="must be a list in the same order, one text for all, or None, not"):
+        explain(model, view, ["Is there a cat?", "Is there a dog?"], answers)
+
+
+@pytest.mark.parametrize("several", [tuple, np.array, pd.Series, iter, lambda x: dict.fromkeys(x).keys()])
+def test_answers_in_an_order_are_read(model, view, several):
+    found = explain(model, view, several(["Is there a cat?", "Is there a dog?"]), several(["yes", "no"]))
+    assert [(e.question, e.answer) for e in found] == [("Is there a cat?", "yes"), ("Is there a dog?", "no")]
 
 
 def test_answers_must_be_as_many_as_questions(model, view):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -31,6 +34,68 @@ def test_every_module_is_as_it_was_afterwards():
     with pytest.raises(KeyError), evaluating(model):
         raise KeyError
     assert model[1].training and not model[3].training
+
+
+def test_the_last_of_several_threads_restores_the_mode():
+    """Two threads, and two models that share modules: who is done first switches no dropout on for the other."""
+    model = net().train()
+    wrapped = nn.Sequential(model, nn.Dropout())
+    wrapped[1].eval()
+    inside, leave = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with evaluating(wrapped):
+            inside.set()
+            assert leave.wait(60)
+
+    for first_out in ("here", "there"):
+        inside.clear(), leave.clear()
+        with ThreadPoolExecutor(1) as other:
+            with evaluating(model):
+                there = other.submit(hold)
+                assert inside.wait(60) and not model[1].training
+                if first_out == "there":
+                    leave.set()
+                    there.result(60)
+                    assert not model[1].training and wrapped.training
+            if first_out == "here":
+                assert not model[1].training and not wrapped.training
+                leave.set()
+                there.result(60)
+        assert model[1].training and model.training and wrapped.training and not wrapped[1].training
+
+
+def test_training_that_begins_meanwhile_goes_on():
+    model = net().eval()
+    with evaluating(model):
+        model.train()
+        with ThreadPoolExecutor(1) as other:
+            assert not other.submit(evaluated(lambda m: m.training), model).result(60)
+    assert all(m.training for m in model.modules())
+
+
+def test_a_model_comes_out_of_many_threads_as_it_went_in():
+    model = net().train()
+
+    def work(_) -> bool:
+        with evaluating(model):
+            time.sleep(0.001)
+            return any(m.training for m in model.modules())
+
+    with ThreadPoolExecutor(8) as threads:
+        assert not any(threads.map(work, range(100)))
+    assert all(m.training for m in model.modules())
+
+
+def test_a_default_device_pauses():
+    model = net()
+    torch.set_default_device("meta")
+    try:
+        with evaluating(model):
+            assert torch.ones(2).device == model[0](torch.ones(600)).device == torch.device("cpu")
+        assert torch.ones(2).is_meta
+    finally:
+        torch.set_default_device(None)
 
 
 @pytest.mark.parametrize("grad", [True, False])

@@ -94,8 +94,9 @@ def _look_with(vqa: VQA, name: str, found: Look) -> Tensor:
         found.before[key], other = cells.sum(2).unbind(1)
         found.other[key] = other.relu()
     found.right[name] = y.argmax(1) == truth
-    if hasattr(vqa, "attention"):
-        found.before[f"{name} attention"] = vqa.attention(F.expand(len(q), -1, -1, -1), q)
+    attention = vqa.attention(F.expand(len(q), -1, -1, -1), q)
+    if attention is not None:
+        found.before[f"{name} attention"] = attention
     return F
 
 

@@ -258,9 +258,10 @@ def pair_maps(
     answer = torch.tensor([[vqa.answer_index(e.answer)] for e in both], device=F.device)
     dF = gradients(vqa, F, torch.cat([e.q for e in both]), answer)[:, 0]
     maps = [*gated, *pairs, (dF * F).sum(1)]
-    seen = hasattr(vqa, "attention")
+    attention = [vqa.attention(F, e.q) for e in both]
+    seen = attention[0] is not None
     if seen:
-        maps.append(torch.cat([vqa.attention(F, e.q) for e in both]))
+        maps.append(torch.cat(attention))
     return dict(zip(map_names(ns, seen), maps, strict=True))
 
 

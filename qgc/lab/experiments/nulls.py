@@ -90,9 +90,10 @@ def bank(vqa, scenes: Iterable[Scene] = ()) -> Bank:
     q = vqa.encode_tokens(tokens.to(vqa.device), lengths)
     pictures = [(s.seed, vqa.conv(vqa.prepare(s.image)), list(s.asks)) for s in scenes]
     constants = {}
-    if hasattr(vqa, "sensitivity_jacobian"):
-        some = torch.zeros(vqa.combine, dtype=q.dtype, device=q.device)
-        constants = {r: reduce_rows(vqa.sensitivity_jacobian(some, some)[1], r) for r in REDUCTIONS}
+    some = torch.zeros(vqa.combine, dtype=q.dtype, device=q.device)
+    closed = vqa.sensitivity_jacobian(some, some)
+    if closed is not None:
+        constants = {r: reduce_rows(closed[1], r) for r in REDUCTIONS}
     return Bank(questions, q, q.mean(0), q.std(0), pictures, constants)
 
 

@@ -15,7 +15,6 @@ from ...errors import DataError
 from ...files import write_whole
 from ...measure.stats import interval
 from ...models import zoo
-from ...models.pythia import Pythia
 from ..train.asked import as_arrays
 from ..train.distributed import ProcessGroup
 from ..train.features import Features, extract
@@ -75,7 +74,7 @@ def evaluate_photos(
     model = _opened(run / "model.json", device)
     features = extract(
         model.cnn, photos.images, photos.image_path, cache / "features", device, workers,
-        maps=isinstance(model, Pythia),
+        maps=model.reads_cells,
     )  # fmt: skip
     frame = pd.DataFrame({
         "kind": [kind_of(q) for q in photos.questions],

@@ -27,7 +27,7 @@ again over seeds, of which a cascade has few, so read its curve for where the ma
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -39,7 +39,6 @@ from ...measure.localise import cell_weights, contrastive_grounding
 from ...measure.pairs import rank_grounding
 from ...measure.similarity import Pair, cosine, same_answer_pairs
 from ...measure.stats import intervals
-from ...models import DeeperLSTM
 from ...scenes import Scene
 from .interventions import CONTRAST, NS, map_names, signed_pair_maps
 from .nulls import Bank
@@ -52,6 +51,16 @@ HALF = ("other questions", "encoder", "encoder and Wq")
 # -- models that start anew in part -----------------------------------------------------------------------
 def encoder_parts(vqa) -> list[str]:
     """Names of the modules with weights of their own that ``encode`` goes through: the question encoder."""
+    return _called_by(vqa, lambda: vqa.encode(vqa.vocabulary.words[0]))
+
+
+def question_branch_parts(vqa) -> list[str]:
+    """Those that the question branch u goes through after q; empty where it is not all that carries the question."""
+    q = vqa.encode(vqa.vocabulary.words[0])
+    return _called_by(vqa, lambda: vqa.question_branch(q))
+
+
+def _called_by(vqa, function: Callable) -> list[str]:
     called: list[str] = []
     hooks = []
     for name, module in vqa.named_modules():
@@ -59,7 +68,7 @@ def encoder_parts(vqa) -> list[str]:
             hooks.append(module.register_forward_hook(lambda *_, name=name: called.append(name)))
     try:
         with torch.no_grad():
-            vqa.encode(vqa.vocabulary.words[0])
+            function()
     finally:
         for hook in hooks:
             hook.remove()
@@ -67,18 +76,8 @@ def encoder_parts(vqa) -> list[str]:
 
 
 def cascade_parts(vqa) -> list[tuple[str, list[str]]]:
-    """Steps of the cascade from the output side down, each with its modules; empty for models but the Deeper LSTM."""
-    if not isinstance(vqa, DeeperLSTM):
-        return []
-    convolutions = [f"cnn.features.{i}" for i, m in enumerate(vqa.cnn.features) if isinstance(m, nn.Conv2d)]
-    blocks, used = [], 0
-    for number, block in enumerate(vqa.cnn.config.blocks, 1):
-        blocks.append((f"conv{number}", convolutions[used : used + len(block)]))
-        used += len(block)
-    if convolutions[used:]:
-        blocks.append(("detectors", convolutions[used:]))
-    head = [("Wo", ["output"]), ("Wq, LSTM", ["question", "lstm", "embedding"]), ("Wi", ["image"])]
-    return [*head, ("fc7", ["cnn.fc7"]), ("fc6", ["cnn.fc6"]), *reversed(blocks)]
+    """Steps of the cascade from the output side down, each with its modules; empty where a model has no ``layers``."""
+    return vqa.layers() or []
 
 
 def started_anew(vqa, parts: Sequence[str], seed: int):
@@ -154,10 +153,10 @@ def sanity_rows(
     view, seeds = View(vqa, scene), rng.integers(2**31, size=draws).tolist()
     encoder = encoder_parts(vqa)
     models = [("encoder", d, started_anew(vqa, encoder, s)) for d, s in enumerate(seeds) if "encoder" in controls]
-    if isinstance(vqa, DeeperLSTM):
+    if view.shares_M:
         view.M(bank.q[:1])  # whatever the question: worked out here, all views of the same picture share it
-    if isinstance(vqa, DeeperLSTM) and "encoder and Wq" in controls:
-        models += [("encoder and Wq", d, started_anew(vqa, [*encoder, "question"], s)) for d, s in enumerate(seeds)]
+    if "encoder and Wq" in controls and (branch := question_branch_parts(vqa)):
+        models += [("encoder and Wq", d, started_anew(vqa, [*encoder, *branch], s)) for d, s in enumerate(seeds)]
     views = [(control, draw, view.through(model)) for control, draw, model in models]
     steps = cascades[rng.integers(len(cascades))] if cascades else []
     views += [(label, 0, _cascade_view(view, model)) for label, model in steps]

@@ -76,10 +76,10 @@ class Subject:
     def __post_init__(self):
         vqa, every = self.vqa, every_question()
         colour = [q for q in every if q.startswith(("What color is", "What color are")) and "in the" not in q]
-        if hasattr(vqa, "question_branch"):
-            with torch.no_grad():
-                self.mean_u = question_branches(vqa, colour).mean(0)
-                self.slope = mean_slope(vqa, every)
+        with torch.no_grad():
+            u = question_branches(vqa, colour)
+            if u is not None:
+                self.mean_u, self.slope = u.mean(0), mean_slope(vqa, every)
         rng = np.random.default_rng(0)
         ranks = torch.from_numpy(np.stack([rng.permutation(vqa.combine) for _ in range(DRAWS)]))
         self.joins = torch.searchsorted(torch.tensor(GRID), ranks + 1).clamp_max(len(GRID) - 1).to(vqa.device)

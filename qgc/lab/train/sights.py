@@ -183,7 +183,7 @@ def image_input(
     vectors: Mapping[str, Tensor] | None = None,
 ) -> ImageInput | GridInput:
     """The image input of a model's kind; ``rows`` as in :class:`ImageInput`, ``vectors`` as in :class:`GridInput`."""
-    return GridInput(features, blind, vectors) if isinstance(model, Pythia) else ImageInput(features, rows, blind)
+    return GridInput(features, blind, vectors) if model.reads_cells else ImageInput(features, rows, blind)
 
 
 def fast(z: Tensor) -> AbstractContextManager:

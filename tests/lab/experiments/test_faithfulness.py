@@ -323,8 +323,9 @@ def check_maps(row, vqa, scene, pair, a) -> None:
         maps["other question's gate n=269"].append(gradcam(vqa, view.F, e.q, a, other.order[:269]))
         y = vqa.classify(torch.mul(*vqa.branches(F, e.q)))[0, a]
         maps["HiResCAM"].append((torch.autograd.grad(y, F)[0] * F.detach()).sum(1)[0])
-        if hasattr(vqa, "attention"):
-            maps["attention"].append(vqa.attention(view.F, e.q)[0])
+        attention = vqa.attention(view.F, e.q)
+        if attention is not None:
+            maps["attention"].append(attention[0])
     first, second = maps["Grad-CAM"]
     maps["question contrast"] = [first - second, second - first]
     maps["question contrast, L1"] = [contrast(first, second, "l1"), contrast(second, first, "l1")]
