@@ -245,7 +245,8 @@ def pair_maps(
     """
     both, vqa, F = (first, second), first.vqa, first.F
     J = vqa.combine
-    drawn = [torch.from_numpy(rng.permutation(J)).to(first.order) for _ in both]
+    # Inverted, which is as random: the stored verdicts read what was drawn as the order itself
+    drawn = gates.random_rankings(J, 2, rng).argsort(1).to(first.order)
     orders = [[e.order, r, other.order] for e, r, other in zip(both, drawn, (second, first), strict=True)]
     rows = []
     for e, ranked in zip(both, orders, strict=True):

@@ -27,7 +27,7 @@ import torch
 from torch import Tensor
 
 from ..explain import View, explain
-from ..explain.gates import ranking
+from ..explain.gates import random_rankings, ranking
 from ..explain.words import Words
 from ..scenes import Scene
 from ..scenes.questions import every_question
@@ -80,8 +80,7 @@ class Subject:
             with torch.no_grad():
                 self.mean_u = question_branches(vqa, colour).mean(0)
                 self.slope = mean_slope(vqa, every)
-        rng = np.random.default_rng(0)
-        ranks = torch.from_numpy(np.stack([rng.permutation(vqa.combine) for _ in range(DRAWS)]))
+        ranks = random_rankings(vqa.combine, DRAWS).argsort(1)
         self.joins = torch.searchsorted(torch.tensor(GRID), ranks + 1).clamp_max(len(GRID) - 1).to(vqa.device)
 
     def word(self, view: View, question: str) -> Tensor:
