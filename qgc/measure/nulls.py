@@ -36,7 +36,7 @@ from scipy.stats import hypergeom, rankdata
 from torch import Tensor
 
 from ..explain import REDUCTIONS, View
-from ..explain.sensitivity import jacobian, reduce_rows
+from ..explain.sensitivity import reduce_product, reductions
 from ..models.evaluation import evaluated
 from ..scenes import Ask, Scene
 from ..scenes.questions import HELD_OUT, WORDINGS, _near, every_question, facts, word
@@ -89,10 +89,10 @@ def bank(vqa, scenes: Iterable[Scene] = ()) -> Bank:
     tokens, lengths = vqa.vocabulary.batch(questions)
     q = vqa.encode_tokens(tokens.to(vqa.device), lengths)
     pictures = [(s.seed, vqa.conv(vqa.prepare(s.image)), list(s.asks)) for s in scenes]
-    constants = {}
-    if hasattr(vqa, "sensitivity_jacobian"):
+    constants: dict[str, Tensor] = {}
+    if hasattr(vqa, "sensitivity_jacobian"):  # its rows are the same for every question and picture
         some = torch.zeros(vqa.combine, dtype=q.dtype, device=q.device)
-        constants = {r: reduce_rows(vqa.sensitivity_jacobian(some, some)[1], r) for r in REDUCTIONS}
+        reduce_product(*vqa.sensitivity_jacobian(some, some), known=constants)
     return Bank(questions, q, q.mean(0), q.std(0), pictures, constants)
 
 
@@ -136,7 +136,7 @@ def null_row(vqa, scene: Scene, bank: Bank, rng: np.random.Generator, pair: Pair
     if bank.constants:
         u, v = vqa.branches(F, torch.cat([q, bank.embedding(vqa, second.question)]))
         shuffled = u[1][torch.from_numpy(rng.permutation(vqa.combine)).to(u.device)]
-        put("shuffled question", _closed(vqa, bank, shuffled, v[0]))
+        put("shuffled question", reduce_product(*vqa.sensitivity_jacobian(shuffled, v[0]), known=bank.constants))
         row |= _without_the_shared(bank, u, v[0], drawn)
     for null, texts in (
         ("same template, other object", other_objects(scene, first, second.thing)),
@@ -204,16 +204,7 @@ def _case(vqa, bank: Bank, ask: Ask, pictures: Sequence, rng: np.random.Generato
 
 def _sensitivities(vqa, bank: Bank, F: Tensor, q: Tensor) -> dict[str, Tensor]:
     # ∂A/∂q of one question and picture in every reduction.
-    if not bank.constants:
-        rows = jacobian(vqa, F, q)
-        return {r: reduce_rows(rows, r) for r in REDUCTIONS}
-    u, v = vqa.branches(F, q)
-    return _closed(vqa, bank, u[0], v[0])
-
-
-def _closed(vqa, bank: Bank, u: Tensor, v: Tensor) -> dict[str, Tensor]:
-    factor, _ = vqa.sensitivity_jacobian(u, v)
-    return {r: (factor if r == "sum" else factor.abs()) * c for r, c in bank.constants.items()}
+    return reductions(vqa, F, q, *vqa.branches(F, q), known=bank.constants)
 
 
 def _without_the_shared(bank: Bank, u: Tensor, v: Tensor, drawn: dict[str, Tensor]) -> dict[str, float]:

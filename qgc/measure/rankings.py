@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ..explain import Explanation, contrast, engine
-from ..explain.sensitivity import reduce_rows, reductions
+from ..explain.sensitivity import reductions
 from ..models.evaluation import evaluated, evaluating
 
 
@@ -46,14 +46,12 @@ class Asked:
     @classmethod
     def of(cls, e: Explanation, word: Tensor | None = None, slope: Tensor | None = None) -> Asked:
         """From an explanation; ``slope`` (J,) is the model's (:func:`mean_slope`), nan without one."""
-        vqa = e.vqa
-        reduced = reductions(vqa, e.F, e.q, e.u[None], e.v[None])
+        vqa, rows = e.vqa, {}
+        reduced = reductions(vqa, e.F, e.q, e.u[None], e.v[None], known=rows)
         slope = e.u * torch.nan if slope is None else slope
-        if hasattr(vqa, "sensitivity_jacobian"):
-            _, rows = vqa.sensitivity_jacobian(e.u, e.v)
-            length = reduce_rows(rows, "l2")
-            question = (1 - e.u**2) * length
-            no_question = e.v.abs() * slope * length
+        if rows:  # the closed form, of which parts can be left out
+            question = (1 - e.u**2) * rows["l2"]
+            no_question = e.v.abs() * slope * rows["l2"]
         else:
             question = reduced["l2"] / e.v.abs().clamp_min(1e-12)
             no_question = e.u * torch.nan
