@@ -32,7 +32,7 @@ from ..explain.words import Words
 from ..scenes import Scene
 from ..scenes.questions import every_question
 from . import pairs as on_pairs
-from .localise import MEASURES, TIE, ceilings, cell_weights, chance, rescaled
+from .localise import MEASURES, TIE, ceilings, chance, mass_shares, mass_weights, rescaled
 from .protocol import DRAWS, GRID, PAIRS
 from .rankings import (
     COMMON,
@@ -135,8 +135,6 @@ def measure_pair(
     asked = [Asked.of(e, subject.word(view, ask.question), subject.slope) for e, ask in zip(both, asks, strict=True)]
     masks = np.stack([pair.scene.masks[a.thing] for a in asks])
     grid = tuple(view.F.shape[2:])
-    inside = [cell_weights(m, grid, view.F)[0] for m in masks]
-    anywhere = cell_weights(masks[0], grid, view.F)[1]
     at = [steps(vqa.combine, chosen.get(name, ())) for name in GATES]
 
     shares: dict[str, list[Tensor]] = {"gated": [], "random": [], "free": []}
@@ -147,7 +145,7 @@ def measure_pair(
         orders.append([ranking(x) for x in scores])
     free, free_surrogates = _free(subject, *asked)
     for k, own in enumerate(asked):
-        weights = torch.stack([inside[k], inside[1 - k], anywhere], 1)
+        weights = mass_weights([masks[k], masks[1 - k]], grid, view.F)
         own_maps = own.g[:, None] * own.P
         close, every = [], []
         for name, order, ns in zip(GATES, [*orders[k], orders[k][0]], at, strict=True):
@@ -270,10 +268,9 @@ def _random(own_maps: Tensor, joins: Tensor) -> Tensor:
 
 def _shares(sums: Tensor) -> Tensor:
     # (..., 3) mass on the own thing, on the other, anywhere → (..., 4) shares on both, mass, whether there is none
-    mass = sums[..., 2]
+    mass = sums[..., 2:]
     empty = mass <= 0
-    safe = torch.where(empty, 1.0, mass)
-    return torch.stack([sums[..., 0] / safe, sums[..., 1] / safe, mass, empty.to(mass.dtype)], -1)
+    return torch.cat([torch.where(empty, 0.0, mass_shares(sums)), mass, empty.to(mass.dtype)], -1)
 
 
 def _margin(shares: Tensor) -> Tensor:
