@@ -26,7 +26,6 @@ import numpy as np
 import pandas as pd
 import torch
 from PIL import Image, ImageFilter
-from scipy.stats import rankdata
 from torch import Tensor
 
 from ..explain import Explanation, View, engine, explain, gates
@@ -36,7 +35,7 @@ from ..scenes.layout import PEOPLE
 from ..scenes.scene import SIDE
 from ..scenes.things import KINDS, PLACES
 from .localise import contrastive_grounding, enlarge, map_share
-from .similarity import Pair, same_answer_pairs
+from .similarity import Pair, same_answer_pairs, spearman
 from .stats import intervals
 
 KINDS_OF_CHANGE = ("recolour", "remove", "move")
@@ -221,9 +220,7 @@ def interventional_grounding(own: Sequence[float], other: Sequence[float]) -> fl
 
 def rank_correlation(x: np.ndarray, y: np.ndarray) -> float:
     """Spearman's correlation over a scene's things; nan for fewer than three, or where either is the same for all."""
-    if len(x) < 3 or np.ptp(x) == 0 or np.ptp(y) == 0:
-        return float("nan")
-    return float(np.corrcoef(rankdata(x), rankdata(y))[0, 1])
+    return spearman(x, y) if len(x) >= 3 else float("nan")
 
 
 def summarise(rows: Iterable[dict], **bootstrapping) -> dict[str, pd.DataFrame]:

@@ -32,7 +32,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 import torch
-from scipy.stats import hypergeom, rankdata
+from scipy.stats import hypergeom
 from torch import Tensor
 
 from ..explain import REDUCTIONS, View
@@ -41,7 +41,7 @@ from ..models.evaluation import evaluated
 from ..scenes import Ask, Scene
 from ..scenes.questions import HELD_OUT, WORDINGS, _near, every_question, facts, word
 from ..scenes.things import KINDS
-from .similarity import Pair, same_answer_pairs
+from .similarity import Pair, partial_spearman, same_answer_pairs, spearman
 from .stats import interval, intervals, mean, quantile, share_below
 
 NULLS = (
@@ -146,7 +146,7 @@ def null_row(vqa, scene: Scene, bank: Bank, rng: np.random.Generator, pair: Pair
             put_case(null, (F, bank.embedding(vqa, texts[own.integers(len(texts))])))
     for r, values in drawn.items():
         table = values.double().cpu().numpy()
-        row |= dict(zip((f"spearman/{n}/{r}" for n in NULLS), spearmans(table), strict=True))
+        row |= dict(zip((f"spearman/{n}/{r}" for n in NULLS), _spearmans(table), strict=True))
         row |= dict(zip((f"overlap/{n}/{r}" for n in NULLS), _overlaps(table), strict=True))
     return row
 
@@ -209,38 +209,17 @@ def _sensitivities(vqa, bank: Bank, F: Tensor, q: Tensor) -> dict[str, Tensor]:
 
 def _without_the_shared(bank: Bank, u: Tensor, v: Tensor, drawn: dict[str, Tensor]) -> dict[str, float]:
     left = (1 - u**2).double().cpu().numpy()
-    found = {"divided": spearmans(left)[0]}
+    found = {"divided": spearman(*left)}
     for r, c in bank.constants.items():
         shared = torch.stack([v * c if r == "sum" else v.abs() * c, v.abs(), c]).double().cpu().numpy()
         found[f"partial/{r}"] = partial_spearman(*drawn[r][:2].double().cpu().numpy(), shared)
     return found
 
 
-# -- rank correlations --------------------------------------------------------------------------------
-def spearmans(rows: np.ndarray) -> list[float]:
-    """Spearman's correlation of the first row of (B, J) with each other row (paper Tables 5–6), B − 1 numbers."""
-    known = np.isfinite(rows).all(1)
-    ranks = rankdata(np.where(known[:, None], rows, 0.0), axis=1)
-    ranks -= ranks.mean(1, keepdims=True)
-    norms = np.linalg.norm(ranks, axis=1)
-    usable = known & (norms > 0) & known[0] & (norms[0] > 0)
-    found = (ranks @ ranks[0]) / np.where(usable, norms * norms[0], 1.0)
-    return np.where(usable, found, np.nan)[1:].tolist()
-
-
-def partial_spearman(x: np.ndarray, y: np.ndarray, given: np.ndarray) -> float:
-    """Spearman's partial correlation of x and y (J,) given covariates (C, J): Pearson's of the ranks' residuals.
-
-    nan where the covariates explain the ranks of x or y completely.
-    """
-    ranks = rankdata(np.vstack([x, y, given]), axis=1)
-    ranks -= ranks.mean(1, keepdims=True)
-    xy, z = ranks[:2].T, ranks[2:].T
-    a, b = (xy - z @ np.linalg.lstsq(z, xy, rcond=None)[0]).T
-    explained = 1e-9 * np.linalg.norm(ranks[:2], axis=1)
-    if np.linalg.norm(a) <= explained[0] or np.linalg.norm(b) <= explained[1]:
-        return float("nan")
-    return float(a @ b / (np.linalg.norm(a) * np.linalg.norm(b)))
+# -- the first draw with each other one ---------------------------------------------------------------
+def _spearmans(rows: np.ndarray) -> list[float]:
+    # Of the first row with each other one (paper Tables 5–6).
+    return [spearman(rows[0], other) for other in rows[1:]]
 
 
 def _overlaps(rows: np.ndarray) -> list[float]:

@@ -38,9 +38,9 @@ from ..errors import DataError
 from ..explain import REDUCTIONS, Explanation, View, engine, explain, gates
 from ..explain.sensitivity import reductions
 from ..models.evaluation import evaluated
-from .nulls import TOP, spearmans
+from .nulls import TOP
 from .overlap import shared
-from .similarity import cosine
+from .similarity import cosine, spearman
 from .stats import intervals
 
 KINDS = (
@@ -223,7 +223,7 @@ def _compared(a: Asked, b: Asked) -> dict[str, float]:
     found = {}
     for r in REDUCTIONS:
         found[f"top 10/{r}"] = float(shared(*(x.drawn[r].topk(min(TOP, len(x.drawn[r]))).indices for x in (a, b))))
-        found[f"spearman/{r}"] = spearmans(torch.stack([a.drawn[r], b.drawn[r]]).double().numpy())[0]
+        found[f"spearman/{r}"] = spearman(a.drawn[r], b.drawn[r])
     return found
 
 

@@ -8,7 +8,7 @@ from itertools import combinations
 
 import numpy as np
 import torch
-from scipy.stats import spearmanr
+from scipy.stats import rankdata, spearmanr
 from torch import Tensor
 from tqdm import tqdm
 
@@ -25,9 +25,30 @@ def cosine(a: Tensor, b: Tensor) -> float:
     return float(a @ b) / norm if norm > 0 else float("nan")
 
 
-def spearman(a: Tensor, b: Tensor) -> float:
-    """Spearman's rank correlation of two vectors (paper Tables 5–6); ties share their mean rank."""
-    return float(spearmanr(a.cpu().double().numpy(), b.cpu().double().numpy()).statistic)
+def spearman(a, b) -> float:
+    """Spearman's rank correlation of two vectors (paper Tables 5–6); ties share their mean rank.
+
+    nan where one of them is the same throughout, or is not finite.
+    """
+    a, b = (x.cpu().double().numpy() if isinstance(x, Tensor) else np.asarray(x, float) for x in (a, b))
+    if any(not np.isfinite(x).all() or np.ptp(x) == 0 for x in (a, b)):
+        return float("nan")
+    return float(spearmanr(a, b).statistic)
+
+
+def partial_spearman(x: np.ndarray, y: np.ndarray, given: np.ndarray) -> float:
+    """Spearman's partial correlation of x and y (J,) given covariates (C, J): Pearson's of the ranks' residuals.
+
+    nan where the covariates explain the ranks of x or y completely.
+    """
+    ranks = rankdata(np.vstack([x, y, given]), axis=1)
+    ranks -= ranks.mean(1, keepdims=True)
+    xy, z = ranks[:2].T, ranks[2:].T
+    a, b = (xy - z @ np.linalg.lstsq(z, xy, rcond=None)[0]).T
+    explained = 1e-9 * np.linalg.norm(ranks[:2], axis=1)
+    if np.linalg.norm(a) <= explained[0] or np.linalg.norm(b) <= explained[1]:
+        return float("nan")
+    return float(a @ b / (np.linalg.norm(a) * np.linalg.norm(b)))
 
 
 @dataclass(frozen=True)
