@@ -28,7 +28,8 @@ from ..scenes import Scene
 from ..scenes.questions import _near, word
 from ..scenes.things import PLACES
 from . import stats
-from .faithfulness import Alteration, model_effects, pair_maps
+from .effects import model_effects
+from .faithfulness import Alteration, pair_maps
 from .grounding import chosen_pairs
 from .interventions import _scores
 from .nulls import template_of

@@ -11,7 +11,7 @@ from tqdm import tqdm
 from ..errors import QGCError
 from ..models.deeper_lstm import DeeperLSTM
 from ..train.run import snapshots
-from .similarity import similarity
+from .same_answer import similarity
 
 BLIND = 0.985  # mean cosine of same-answer maps from which a checkpoint counts as question-blind
 SCENES = 80  # validation scenes on which that is decided

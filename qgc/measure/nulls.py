@@ -32,7 +32,6 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 import torch
-from scipy.stats import hypergeom
 from torch import Tensor
 
 from ..explain import REDUCTIONS, View
@@ -41,7 +40,7 @@ from ..models.evaluation import evaluated
 from ..scenes import Ask, Scene
 from ..scenes.questions import HELD_OUT, WORDINGS, _near, every_question, facts, word
 from ..scenes.things import KINDS
-from .similarity import Pair, partial_spearman, same_answer_pairs, spearman
+from .similarity import TOP, Pair, overlap_by_chance, partial_spearman, same_answer_pairs, spearman
 from .stats import interval, intervals, mean, quantile, share_below
 
 NULLS = (
@@ -55,7 +54,6 @@ NULLS = (
     "random q",
 )
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
-TOP = 10  # the paper's tables list so many neurons
 
 
 @dataclass(frozen=True)
@@ -226,14 +224,6 @@ def _overlaps(rows: np.ndarray) -> list[float]:
     # Shared neurons among the top 10 of the first row and of each other one.
     top = [set(np.argsort(-r, kind="stable")[:TOP]) if np.isfinite(r).all() else None for r in rows]
     return [float(len(top[0] & t)) if t is not None else float("nan") for t in top[1:]]
-
-
-def overlap_by_chance(J: int, k: int = TOP) -> tuple[float, np.ndarray]:
-    """Neurons that two unrelated top-k lists of J share: the mean k²/J, and P(at least m) for m = 0 … k.
-
-    The hypergeometric distribution: k draws without replacement from J neurons, k of which are marked.
-    """
-    return k * k / J, hypergeom(J, k, k).sf(np.arange(k + 1) - 1)
 
 
 # -- many scenes --------------------------------------------------------------------------------------

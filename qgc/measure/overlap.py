@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import pandas as pd
 import torch
@@ -13,6 +13,7 @@ from ..explain.sensitivity import reduce_product
 from ..explain.sensitivity import reductions as reductions_of
 from ..models.evaluation import evaluated
 from ..scenes import Scene
+from .similarity import shared as shared
 
 KINDS = (
     "same question, other scene",
@@ -20,11 +21,6 @@ KINDS = (
     "other colour question, same scene",
     "other question, other scene",
 )
-
-
-def shared(first: Iterable[int], second: Iterable[int]) -> int:
-    """How many indices two of the paper's top-10 columns have in common, in whatever order."""
-    return len(set(map(int, first)) & set(map(int, second)))
 
 
 @evaluated

@@ -38,9 +38,7 @@ from ..errors import DataError
 from ..explain import REDUCTIONS, Explanation, View, engine, explain, gates
 from ..explain.sensitivity import reductions
 from ..models.evaluation import evaluated
-from .nulls import TOP
-from .overlap import shared
-from .similarity import cosine, spearman
+from .similarity import TOP, cosine, shared, spearman
 from .stats import intervals
 
 KINDS = (

@@ -1,4 +1,4 @@
-"""How alike two questions with the same answer are: their maps, and their ∂A/∂q (paper Tables 5–6)."""
+"""How alike two maps, two rankings and two top-10 lists are, and the pairs of questions to compare (Tables 1–6)."""
 
 from __future__ import annotations
 
@@ -7,15 +7,12 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
-import torch
-from scipy.stats import rankdata, spearmanr
+from scipy.stats import hypergeom, rankdata, spearmanr
 from torch import Tensor
-from tqdm import tqdm
 
-from ..explain import REDUCTIONS, View, explain
-from ..explain.sensitivity import reductions
-from ..scenes import Scene, sample
-from ..train.recipes import FIRST_SEED
+from ..scenes import Scene
+
+TOP = 10  # the paper's tables list so many neurons
 
 
 def cosine(a: Tensor, b: Tensor) -> float:
@@ -51,6 +48,19 @@ def partial_spearman(x: np.ndarray, y: np.ndarray, given: np.ndarray) -> float:
     return float(a @ b / (np.linalg.norm(a) * np.linalg.norm(b)))
 
 
+def shared(first: Iterable[int], second: Iterable[int]) -> int:
+    """How many indices two of the paper's top-10 columns have in common, in whatever order."""
+    return len(set(map(int, first)) & set(map(int, second)))
+
+
+def overlap_by_chance(J: int, k: int = TOP) -> tuple[float, np.ndarray]:
+    """Neurons that two unrelated top-k lists of J share: the mean k²/J, and P(at least m) for m = 0 … k.
+
+    The hypergeometric distribution: k draws without replacement from J neurons, k of which are marked.
+    """
+    return k * k / J, hypergeom(J, k, k).sf(np.arange(k + 1) - 1)
+
+
 @dataclass(frozen=True)
 class Pair:
     """Two questions about one scene with the same true answer and different things."""
@@ -75,37 +85,3 @@ def same_answer_pairs(scenes: Iterable[Scene], families: tuple[str, ...] = ("col
             if a.answer == b.answer and a.family == b.family and a.thing != b.thing
         ]
     return found
-
-
-@torch.no_grad()
-def similarity(vqa, count: int, *, distribution: str, split: str = "validation") -> dict:
-    """Map cosine and Spearman of ∂A/∂q over the same-answer colour questions of ``count`` scenes.
-
-    Each scene counts once: its pairs are averaged first. Returns means, and per scene values under
-    ``"per_scene"``; a pair in which a map is empty has no cosine and is left out of that mean.
-    """
-    rows = []
-    unranked = torch.zeros(vqa.combine)  # the maps of all neurons need no ranking
-    for i in tqdm(range(count), desc=f"pairs, {distribution}", mininterval=2, leave=False):
-        scene = sample(FIRST_SEED[split] + i, distribution)
-        pairs = same_answer_pairs([scene])
-        if not pairs:
-            continue
-        view = View(vqa, scene)
-        texts = list(dict.fromkeys(q for p in pairs for q in (p.first.question, p.second.question)))
-        answer_of = {q: p.answer for p in pairs for q in (p.first.question, p.second.question)}
-        known = {t: explain(vqa, view, t, answer_of[t], rank=unranked) for t in texts}
-        maps = {t: e.map() for t, e in known.items()}
-        drawn = {t: reductions(vqa, e.F, e.q, e.u[None], e.v[None]) for t, e in known.items()}
-        row = {"cosine": [cosine(maps[p.first.question], maps[p.second.question]) for p in pairs]}
-        for r in REDUCTIONS:
-            row[r] = [spearman(drawn[p.first.question][r], drawn[p.second.question][r]) for p in pairs]
-        rows.append({k: float(np.nanmean(v)) if np.isfinite(v).any() else float("nan") for k, v in row.items()})
-    per_scene = {k: [r[k] for r in rows] for k in ("cosine", *REDUCTIONS)}
-    return {
-        "distribution": distribution,
-        "split": split,
-        "scenes": len(rows),
-        **{k: float(np.nanmean(v)) for k, v in per_scene.items()},
-        "per_scene": per_scene,
-    }

@@ -46,7 +46,8 @@ from .similarity import Pair
 
 CHUNK = 20
 CODE = (*run.CODE, "measure/nulls.py", "measure/interventions.py", "measure/sanity.py", "measure/stages.py",
-        "measure/faithfulness.py", "measure/other_image.py", "measure/compare.py", "measure/absent.py")  # fmt: skip
+        "measure/effects.py", "measure/similarity.py", "measure/faithfulness.py", "measure/other_image.py",
+        "measure/compare.py", "measure/absent.py")  # fmt: skip
 NULL_ARRAYS = ("l2", "sum")
 """Reductions whose nulls are kept scene by scene, for the book's figure and for :func:`qgc.measure.summary.check`."""
 

@@ -27,7 +27,8 @@ from qgc.measure.planted import Objects, _fixed_place, _gain_with_area
 from qgc.measure.planted_models import PlantedVQA, all_of_the_color, gain_only
 from qgc.measure.protocol import Arm
 from qgc.measure.rankings import running, running_without_common
-from qgc.measure.similarity import same_answer_pairs, similarity
+from qgc.measure.same_answer import similarity
+from qgc.measure.similarity import same_answer_pairs
 from qgc.scenes import Ask, sample
 from qgc.scenes.situations import situation
 from qgc.train.recipes import FIRST_SEED

@@ -13,7 +13,7 @@ from torch import Tensor
 import qgc
 from qgc.explain import View, contrast, explain, gradcam
 from qgc.measure import faithfulness, same_answer_pairs
-from qgc.measure.faithfulness import agreement, effect_size, kappa, model_effects, odds_verdict
+from qgc.measure.effects import agreement, effect_size, kappa, model_effects, odds_verdict
 from qgc.measure.grounding import chosen_pairs
 from qgc.models import VQA
 from qgc.scenes import Scene, sample

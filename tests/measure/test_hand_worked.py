@@ -15,7 +15,8 @@ from qgc.explain.sensitivity import reductions
 from qgc.measure import accuracy, nulls, other_image, photographs, rankings, sanity, stats
 from qgc.measure.overlap import KINDS, shared, top_overlap
 from qgc.measure.photographs import DELETION_NS, EACH, NS
-from qgc.measure.similarity import cosine, same_answer_pairs, similarity, spearman
+from qgc.measure.same_answer import similarity
+from qgc.measure.similarity import cosine, same_answer_pairs, spearman
 from qgc.scenes import sample
 from qgc.scenes.questions import HELD_OUT, WORDINGS, facts, word
 from qgc.train.recipes import FIRST_SEED
