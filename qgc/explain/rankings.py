@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -21,14 +20,13 @@ from ..models.evaluation import evaluating
 from . import engine
 from .sensitivity import reductions
 
-if TYPE_CHECKING:
-    from .explanation import Explanation
-
 
 class RankingInputs:
     """One explained question, with all that a ranking may look at; every tensor is (J,) unless it says otherwise.
 
     What takes long is worked out when a ranking first asks for it.
+
+    Made of an explanation ``e`` (:class:`qgc.explain.Explanation`).
 
     Attributes
     ----------
@@ -38,7 +36,7 @@ class RankingInputs:
     slope : 1 − u² averaged over all questions (:func:`qgc.measure.rankings.mean_slope`), nan where it is not given.
     """
 
-    def __init__(self, e: Explanation, word: Tensor | None = None, slope: Tensor | None = None):
+    def __init__(self, e, word: Tensor | None = None, slope: Tensor | None = None):
         self.vqa, self.F, self.q = e.vqa, e.F, e.q
         self.u, self.v, self.c, self.g = e.u, e.v, e.c, e.g
         self.answer = e.vqa.answers.index(e.answer)
@@ -123,8 +121,8 @@ DEFAULT = "sensitivity"
 """What ``qgc.explain`` ranks by if nothing else is asked for: ∂A/∂q in the explanation's own reduction."""
 
 
-def scores(name: str, e: Explanation) -> Tensor:
-    """The scores (J,) of one explanation in a ranking of :data:`RANKINGS` (paper §3.2).
+def scores(name: str, e) -> Tensor:
+    """The scores (J,) of one explanation ``e`` in a ranking of :data:`RANKINGS` (paper §3.2).
 
     Raises
     ------
