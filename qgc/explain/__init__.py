@@ -18,9 +18,10 @@ import sys
 import types
 
 from .contrast import contrast
-from .explanation import RANKINGS, Explanation, View, explain, maps_of, normalised
+from .explanation import Explanation, View, explain, maps_of, normalised
 from .gradcam import gradcam
 from .guided import guided_backprop, guided_gradcam, input_gradient
+from .rankings import RANKINGS, Ranking
 from .sensitivity import REDUCTIONS
 from .words import Words
 
@@ -28,6 +29,7 @@ __all__ = [
     "RANKINGS",
     "REDUCTIONS",
     "Explanation",
+    "Ranking",
     "View",
     "Words",
     "contrast",

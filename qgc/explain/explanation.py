@@ -16,9 +16,7 @@ from ..images import open_image
 from ..models import VQA
 from ..models.evaluation import KeptOfModel, evaluated, evaluating, is_finite
 from ..models.jacobian import product
-from . import engine, gates, sensitivity
-
-RANKINGS = ("sensitivity",)
+from . import engine, gates, rankings, sensitivity
 
 
 def check_model(vqa) -> None:
@@ -217,9 +215,8 @@ class Explanation:
         self.g = self.c * self.u
         # the order in which the gate lets neurons through
         if isinstance(rank, str):
-            if rank not in RANKINGS:
-                raise GateError(f"unknown ranking {rank!r}; choose one of {', '.join(RANKINGS)}, or give scores (J,)")
-            self.rank, self.scores = rank, self.sensitivity
+            self.rank = rank
+            self.scores = self.sensitivity if rank == rankings.DEFAULT else rankings.scores(rank, self)
         else:
             self.rank, self.scores = "given", self._given(rank)
         if not (is_finite(self.g) and is_finite(self.scores)):
@@ -346,7 +343,8 @@ def explain(vqa, image, question, answer=None, *, rank="sensitivity", reduce: st
     image : a scene, PIL image, path, array or tensor; or a :class:`View`, to reuse a picture's work.
     question : a question, or a list of them; a list gives a list and shares the image's work.
     answer : the answer to explain (a list for a list of questions); None is the predicted one.
-    rank : ``"sensitivity"`` (the paper's ∂A/∂q) or scores (J,) of your own, highest first.
+    rank : ``"sensitivity"`` (the paper's ∂A/∂q, by ``reduce``), another of :data:`qgc.explain.RANKINGS` (``"|g|"``), or
+        scores (J,) of your own, highest first.
     reduce : how ∂A/∂q becomes one number per neuron: ``"l2"``, ``"sum"`` or ``"abs-sum"``.
 
     Raises

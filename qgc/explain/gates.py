@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterable, Sequence
-from functools import cache
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -105,19 +105,24 @@ def maps(explanation, keep: Tensor, *, relu: bool = True) -> Tensor:
     return raw.relu() if relu else raw
 
 
-def chance(counts: Sequence[int], size: int, draws: int = 20, seed: int = 0) -> Tensor:
+def random_rankings(size: int, draws: int = 1, rng: int | np.random.Generator = 0) -> Tensor:
+    """Random rankings to compare that of paper §3.3 with, (draws, size): in each row the neurons from first to last.
+
+    Whatever is called a random gate in this book comes from here. Seed 0 gives the rankings of the protocol
+    (:mod:`qgc.lab.protocol`), which the stored measurement was made with; more of them begin with the same ones.
+    """
+    rng = np.random.default_rng(rng)
+    ranks = np.stack([rng.permutation(size) for _ in range(draws)])  # drawn are the neurons' ranks, not their order
+    return torch.from_numpy(ranks).argsort(1)
+
+
+def random_gates(counts: Sequence[int], size: int, draws: int = 20, rng: int | np.random.Generator = 0) -> Tensor:
     """Random sets to compare the gate of paper §3.3 with, a table (draws · len(counts), size) as of :func:`top`.
 
-    Row d · len(counts) + i holds the first counts[i] neurons of the d-th random ranking; a count may be 0.
+    Row d · len(counts) + i holds the first counts[i] neurons of the d-th of :func:`random_rankings`; a count may be 0.
     """
-    rank = _random_ranks(size, draws, seed)
+    rank = random_rankings(size, draws, rng).argsort(1)
     return (rank[:, None] < torch.as_tensor(counts, device="cpu")[:, None]).flatten(0, 1)
-
-
-@cache
-def _random_ranks(size: int, draws: int, seed: int) -> Tensor:
-    shuffle = torch.Generator().manual_seed(seed)
-    return torch.stack([torch.randperm(size, generator=shuffle, device="cpu") for _ in range(draws)])
 
 
 def common(first: Tensor, second: Tensor, n: int) -> Tensor:
@@ -169,8 +174,8 @@ def compared(mine, other, word: Tensor, ns: Sequence[int], draws: int = 20) -> d
     -------
     dict
         Tables (len(ns), J): "∂A/∂q" and "∂A/∂w", the top n of each; "left out" and "refilled", see
-        :func:`distinct`; "Grad-CAM", all J. Tables (draws · len(ns), J), see :func:`chance`: "random", of n neurons,
-        and "random, as few", of as many as "left out" has left.
+        :func:`distinct`; "Grad-CAM", all J. Tables (draws · len(ns), J), see :func:`random_gates`: "random", of n
+        neurons, and "random, as few", of as many as "left out" has left.
     """
     size, device = len(word), mine.order.device
     left = without_common(mine.order, other.order, ns)
@@ -179,8 +184,8 @@ def compared(mine, other, word: Tensor, ns: Sequence[int], draws: int = 20) -> d
         "∂A/∂w": top(ranking(word), ns),
         "left out": left,
         "refilled": without_common(mine.order, other.order, ns, refill=True),
-        "random": chance(ns, size, draws).to(device),
-        "random, as few": chance(left.sum(1), size, draws).to(device),
+        "random": random_gates(ns, size, draws).to(device),
+        "random, as few": random_gates(left.sum(1), size, draws).to(device),
         "Grad-CAM": torch.ones(len(ns), size, dtype=torch.bool, device=device),
     }
 

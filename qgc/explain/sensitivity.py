@@ -56,6 +56,26 @@ def reduce_rows(rows: Tensor, reduce: str = "l2") -> Tensor:
     return rows.abs().sum(1)
 
 
+def reduce_product(
+    factor: Tensor, rows: Tensor, which: Sequence[str] = REDUCTIONS, known: dict[str, Tensor] | None = None
+) -> dict[str, Tensor]:
+    """The closed form of paper §3.2: reductions of the rows factor_j · rows_j, reduction → (..., J).
+
+    A factor leaves a row's length, or its sum of absolute values, as its absolute value, and its sum with its sign. So
+    the rows are reduced once, whatever the image and the question.
+
+    Parameters
+    ----------
+    factor : (..., J), of one question or of many; rows : (J, Q), as ``vqa.sensitivity_jacobian`` has both.
+    known : where the reduced rows (J,) of a model are kept from call to call.
+    """
+    known = {} if known is None else known
+    for r in which:
+        if r not in known:
+            known[r] = reduce_rows(rows, r)
+    return {r: (factor if r == "sum" else factor.abs()) * known[r] for r in which}
+
+
 def sensitivity(vqa, F: Tensor, q: Tensor, u: Tensor, v: Tensor, reduce: str = "l2") -> Tensor:
     """∂A/∂q reduced to one number per combine neuron, (J,); paper §3.2, Tables 1–4.
 
@@ -66,11 +86,16 @@ def sensitivity(vqa, F: Tensor, q: Tensor, u: Tensor, v: Tensor, reduce: str = "
 
 
 @evaluated
-def reductions(vqa, F: Tensor, q: Tensor, u: Tensor, v: Tensor, which: Sequence[str] = REDUCTIONS) -> dict[str, Tensor]:
-    """Several reductions of ∂A/∂q (paper §3.2) from one Jacobian: reduction → (J,), as :func:`sensitivity` has them."""
+def reductions(
+    vqa, F: Tensor, q: Tensor, u: Tensor, v: Tensor, which: Sequence[str] = REDUCTIONS,
+    known: dict[str, Tensor] | None = None,
+) -> dict[str, Tensor]:  # fmt: skip
+    """Several reductions of ∂A/∂q (paper §3.2) from one Jacobian: reduction → (J,), as :func:`sensitivity` has them.
+
+    ``known`` : see :func:`reduce_product`; it stays empty for a model without a closed form.
+    """
     closed = vqa.sensitivity_jacobian(u[0], v[0])
     if closed is None:
         rows = jacobian(vqa, F, q)
         return {r: reduce_rows(rows, r) for r in which}
-    factor, rows = closed
-    return {r: (factor if r == "sum" else factor.abs()) * reduce_rows(rows, r) for r in which}
+    return reduce_product(*closed, which, known)

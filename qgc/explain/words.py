@@ -116,7 +116,7 @@ class Words(KeptOfModel):
         factor, rows = closed
         if reduce not in self._constants:
             self._constants[reduce] = _reduced(self._chain(rows), reduce)
-        return (factor if reduce == "sum" else factor.abs()) * self._constants[reduce]
+        return sensitivity.reduce_product(factor, rows, (reduce,), self._constants)[reduce]
 
     def shares(self, view: View, reduce: str = "l2") -> pd.Series:
         """Each word's share of ∂A/∂w (paper §5), adding up to 1: the length of its (J,) vector over the sum of all."""

@@ -22,7 +22,8 @@ from .pairs import (
     rank_grounding,
     shares,
 )
-from .similarity import Pair, cosine, same_answer_pairs, similarity, spearman
+from .same_answer import similarity
+from .similarity import Pair, cosine, same_answer_pairs, spearman
 
 __all__ = [
     "MEASURES",

@@ -7,7 +7,7 @@ number in 0–1 for each map. L↑ below is the map enlarged to the mask's size 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -31,7 +31,7 @@ def cell_weights(mask: np.ndarray, grid: tuple[int, int], like: Tensor | None = 
     """How much of a cell's mass falls on the mask, and anywhere, when the map is enlarged: two (h·w,) tensors.
 
     Enlarging is linear, so its transpose carries the mask down to the grid once; then any number of maps costs one
-    product (:func:`map_share`).
+    product (:func:`mass_weights`).
     """
     pixels = _as_tensor(mask)
     pixels = pixels.to(like.dtype).to(like.device) if like is not None else pixels.double()
@@ -43,6 +43,23 @@ def cell_weights(mask: np.ndarray, grid: tuple[int, int], like: Tensor | None = 
     return inside.flatten(), anywhere.flatten()
 
 
+def mass_weights(masks: Sequence[np.ndarray], grid: tuple[int, int], like: Tensor | None = None) -> Tensor:
+    """:func:`cell_weights` of some masks (objects, H, W) as columns, (h·w, objects + 1): on each of them, and anywhere.
+
+    The product of maps (..., h·w) and these weights is what :func:`mass_shares` takes.
+    """
+    each = [cell_weights(mask, grid, like) for mask in masks]
+    return torch.stack([*(inside for inside, _ in each), each[0][1]], 1)
+
+
+def mass_shares(sums: Tensor) -> Tensor:
+    """Relevance mass accuracy (Arras et al. 2022) on some objects, (..., objects); nan for a map without mass.
+
+    ``sums`` (..., objects + 1): the mass of each map on each object, and anywhere.
+    """
+    return sums[..., :-1] / sums[..., -1:]
+
+
 def map_share(map_: Tensor, mask: np.ndarray) -> Tensor:
     """Relevance mass accuracy (Arras et al. 2022): Σ_{p∈S} L↑_p / Σ_p L↑_p; nan if L is empty.
 
@@ -50,9 +67,7 @@ def map_share(map_: Tensor, mask: np.ndarray) -> Tensor:
     ----------
     map_ : (..., h, w), no negative values. mask : (H, W) bool. Returns (...,).
     """
-    weights = cell_weights(mask, tuple(map_.shape[-2:]), map_)
-    on_thing, everywhere = (map_.flatten(-2) @ torch.stack(weights, -1)).unbind(-1)
-    return on_thing / everywhere
+    return mass_shares(map_.flatten(-2) @ mass_weights([mask], tuple(map_.shape[-2:]), map_))[..., 0]
 
 
 def rank_accuracy(map_: Tensor, mask: np.ndarray) -> Tensor:

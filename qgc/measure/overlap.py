@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import pandas as pd
 import torch
 from torch import Tensor
 
 from ..explain import REDUCTIONS
-from ..explain.sensitivity import reduce_rows, sensitivity
+from ..explain.sensitivity import reduce_product
+from ..explain.sensitivity import reductions as reductions_of
 from ..models.evaluation import evaluated
 from ..scenes import Scene
+from .similarity import shared as shared
 
 KINDS = (
     "same question, other scene",
@@ -19,11 +21,6 @@ KINDS = (
     "other colour question, same scene",
     "other question, other scene",
 )
-
-
-def shared(first: Iterable[int], second: Iterable[int]) -> int:
-    """How many indices two of the paper's top-10 columns have in common, in whatever order."""
-    return len(set(map(int, first)) & set(map(int, second)))
 
 
 @evaluated
@@ -50,8 +47,8 @@ def top_overlap(vqa, scenes: Sequence[Scene], k: int = 10, reductions: Sequence[
                 known[text] = vqa.encode(text)
         q = torch.cat([known[text] for text in scene.questions])
         u, v = vqa.branches(F.expand(len(q), -1, -1, -1), q)
-        for r in reductions:
-            drawn[r].append(_sensitivities(vqa, F, q, u, v, r, constants).topk(k).indices)
+        for r, values in _sensitivities(vqa, F, q, u, v, reductions, constants).items():
+            drawn[r].append(values.topk(k).indices)
         for ask in scene.asks:
             scene_of.append(number)
             asked.append(list(known).index(ask.question))
@@ -74,16 +71,14 @@ def top_overlap(vqa, scenes: Sequence[Scene], k: int = 10, reductions: Sequence[
     return table
 
 
-def _sensitivities(vqa, F: Tensor, q: Tensor, u: Tensor, v: Tensor, reduce: str, constants: dict) -> Tensor:
-    # ∂A/∂q reduced, (B, J), for many questions; the closed form's constant part is computed once a model.
-    closed = vqa.sensitivity_jacobian(u, v)
-    if closed is None:
-        rows = zip(q.split(1), u.split(1), v.split(1), strict=True)
-        return torch.stack([sensitivity(vqa, F, *row, reduce) for row in rows])
-    factor, weights = closed
-    if reduce not in constants:
-        constants[reduce] = reduce_rows(weights, reduce)
-    return (factor if reduce == "sum" else factor.abs()) * constants[reduce]
+def _sensitivities(
+    vqa, F: Tensor, q: Tensor, u: Tensor, v: Tensor, which: Sequence[str], constants: dict[str, Tensor]
+) -> dict[str, Tensor]:
+    # ∂A/∂q in some reductions, (B, J), for many questions; the closed form's constant part is computed once a model.
+    if (closed := vqa.sensitivity_jacobian(u, v)) is not None:
+        return reduce_product(*closed, which, constants)
+    each = [reductions_of(vqa, F, *row, which) for row in zip(q.split(1), u.split(1), v.split(1), strict=True)]
+    return {r: torch.stack([one[r] for one in each]) for r in which}
 
 
 def _mean_by_group(values: Tensor, mask: Tensor, group: Tensor) -> float:

@@ -27,7 +27,7 @@ import torch
 from torch import Tensor
 
 from ..explain.contrast import EMPTY
-from .localise import TIE
+from .localise import TIE, mass_shares
 
 Method = Callable[..., Tensor]
 """From a question's own map and the other question's (…, h, w), and maps that both share, to the map to be scored."""
@@ -131,8 +131,7 @@ def shares(maps, masks) -> Tensor:
     maps = _float64(maps)
     positive = maps.flatten(-2).relu()
     cover = cell_cover(masks, tuple(maps.shape[-2:])).to(positive.device)
-    mass = positive.sum(-1, keepdim=True)
-    return torch.where(mass > 0, (positive @ cover.T) / mass, torch.nan)
+    return mass_shares(torch.cat([positive @ cover.T, positive.sum(-1, keepdim=True)], -1))
 
 
 def object_verdicts(R) -> Tensor:

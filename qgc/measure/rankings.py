@@ -1,65 +1,17 @@
-"""Which combine neurons first? The paper's ranking and the ones to compare it with, as data.
-
-Every ranking gives a score to each neuron of one explained question; the gate lets the n highest through. With
-c_j = ∂y_a/∂A_j (for a linear classifier the row Wo[a]) the symbols of book/gate.ipynb are u, v, A = u ∘ v and
-g = c ∘ u. Gate-free maps, which need no n, are in :data:`GATE_FREE`.
-"""
+"""Maps by every ranking of :mod:`qgc.explain.rankings`, at every n, and maps that need no gate (:data:`GATE_FREE`)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from ..explain import Explanation, contrast, engine
-from ..explain.sensitivity import reduce_rows, reductions
+from ..explain import contrast
+from ..explain.rankings import RANKINGS, RankingInputs
+from ..explain.rankings import neuron_maps as neuron_maps
 from ..models.evaluation import evaluated, evaluating
-
-
-@dataclass(frozen=True)
-class Asked:
-    """One explained question, with all that a ranking may look at; every tensor is (J,) unless it says otherwise.
-
-    ``c`` = ∂y_a/∂A, ``g`` = c ∘ u. ``sensitivity`` holds ∂A/∂q in each reduction, ``question`` its l2 without the
-    picture's factor v, ``word`` the l2 of ∂A/∂w of the content word. ``P`` (J, h·w): row j is the map of neuron j
-    alone, Σ_k M_jk F^k, so that every gated map is a sum of rows g_j P_j. ``slope`` is 1 − u² averaged over all
-    questions, ``no_question`` the l2 of ∂A/∂q with that average in the place of this question's 1 − u²: neither knows
-    what was asked. ``F`` (1, K, h, w), ``answer`` and ``q`` (1, Q) lead back to the model.
-    """
-
-    u: Tensor
-    v: Tensor
-    c: Tensor
-    g: Tensor
-    sensitivity: dict[str, Tensor]
-    question: Tensor
-    word: Tensor | None
-    slope: Tensor
-    no_question: Tensor
-    P: Tensor
-    F: Tensor
-    q: Tensor
-    answer: int
-
-    @classmethod
-    def of(cls, e: Explanation, word: Tensor | None = None, slope: Tensor | None = None) -> Asked:
-        """From an explanation; ``slope`` (J,) is the model's (:func:`mean_slope`), nan without one."""
-        vqa = e.vqa
-        reduced = reductions(vqa, e.F, e.q, e.u[None], e.v[None])
-        slope = e.u * torch.nan if slope is None else slope
-        closed = vqa.sensitivity_jacobian(e.u, e.v)
-        if closed is not None:
-            length = reduce_rows(closed[1], "l2")
-            question = (1 - e.u**2) * length
-            no_question = e.v.abs() * slope * length
-        else:
-            question = reduced["l2"] / e.v.abs().clamp_min(1e-12)
-            no_question = e.u * torch.nan
-        with evaluating(vqa):
-            P, answer = neuron_maps(e.M, e.F), vqa.answers.index(e.answer)
-        return cls(e.u, e.v, e.c, e.g, reduced, question, word, slope, no_question, P, e.F, e.q, answer)
 
 
 @evaluated
@@ -83,37 +35,11 @@ def mean_slope(vqa, questions: Sequence[str]) -> Tensor | None:
     return None if closed is None else closed[0].mean(0)
 
 
-def neuron_maps(M: Tensor, F: Tensor) -> Tensor:
-    """P (J, h·w): the map of every combine neuron alone, before its g (book/gate.ipynb)."""
-    return engine.maps(M, F).flatten(1)
-
-
-Score = Callable[[Asked, Asked], Tensor]
-
-RANKINGS: dict[str, Score] = {
-    "∂A/∂q, l2": lambda a, b: a.sensitivity["l2"],
-    "∂A/∂q, abs-sum": lambda a, b: a.sensitivity["abs-sum"],
-    "∂A/∂q, sum": lambda a, b: a.sensitivity["sum"],
-    "∂A/∂q, |sum|": lambda a, b: a.sensitivity["sum"].abs(),
-    "∂A/∂q, least first": lambda a, b: -a.sensitivity["l2"],
-    "∂A/∂q of the other question": lambda a, b: b.sensitivity["l2"],
-    "∂u/∂q (no picture)": lambda a, b: a.question,
-    "∂A/∂w of the thing's word": lambda a, b: a.word if a.word is not None else a.sensitivity["l2"] * torch.nan,
-    "|g|": lambda a, b: a.g.abs(),
-    "g": lambda a, b: a.g,
-    "contribution g v": lambda a, b: a.g * a.v,
-    "|contribution|": lambda a, b: (a.g * a.v).abs(),
-    "answer only |c|": lambda a, b: a.c.abs(),
-    "picture only |v|": lambda a, b: a.v.abs(),
-    "|g − g′|": lambda a, b: (a.g - b.g).abs(),
-    "(g − g′) sign(g)": lambda a, b: (a.g - b.g) * a.g.sign(),
-    "1 − u² of no question": lambda a, b: a.slope,
-    "∂A/∂q of no question": lambda a, b: a.no_question,
-}
-"""Scores (J,) of a question ``a`` whose same-answer partner is ``b``; the first is the paper's default here."""
-
 COMMON = "∂A/∂q, l2, common left out"
 """The paper's future work: the top n without those that the other question's top n holds too."""
+
+GATES = (*RANKINGS, COMMON)
+"""Every gate by the name that tables use, in the order of the stored arrays."""
 
 
 def running(own: Tensor, order: Tensor) -> Tensor:
@@ -137,7 +63,7 @@ def running_without_common(own: Tensor, order: Tensor, partner: Tensor) -> Tenso
     return torch.where(left[:, None] > 0, running(own, order) - common, 0.0)
 
 
-def hires(a: Asked, vqa, c: Tensor | None = None) -> Tensor:
+def hires(a: RankingInputs, vqa, c: Tensor | None = None) -> Tensor:
     """HiResCAM (Draelos and Carin 2020), Σ_k ∂y_a/∂F^k ⊙ F^k before the ReLU, (h·w,): no mean over cells as in Eq. 1.
 
     With ``c`` (J,), of Σ_j c_j v_j in the place of the answer's score.
@@ -189,7 +115,9 @@ GATE_FREE: dict[str, FreeMap] = {
 """Maps without a gate, by the name that tables use."""
 
 
-def base_maps(a: Asked, b: Asked, mean_u: Tensor | None, vqa) -> dict[str, tuple[Tensor, Tensor, Tensor | None]]:
+def base_maps(
+    a: RankingInputs, b: RankingInputs, mean_u: Tensor | None, vqa
+) -> dict[str, tuple[Tensor, Tensor, Tensor | None]]:
     """Of each base of :class:`FreeMap` the maps of questions a, b and of the mean question, before the ReLU, (h, w).
 
     ``mean_u`` (J,) is u averaged over all questions of a's family; None, and no mean question, where u is not all that

@@ -1,4 +1,4 @@
-"""How alike two questions with the same answer are: their maps, and their ∂A/∂q (paper Tables 5–6)."""
+"""How alike two maps, two rankings and two top-10 lists are, and the pairs of questions to compare (Tables 1–6)."""
 
 from __future__ import annotations
 
@@ -7,14 +7,12 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
-import torch
-from scipy.stats import spearmanr
+from scipy.stats import hypergeom, rankdata, spearmanr
 from torch import Tensor
-from tqdm import tqdm
 
-from ..explain import REDUCTIONS, View, explain
-from ..explain.sensitivity import reductions
-from ..scenes import FIRST_SEED, Scene, sample
+from ..scenes import Scene
+
+TOP = 10  # the paper's tables list so many neurons
 
 
 def cosine(a: Tensor, b: Tensor) -> float:
@@ -24,9 +22,43 @@ def cosine(a: Tensor, b: Tensor) -> float:
     return float(a @ b) / norm if norm > 0 else float("nan")
 
 
-def spearman(a: Tensor, b: Tensor) -> float:
-    """Spearman's rank correlation of two vectors (paper Tables 5–6); ties share their mean rank."""
-    return float(spearmanr(a.cpu().double().numpy(), b.cpu().double().numpy()).statistic)
+def spearman(a, b) -> float:
+    """Spearman's rank correlation of two vectors (paper Tables 5–6); ties share their mean rank.
+
+    nan where one of them is the same throughout, or is not finite.
+    """
+    a, b = (x.cpu().double().numpy() if isinstance(x, Tensor) else np.asarray(x, float) for x in (a, b))
+    if any(not np.isfinite(x).all() or np.ptp(x) == 0 for x in (a, b)):
+        return float("nan")
+    return float(spearmanr(a, b).statistic)
+
+
+def partial_spearman(x: np.ndarray, y: np.ndarray, given: np.ndarray) -> float:
+    """Spearman's partial correlation of x and y (J,) given covariates (C, J): Pearson's of the ranks' residuals.
+
+    nan where the covariates explain the ranks of x or y completely.
+    """
+    ranks = rankdata(np.vstack([x, y, given]), axis=1)
+    ranks -= ranks.mean(1, keepdims=True)
+    xy, z = ranks[:2].T, ranks[2:].T
+    a, b = (xy - z @ np.linalg.lstsq(z, xy, rcond=None)[0]).T
+    explained = 1e-9 * np.linalg.norm(ranks[:2], axis=1)
+    if np.linalg.norm(a) <= explained[0] or np.linalg.norm(b) <= explained[1]:
+        return float("nan")
+    return float(a @ b / (np.linalg.norm(a) * np.linalg.norm(b)))
+
+
+def shared(first: Iterable[int], second: Iterable[int]) -> int:
+    """How many indices two of the paper's top-10 columns have in common, in whatever order."""
+    return len(set(map(int, first)) & set(map(int, second)))
+
+
+def overlap_by_chance(J: int, k: int = TOP) -> tuple[float, np.ndarray]:
+    """Neurons that two unrelated top-k lists of J share: the mean k²/J, and P(at least m) for m = 0 … k.
+
+    The hypergeometric distribution: k draws without replacement from J neurons, k of which are marked.
+    """
+    return k * k / J, hypergeom(J, k, k).sf(np.arange(k + 1) - 1)
 
 
 @dataclass(frozen=True)
@@ -53,37 +85,3 @@ def same_answer_pairs(scenes: Iterable[Scene], families: tuple[str, ...] = ("col
             if a.answer == b.answer and a.family == b.family and a.thing != b.thing
         ]
     return found
-
-
-@torch.no_grad()
-def similarity(vqa, count: int, *, distribution: str, split: str = "validation") -> dict:
-    """Map cosine and Spearman of ∂A/∂q over the same-answer colour questions of ``count`` scenes.
-
-    Each scene counts once: its pairs are averaged first. Returns means, and per scene values under
-    ``"per_scene"``; a pair in which a map is empty has no cosine and is left out of that mean.
-    """
-    rows = []
-    unranked = torch.zeros(vqa.combine)  # the maps of all neurons need no ranking
-    for i in tqdm(range(count), desc=f"pairs, {distribution}", mininterval=2, leave=False):
-        scene = sample(FIRST_SEED[split] + i, distribution)
-        pairs = same_answer_pairs([scene])
-        if not pairs:
-            continue
-        view = View(vqa, scene)
-        texts = list(dict.fromkeys(q for p in pairs for q in (p.first.question, p.second.question)))
-        answer_of = {q: p.answer for p in pairs for q in (p.first.question, p.second.question)}
-        known = {t: explain(vqa, view, t, answer_of[t], rank=unranked) for t in texts}
-        maps = {t: e.map() for t, e in known.items()}
-        drawn = {t: reductions(vqa, e.F, e.q, e.u[None], e.v[None]) for t, e in known.items()}
-        row = {"cosine": [cosine(maps[p.first.question], maps[p.second.question]) for p in pairs]}
-        for r in REDUCTIONS:
-            row[r] = [spearman(drawn[p.first.question][r], drawn[p.second.question][r]) for p in pairs]
-        rows.append({k: float(np.nanmean(v)) if np.isfinite(v).any() else float("nan") for k, v in row.items()})
-    per_scene = {k: [r[k] for r in rows] for k in ("cosine", *REDUCTIONS)}
-    return {
-        "distribution": distribution,
-        "split": split,
-        "scenes": len(rows),
-        **{k: float(np.nanmean(v)) for k, v in per_scene.items()},
-        "per_scene": per_scene,
-    }

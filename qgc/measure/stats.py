@@ -165,7 +165,7 @@ def _crossed(y: np.ndarray) -> np.ndarray:
 
 # -- statistics of weighted values ------------------------------------------------------------------
 def mean(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Σ w x / Σ w, (D,); nan where every weight is zero."""
+    """Σ w x / Σ w, (D,), or (D, …) of values (N, …); nan where every weight is zero."""
     return _over(weights @ values, weights.sum(1))
 
 
@@ -187,7 +187,8 @@ def share_below(x: float) -> Statistic:
 
 
 def _over(total: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    return np.divide(total, weight, out=np.full(len(weight), np.nan), where=weight > 0)
+    weight = weight.reshape(-1, *[1] * (total.ndim - 1))
+    return np.divide(total, weight, out=np.full(total.shape, np.nan), where=weight > 0)
 
 
 # -- resampling -------------------------------------------------------------------------------------
@@ -205,9 +206,13 @@ def bootstrap(
 ) -> np.ndarray:
     """A statistic of ``draws`` resamples of whole scenes, and of whole training seeds where given, (draws,).
 
+    SciPy's ``bootstrap`` draws single rows, or the rows of several samples by themselves; it has no clusters, let alone
+    two crossed kinds of them, and no weights.
+
     Parameters
     ----------
-    values : (N,). scene, seed : (N,) labels of what is drawn together. ``seed=None`` holds the models fixed.
+    values : (N,), or (N, …) of which :func:`mean` makes (draws, …). scene, seed : (N,) labels of what is drawn
+        together. ``seed=None`` holds the models fixed.
     """
     values = np.asarray(values, float)
     clusters = [np.unique(np.asarray(c), return_inverse=True)[1] for c in (scene, seed) if c is not None]
@@ -273,23 +278,6 @@ def _weights(clusters: list[np.ndarray], draws: int, rng: np.random.Generator) -
 
 
 # -- tests --------------------------------------------------------------------------------------------
-def sign_flip_p(values, scene, *, draws: int = 9999, rng: int | np.random.Generator = 0) -> float:
-    """Two-sided p of "these values are symmetric about zero, scene by scene", by flipping whole scenes' signs.
-
-    (1 + #{|Σ ± s| ≥ |Σ s|}) / (1 + draws) with s the sums over scenes: valid at any number of scenes. For a grounding
-    accuracy give the values minus one half. nan values are left out.
-    """
-    values = np.asarray(values, float)
-    known = np.isfinite(values)
-    sums = pd.Series(values[known]).groupby(np.asarray(scene)[known]).sum().to_numpy()
-    rng, reached = np.random.default_rng(rng), 0
-    step = max(1, CHUNK // max(1, len(sums)))
-    for start in range(0, draws, step):
-        signs = rng.choice((-1.0, 1.0), (min(step, draws - start), len(sums)))
-        reached += int((np.abs(signs @ sums) >= abs(sums.sum()) * (1 - 1e-12)).sum())
-    return (1 + reached) / (1 + draws)
-
-
 def holm(p) -> np.ndarray:
     """Holm's (1979) adjusted p-values of many comparisons: max_{k ≤ i} min(1, (m − k + 1) p_(k)), in the order given.
 

@@ -21,7 +21,7 @@ import qgc
 from qgc.explain import View, contrast, explain
 from qgc.measure import cosine, map_share
 from qgc.measure.pairs import RankGrounding
-from qgc.measure.rankings import RANKINGS, Asked
+from qgc.measure.rankings import RANKINGS, RankingInputs
 from qgc.show.explorer import write
 from qgc.show.explorer.packing import random_scores
 from qgc.show.parts import stamp, version
@@ -111,7 +111,7 @@ def expected(state: dict, models: dict) -> tuple[np.ndarray, float, RankGroundin
     pair = [asks[state["q"]], asks[state["other"]]]
     view = View(vqa, scene)
     both = [explain(vqa, view, ask.question, ask.answer if state["answer"] == "true" else None) for ask in pair]
-    asked = [Asked.of(e) for e in both]
+    asked = [RankingInputs(e) for e in both]
     raw = []
     for side, e in enumerate(both):
         mine, partner = asked[side], asked[1 - side]

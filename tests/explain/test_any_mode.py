@@ -54,7 +54,7 @@ def everything(vqa, scene) -> dict[str, Tensor]:
     """All that can be asked of a model and a picture, by name."""
     view = View(vqa, scene)
     first, second = explain(vqa, view, QUESTIONS, "white")
-    words, asked = Words(vqa, QUESTIONS[0]), rankings.Asked.of(first)
+    words, asked = Words(vqa, QUESTIONS[0]), rankings.RankingInputs(first)
     looked = compare.look({"model": vqa}, scene)
     return {
         "y": first.y, "sensitivity": first.sensitivity, "M": first.M, "map": first.map(5), "maps": first.maps(),

@@ -110,11 +110,13 @@ def test_gates_on_paper():
 
 
 def test_random_gates_are_nested_and_the_same_again():
-    found = gates.chance([0, 2, 5], 6, draws=3)
-    assert found.sum(1).tolist() == [0, 2, 5] * 3 and torch.equal(found, gates.chance([0, 2, 5], 6, draws=3, seed=0))
-    assert (found[1] <= found[2]).all() and not torch.equal(found, gates.chance([0, 2, 5], 6, draws=3, seed=1))
-    assert len(gates.chance([1], 6)) == 20
-    assert torch.equal(gates.chance([6], 6, 1), torch.ones(1, 6, dtype=torch.bool))
+    found = gates.random_gates([0, 2, 5], 6, draws=3)
+    assert found.sum(1).tolist() == [0, 2, 5] * 3 and torch.equal(
+        found, gates.random_gates([0, 2, 5], 6, draws=3, rng=0)
+    )
+    assert (found[1] <= found[2]).all() and not torch.equal(found, gates.random_gates([0, 2, 5], 6, draws=3, rng=1))
+    assert len(gates.random_gates([1], 6)) == 20
+    assert torch.equal(gates.random_gates([6], 6, 1), torch.ones(1, 6, dtype=torch.bool))
 
 
 def test_a_normalised_map_ends_at_one():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
@@ -87,15 +88,25 @@ def test_without_common_is_distinct_for_many_n(pair):
         assert not table[2].any()
 
 
-def test_chance_draws_nested_sets_of_the_asked_sizes():
-    table = gates.chance([0, 3, 10], size=50, draws=200)
+def test_random_rankings_are_those_of_the_stored_measurement():
+    rankings = gates.random_rankings(1024, 100)
+    assert rankings[0, :5].tolist() == [615, 863, 7, 932, 783]
+    assert (rankings.sort(1).values == torch.arange(1024)).all() and len(rankings.unique(dim=0)) == 100
+    assert torch.equal(gates.random_rankings(1024, 2), rankings[:2])
+    assert torch.equal(gates.random_gates([25], 1024, 100)[99].nonzero()[:, 0], rankings[99, :25].sort().values)
+    going_on = np.random.default_rng(0)
+    assert all(torch.equal(gates.random_rankings(1024, 1, going_on)[0], one) for one in rankings[:3])
+
+
+def test_random_gates_are_nested_sets_of_the_asked_sizes():
+    table = gates.random_gates([0, 3, 10], size=50, draws=200)
     assert table.shape == (600, 50) and table.sum(1).view(200, 3).unique(dim=0).tolist() == [[0, 3, 10]]
     sets = table.view(200, 3, 50)
     assert (sets[:, 1] <= sets[:, 2]).all()
     how_often = sets[:, 2].float().mean(0)  # each neuron is drawn in 10 of 50 draws on average
     assert 0.05 < how_often.min() and how_often.max() < 0.35
-    assert torch.equal(table, gates.chance(torch.tensor([0, 3, 10]), 50, 200))
-    assert not torch.equal(table, gates.chance([0, 3, 10], 50, 200, seed=1))
+    assert torch.equal(table, gates.random_gates(torch.tensor([0, 3, 10]), 50, 200))
+    assert not torch.equal(table, gates.random_gates([0, 3, 10], 50, 200, rng=1))
 
 
 def test_compared_holds_sets_of_the_sizes_that_it_says(pair):

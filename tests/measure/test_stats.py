@@ -86,13 +86,6 @@ def test_a_scene_counts_once():
     assert row["low"] == 0 and row["high"] == 1
 
 
-def test_sign_flip_by_hand():
-    # of the 8 ways to sign 1, 2, 3 only +++ and −−− reach 6
-    assert stats.sign_flip_p([1.0, 1.0, 1.0, 3.0], [0, 1, 1, 2]) == pytest.approx(0.25, abs=0.02)
-    assert stats.sign_flip_p([1.0, -1.0], [0, 1]) == 1
-    assert stats.sign_flip_p(np.ones(40), np.arange(40)) == pytest.approx(1e-4)
-
-
 # -- crossed seeds and scenes ---------------------------------------------------------------------------
 def test_crossed_mean_by_hand():
     # seed means 2, 4; scene means 1.5, 3, 4.5; mean squares 6 (df 1), 4.5 (df 2), residual 0.5 (df 2)

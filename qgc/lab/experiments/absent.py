@@ -25,13 +25,14 @@ from torch import Tensor
 
 from ...explain import View, explain
 from ...measure import stats
+from ...measure.effects import model_effects
 from ...measure.pairs import cell_cover, rank_grounding
 from ...measure.similarity import Pair
 from ...scenes import Scene
 from ...scenes.questions import _near, word
 from ...scenes.things import PLACES
 from ..protocol.grounding import chosen_pairs
-from .faithfulness import Alteration, model_effects, pair_maps
+from .faithfulness import Alteration, pair_maps
 from .interventions import _scores
 from .nulls import template_of
 

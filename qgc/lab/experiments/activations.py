@@ -8,7 +8,6 @@ ReLU lets back.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterable, Sequence
 
 import pandas as pd
@@ -22,6 +21,7 @@ from ...measure.similarity import Pair, cosine, same_answer_pairs
 from ...models.evaluation import evaluated
 from ...scenes import Scene
 from ...scenes.questions import WORDINGS, asks, word
+from .sanity import randomised
 
 METHODS = ("plain gradient", "guided backprop", "Grad-CAM", "guided Grad-CAM")
 
@@ -203,39 +203,16 @@ def upper_layers(vqa) -> list[str]:
     return ["output", "image", "cnn.fc7", "cnn.fc6", f"cnn.features.{last}"]
 
 
-def randomised(vqa, layers: Sequence[str], seed: int = 0):
-    """A copy of a model in which some layers have forgotten what they learnt (Adebayo et al. 2018).
-
-    The numbers of each weight and bias are shuffled among themselves, so that their sizes stay what they were.
-
-    Raises
-    ------
-    QGCError
-        If the model has no such layer.
-    """
-    forgetful, shuffle = copy.deepcopy(vqa), torch.Generator().manual_seed(seed)
-    for name in layers:
-        try:
-            layer = forgetful.get_submodule(name)
-        except AttributeError:
-            known = ", ".join(n for n, _ in forgetful.named_children())
-            raise QGCError(f"the model has no layer {name!r}; it has {known}, and theirs") from None
-        for parameter in layer.parameters():
-            order = torch.randperm(parameter.numel(), generator=shuffle).to(parameter.device)
-            parameter.data = parameter.data.flatten()[order].view_as(parameter)
-    return forgetful
-
-
 def randomisation(vqa, scenes: Iterable[Scene], depths: Sequence[int] = (1, 2, 3, 4, 5), seed: int = 0) -> pd.DataFrame:
-    """How alike each method's pictures stay when layers are randomised one after the other (Adebayo et al. 2018).
+    """How alike each method's pictures stay when layers are re-initialised one after the other (Adebayo et al. 2018).
 
-    The cascade goes down :func:`upper_layers`, and is looked at after as many layers as ``depths`` say. Question and
-    answer as in :func:`dependence`.
+    The cascade goes down :func:`upper_layers`, and is looked at after as many layers as ``depths`` say
+    (:func:`~qgc.lab.experiments.sanity.randomised`). Question and answer as in :func:`dependence`.
 
     Returns
     -------
     DataFrame
-        Columns ``scene``, ``layers`` (how many are randomised), ``down to`` (the last of them), ``method``,
+        Columns ``scene``, ``layers`` (how many are re-initialised), ``down to`` (the last of them), ``method``,
         ``cosine``.
     """
     layers, rows = upper_layers(vqa), []

@@ -26,12 +26,12 @@ import numpy as np
 import pandas as pd
 import torch
 from PIL import Image, ImageFilter
-from scipy.stats import rankdata
 from torch import Tensor
 
 from ...explain import Explanation, View, engine, explain, gates
+from ...measure.effects import interventional_grounding
 from ...measure.localise import contrastive_grounding, enlarge, map_share
-from ...measure.similarity import Pair, same_answer_pairs
+from ...measure.similarity import Pair, same_answer_pairs, spearman
 from ...measure.stats import intervals
 from ...models.evaluation import evaluated
 from ...scenes import COLOURS, Scene
@@ -43,7 +43,6 @@ KINDS_OF_CHANGE = ("recolour", "remove", "move")
 VISIBLE = 40  # pixels of a thing that must be seen before it is changed
 OFFSET = 40.0  # pixels by which a thing is moved
 BATCH = 8  # pictures that go through the CNN together
-TIE = 1e-5  # sums of |Δ| nearer than this share of their total are rounding in float32
 NS = (25, 200)
 CONTRAST = "question contrast"
 AREA = "area"  # not a map: the thing's visible pixels, what a look at the sizes alone would give
@@ -211,19 +210,9 @@ def _effects(vqa, F: Tensor, q: Tensor, a: int) -> tuple[list[float], list[float
 
 
 # -- many scenes ------------------------------------------------------------------------------------------
-def interventional_grounding(own: Sequence[float], other: Sequence[float]) -> float:
-    """I of this module's docstring: 1, 0 or ½, from (Δ(q1, S1), Δ(q2, S2)) and (Δ(q1, S2), Δ(q2, S1))."""
-    own, other = float(np.abs(own).sum()), float(np.abs(other).sum())
-    if abs(own - other) <= TIE * (own + other):
-        return 0.5
-    return float(own > other)
-
-
 def rank_correlation(x: np.ndarray, y: np.ndarray) -> float:
     """Spearman's correlation over a scene's things; nan for fewer than three, or where either is the same for all."""
-    if len(x) < 3 or np.ptp(x) == 0 or np.ptp(y) == 0:
-        return float("nan")
-    return float(np.corrcoef(rankdata(x), rankdata(y))[0, 1])
+    return spearman(x, y) if len(x) >= 3 else float("nan")
 
 
 def summarise(rows: Iterable[dict], **bootstrapping) -> dict[str, pd.DataFrame]:

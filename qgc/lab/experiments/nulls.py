@@ -32,12 +32,11 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 import torch
-from scipy.stats import hypergeom, rankdata
 from torch import Tensor
 
 from ...explain import REDUCTIONS, View
-from ...explain.sensitivity import jacobian, reduce_rows
-from ...measure.similarity import Pair, same_answer_pairs
+from ...explain.sensitivity import reduce_product, reductions
+from ...measure.similarity import TOP, Pair, overlap_by_chance, partial_spearman, same_answer_pairs, spearman
 from ...measure.stats import interval, intervals, mean, quantile, share_below
 from ...models.evaluation import evaluated
 from ...scenes import Ask, Scene
@@ -55,7 +54,6 @@ NULLS = (
     "random q",
 )
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
-TOP = 10  # the paper's tables list so many neurons
 
 
 @dataclass(frozen=True)
@@ -89,11 +87,10 @@ def bank(vqa, scenes: Iterable[Scene] = ()) -> Bank:
     tokens, lengths = vqa.vocabulary.batch(questions)
     q = vqa.encode_tokens(tokens.to(vqa.device), lengths)
     pictures = [(s.seed, vqa.conv(vqa.prepare(s.image)), list(s.asks)) for s in scenes]
-    constants = {}
+    constants: dict[str, Tensor] = {}
     some = torch.zeros(vqa.combine, dtype=q.dtype, device=q.device)
-    closed = vqa.sensitivity_jacobian(some, some)
-    if closed is not None:
-        constants = {r: reduce_rows(closed[1], r) for r in REDUCTIONS}
+    if (closed := vqa.sensitivity_jacobian(some, some)) is not None:  # one for all questions and images
+        reduce_product(*closed, known=constants)
     return Bank(questions, q, q.mean(0), q.std(0), pictures, constants)
 
 
@@ -137,7 +134,7 @@ def null_row(vqa, scene: Scene, bank: Bank, rng: np.random.Generator, pair: Pair
     if bank.constants:
         u, v = vqa.branches(F, torch.cat([q, bank.embedding(vqa, second.question)]))
         shuffled = u[1][torch.from_numpy(rng.permutation(vqa.combine)).to(u.device)]
-        put("shuffled question", _closed(vqa, bank, shuffled, v[0]))
+        put("shuffled question", reduce_product(*vqa.sensitivity_jacobian(shuffled, v[0]), known=bank.constants))
         row |= _without_the_shared(bank, u, v[0], drawn)
     for null, texts in (
         ("same template, other object", other_objects(scene, first, second.thing)),
@@ -147,7 +144,7 @@ def null_row(vqa, scene: Scene, bank: Bank, rng: np.random.Generator, pair: Pair
             put_case(null, (F, bank.embedding(vqa, texts[own.integers(len(texts))])))
     for r, values in drawn.items():
         table = values.double().cpu().numpy()
-        row |= dict(zip((f"spearman/{n}/{r}" for n in NULLS), spearmans(table), strict=True))
+        row |= dict(zip((f"spearman/{n}/{r}" for n in NULLS), _spearmans(table), strict=True))
         row |= dict(zip((f"overlap/{n}/{r}" for n in NULLS), _overlaps(table), strict=True))
     return row
 
@@ -205,66 +202,28 @@ def _case(vqa, bank: Bank, ask: Ask, pictures: Sequence, rng: np.random.Generato
 
 def _sensitivities(vqa, bank: Bank, F: Tensor, q: Tensor) -> dict[str, Tensor]:
     # ∂A/∂q of one question and picture in every reduction.
-    if not bank.constants:
-        rows = jacobian(vqa, F, q)
-        return {r: reduce_rows(rows, r) for r in REDUCTIONS}
-    u, v = vqa.branches(F, q)
-    return _closed(vqa, bank, u[0], v[0])
-
-
-def _closed(vqa, bank: Bank, u: Tensor, v: Tensor) -> dict[str, Tensor]:
-    factor, _ = vqa.sensitivity_jacobian(u, v)
-    return {r: (factor if r == "sum" else factor.abs()) * c for r, c in bank.constants.items()}
+    return reductions(vqa, F, q, *vqa.branches(F, q), known=bank.constants)
 
 
 def _without_the_shared(bank: Bank, u: Tensor, v: Tensor, drawn: dict[str, Tensor]) -> dict[str, float]:
     left = (1 - u**2).double().cpu().numpy()
-    found = {"divided": spearmans(left)[0]}
+    found = {"divided": spearman(*left)}
     for r, c in bank.constants.items():
         shared = torch.stack([v * c if r == "sum" else v.abs() * c, v.abs(), c]).double().cpu().numpy()
         found[f"partial/{r}"] = partial_spearman(*drawn[r][:2].double().cpu().numpy(), shared)
     return found
 
 
-# -- rank correlations --------------------------------------------------------------------------------
-def spearmans(rows: np.ndarray) -> list[float]:
-    """Spearman's correlation of the first row of (B, J) with each other row (paper Tables 5–6), B − 1 numbers."""
-    known = np.isfinite(rows).all(1)
-    ranks = rankdata(np.where(known[:, None], rows, 0.0), axis=1)
-    ranks -= ranks.mean(1, keepdims=True)
-    norms = np.linalg.norm(ranks, axis=1)
-    usable = known & (norms > 0) & known[0] & (norms[0] > 0)
-    found = (ranks @ ranks[0]) / np.where(usable, norms * norms[0], 1.0)
-    return np.where(usable, found, np.nan)[1:].tolist()
-
-
-def partial_spearman(x: np.ndarray, y: np.ndarray, given: np.ndarray) -> float:
-    """Spearman's partial correlation of x and y (J,) given covariates (C, J): Pearson's of the ranks' residuals.
-
-    nan where the covariates explain the ranks of x or y completely.
-    """
-    ranks = rankdata(np.vstack([x, y, given]), axis=1)
-    ranks -= ranks.mean(1, keepdims=True)
-    xy, z = ranks[:2].T, ranks[2:].T
-    a, b = (xy - z @ np.linalg.lstsq(z, xy, rcond=None)[0]).T
-    explained = 1e-9 * np.linalg.norm(ranks[:2], axis=1)
-    if np.linalg.norm(a) <= explained[0] or np.linalg.norm(b) <= explained[1]:
-        return float("nan")
-    return float(a @ b / (np.linalg.norm(a) * np.linalg.norm(b)))
+# -- the first draw with each other one ---------------------------------------------------------------
+def _spearmans(rows: np.ndarray) -> list[float]:
+    # Of the first row with each other one (paper Tables 5–6).
+    return [spearman(rows[0], other) for other in rows[1:]]
 
 
 def _overlaps(rows: np.ndarray) -> list[float]:
     # Shared neurons among the top 10 of the first row and of each other one.
     top = [set(np.argsort(-r, kind="stable")[:TOP]) if np.isfinite(r).all() else None for r in rows]
     return [float(len(top[0] & t)) if t is not None else float("nan") for t in top[1:]]
-
-
-def overlap_by_chance(J: int, k: int = TOP) -> tuple[float, np.ndarray]:
-    """Neurons that two unrelated top-k lists of J share: the mean k²/J, and P(at least m) for m = 0 … k.
-
-    The hypergeometric distribution: k draws without replacement from J neurons, k of which are marked.
-    """
-    return k * k / J, hypergeom(J, k, k).sf(np.arange(k + 1) - 1)
 
 
 # -- many scenes --------------------------------------------------------------------------------------

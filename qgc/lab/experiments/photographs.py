@@ -37,11 +37,9 @@ from ...data.tokens import TOKENIZERS
 from ...errors import DataError
 from ...explain import REDUCTIONS, Explanation, View, engine, explain, gates
 from ...explain.sensitivity import reductions
-from ...measure.overlap import shared
-from ...measure.similarity import cosine
+from ...measure.similarity import TOP, cosine, shared, spearman
 from ...measure.stats import intervals
 from ...models.evaluation import evaluated
-from .nulls import TOP, spearmans
 
 KINDS = (
     "same question, other photograph",
@@ -223,7 +221,7 @@ def _compared(a: Asked, b: Asked) -> dict[str, float]:
     found = {}
     for r in REDUCTIONS:
         found[f"top 10/{r}"] = float(shared(*(x.drawn[r].topk(min(TOP, len(x.drawn[r]))).indices for x in (a, b))))
-        found[f"spearman/{r}"] = spearmans(torch.stack([a.drawn[r], b.drawn[r]]).double().numpy())[0]
+        found[f"spearman/{r}"] = spearman(a.drawn[r], b.drawn[r])
     return found
 
 
@@ -234,7 +232,8 @@ Orders = dict[str, list[tuple[Tensor, Tensor]]]
 
 
 def _orders(a, b, rng: np.random.Generator) -> Orders:
-    shuffled = [torch.from_numpy(rng.permutation(len(a.g))).to(a.order.device) for _ in range(2 * RANDOM)]
+    # Inverted, which is as random: the stored tables read what was drawn as the order itself
+    shuffled = gates.random_rankings(len(a.g), 2 * RANDOM, rng).argsort(1).to(a.order.device)
     strongest = [e.g.abs().argsort(descending=True, stable=True) for e in (a, b)]
     return {
         "∂A/∂q": [(a.order, b.order)],

@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from ...explain.sensitivity import reduce_rows
+from ...explain.sensitivity import reduce_product
 from ...measure.similarity import spearman
 from ...models.evaluation import evaluated
 from ...scenes import Scene
@@ -54,9 +54,7 @@ def candidates(vqa, u: Tensor, v: Tensor) -> dict[str, Tensor]:
     factor, rows = vqa.sensitivity_jacobian(u, v)
     answer = vqa.classify(u * v).argmax(1)
     return {
-        "l2": factor.abs() * reduce_rows(rows, "l2"),
-        "sum": factor * reduce_rows(rows, "sum"),
-        "abs-sum": factor.abs() * reduce_rows(rows, "abs-sum"),
+        **reduce_product(factor, rows),
         "largest entry": factor.abs() * rows.abs().amax(1),
         "tanh only": factor.abs(),
         "of the answer": vqa.output.weight[answer] * factor,

@@ -34,8 +34,9 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from ...errors import QGCError
 from ...explain import View, explain
-from ...measure.localise import cell_weights, contrastive_grounding
+from ...measure.localise import contrastive_grounding, mass_shares, mass_weights
 from ...measure.pairs import rank_grounding
 from ...measure.similarity import Pair, cosine, same_answer_pairs
 from ...measure.stats import intervals
@@ -80,13 +81,23 @@ def cascade_parts(vqa) -> list[tuple[str, list[str]]]:
     return vqa.layers() or []
 
 
-def started_anew(vqa, parts: Sequence[str], seed: int):
-    """A copy of a model in which the named modules start anew; the given model keeps every weight.
+def randomised(vqa, parts: Sequence[str], seed: int = 0):
+    """A copy of a model with the named modules re-initialised (Adebayo et al. 2018); the given one keeps every weight.
 
     Modules are drawn as PyTorch starts them (``reset_parameters``); one that cannot has each of its tensors redrawn
-    from a Gaussian of the tensor's own mean and standard deviation. What does not start anew is shared, not copied.
+    from a Gaussian of the tensor's own mean and standard deviation. What is not re-initialised is shared, not copied.
+
+    Raises
+    ------
+    QGCError
+        If the model has no such module, or it has no weights of its own.
     """
-    redrawn = {id(p) for name in parts for p in vqa.get_submodule(name).parameters(recurse=False)}
+    own = {name: [id(p) for p in module.parameters(recurse=False)] for name, module in vqa.named_modules()}
+    if unknown := [name for name in parts if not own.get(name)]:
+        known = ", ".join(name for name, _ in vqa.named_children())
+        raise QGCError(f"the model has no layer {unknown[0]!r} with weights of its own; it has {known}, and what is in "
+                       "them")  # fmt: skip
+    redrawn = {p for name in parts for p in own[name]}
     shared = {id(p): p for p in vqa.parameters() if id(p) not in redrawn}
     anew = copy.deepcopy(vqa, shared)
     with torch.random.fork_rng(devices=[]), torch.no_grad():
@@ -110,7 +121,7 @@ def cascade(vqa, seed: int) -> list[tuple[str, nn.Module]]:
     steps, gone = [], []
     for label, parts in cascade_parts(vqa):
         gone = gone + parts
-        steps.append((f"cascade: {label}", started_anew(vqa, gone, seed)))
+        steps.append((f"cascade: {label}", randomised(vqa, gone, seed)))
     return steps
 
 
@@ -152,11 +163,11 @@ def sanity_rows(
         return []
     view, seeds = View(vqa, scene), rng.integers(2**31, size=draws).tolist()
     encoder = encoder_parts(vqa)
-    models = [("encoder", d, started_anew(vqa, encoder, s)) for d, s in enumerate(seeds) if "encoder" in controls]
+    models = [("encoder", d, randomised(vqa, encoder, s)) for d, s in enumerate(seeds) if "encoder" in controls]
     if view.shares_M:
         view.M(bank.q[:1])  # whatever the question: worked out here, all views of the same picture share it
     if "encoder and Wq" in controls and (branch := question_branch_parts(vqa)):
-        models += [("encoder and Wq", d, started_anew(vqa, [*encoder, *branch], s)) for d, s in enumerate(seeds)]
+        models += [("encoder and Wq", d, randomised(vqa, [*encoder, *branch], s)) for d, s in enumerate(seeds)]
     views = [(control, draw, view.through(model)) for control, draw, model in models]
     steps = cascades[rng.integers(len(cascades))] if cascades else []
     views += [(label, 0, _cascade_view(view, model)) for label, model in steps]
@@ -188,12 +199,6 @@ def _maps(view: View, texts: Sequence[str], answer: str, ns: Sequence[int]) -> T
     return signed_pair_maps(*explain(view.vqa, view, list(texts), answer), ns)
 
 
-def _mask_weights(masks: Sequence[np.ndarray], like: Tensor) -> Tensor:
-    # (h·w, 3): how much a cell's mass falls on the first object, on the second, and anywhere.
-    (first, anywhere), (second, _) = (cell_weights(m, tuple(like.shape[-2:]), like) for m in masks)
-    return torch.stack([first, second, anywhere], 1)
-
-
 def _one_frame(vqa, first: str, second: str) -> bool:
     a, b = vqa.vocabulary.tokens(first), vqa.vocabulary.tokens(second)
     return len(a) == len(b) and sum(x != y for x, y in zip(a, b, strict=True)) == 1
@@ -204,9 +209,8 @@ def _scores(signed: Tensor, before: Tensor, masks: Sequence[np.ndarray], names: 
     inputs = signed.abs().amax((2, 3))
     inputs[:, names.index(CONTRAST)] = inputs[:, 0].max()  # a contrast of equal maps is rounding, and empty
     rank = rank_grounding(signed.transpose(0, 1), np.stack(masks), inputs.T).verdict
-    maps, plain, weights = signed.relu(), before.relu(), _mask_weights(masks, signed)
-    sums = (maps.flatten(2) @ weights).double()  # (2, names, 3)
-    share = sums[..., :2] / sums[..., 2:]
+    maps, plain, weights = signed.relu(), before.relu(), mass_weights(masks, tuple(signed.shape[-2:]), signed)
+    share = mass_shares((maps.flatten(2) @ weights).double())  # (2, names, 2)
     own = torch.stack([share[0, :, 0], share[1, :, 1]], 1)
     other = torch.stack([share[0, :, 1], share[1, :, 0]], 1)
     grounding = contrastive_grounding(own, other)

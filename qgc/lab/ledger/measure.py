@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from ...explain import REDUCTIONS, Explanation, View, explain, gates, gradcam
 from ...explain.sensitivity import reductions
-from ...measure import Pair, cosine, map_share, rank_grounding, same_answer_pairs, spearman
+from ...measure import Pair, cosine, map_share, rank_grounding, same_answer_pairs, spearman, stats
 from ...measure.overlap import top_overlap
 from ...models import load
 from ...paper.figure_list import COMBINE, sweep_n
@@ -204,9 +204,7 @@ def sensitivities(view: View, question: str) -> dict[str, Tensor]:
 @cache
 def random_gates(size: int) -> Tensor:
     """Random gates (paper §3.3), bool (len(NS)·RANDOM, size): row i·RANDOM + k is ranking k cut at NS[i]."""
-    shuffle = torch.Generator().manual_seed(0)
-    sets = [gates.top(torch.randperm(size, generator=shuffle), NS) for _ in range(RANDOM)]
-    return torch.stack(sets, 1).flatten(0, 1)
+    return gates.random_gates(NS, size, RANDOM).view(RANDOM, len(NS), size).transpose(0, 1).flatten(0, 1)
 
 
 def gated_maps(e: Explanation) -> Tensor:
@@ -261,9 +259,7 @@ def interval(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     Scenes with a value that is not finite are left out.
     """
     values = values[np.isfinite(values).all(tuple(range(1, values.ndim)))]
-    drawn = np.random.default_rng(0).integers(len(values), size=(DRAWS, len(values)))
-    weights = np.stack([np.bincount(row, minlength=len(values)) for row in drawn]) / len(values)
-    low, high = np.percentile(weights @ values, [2.5, 97.5], axis=0)
+    low, high = np.percentile(stats.bootstrap(values, np.arange(len(values)), draws=DRAWS), [2.5, 97.5], axis=0)
     return low, high
 
 

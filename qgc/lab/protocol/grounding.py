@@ -27,15 +27,16 @@ import torch
 from torch import Tensor
 
 from ...explain import View, explain
-from ...explain.gates import ranking
+from ...explain.gates import random_rankings, ranking
 from ...explain.words import Words
 from ...measure import pairs as on_pairs
-from ...measure.localise import MEASURES, TIE, ceilings, cell_weights, chance, rescaled
+from ...measure.localise import MEASURES, TIE, ceilings, chance, mass_shares, mass_weights, rescaled
 from ...measure.rankings import (
     COMMON,
     GATE_FREE,
+    GATES,
     RANKINGS,
-    Asked,
+    RankingInputs,
     base_maps,
     mean_slope,
     question_branches,
@@ -47,7 +48,6 @@ from ...scenes import Scene
 from ...scenes.questions import every_question
 from . import DRAWS, GRID, PAIRS
 
-GATES = (*RANKINGS, COMMON)
 VERDICTS = ("rank", "first object", "second object", "odds")
 """What is kept of :mod:`qgc.measure.pairs` for every map, in this order: twice the verdict, −1 where there is none."""
 
@@ -80,8 +80,7 @@ class Subject:
             u = question_branches(vqa, colour)
             if u is not None:
                 self.mean_u, self.slope = u.mean(0), mean_slope(vqa, every)
-        rng = np.random.default_rng(0)
-        ranks = torch.from_numpy(np.stack([rng.permutation(vqa.combine) for _ in range(DRAWS)]))
+        ranks = random_rankings(vqa.combine, DRAWS).argsort(1)
         self.joins = torch.searchsorted(torch.tensor(GRID), ranks + 1).clamp_max(len(GRID) - 1).to(vqa.device)
 
     def word(self, view: View, question: str) -> Tensor:
@@ -133,75 +132,83 @@ def measure_pair(
     vqa, asks = subject.vqa, (pair.first, pair.second)
     unranked = torch.zeros(vqa.combine)  # every ranking is made below; the default one is not worked out first
     both = [explain(vqa, view, ask.question, pair.answer, rank=unranked) for ask in asks]
-    asked = [Asked.of(e, subject.word(view, ask.question), subject.slope) for e, ask in zip(both, asks, strict=True)]
+    words = [subject.word(view, ask.question) for ask in asks]
+    inputs = [RankingInputs(e, word, subject.slope) for e, word in zip(both, words, strict=True)]
     masks = np.stack([pair.scene.masks[a.thing] for a in asks])
     grid = tuple(view.F.shape[2:])
-    inside = [cell_weights(m, grid, view.F)[0] for m in masks]
-    anywhere = cell_weights(masks[0], grid, view.F)[1]
+    weights = [mass_weights([masks[k], masks[1 - k]], grid, view.F) for k in range(2)]
     at = [steps(vqa.combine, chosen.get(name, ())) for name in GATES]
 
-    shares: dict[str, list[Tensor]] = {"gated": [], "random": [], "free": []}
-    gated, by_chance, missing, orders = [], [], [], []
-    for k, own in enumerate(asked):
-        scores = [score(own, asked[1 - k]) for score in RANKINGS.values()]
-        missing.append(torch.stack([x.isnan().any() for x in [*scores, scores[0]]]))
-        orders.append([ranking(x) for x in scores])
-    free, free_surrogates = _free(subject, *asked)
-    for k, own in enumerate(asked):
-        weights = torch.stack([inside[k], inside[1 - k], anywhere], 1)
-        own_maps = own.g[:, None] * own.P
-        close, every = [], []
-        for name, order, ns in zip(GATES, [*orders[k], orders[k][0]], at, strict=True):
-            sums = (
-                running_without_common(own_maps, order, orders[1 - k][0])
-                if name == COMMON
-                else running(own_maps, order)
-            )
-            close.append(sums[ns])
-            every.append(sums.relu_() @ weights)
-        gated.append(torch.stack(close))
-        by_chance.append(_random(own_maps, subject.joins.roll(k * DRAWS // 2, 0)))  # the partner's gates are others
-        shares["gated"].append(_shares(torch.stack(every)))
-        shares["random"].append(_shares(by_chance[k].relu() @ weights))
-        shares["free"].append(_shares(free[:, k].flatten(-2).to(weights).relu() @ weights))
-    missing = torch.stack(missing).any(0)
+    gated, of_gates, missing = _gated(inputs, weights, at)
+    # the partner's random gates are others, as its ranking is another
+    drawn = [_random(x.g[:, None] * x.P, subject.joins.roll(k * DRAWS // 2, 0)) for k, x in enumerate(inputs)]
+    of_random = _mean_shares([m.relu() @ w for m, w in zip(drawn, weights, strict=True)])
+    free, free_surrogates = _free(subject, *inputs)
+    of_free = _mean_shares([free[:, k].flatten(-2).to(w).relu() @ w for k, w in enumerate(weights)])
 
-    mean = {name: (one + two) / 2 for name, (one, two) in shares.items()}  # (..., 4): own, other, mass, empty
-    margin = {name: _margin(x) for name, x in mean.items()}
-    margin["gated"][missing] = torch.nan
-    full = mean["free"][0, 2].clamp_min(1e-30)
-    on_grid = steps(vqa.combine)
-    maps = torch.stack(gated, 2).unflatten(-1, grid)  # (gates, n, 2, h, w)
+    maps = gated.unflatten(-1, grid)  # (gates, n, 2, h, w)
     surrogates = on_pairs.no_place_surrogate(*maps.unbind(2))
     a, b = (m.relu().flatten().double() for m in free[0])
     found = {
-        "margin": _half(margin["gated"]),
-        "own": _half(mean["gated"][:, on_grid, 0]),
-        "mass": (mean["gated"][:, on_grid, 2] / full).half().cpu().numpy(),
-        "empty": (2 * mean["gated"][:, on_grid, 3]).to(torch.uint8).cpu().numpy(),
-        "random": _half(margin["random"]),
-        "random own": _half(mean["random"][..., 0].mean(0)),
-        "free": torch.stack(
-            [margin["free"], mean["free"][:, 0], mean["free"][:, 2] / full, mean["free"][:, 3]], 1
-        ).float().cpu().numpy(),
+        **_registered(of_gates, missing, of_random, of_free),
         "right": np.int8(sum(int(vqa.answers[int(e.y.argmax())] == pair.answer) for e in both)),
         "cosine": np.float32(a @ b / (a.norm() * b.norm()).clamp_min(1e-30)),
         "area": masks.mean((1, 2)).astype(np.float32),
         "background": np.array([ask.thing in pair.scene.tones for ask in asks]),
         **_closely(maps, surrogates, masks, missing),
         **{f"free {k}": x for k, x in _closely(free, free_surrogates, masks).items()},
-        "random verdicts": _verdicts(torch.stack(by_chance, 2).unflatten(-1, grid), masks)[..., :3],
+        "random verdicts": _verdicts(torch.stack(drawn, 2).unflatten(-1, grid), masks)[..., :3],
     }  # fmt: skip
     if closely:
         some = [GRID.index(n) for n in (10, 25, 200)]  # of the paper's ranking, the first
         found["measures"] = _classical(masks, grid, [
-            torch.cat([free[:, k].flatten(-2).to(gated[k]), gated[k][0, some], by_chance[k][:1, GRID.index(25)]])
+            torch.cat([free[:, k].flatten(-2).to(gated), gated[0, some, k], drawn[k][:1, GRID.index(25)]])
             for k in range(2)
         ])  # fmt: skip
     return found
 
 
-def _free(subject: Subject, a: Asked, b: Asked) -> tuple[Tensor, Tensor]:
+def _gated(
+    inputs: Sequence[RankingInputs], weights: Sequence[Tensor], at: Sequence[Tensor]
+) -> tuple[Tensor, Tensor, Tensor]:
+    # Maps of every ranking before the ReLU at the n of ``at``, (gates, n, 2, h·w); both questions' mean shares at every
+    # n, (gates, J, 4); and for which rankings there is none, so that their numbers mean nothing, (gates,).
+    scores = [[score(own, inputs[1 - k]) for score in RANKINGS.values()] for k, own in enumerate(inputs)]
+    missing = torch.stack([torch.stack([x.isnan().any() for x in [*own, own[0]]]) for own in scores]).any(0)
+    orders = [[ranking(x) for x in own] for own in scores]
+    maps, sums = [], []
+    for k, own in enumerate(inputs):
+        own_maps = own.g[:, None] * own.P
+        close, every = [], []
+        for name, order, ns in zip(GATES, [*orders[k], orders[k][0]], at, strict=True):
+            summed = (
+                running_without_common(own_maps, order, orders[1 - k][0])
+                if name == COMMON
+                else running(own_maps, order)
+            )
+            close.append(summed[ns])
+            every.append(summed.relu_() @ weights[k])  # in place: the maps of all n are large
+        maps.append(torch.stack(close))
+        sums.append(torch.stack(every))
+    return torch.stack(maps, 2), _mean_shares(sums), missing
+
+
+def _registered(gated: Tensor, missing: Tensor, random: Tensor, free: Tensor) -> dict[str, np.ndarray]:
+    # What protocol 1 registered, from the mean shares (..., 4) of gates, random gates and maps without a gate.
+    on_grid = steps(gated.shape[1])
+    full = free[0, 2].clamp_min(1e-30)
+    return {
+        "margin": _half(_margin(gated).masked_fill(missing[:, None], torch.nan)),
+        "own": _half(gated[:, on_grid, 0]),
+        "mass": (gated[:, on_grid, 2] / full).half().cpu().numpy(),
+        "empty": (2 * gated[:, on_grid, 3]).to(torch.uint8).cpu().numpy(),
+        "random": _half(_margin(random)),
+        "random own": _half(random[..., 0].mean(0)),
+        "free": torch.stack([_margin(free), free[:, 0], free[:, 2] / full, free[:, 3]], 1).float().cpu().numpy(),
+    }
+
+
+def _free(subject: Subject, a: RankingInputs, b: RankingInputs) -> tuple[Tensor, Tensor]:
     # Gate-free maps before the ReLU (maps, 2, h, w), and their surrogates; nan for those that the model does not have.
     bases = base_maps(a, b, subject.mean_u, subject.vqa)
     maps, surrogates = [], []
@@ -271,10 +278,15 @@ def _random(own_maps: Tensor, joins: Tensor) -> Tensor:
 
 def _shares(sums: Tensor) -> Tensor:
     # (..., 3) mass on the own thing, on the other, anywhere → (..., 4) shares on both, mass, whether there is none
-    mass = sums[..., 2]
+    mass = sums[..., 2:]
     empty = mass <= 0
-    safe = torch.where(empty, 1.0, mass)
-    return torch.stack([sums[..., 0] / safe, sums[..., 1] / safe, mass, empty.to(mass.dtype)], -1)
+    return torch.cat([torch.where(empty, 0.0, mass_shares(sums)), mass, empty.to(mass.dtype)], -1)
+
+
+def _mean_shares(sums: Sequence[Tensor]) -> Tensor:
+    # The mean of both questions' shares.
+    first, second = map(_shares, sums)
+    return (first + second) / 2
 
 
 def _margin(shares: Tensor) -> Tensor:

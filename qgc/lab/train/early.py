@@ -9,7 +9,7 @@ import torch
 from tqdm import tqdm
 
 from ...errors import QGCError
-from ...measure.similarity import similarity
+from ...measure.same_answer import similarity
 from ...models.deeper_lstm import DeeperLSTM
 from .run import snapshots
 

@@ -27,7 +27,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...explain import Explanation, View, contrast, explain
+from ...explain import Explanation, View, contrast, explain, gates
 from ...files import write_whole
 from ...lab.protocol import SCENES
 from ...lab.protocol.grounding import chosen_pairs
@@ -176,7 +176,7 @@ def pick_part(exercise: Pick, vqa: VQA) -> dict:
     rng = np.random.default_rng([exercise.seed, 1])
     items = []
     for pair in islice(drawn_pairs(exercise.kind, exercise.seed), exercise.count):
-        drawn = [torch.from_numpy(rng.permutation(vqa.combine)[:N]) for _ in range(2)]
+        drawn = list(gates.random_rankings(vqa.combine, 2, rng)[:, :N])
         items.append({**pick_item(pair, vqa, exercise.methods, drawn), "swap": bool(rng.integers(2))})
     return {"model": chapter_name(exercise.model), "methods": list(exercise.methods), "items": items}
 

@@ -60,7 +60,7 @@ def test_the_nearest_in_size_are_drawn_and_halves_of_a_place_for_halves(pair, mo
 
 
 def test_a_model_that_ignores_the_question_has_one_half_under_both(small_model, pair):
-    blind = sanity.started_anew(small_model, [], 0)
+    blind = sanity.randomised(small_model, [], 0)
     blind.question = nn.Linear(blind.question.in_features, blind.combine).double()
     nn.init.zeros_(blind.question.weight)
     scene = pair.scene

@@ -17,7 +17,8 @@ from qgc.lab.protocol import Arm, run, summary
 from qgc.measure import accuracy, stats
 from qgc.measure.pairs import no_place_surrogate
 from qgc.measure.rankings import running, running_without_common
-from qgc.measure.similarity import same_answer_pairs, similarity
+from qgc.measure.same_answer import similarity
+from qgc.measure.similarity import same_answer_pairs
 from qgc.scenes import FIRST_SEED, Ask, sample
 from qgc.scenes.situations import situation
 

@@ -16,7 +16,8 @@ from qgc.lab.experiments import nulls, other_image, photographs, sanity
 from qgc.lab.experiments.photographs import DELETION_NS, EACH, NS
 from qgc.measure import accuracy, rankings, stats
 from qgc.measure.overlap import KINDS, shared, top_overlap
-from qgc.measure.similarity import cosine, same_answer_pairs, similarity, spearman
+from qgc.measure.same_answer import similarity
+from qgc.measure.similarity import cosine, same_answer_pairs, spearman
 from qgc.scenes import FIRST_SEED, sample
 from qgc.scenes.questions import HELD_OUT, WORDINGS, facts, word
 
@@ -268,7 +269,7 @@ def test_every_ranking_is_its_formula(small_model, pair):
     us = [small_model.question_branch(small_model.encode(t)) for t in ("Is there a cat?", "What color is the wall?")]
     assert torch.allclose(slope, 1 - (us[0][0] ** 2 + us[1][0] ** 2) / 2)
     given = torch.arange(32.0)
-    a, b = (rankings.Asked.of(e, given, slope) for e in pair)
+    a, b = (rankings.RankingInputs(e, given, slope) for e in pair)
     one, two = pair
     length = small_model.question.weight.norm(dim=1)
     rows = (one.v * (1 - one.u**2))[:, None] * small_model.question.weight
@@ -297,7 +298,7 @@ def test_running_sums_by_hand():
 
 
 def test_maps_to_be_contrasted_are_those_of_both_and_of_the_mean_question(small_model, pair):
-    a, b = (rankings.Asked.of(e) for e in pair)
+    a, b = (rankings.RankingInputs(e) for e in pair)
     mean_u = torch.linspace(-1, 1, 32, dtype=torch.float64)
     found = rankings.base_maps(a, b, mean_u, small_model)
     one, two, mean = found["Grad-CAM"]

@@ -23,8 +23,8 @@ def pictures():
 def test_spearmans_are_the_pairs_of_the_paper():
     rows = np.random.default_rng(0).normal(size=(3, 20)).round(1)  # with ties
     a, b, c = (torch.from_numpy(r) for r in rows)
-    np.testing.assert_allclose(nulls.spearmans(rows), [spearman(a, b), spearman(a, c)], atol=1e-12)
-    found = nulls.spearmans(np.array([[1.0, 2, 3], [np.nan] * 3, [1, 1, 1], [3, 2, 1]]))
+    np.testing.assert_allclose(nulls._spearmans(rows), [spearman(a, b), spearman(a, c)], atol=1e-12)
+    found = nulls._spearmans(np.array([[1.0, 2, 3], [np.nan] * 3, [1, 1, 1], [3, 2, 1]]))
     assert math.isnan(found[0]) and math.isnan(found[1]) and found[2] == pytest.approx(-1)
 
 

@@ -39,7 +39,7 @@ from qgc.measure import (
     rank_grounding,
     shares,
 )
-from qgc.measure.rankings import GATE_FREE, Asked, base_maps
+from qgc.measure.rankings import GATE_FREE, RankingInputs, base_maps
 from qgc.scenes import FIRST_SEED, sample
 
 GRID = (14, 14)
@@ -319,7 +319,7 @@ def explained(vqa, scene: PlantedScene):
 
 def method(name: str, vqa, scene: PlantedScene) -> torch.Tensor:
     both, _ = explained(vqa, scene)
-    first, second = (Asked.of(e) for e in both)
+    first, second = (RankingInputs(e) for e in both)
     mean_u = (first.u + second.u) / 2
     free = GATE_FREE[name]
     one, two, mean = base_maps(first, second, mean_u, vqa)[free.base]

@@ -27,9 +27,9 @@ def test_the_encoder_is_what_turns_words_into_q(small_model, bare_model):
 
 def test_starting_anew_touches_what_it_names_in_a_copy(small_model):
     before = weights(small_model)
-    anew = sanity.started_anew(small_model, ["embedding", "lstm"], 0)
+    anew = sanity.randomised(small_model, ["embedding", "lstm"], 0)
     state = torch.random.get_rng_state()
-    again, other = (sanity.started_anew(small_model, ["embedding", "lstm"], s) for s in (0, 1))
+    again, other = (sanity.randomised(small_model, ["embedding", "lstm"], s) for s in (0, 1))
     assert torch.equal(torch.random.get_rng_state(), state)
     for name, p in anew.state_dict().items():
         assert torch.equal(before[name], small_model.state_dict()[name]), f"{name} was harmed"
@@ -108,7 +108,7 @@ def test_foreign_questions_are_at_a_half_exactly(small_model):
 
 
 def test_a_model_that_ignores_the_question_is_at_a_half_everywhere(small_model):
-    blind = sanity.started_anew(small_model, [], 0)
+    blind = sanity.randomised(small_model, [], 0)
     blind.question = nn.Linear(blind.question.in_features, blind.combine).double()
     nn.init.zeros_(blind.question.weight)
     scene = situation("bathroom")

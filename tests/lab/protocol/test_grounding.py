@@ -159,7 +159,7 @@ def test_the_mean_question_is_that_of_all_colour_questions(measured):
 def test_the_ranking_that_knows_no_question_is_the_same_for_both(measured):
     subject, view, pair, _ = measured
     e = [explain(view.vqa, view, a.question, pair.answer) for a in (pair.first, pair.second)]
-    one, two = (grounding.Asked.of(x, slope=subject.slope) for x in e)
+    one, two = (grounding.RankingInputs(x, slope=subject.slope) for x in e)
     for name in ("1 − u² of no question", "∂A/∂q of no question"):
         assert RANKINGS[name](one, two).equal(RANKINGS[name](two, one))
     assert (0 < subject.slope).all() and (subject.slope <= 1).all()

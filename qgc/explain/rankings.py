@@ -1,0 +1,137 @@
+"""Which combine neurons first? The paper's ranking (§3.2) and those to compare it with, in one registry.
+
+A ranking gives a score to each neuron of one explained question; the gate lets the n highest through. With
+c_j = ∂y_a/∂A_j (for a linear classifier the row Wo[a]) the symbols of book/gate.ipynb are u, v, A = u ∘ v and
+g = c ∘ u. To add one, add an entry to :data:`RANKINGS`: ``qgc.explain(..., rank="its name")`` knows it, and so does the
+measurement (:mod:`qgc.lab.protocol.grounding`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from ..errors import GateError
+from ..models.evaluation import evaluating
+from . import engine
+from .sensitivity import reductions
+
+
+class RankingInputs:
+    """One explained question, with all that a ranking may look at; every tensor is (J,) unless it says otherwise.
+
+    What takes long is worked out when a ranking first asks for it.
+
+    Made of an explanation ``e`` (:class:`qgc.explain.Explanation`).
+
+    Attributes
+    ----------
+    u, v, c, g : of the explanation: ``c`` = ∂y_a/∂A, ``g`` = c ∘ u. F (1, K, h, w), q (1, Q), answer : those, too, the
+        answer as its index.
+    word : the l2 of ∂A/∂w of the content word (:class:`qgc.explain.Words`), nan where it is not given.
+    slope : 1 − u² averaged over all questions (:func:`qgc.measure.rankings.mean_slope`), nan where it is not given.
+    """
+
+    def __init__(self, e, word: Tensor | None = None, slope: Tensor | None = None):
+        self.vqa, self.F, self.q = e.vqa, e.F, e.q
+        self.u, self.v, self.c, self.g = e.u, e.v, e.c, e.g
+        self.answer = e.vqa.answers.index(e.answer)
+        unknown = e.u * torch.nan
+        self.word, self.slope = (unknown if given is None else given for given in (word, slope))
+        self._e = e
+        self._rows: dict[str, Tensor] = {}  # of the closed form, if the model has one
+
+    @cached_property
+    def sensitivity(self) -> dict[str, Tensor]:
+        """∂A/∂q (paper §3.2) in each reduction."""
+        return reductions(self.vqa, self.F, self.q, self.u[None], self.v[None], known=self._rows)
+
+    @cached_property
+    def question(self) -> Tensor:
+        """The l2 of ∂u/∂q: ∂A/∂q without the image's factor v."""
+        length = self.sensitivity["l2"]
+        return (1 - self.u**2) * self._rows["l2"] if self._rows else length / self.v.abs().clamp_min(1e-12)
+
+    @cached_property
+    def no_question(self) -> Tensor:
+        """The l2 of ∂A/∂q with ``slope`` in the place of this question's 1 − u²; nan without a closed form."""
+        length = self.sensitivity["l2"]
+        return self.v.abs() * self.slope * self._rows["l2"] if self._rows else length * torch.nan
+
+    @cached_property
+    def P(self) -> Tensor:
+        """(J, h·w): row j is the map of neuron j alone, Σ_k M_jk F^k; a gated map is a sum of rows g_j P_j."""
+        with evaluating(self.vqa):
+            return neuron_maps(self._e.M, self.F)
+
+
+def neuron_maps(M: Tensor, F: Tensor) -> Tensor:
+    """P (J, h·w): the map of every combine neuron alone, before its g (book/gate.ipynb)."""
+    return engine.maps(M, F).flatten(1)
+
+
+PARTNER = "another question's explanation"
+WORD = "the question's words, as in qgc.explain.Words(vqa, question).sensitivity(view)"
+QUESTIONS = "a mean over all questions, as in qgc.measure.rankings.mean_slope(vqa, questions)"
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """A ranking of the combine neurons, to compare with that of paper §3.2.
+
+    ``score`` : from :class:`RankingInputs` to the scores (J,), highest first. ``needs`` : what it takes besides one
+    explanation, in words, "" for nothing; with :data:`PARTNER`, ``score`` gets the partner's inputs as well.
+    """
+
+    score: Callable[..., Tensor]
+    needs: str = ""
+
+    def __call__(self, a: RankingInputs, b: RankingInputs | None = None) -> Tensor:
+        """Scores (J,) of a question ``a`` whose same-answer partner is ``b``."""
+        return self.score(a, b) if self.needs == PARTNER else self.score(a)
+
+
+RANKINGS: dict[str, Ranking] = {
+    "∂A/∂q, l2": Ranking(lambda a: a.sensitivity["l2"]),
+    "∂A/∂q, abs-sum": Ranking(lambda a: a.sensitivity["abs-sum"]),
+    "∂A/∂q, sum": Ranking(lambda a: a.sensitivity["sum"]),
+    "∂A/∂q, |sum|": Ranking(lambda a: a.sensitivity["sum"].abs()),
+    "∂A/∂q, least first": Ranking(lambda a: -a.sensitivity["l2"]),
+    "∂A/∂q of the other question": Ranking(lambda a, b: b.sensitivity["l2"], PARTNER),
+    "∂u/∂q (no picture)": Ranking(lambda a: a.question),
+    "∂A/∂w of the thing's word": Ranking(lambda a: a.word, WORD),
+    "|g|": Ranking(lambda a: a.g.abs()),
+    "g": Ranking(lambda a: a.g),
+    "contribution g v": Ranking(lambda a: a.g * a.v),
+    "|contribution|": Ranking(lambda a: (a.g * a.v).abs()),
+    "answer only |c|": Ranking(lambda a: a.c.abs()),
+    "picture only |v|": Ranking(lambda a: a.v.abs()),
+    "|g − g′|": Ranking(lambda a, b: (a.g - b.g).abs(), PARTNER),
+    "(g − g′) sign(g)": Ranking(lambda a, b: (a.g - b.g) * a.g.sign(), PARTNER),
+    "1 − u² of no question": Ranking(lambda a: a.slope, QUESTIONS),
+    "∂A/∂q of no question": Ranking(lambda a: a.no_question, QUESTIONS),
+}
+"""Every ranking by the name that tables use; the first is the paper's, in the reduction that is the default here."""
+
+DEFAULT = "sensitivity"
+"""What ``qgc.explain`` ranks by if nothing else is asked for: ∂A/∂q in the explanation's own reduction."""
+
+
+def scores(name: str, e) -> Tensor:
+    """The scores (J,) of one explanation ``e`` in a ranking of :data:`RANKINGS` (paper §3.2).
+
+    Raises
+    ------
+    GateError
+        If there is no such ranking, or it takes more than one explanation.
+    """
+    if name not in RANKINGS:
+        alone = [name for name, ranking in RANKINGS.items() if not ranking.needs]
+        raise GateError(f"unknown ranking {name!r}; choose one of {', '.join((DEFAULT, *alone))}, or give scores (J,)")
+    if needs := RANKINGS[name].needs:
+        raise GateError(f"the ranking {name!r} needs {needs}; work its scores (J,) out and give them")
+    return RANKINGS[name](RankingInputs(e))
