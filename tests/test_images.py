@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import subprocess
 import sys
 import time
@@ -475,6 +476,12 @@ def test_what_is_called_jpg_is_opened_as_a_picture_or_not_at_all(tmp_path, conte
     for source in (path, content):
         with pytest.raises(ImageError, match="is not a picture that can be read; save it as PNG or JPEG"):
             open_image(source)
+
+
+def test_the_formats_are_chosen_at_one_place():
+    package = Path(images.__file__).parent
+    found = {p.name for p in package.rglob("*.py") if re.search(r"\bImage\.open\(", p.read_text(encoding="utf-8"))}
+    assert found == {"images.py"}
 
 
 @pytest.mark.parametrize(

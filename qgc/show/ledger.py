@@ -11,6 +11,7 @@ from pathlib import Path
 from PIL import Image
 
 from ..files import write_whole
+from ..images import picture_file
 from ..models import names
 from ..paper import equations, ledger
 from ..paper.claims import CLAIMS
@@ -83,7 +84,8 @@ def _architecture(sources: ledger.Sources) -> Image.Image:
     sheet = plots.architecture(sources.of(ledger.DEEPER[0]).vqa, gate=25)
     with io.BytesIO() as file:
         sheet.savefig(file, format="png", dpi=100)
-        picture = Image.open(file).convert("RGB")
+        with picture_file(file.getvalue()) as drawn:
+            picture = drawn.convert("RGB")
     picture.thumbnail((2 * SIDE, 2 * SIDE), Image.Resampling.LANCZOS)  # at 160 pixels nothing could be told apart
     return picture
 

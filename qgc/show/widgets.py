@@ -33,7 +33,7 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 from .. import paper
 from ..errors import ImageError, QGCError, WeightsError
 from ..explain import REDUCTIONS, Explanation, View, explain
-from ..images import open_image
+from ..images import open_image, picture_file
 from ..measure import map_share
 from ..models import VQA, zoo
 from ..scenes import COLOURS, DISTRIBUTIONS, Ask, Scene, sample
@@ -712,7 +712,7 @@ class Picture(ipywidgets.HTML):
         The size is known before the pixels are, so that the page need not be laid out anew.
         """
         self.jpeg = jpeg
-        with Image.open(io.BytesIO(jpeg)) as picture:
+        with picture_file(jpeg) as picture:
             width, height = picture.size
         data = base64.b64encode(jpeg).decode("ascii")
         alt = html.escape(self.alt)
