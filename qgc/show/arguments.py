@@ -38,11 +38,11 @@ WORDS = {
     int: ("a whole number", "give one such as 25"),
     float: ("a number", "give one such as 0.5"),
     bool: ("True or False", "give one of them"),
-    types.NoneType: ("None", "leave it away"),
+    types.NoneType: ("None", "omit it"),
 }
 ITEMS = {Explanation: "explanations", Scene: "scenes", float: "numbers", int: "whole numbers", str: "texts"}
 COUNTS = ("columns", "top", "width")  # arguments that are whole numbers from 1 on
-NEVER_EMPTY = ("ns", "things")  # arguments that may be left away, but not be empty lists
+NEVER_EMPTY = ("ns", "things")  # arguments that may be omitted, but not be empty lists
 
 
 def checked(function: Callable) -> Callable:

@@ -338,7 +338,7 @@ def cascade(panels: Mapping[str, pd.DataFrame], rows: Mapping[str, str], maps: S
         for measure in rows:
             absent = set(maps) - {*table["map"][table["measure"] == measure]}
             if absent:
-                raise QGCError(f"the table {title!r} has no {measure!r} of the map {min(absent)!r}; leave it away")
+                raise QGCError(f"the table {title!r} has no {measure!r} of the map {min(absent)!r}; omit it")
     sheet = Sheet(PAGE, 2.1 * len(rows) + 1.9)
     grid = sheet.subplots(len(rows), len(panels), sharex="col", sharey="row", squeeze=False)
     for column, (title, table) in zip(grid.T, panels.items(), strict=True):
