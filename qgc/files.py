@@ -10,8 +10,10 @@ from pathlib import Path
 
 from .errors import QGCError
 
+LONGEST = 60  # letters of a temporary file's name: of four bytes each, with the rest, they stay below 255
 
-def write_whole(path: Path, write: Callable[[Path], object]) -> None:
+
+def atomic_write(path: Path, write: Callable[[Path], object]) -> None:
     """Call ``write(temporary path)``, then move the file into place; a failure leaves no half file.
 
     Of a symbolic link the file that it leads to is replaced; a device or a pipe (``/dev/null``) is written into.
@@ -30,7 +32,7 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
                 device.write(whole.read_bytes())
         return
     path = Path(os.path.realpath(path))
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name[:LONGEST]}.{os.getpid()}.tmp")
     try:
         write(temporary)
         os.replace(temporary, path)
@@ -43,6 +45,9 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
             temporary.unlink(missing_ok=True)
 
 
+atomic_write = atomic_write  # its name until now
+
+
 def check_target(path: Path) -> None:
     """Raise ``QGCError`` if no file can be written at ``path``: it is a folder, or its folder is not there."""
     if path.is_dir():
@@ -53,7 +58,7 @@ def check_target(path: Path) -> None:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove the temporary files in and below ``folder`` that :func:`write_whole` of a killed process left behind."""
+    """Remove the temporary files in and below ``folder`` that :func:`atomic_write` of a killed process left behind."""
     for leftover in folder.rglob(".*.*.tmp"):
         number = leftover.name.split(".")[-2]
         if number.isdecimal() and not _at_work(int(number)):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -24,6 +24,8 @@ BAND = 1_000_000  # pixels that are converted at a time
 LEAST_SIDE = 8  # below this there is nothing to see: accepted, with a warning
 OVERSHOOT = 0.02  # how far numbers may lie outside of black and white, as a part of the range
 DARK = 1 / 16  # of white; a picture whose brightest number is no more was most likely meant in another range
+DIM = 1 / 2  # of white; the same with doubt, which is said: per cent, 14 bits in 16, or a dark picture
+FEW, FEWEST = 1 / 1000, 3  # of the numbers; if no more are brighter than DARK, they are outliers, such as one pixel
 STRIP = 2**20  # numbers of an array that are converted at a time
 # What a photograph or a drawing comes in. Of Pillow's others, some start another program (EPS: Ghostscript).
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "AVIF", "PPM")
@@ -36,32 +38,57 @@ def open_image(source) -> Image.Image:
     The camera's rotation (EXIF) is applied; transparent pixels are laid over white; CMYK, palette,
     grey and 16-bit pictures are converted. More than 40 megapixels come at a third of their sides, of a JPEG at a half
     first. An array is (H, W), (H, W, 3) or (H, W, 4), a tensor also (3, H, W), in floats 0–1, whole numbers 0–255 or
-    0–65535, or true and false; others are refused, with what brings them into one of these.
+    0–65535, or true and false; others are refused, with what brings them into one of these. One that is darker than
+    half of its range's white is read with a warning.
 
     Raises
     ------
     ImageError
         If the file is missing, empty, truncated, no picture, or larger than 150 megapixels; if an array has another
-        shape or range than a picture.
+        shape or range than a picture, or masked places.
     """
     if hasattr(source, "image"):  # a scene
         source = source.image
-    if hasattr(source, "read"):  # an open file
-        source = source.read()
+    if hasattr(source, "read"):
+        source = _contents(source)
     if hasattr(source, "detach"):
         source = _from_tensor(source)
-    elif hasattr(source, "__array__") and not isinstance(source, Image.Image):
-        source = _from_array(np.asarray(source))
+    elif hasattr(source, "__array__") and not isinstance(source, Image.Image | type):
+        source = _from_array(_as_array(source))
     if isinstance(source, Image.Image):
         return to_rgb(source)
     if not isinstance(source, str | os.PathLike | bytes | bytearray | memoryview):
-        raise ImageError(f"cannot read a picture from {type(source).__name__}; give a path, a PIL image or an array")
+        more = ": a list of numbers as np.array(image), of pictures one of them" if isinstance(source, list) else ""
+        raise ImageError(f"cannot read a picture from {type(source).__name__}; give a path, a PIL image or an array"
+                         + more)  # fmt: skip
     with picture_file(source) as picture:
         if picture.width * picture.height > WHOLE:  # JPEG need not be decoded in full; nothing happens to others
             picture.draft("RGB", (picture.width // 2, picture.height // 2))
         rgb = _rgb(picture)
         picture.close()
     return _upright(rgb)
+
+
+def _contents(file) -> bytes:
+    """What is left to read of an open file."""
+    try:
+        data = file.read()
+    except (OSError, ValueError, TypeError) as error:  # closed, or of text
+        raise ImageError(f"this open file cannot be read ({str(error)[:80]}); give its path, or open it with 'rb'"
+                         ) from None  # fmt: skip
+    if not isinstance(data, bytes | bytearray | memoryview):
+        raise ImageError(f"this open file gives {type(data).__name__}, not bytes; open it with 'rb'")
+    return data
+
+
+def _as_array(source) -> np.ndarray:
+    """What can be an array as one; masked places are no colours, and NumPy would show what is behind the mask."""
+    if np.ma.is_masked(source):
+        raise ImageError("this array has masked places, which have no colour; give them one with image.filled(0)")
+    try:
+        return np.asarray(source)
+    except Exception as error:  # of somebody else's class
+        raise ImageError(f"{type(source).__name__} cannot be made an array ({error}); give a NumPy array") from None
 
 
 @contextmanager
@@ -132,24 +159,33 @@ def to_rgb(picture: Image.Image) -> Image.Image:
 
 def _rgb(picture: Image.Image) -> Image.Image:
     """RGB over white, band by band: besides the picture and the result there is little in memory."""
-    orientation = picture.getexif().get(ExifTags.Base.Orientation, 1)
+    picture.load()  # which turns a TIFF, and takes its orientation away
+    orientation = _orientation(picture)
     w, h = picture.size
     every = THINNED if w * h > WHOLE else 1
     rgb = Image.new("RGB", (-(-w // every), -(-h // every)))
     rows = max(BAND // w, 1) * every
     boxes = [(0, top, w, min(top + rows, h)) for top in range(0, h, rows)]
-    ends = None
+    white = None
     if picture.mode.startswith("I") or picture.mode == "F":  # what is white depends on all of its numbers
-        extremes = [(band.min(), band.max()) for band in (np.asarray(picture.crop(box)) for box in boxes)]
-        ends = np.array([np.min(extremes), np.max(extremes)], np.asarray(picture.crop((0, 0, 1, 1))).dtype)
+        white = _white(np.asarray(picture.crop(box)) for box in boxes)
     for box in boxes:
         band = picture.crop(box)
-        if ends is not None:
-            band = Image.fromarray(_to_bytes(np.concatenate([ends[:, None].repeat(w, 1), np.asarray(band)]))[2:])
+        if white is not None:
+            band = Image.fromarray(_scaled(np.asarray(band), white))
         band = _over_white(band).convert("RGB")
         rgb.paste(band if every == 1 else band.reduce(every), (0, box[1] // every))
     rgb.getexif()[ExifTags.Base.Orientation] = orientation
     return rgb
+
+
+def _orientation(picture: Image.Image) -> int:
+    """How the camera was held, 1–8; 1, upright, where the EXIF is damaged or says something else."""
+    try:
+        orientation = picture.getexif().get(ExifTags.Base.Orientation, 1)
+    except Exception:  # whatever it holds, the picture is whole
+        return 1
+    return int(orientation) if isinstance(orientation, int | float) and orientation in range(1, 9) else 1
 
 
 def _upright(rgb: Image.Image) -> Image.Image:
@@ -218,9 +254,9 @@ def _reshaped(shape: tuple[int, ...]) -> str:
 
 def _from_tensor(tensor) -> Image.Image:
     """A tensor of PyTorch on any device, as an array is read; (3, H, W), as torchvision has them, or like an array."""
-    if tensor.ndim == 3 and tensor.shape[0] in (1, 3, 4) and tensor.shape[2] not in (3, 4):
-        tensor = tensor[0] if tensor.shape[0] == 1 else tensor.permute(1, 2, 0)
     try:
+        if tensor.ndim == 3 and tensor.shape[0] in (1, 3, 4) and tensor.shape[2] not in (3, 4):
+            tensor = tensor[0] if tensor.shape[0] == 1 else tensor.permute(1, 2, 0)
         tensor = tensor.detach().cpu()
         values = (tensor.float() if str(tensor.dtype) == "torch.bfloat16" else tensor).numpy()  # which NumPy lacks
     except (RuntimeError, TypeError, NotImplementedError) as error:
@@ -230,38 +266,65 @@ def _from_tensor(tensor) -> Image.Image:
 
 
 def _to_bytes(values: np.ndarray) -> np.ndarray:
-    """Other numbers than bytes as 0–255.
+    """Other numbers than bytes as 0–255, a strip at a time: in float64 all of it would take eight times as much."""
+    if values.dtype.kind == "b":
+        return values * np.uint8(255)
+    steps = max(1, STRIP // max(1, values[0].size))
+    strips = [slice(start, start + steps) for start in range(0, len(values), steps)]
+    white = _white(values[strip] for strip in strips)
+    found = np.empty(values.shape, np.uint8)
+    for strip in strips:
+        found[strip] = _scaled(values[strip], white)
+    return found
 
-    What stands for white is 65535 in ``uint16``, which the type says; 255 or 65535 in other whole numbers; 1, 255 or
-    65535 in floats: the first of these that the largest number exceeds by 2 % at most. That much is cut off, above and
-    below (bicubic resizing overshoots so). What would then be nearly black, 1/16 of white or less, was most likely
-    meant otherwise, and what lies further out is no picture: both are refused.
+
+def _scaled(values: np.ndarray, white: int) -> np.ndarray:
+    return np.clip(values.astype(np.float64) / white * 255, 0, 255).round().astype(np.uint8)
+
+
+def _white(strips: Iterable[np.ndarray]) -> int:
+    """What stands for white in numbers that are no bytes, given in strips.
+
+    That is 65535 in ``uint16``, which the type says; 255 or 65535 in other whole numbers; 1, 255 or 65535 in floats:
+    the first of these that the largest number exceeds by 2 % at most. That much is cut off, above and below (bicubic
+    resizing overshoots so). What would then be nearly black, 1/16 of white or less, was most likely meant otherwise,
+    and what lies further out is no picture: both are refused, and so are outliers that alone decide for a larger white.
 
     Raises
     ------
     ImageError
         If these are no numbers, not finite, or in no range of a picture; the message says what brings them into one.
     """
-    kind = values.dtype.kind
-    if kind not in "biuf":
-        raise ImageError(f"an array of {values.dtype} is no picture; give whole numbers 0–255 or floats 0–1")
-    if kind == "b":
-        return values * np.uint8(255)
-    low, high = float(values.min(initial=0)), float(values.max(initial=0))
-    if not np.isfinite([low, high]).all():
-        raise ImageError("the picture holds values that are not finite; a picture is 0–255 or 0–1")
-    whites = (65535,) if values.dtype.name == "uint16" else (1, 255, 65535) if kind == "f" else (255, 65535)
+    low, high, size, bright = 0.0, 0.0, 0, {1: 0, 255: 0, 65535: 0}
+    for values in strips:
+        dtype, kind = values.dtype, values.dtype.kind
+        if kind not in "iuf":
+            raise ImageError(f"an array of {dtype} is no picture; give whole numbers 0–255 or floats 0–1")
+        ends = float(values.min(initial=0)), float(values.max(initial=0))
+        if not np.isfinite(ends).all():
+            raise ImageError("the picture holds values that are not finite; a picture is 0–255 or 0–1")
+        low, high = min(low, ends[0]), max(high, ends[1])
+        size += values.size
+        for white in bright:
+            bright[white] += np.count_nonzero(values > DARK * white)
+    whites = (65535,) if dtype.name == "uint16" else (1, 255, 65535) if kind == "f" else (255, 65535)
     white = next((w for w in whites if high <= w * (1 + OVERSHOOT)), None)
     if white is None or low < -OVERSHOOT * white or (low < 0 or high > 0) and high <= DARK * white:
         ranges = " or ".join(f"0–{w}" for w in whites)
-        raise ImageError(f"the numbers of this picture ({values.dtype}) go from {low:.4g} to {high:.4g}, not {ranges}; "
+        raise ImageError(f"the numbers of this picture ({dtype}) go from {low:.4g} to {high:.4g}, not {ranges}; "
                          + _ranged(low, high, kind))  # fmt: skip
-    steps = max(1, STRIP // max(1, values[0].size))
-    found = np.empty(values.shape, np.uint8)
-    for start in range(0, len(values), steps):  # a strip at a time: in float64 all of it would take eight times as much
-        strip = values[start : start + steps].astype(np.float64)
-        found[start : start + steps] = np.clip(strip / white * 255, 0, 255).round()
-    return found
+    if 0 < bright[white] <= max(FEWEST, FEW * size) and bright[white] < size:
+        about = (f"all but {bright[white]} of the {size} numbers of this picture ({dtype}) are nearly black when "
+                 f"{white} is white, since it goes up to {high:.5g}")  # fmt: skip
+        if white > whites[0]:
+            raise ImageError(f"{about}; cut off what exceeds the rest, such as image.clip(0, {whites[0]}), or divide "
+                             f"by {white} if it is so dark")  # fmt: skip
+        warnings.warn(f"{about}; if it is not so dark, cut them off and divide by what is white then", stacklevel=5)
+    elif white != 1 and 0 < high < DIM * white:
+        warnings.warn(f"this picture ({dtype}) is dark: its largest number is {high:.5g}, and {white} is taken for "
+                      "white; if another number is, divide by it (100 of per cent, 16383 of 14 bits)",
+                      stacklevel=5)  # fmt: skip
+    return white
 
 
 def _ranged(low: float, high: float, kind: str) -> str:

@@ -93,11 +93,13 @@ def test_a_photo_is_told_apart(tmp_path, run_folder, capsys):
         (["missing.png", QUESTION], "there is no file"),
         (["SCENE", ""], "question is empty"),
         (["SCENE", QUESTION, "--answer", "whte"], "did you mean 'white'"),
-        (["SCENE", QUESTION, "--n", "0"], "from 1 to 1024"),
+        (["SCENE", QUESTION, "--n", "1025"], "from 1 to 1024"),
         (["SCENE", QUESTION, "--reduce", "max"], "unknown reduction"),
         (["SCENE", QUESTION, "--out", "/nowhere/at/all.png"], "no folder /nowhere/at; make it first"),
         (["SCENE", QUESTION, "--out", "."], "is a folder; name a file in it"),
         (["SCENE", QUESTION, "--out", ""], "is a folder; name a file in it"),
+        (["SCENE", QUESTION, "--out", "newdir/"], "newdir/ is a folder; name a file in it"),
+        (["SCENE", QUESTION, "--out", "scene.png/"], "is a folder; name a file in it"),
         (["SCENE", QUESTION, "--out", "x.xyz"], "let --out end in .png, .pdf"),
         (["SCENE", QUESTION, "--out", "SCENE"], "is the picture itself"),
         (["https://example.org/photo.jpg", QUESTION], "is an address; download it first"),
@@ -105,7 +107,6 @@ def test_a_photo_is_told_apart(tmp_path, run_folder, capsys):
         (["SCENE", QUESTION, "--out", "https://example.org/x.png"], "is an address"),
         (["SCENE", QUESTION, "--device", "cuda:99"], "device"),
         (["SCENE"], "arguments are required: question"),
-        (["SCENE", QUESTION, "--n", "many"], "invalid int"),
     ],
 )
 def test_bad_input_is_one_message(arguments, message, scene_file, run_folder, capsys):
@@ -162,7 +163,22 @@ def test_without_out_the_figure_goes_into_the_current_folder(scene_file, run_fol
     monkeypatch.chdir(tmp_path / "mine")
     assert explain(scene_file, run_folder, QUESTION) == 0
     assert [p.name for p in Path().iterdir()] == ["scene-explained.png"]
+    Path("scene-explained.png").write_text("mine")
+    Path("scene-explained-2.png").symlink_to("nowhere.png")
+    assert explain(scene_file, run_folder, QUESTION) == 0
+    assert Path("scene-explained.png").read_text() == "mine" and not Path("nowhere.png").exists()
+    assert Image.open("scene-explained-3.png").format == "PNG"
+    assert explain(scene_file, run_folder, QUESTION, "--out", "scene-explained.png") == 0  # it is named
+    assert Image.open("scene-explained.png").format == "PNG"
     assert [p.name for p in tmp_path.iterdir() if p.is_file()] == ["scene.png"]
+
+
+@pytest.mark.parametrize("letter", ["x", "é", "🐈"])
+def test_a_long_name_of_a_picture_gives_one_that_can_be_written(letter, scene_file):
+    name = letter * (251 // len(letter.encode())) + ".png"
+    out = cli._figure_file(None, scene_file.rename(name))
+    out.write_text("it can")
+    assert cli._figure_file(None, Path(name)) != out
 
 
 @pytest.mark.parametrize("ending", [*cli.FIGURES, ".PNG", ""])
@@ -190,7 +206,19 @@ def test_a_figure_goes_through_a_device_and_leaves_a_link_as_it_is(scene_file, r
         (["evaluate", "deeper-lstm/natural", "--scenes", "ten"], "'ten' is not a whole number"),
         (["bench", "--scenes", "0"], "1 or more"),
         (["bench", "--model", "nope"], "there is no model 'nope'"),
+        (["bench", "speed", "--model", "nope"], "there is no model 'nope'"),
+        (["bench", "speed", "--record"], "unrecognized arguments: --record"),
+        (["bench", "full-size", "--scenes", "3"], "unrecognized arguments: --scenes"),
+        (["bench", "slow"], "unrecognized arguments: slow"),
+        (["explain", "no.png", QUESTION, "--n", "0"], "--n: it must be 1 or more, not 0"),
+        (["explain", "no.png", QUESTION, "--n", "many"], "'many' is not a whole number"),
+        (["explain", "no.png", QUESTION, "--n", "2.5"], "'2.5' is not a whole number"),
+        (["explain", "no.png", QUESTION, "--reduce", "max"], "unknown reduction"),
         (["measure", "--workers", "0"], "1 or more"),
+        (["measure", "scenes", "--workers", "0"], "1 or more"),
+        (["measure", "scenes", "--photographs", "3"], "unrecognized arguments: --photographs"),
+        (["measure", "photos"], "arguments are required: RUN"),
+        (["measure", "runs/nope"], "nope"),
         (["measure", "--device", "cuda:99"], "device"),
         (["train", "scenes", "natural", "--workers", "0"], "1 or more"),
         (["train", "scenes", "natural", "--seed", "-1"], "0 or more"),
@@ -208,6 +236,7 @@ def test_what_cannot_work_is_refused_before_any_work(arguments, message, capsys,
         raise AssertionError("rendered before all was checked")
 
     monkeypatch.setattr(benchmark, "rendering", works)
+    monkeypatch.setattr("safetensors.torch.load_file", works)
     monkeypatch.setattr("qgc.lab.train.data.sample", works)
     assert main(arguments) == 2
     assert message in capsys.readouterr().err
@@ -215,6 +244,40 @@ def test_what_cannot_work_is_refused_before_any_work(arguments, message, capsys,
     said = json.loads(capsys.readouterr().out)["error"]
     assert message in said or "unrecognized arguments: --json" in said  # not every command has it
     assert not list(Path().iterdir())
+
+
+@pytest.mark.parametrize(
+    ("line", "now"),
+    [
+        ("measure", "measure scenes"),
+        ("measure --check", "measure scenes --check"),
+        ("measure --check --out a --json", "measure scenes --check --out a --json"),
+        ("measure --runs=a --workers 3", "measure scenes --runs=a --workers 3"),
+        ("measure a b c --record", "measure photos a b c --record"),
+        ("measure --record a", "measure photos --record a"),
+        ("measure --photographs 5 --json a", "measure photos --photographs 5 --json a"),
+        ("measure --out=a b", "measure photos --out=a b"),
+        ("measure a --dataset vqa1 --data-dir d", "measure photos a --dataset vqa1 --data-dir d"),
+        ("measure photos a", "measure photos a"),
+        ("measure scenes", "measure scenes"),
+        ("bench", "bench speed"),
+        ("bench --model a --json", "bench speed --model a --json"),
+        ("bench --peers --record --model a --scenes 100", "bench peers --record --model a --scenes 100"),
+        ("bench --full-size --device cuda", "bench full-size --device cuda"),
+        ("bench peers", "bench peers"),
+        ("bench --help", "bench --help"),
+        ("explain measure bench", "explain measure bench"),
+    ],
+)
+def test_lines_without_a_subcommand_mean_what_they_meant(line, now):
+    assert cli._with_kind(line.split()) == now.split()
+    if "--help" not in line:
+        assert cli._parser(now.split()[0]).parse_args(now.split()).run
+
+
+def test_a_command_imports_no_other(monkeypatch):
+    monkeypatch.setattr("qgc.cli.COMMANDS", {"explain": ("", lambda _: None), "fetch": ("", pytest.fail)})
+    cli._parser("explain")
 
 
 def test_json_has_no_number_that_json_does_not_know(capsys):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import os
+import re
 import subprocess
 import sys
 import time
@@ -13,7 +15,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from qgc import images
 from qgc.errors import ImageError
@@ -96,10 +98,104 @@ def test_a_huge_picture_is_refused_before_it_is_unpacked(tmp_path, side):
     assert seconds < 0.3  # unpacking takes seconds
 
 
-@pytest.mark.parametrize("source", [None, 3, object(), [[1, 2], [3, 4]]], ids=lambda s: type(s).__name__)
+class Unreadable:
+    """An array that cannot be had."""
+
+    def __array__(self, *_, **__):
+        raise ValueError("no numbers today")
+
+
+@pytest.mark.parametrize("source", [None, 3, object(), {"image": UNIT}, (UNIT,), np.ndarray], ids=repr)
 def test_what_is_no_source_of_pictures_is_refused(source):
     with pytest.raises(ImageError, match="give a path, a PIL image or an array"):
         open_image(source)
+
+
+@pytest.mark.parametrize(
+    ("source", "says"),
+    [
+        ([[1, 2], [3, 4]], r"a list of numbers as np.array\(image\)"),
+        ([UNIT, UNIT], "of pictures one of them"),
+        ([torch.zeros(3, 9, 9)], "of pictures one of them"),
+        (np.array([[1, 2], [3]], object), r"shape \(2,\) is no picture"),
+        (Unreadable(), "no numbers today"),
+        (np.ma.masked_array(UNIT, UNIT > 0.5), r"masked places.*image.filled\(0\)"),
+        (np.ma.masked_array((UNIT * 255).astype(np.uint8), UNIT > 0.5), "masked places"),
+        (io.StringIO("a picture"), "open it with 'rb'"),
+        (io.TextIOWrapper(io.BytesIO(b"\x89PNG"), "utf-8"), "open it with 'rb'"),
+    ],
+    ids=["list", "arrays", "tensors", "ragged", "unreadable", "masked", "masked bytes", "text", "text file"],
+)
+def test_what_is_nearly_a_picture_is_refused_with_the_remedy(source, says):
+    with pytest.raises(ImageError, match=says):
+        open_image(source)
+
+
+@pytest.mark.parametrize("layout", [torch.strided, torch.jagged])
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
+def test_a_nested_tensor_is_refused(layout):
+    nested = torch.nested.nested_tensor([torch.zeros(3, 9), torch.zeros(3, 8)], layout=layout)
+    with pytest.raises(ImageError, match="give one of plain numbers"):
+        open_image(nested)
+
+
+def test_a_closed_file_is_refused(tmp_path):
+    with (tmp_path / "a.png").open("wb+") as file:
+        pass
+    with pytest.raises(ImageError, match="closed file.*give its path"):
+        open_image(file)
+
+
+def with_outlier(values: np.ndarray, outlier: float) -> np.ndarray:
+    """The same with one bright pixel."""
+    values = values.copy()
+    values[2, 3] = outlier
+    return values
+
+
+@pytest.mark.parametrize(
+    ("values", "first"),
+    [
+        (with_outlier(UNIT, 200), 1),
+        (with_outlier(UNIT, 60000), 1),
+        (with_outlier(UNIT[..., 0], 200), 1),
+        (with_outlier((UNIT * 200).astype(int), 60000), 255),
+        (with_outlier(UNIT.repeat(9, 0).repeat(9, 1), 200), 1),
+    ],
+)
+@pytest.mark.parametrize("kind", [np.asarray, torch.from_numpy])
+def test_outliers_that_would_turn_the_rest_black_are_refused(values, first, kind):
+    with pytest.raises(ImageError, match=rf"all but \d+ of the \d+ numbers .* nearly black.*clip\(0, {first}\)"):
+        open_image(kind(values))
+    assert np.asarray(open_image(np.clip(values, 0, first))).mean() > 90  # the remedy
+
+
+def test_outliers_in_a_file_of_floats_are_refused():
+    with pytest.raises(ImageError, match="all but 1 of the 81 numbers"):
+        open_image(Image.fromarray(with_outlier(UNIT[..., 0], 200)))
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        ((UNIT * 16383).astype(np.uint16), "dark: its largest number is 16383, and 65535 is taken for white"),
+        ((UNIT * 32767).astype(np.int16), "16383 of 14 bits"),
+        ((UNIT * 127).astype(np.int8), "its largest number is 127, and 255"),
+        (UNIT * 100, "divide by it .100 of per cent"),
+        ((UNIT * 100).astype(int), "is dark"),
+        (with_outlier((UNIT * 255).astype(np.uint16), 65535), "all but 3 of the 243 numbers"),
+        (with_outlier(UNIT / 200, 1), "cut them off and divide"),
+    ],
+    ids=["14 bits", "15 bits", "7 bits", "per cent", "whole per cent", "8 bits and one pixel", "one pixel"],
+)
+def test_what_may_have_been_meant_brighter_is_read_with_a_warning(values, says):
+    with pytest.warns(UserWarning, match=says):
+        open_image(values)
+
+
+def test_a_file_of_per_cent_is_read_with_a_warning(tmp_path):
+    with pytest.warns(UserWarning, match="is dark.*100 of per cent"):
+        open_image(saved(tmp_path, "a.tif", Image.fromarray(UNIT[..., 0] * 100)))
 
 
 @pytest.mark.parametrize(
@@ -170,7 +266,7 @@ def test_a_tiny_picture_is_read_with_a_warning(tmp_path, model):
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-@pytest.mark.parametrize("end", ["jpg", "png"])
+@pytest.mark.parametrize("end", ["jpg", "png", "tif"])
 def test_every_exif_rotation_gives_the_upright_picture(tmp_path, pixels, orientation, end):
     upright = Image.fromarray(pixels)
     T = Image.Transpose
@@ -182,13 +278,27 @@ def test_every_exif_rotation_gives_the_upright_picture(tmp_path, pixels, orienta
     read = open_image(path)
     assert read.size == upright.size
     worst = int(np.abs(np.asarray(read).astype(int) - pixels).max())
-    assert worst <= (0 if end == "png" else 12)
+    assert worst <= (12 if end == "jpg" else 0)
 
 
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
 def test_damaged_exif_does_not_stop_a_whole_picture(tmp_path, pixels):
     path = saved(tmp_path, "a.jpg", Image.fromarray(pixels), exif=b"Exif\x00\x00II*\x00\xff\xff\xff\x7f")
     assert open_image(path).size == (60, 40)
+
+
+@pytest.mark.parametrize("orientation", ["right-top", "6", b"\x06", (6, 7), [6], None, -1, 0, 10**12, float("nan")])
+def test_an_orientation_that_is_none_leaves_the_picture_as_it_is(pixels, orientation):
+    picture = Image.fromarray(pixels)
+    picture.getexif()[274] = orientation
+    assert np.array_equal(open_image(picture), pixels)
+
+
+@pytest.mark.parametrize("key", ["exif", "Raw profile type exif", "xmp"])
+def test_metadata_that_are_text_do_not_stop_a_whole_picture(tmp_path, pixels, key):
+    info = PngImagePlugin.PngInfo()
+    info.add_text(key, "tiff:Orientation: right-top")
+    assert np.array_equal(open_image(saved(tmp_path, "a.png", Image.fromarray(pixels), pnginfo=info)), pixels)
 
 
 def test_cmyk_jpeg_keeps_its_colours(tmp_path, pixels):
@@ -224,6 +334,7 @@ def test_half_transparent_is_half_white():
     assert read.getpixel((4, 4)) == (127, 127, 127)
 
 
+@pytest.mark.filterwarnings("ignore:this picture .* is dark")
 @pytest.mark.parametrize("value", [0, 5000, 32768, 65535])
 @pytest.mark.parametrize("kind", ["png", "array", "big-endian"])
 def test_sixteen_bits_are_scaled_by_their_range(tmp_path, value, kind):
@@ -232,12 +343,14 @@ def test_sixteen_bits_are_scaled_by_their_range(tmp_path, value, kind):
     assert open_image(source).getpixel((4, 4)) == (round(value / 257),) * 3
 
 
+@pytest.mark.filterwarnings("ignore:this picture .* is dark")
 @pytest.mark.parametrize(("top", "expected"), [(255, 255), (65535, 255), (100, 100)])
 def test_32_bit_grey_is_scaled_by_its_largest_value(top, expected):
     ramp = np.linspace(0, top, 81).round().astype(np.int32).reshape(9, 9)
     assert open_image(Image.fromarray(ramp)).getpixel((8, 8)) == (expected,) * 3
 
 
+@pytest.mark.filterwarnings("ignore:this picture .* is dark")
 @pytest.mark.parametrize(
     ("values", "expected"),
     [
@@ -363,6 +476,12 @@ def test_what_is_called_jpg_is_opened_as_a_picture_or_not_at_all(tmp_path, conte
     for source in (path, content):
         with pytest.raises(ImageError, match="is not a picture that can be read; save it as PNG or JPEG"):
             open_image(source)
+
+
+def test_the_formats_are_chosen_at_one_place():
+    package = Path(images.__file__).parent
+    found = {p.name for p in package.rglob("*.py") if re.search(r"\bImage\.open\(", p.read_text(encoding="utf-8"))}
+    assert found == {"images.py"}
 
 
 @pytest.mark.parametrize(

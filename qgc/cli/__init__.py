@@ -1,4 +1,4 @@
-"""The command line: ``python -m qgc explain|train|convert|evaluate|measure|bench|ledger|fetch`` (``--help``)."""
+"""The command line: ``python -m qgc explain|train|convert|evaluate|bench|measure|ledger|fetch`` (``--help``)."""
 
 from __future__ import annotations
 
@@ -6,17 +6,16 @@ import os
 import sys
 import warnings
 from contextlib import suppress
+from itertools import chain, count
 from pathlib import Path
 
 from .. import __version__
 from ..errors import QGCError
-from ..files import check_target, write_whole
-from . import convert as cli_convert
-from . import fetch as cli_fetch
-from . import photos as cli_photos
-from .common import Parser, UsageError, at_least, path, print_json
+from ..files import atomic_write, check_target
+from .common import Parser, UsageError, at_least, file, path, print_json
 
 DEFAULT = "deeper-lstm/natural"
+RESULTS = Path("book/results")
 FIGURES = (".png", ".pdf", ".svg", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".eps")
 
 
@@ -25,13 +24,13 @@ def main(argv: list[str] | None = None) -> int:
 
     Bad input ends with one message and status 2, Ctrl-C with status 130; with ``--json`` the message is JSON, too.
     """
-    argv = sys.argv[1:] if argv is None else argv
+    argv = _with_kind((sys.argv[1:] if argv is None else argv) or ["--help"])
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="replace")  # a terminal that has no "→" or "∂" shows "?" in their place
     warnings.showwarning = lambda message, *_, **__: print(f"note: {message}", file=sys.stderr)
     status, lost = 2, False
     try:
-        args = _parser().parse_args(argv or ["--help"])
+        args = _parser(argv[0]).parse_args(argv)
         status = args.run(args) or 0
         _flush()
         return status
@@ -71,31 +70,55 @@ def _flush() -> None:
         raise
 
 
-def _parser() -> Parser:
+def _with_kind(argv: list[str]) -> list[str]:
+    """Lines written before ``bench`` and ``measure`` had subcommands, as they are written now."""
+    command, *rest = argv
+    if command not in KINDS or rest[:1] in [[kind] for kind in (*KINDS[command], "-h", "--help")]:
+        return argv
+    if command == "bench":
+        kind = next((kind for kind in KINDS[command] if f"--{kind}" in rest), "speed")
+        return [command, kind, *(argument for argument in rest if argument != f"--{kind}")]
+    takes_value = [a.startswith("--") and "=" not in a and a not in ("--check", "--record", "--json") for a in rest]
+    names_a_run = any(not a.startswith("-") and not t for a, t in zip(rest, [False, *takes_value], strict=False))
+    return [command, "photos" if names_a_run else "scenes", *rest]
+
+
+def _parser(command: str | None = None) -> Parser:
+    """The parser of one command, which alone is imported, or of all."""
     prog = "qgc" if Path(sys.argv[0]).stem == "qgc" else "python -m qgc"  # the console script, or not
     parser = Parser(prog=prog, description="Question-grounded Grad-CAM.")
     parser.add_argument("--version", action="version", version=f"qgc {__version__}")
     commands = parser.add_subparsers(required=True, metavar="command")
+    for name, (about, add) in COMMANDS.items():
+        one = commands.add_parser(name, help=about)
+        if command in (None, name):
+            add(one)
+    return parser
 
-    explain = commands.add_parser("explain", help="explain an answer about a scene or a photograph")
-    explain.add_argument("image", type=path, help="a picture; scenes saved by qgc also bring their masks")
+
+def _add_explain(explain: Parser) -> None:
+    explain.add_argument("image", type=path, help="an image; scenes saved by qgc also bring their masks")
     explain.add_argument("question")
     explain.add_argument("--answer", help="the answer to explain (default: the model's own)")
-    explain.add_argument("--n", type=int, help="how many combine neurons the gradient may pass (default: all)")
+    explain.add_argument("--n", type=at_least(1), help="how many combine neurons the gradient may pass (default: all)")
     explain.add_argument("--reduce", default="l2", help="how ∂A/∂q becomes one number: l2, sum or abs-sum")
     explain.add_argument("--model", default=DEFAULT, help=f"a shipped model or a run's folder (default: {DEFAULT})")
     explain.add_argument("--device", default="cpu")
     explain.add_argument(
-        "--out", type=path, help="the figure to write (default: NAME-explained.png in the current folder)"
-    )
+        "--out", type=file, help="the figure to write (default: NAME-explained.png in the current folder, or the next "
+        "free name)"
+    )  # fmt: skip
     explain.add_argument("--json", action="store_true", help="print the numbers as JSON")
     explain.set_defaults(run=_explain)
 
-    train = commands.add_parser("train", help="train a model from nothing")
+
+def _add_train(train: Parser) -> None:
+    from . import photos as cli_photos
+
     kinds = train.add_subparsers(required=True, metavar="data")
     scenes = kinds.add_parser("scenes", help="a scene-sized Deeper LSTM (natural, balanced, early) or Pythia")
     scenes.add_argument("name", choices=["natural", "balanced", "early", "pythia"])
-    scenes.add_argument("--out", type=path, help="the run's folder (default: runs/NAME); a killed run goes on there")
+    scenes.add_argument("--out", type=path, help="the run's folder (default: runs/NAME); a stopped run resumes there")
     scenes.add_argument("--cache", type=path, default=Path("cache"), help="where rendered scenes are kept")
     scenes.add_argument("--device", default="cpu")
     scenes.add_argument("--workers", type=at_least(1), default=2, help="processes that render scenes")
@@ -110,68 +133,108 @@ def _parser() -> Parser:
     scenes.set_defaults(run=_train_scenes)
     cli_photos.add_train(kinds)
 
-    cli_convert.add(commands)
 
-    evaluate = commands.add_parser("evaluate", help="held-out accuracy beside the question-only baseline")
+def _add_convert(convert: Parser) -> None:
+    from . import convert as cli_convert
+
+    cli_convert.add(convert)
+
+
+def _add_evaluate(evaluate: Parser) -> None:
+    from . import photos as cli_photos
+
     evaluate.add_argument("name", help="a shipped model or a run's folder")
     evaluate.add_argument("--scenes", type=at_least(1), default=2000)
     evaluate.add_argument("--split", default="test", choices=["validation", "test"])
     cli_photos.add_evaluate(evaluate)
     evaluate.add_argument("--device", default="cpu")
     evaluate.add_argument("--record", action="store_true", help="write the result into the model's card")
-    evaluate.add_argument("--json", action="store_true")
+    evaluate.add_argument("--json", action="store_true", help="print the numbers as JSON")
     evaluate.set_defaults(run=_evaluate)
 
-    bench = commands.add_parser("bench", help="how fast rendering and the engine are, and how exact")
-    bench.add_argument("--model", default=DEFAULT)
-    bench.add_argument(
-        "--scenes", type=at_least(1), default=100, help="scenes to render, or to compare ten maps each on"
-    )
-    bench.add_argument("--peers", action="store_true", help="beside pytorch-grad-cam and Captum instead")
-    bench.add_argument(
-        "--full-size",
-        action="store_true",
-        help="train the full-size Deeper LSTM on generated features: speed and memory",
-    )
-    bench.add_argument("--device", default="cpu", help="with --full-size: cpu or cuda")
-    bench.add_argument("--record", action="store_true", help="with --peers: write book/results/peers.json")
-    bench.add_argument("--json", action="store_true")
-    bench.set_defaults(run=_bench)
 
-    measure = commands.add_parser("measure", help="does the map follow the question? the whole protocol, resumable")
-    measure.add_argument("--runs", type=path, default=Path("runs"), help="where the other training seeds lie")
-    measure.add_argument("--out", type=path, default=Path("book/results"), help="receives measure.json and .npz")
-    measure.add_argument("--workers", type=at_least(1), default=2)
-    measure.add_argument("--device", default="cpu")
-    measure.add_argument("--check", action="store_true", help="measure a random sample again and compare")
-    cli_photos.add_measure(measure)
-    measure.add_argument("--json", action="store_true")
-    measure.set_defaults(run=_measure)
+def _add_bench(bench: Parser) -> None:
+    from . import photos as cli_photos
 
-    ledger = commands.add_parser("ledger", help="set ours beside every figure and table of the paper, with a verdict")
+    kinds = bench.add_subparsers(required=True, metavar="what")
+    speed = kinds.add_parser("speed", help="rendering and the closed form: how fast, and how exact (the default)")
+    speed.add_argument("--scenes", type=at_least(1), default=100, help="scenes to render")
+    speed.set_defaults(run=_bench_speed)
+    peers = kinds.add_parser("peers", help="the closed form compared with pytorch-grad-cam and Captum")
+    peers.add_argument("--scenes", type=at_least(1), default=100, help="scenes to compare ten maps each on")
+    peers.add_argument("--record", action="store_true", help="write book/results/peers.json")
+    peers.set_defaults(run=_bench_peers)
+    full = kinds.add_parser("full-size", help="train the full-size Deeper LSTM on generated features: speed and memory")
+    full.add_argument("--device", default="cpu", help="cpu or cuda")
+    full.set_defaults(run=cli_photos.bench_full_size)
+    for kind in (speed, peers):
+        kind.add_argument("--model", default=DEFAULT, help=f"a shipped model or a run's folder (default: {DEFAULT})")
+    for kind in (speed, peers, full):
+        kind.add_argument("--json", action="store_true", help="print the numbers as JSON")
+
+
+def _add_measure(measure: Parser) -> None:
+    from . import photos as cli_photos
+
+    kinds = measure.add_subparsers(required=True, metavar="images")
+    scenes = kinds.add_parser("scenes", help="the whole protocol on scenes; a stopped one resumes (the default)")
+    scenes.add_argument("--runs", type=path, default=Path("runs"), help="the folder of the other training runs")
+    scenes.add_argument("--out", type=path, default=RESULTS, help="receives measure.json and measure.npz")
+    scenes.add_argument("--workers", type=at_least(1), default=2, help="processes that measure")
+    scenes.add_argument("--device", default="cpu")
+    scenes.add_argument("--check", action="store_true", help="measure a random sample again and compare")
+    scenes.add_argument("--json", action="store_true", help="print the numbers as JSON")
+    scenes.set_defaults(run=_measure)
+    photos = kinds.add_parser("photos", help="the paper's experiment on photographs (the default if runs are named)")
+    photos.add_argument("--out", type=path, default=RESULTS, help="with --record: receives photographs.json")
+    cli_photos.add_measure(photos)
+
+
+def _add_ledger(ledger: Parser) -> None:
     ledger.add_argument("--check", action="store_true", help="write nothing; compare with what is stored")
-    ledger.add_argument("--json", action="store_true")
+    ledger.add_argument("--json", action="store_true", help="print the numbers as JSON")
     ledger.set_defaults(run=_ledger)
 
-    cli_fetch.add(commands)
-    return parser
+
+def _add_fetch(fetch: Parser) -> None:
+    from . import fetch as cli_fetch
+
+    cli_fetch.add(fetch)
+
+
+COMMANDS = {
+    "explain": ("explain an answer about a scene or a photograph", _add_explain),
+    "train": ("train a model from nothing", _add_train),
+    "convert": ("make a run of published weights, once", _add_convert),
+    "evaluate": ("held-out accuracy compared with the question-only baseline", _add_evaluate),
+    "bench": ("how fast and how exact the closed form, rendering and training are", _add_bench),
+    "measure": ("does the map follow the question? on scenes or on photographs", _add_measure),
+    "ledger": ("compare ours with every figure and table of the paper, with a verdict", _add_ledger),
+    "fetch": ("download photographs, questions or published weights from their public sources", _add_fetch),
+}
+KINDS = {"bench": ("speed", "peers", "full-size"), "measure": ("scenes", "photos")}
 
 
 def _explain(args) -> None:
     from ..explain import explain
+    from ..explain.gates import check_n
+    from ..explain.sensitivity import check_reduction
     from ..models import load
     from ..scenes import Scene
     from ..show import plots
 
+    check_reduction(args.reduce)  # what is wrong is said before the model is loaded
     out = _figure_file(args.out, args.image)
     vqa = load(args.model, device=args.device)
+    if args.n is not None:
+        check_n(args.n, vqa.combine)
     found = explain(vqa, args.image, args.question, args.answer, reduce=args.reduce)
     scene = Scene.open(args.image)
     if scene is None and "photograph" not in vqa.trained_on:
         print("note: this is not a scene of qgc; the model has only seen scenes, so do not trust it here",
               file=sys.stderr)  # fmt: skip
     figure = plots.overlay(found, n=args.n, mask=plots.asked_mask(scene, args.question) if scene else None)
-    write_whole(out, lambda p: figure.savefig(p, format=out.suffix[1:] or "png"))
+    atomic_write(out, lambda p: figure.savefig(p, format=out.suffix[1:] or "png"))
     top = found.top(10)
     if args.json:
         numbers = {
@@ -189,8 +252,14 @@ def _explain(args) -> None:
 
 
 def _figure_file(out: Path | None, picture: Path) -> Path:
-    """Where the figure goes, checked before the work: never onto the picture, which may hold the whole scene."""
-    out = out or Path(f"{picture.stem}-explained.png")
+    """Where the figure goes, checked before the work.
+
+    Never onto the picture, which may hold the whole scene, and onto another file only if ``--out`` names it.
+    """
+    if out is None:
+        stem = picture.stem[:55]  # so that the name is at most 255 bytes long
+        names = chain([f"{stem}-explained.png"], (f"{stem}-explained-{k}.png" for k in count(2)))
+        out = next(Path(name) for name in names if not os.path.lexists(name))
     check_target(out)
     if out.exists() and picture.exists() and out.samefile(picture):
         raise QGCError(f"--out {out} is the picture itself, which would be lost; name another file")
@@ -247,6 +316,7 @@ def _evaluate(args) -> None:
 
     from ..measure import evaluate, similarity
     from ..models import card, cards, load
+    from . import photos as cli_photos
 
     about = card(args.name)
     if "distribution" not in about or args.dataset or args.data_dir:
@@ -267,15 +337,7 @@ def _evaluate(args) -> None:
     print(cards.table(result))
 
 
-def _bench(args) -> None:
-    if args.full_size:
-        cli_photos.bench_full_size(args)
-        return
-    if args.peers:
-        _bench_peers(args)
-        return
-    if args.record:
-        raise QGCError("--record goes with --peers; of the other figures nothing is stored")
+def _bench_speed(args) -> None:
     from ..lab.bench.speed import bench
 
     found = bench(args.model, args.scenes)
@@ -294,9 +356,6 @@ def _bench_peers(args) -> None:
 
 
 def _measure(args) -> int:
-    if args.photo_runs:
-        cli_photos.measure_runs(args)
-        return 0
     from ..lab.experiments import stages
     from ..lab.protocol import ARMS, grounding, run, summary
     from ..lab.protocol.stored import Stored

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -33,6 +34,13 @@ def path(text: str) -> Path:
     if re.match(r"[A-Za-z][\w+.-]+://", text):
         raise argparse.ArgumentTypeError(f"{text} is an address; download it first, and give the file")
     return Path(text)
+
+
+def file(text: str) -> Path:
+    """An argument that names a file to write."""
+    if text.endswith(("/", os.sep)):  # which pathlib drops
+        raise argparse.ArgumentTypeError(f"{text} is a folder; name a file in it")
+    return path(text)
 
 
 def at_least(least: int) -> Callable[[str], int]:

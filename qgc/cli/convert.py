@@ -7,9 +7,8 @@ from pathlib import Path
 from .common import path
 
 
-def add(commands) -> None:
-    """Add ``convert`` to the commands."""
-    convert = commands.add_parser("convert", help="make a run of published weights, once")
+def add(convert) -> None:
+    """Fill the parser of the command ``convert``."""
     kinds = convert.add_subparsers(required=True, metavar="model")
 
     lstm = kinds.add_parser("deeper-lstm", help="the Deeper LSTM of VQA: lstm.t7 of GT-Vision-Lab/VQA_LSTM_CNN")

@@ -11,17 +11,15 @@ from ..errors import FetchError
 from .common import path, print_json
 
 
-def add(commands) -> None:
-    """Add the subcommand ``fetch`` to the parsers of ``qgc.cli``."""
+def add(fetch: argparse.ArgumentParser) -> None:
+    """Fill the parser of the command ``fetch``."""
     from ..lab.fetch.sources import COLLECTIONS
 
-    fetch = commands.add_parser(
-        "fetch",
-        help="bring photographs, questions or published weights from their public sources",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        description="Bring photographs, questions or published weights from their public sources.\n"
-        "What was cut off goes on when the same command is given again.\n\n"
-        + "\n".join(f"  {name:14} {c.title}" for name, c in COLLECTIONS.items()),
+    fetch.formatter_class = argparse.RawDescriptionHelpFormatter
+    fetch.description = (
+        "Download photographs, questions or published weights from their public sources.\n"
+        "What was cut off resumes when the same command is given again.\n\n"
+        + "\n".join(f"  {name:14} {c.title}" for name, c in COLLECTIONS.items())
     )
     fetch.add_argument("name", nargs="?", choices=list(COLLECTIONS), metavar="name", help="one of the names above")
     fetch.add_argument("--to", type=path, metavar="DIR", help="where it goes (default: data/NAME)")

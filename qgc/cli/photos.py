@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 from .common import at_least, path, print_json
@@ -89,7 +90,7 @@ def _tell(found: dict, out: Path, as_json: bool) -> None:
 
 def add_evaluate(evaluate) -> None:
     """Let ``evaluate`` take runs on photographs."""
-    evaluate.add_argument("--data-dir", type=path, help="of a run on photographs: where the data set lies now")
+    evaluate.add_argument("--data-dir", type=path, help="of a run on photographs: the folder of the data set now")
     evaluate.add_argument("--dataset", help="of published weights: which data set that is (daquar, vqa1 or vqa2)")
     evaluate.add_argument("--cache", type=path, help="of a run on photographs: where the features are kept")
 
@@ -109,16 +110,16 @@ def evaluate_run(args) -> None:
     print_json({"run": str(run), **result}) if args.json else print(photo_accuracy.table(result))
 
 
-def add_measure(measure) -> None:
-    """Let ``measure`` take runs on photographs in place of the protocol on scenes."""
-    measure.add_argument(
-        "photo_runs", nargs="*", type=path, metavar="RUN",
-        help="runs on photographs that differ in their seed: the paper's experiment on them, in place of the scenes",
-    )  # fmt: skip
-    measure.add_argument("--photographs", type=at_least(1), default=200, help="with RUN: how many of the test split")
-    measure.add_argument("--data-dir", type=path, help="with RUN: where the data set lies (default: where it lay)")
-    measure.add_argument("--dataset", help="with RUN of published weights: which data set that is")
-    measure.add_argument("--record", action="store_true", help="with RUN: into OUT/photographs.json, for the chapters")
+def add_measure(photos) -> None:
+    """Add what ``measure photos`` takes."""
+    photos.add_argument("photo_runs", nargs="+", type=path, metavar="RUN", help="runs that differ in their seed alone")
+    photos.add_argument("--photographs", type=at_least(1), default=200, help="how many of the test split (200)")
+    photos.add_argument("--data-dir", type=path, help="the folder of the data set (default: where it was)")
+    photos.add_argument("--dataset", help="of published weights: which data set that is (daquar, vqa1 or vqa2)")
+    photos.add_argument("--device", default="cpu")
+    photos.add_argument("--record", action="store_true", help="write OUT/photographs.json, for the chapters")
+    photos.add_argument("--json", action="store_true", help="print the numbers as JSON")
+    photos.set_defaults(run=measure_runs)
 
 
 def measure_runs(args) -> None:
@@ -137,7 +138,7 @@ def measure_runs(args) -> None:
     if args.record:
         path = args.out / "photographs.json"
         photo_results.record(path, cards, tables, _measure_command(args))
-        print(f"wrote {path}")
+        print(f"wrote {path}", file=sys.stderr if args.json else sys.stdout)
     if args.json:
         print_json({name: table.to_dict("records") for name, table in tables.items()}, indent=None)
         return

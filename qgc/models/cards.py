@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from ..errors import QGCError
-from ..files import write_whole
+from ..files import atomic_write
 from . import zoo
 
 DRAWN_BY = "ThorVG"
@@ -37,7 +37,7 @@ def record(name: str, result: dict) -> None:
         raise QGCError(f"the result for {name} holds a number that is not finite, so it was not recorded; evaluate "
                        "with more scenes") from None  # fmt: skip
     for target, text in ((path, card), (path.with_suffix(".md"), markdown(name, about))):
-        write_whole(target, lambda p, text=text: p.write_text(text, encoding="utf-8"))
+        atomic_write(target, lambda p, text=text: p.write_text(text, encoding="utf-8"))
 
 
 def table(result: dict) -> str:

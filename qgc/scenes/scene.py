@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image, PngImagePlugin
 
 from ..errors import SceneError, shown
-from ..files import write_whole
+from ..files import atomic_write
 from ..images import picture_file
 from . import render, schema
 from .questions import Ask, asks
@@ -238,7 +238,7 @@ class Scene:
         path = Path(_path(path))
         info = PngImagePlugin.PngInfo()
         info.add_text(PNG_KEY, self.to_json(), zip=True)
-        write_whole(path, lambda temporary: self._image.save(temporary, "PNG", pnginfo=info))
+        atomic_write(path, lambda temporary: self._image.save(temporary, "PNG", pnginfo=info))
         return path
 
     @classmethod

@@ -33,8 +33,15 @@ def share_of_maximum(map_: Tensor | np.ndarray, size: tuple[int, int]) -> np.nda
     """A map (h, w) enlarged bilinearly to ``size`` (width, height), as share 0–1 of its own maximum.
 
     For display only. None for an empty map, in which no cell is positive.
+
+    Raises
+    ------
+    ImageError
+        If it has another shape, or holds numbers that are not finite.
     """
-    values = np.asarray(map_.cpu().double() if isinstance(map_, Tensor) else map_, np.float32)
+    values = np.asarray(map_.detach().cpu().double() if isinstance(map_, Tensor) else map_, np.float32)
+    if values.ndim != 2 or not np.isfinite(values).all():
+        raise ImageError(f"a map of shape {values.shape} cannot be shown; give finite numbers, (h, w)")
     top = values.max(initial=0)
     if not top > 0:
         return None
@@ -62,8 +69,13 @@ def enlarge_mask(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     ImageError
         If it is no mask, or has another shape than the picture.
     """
-    mask = np.asarray(mask)
-    if mask.ndim != 2 or abs(mask.shape[1] * size[1] / (mask.shape[0] * size[0]) - 1) > 0.02:
+    mask = np.asarray(mask.cpu() if isinstance(mask, Tensor) else mask)
+    if (
+        mask.ndim != 2
+        or not mask.size
+        or mask.dtype.kind not in "biuf"
+        or abs(mask.shape[1] * size[1] / (mask.shape[0] * size[0]) - 1) > 0.02
+    ):
         raise ImageError(
             f"a mask of shape {mask.shape} does not fit a picture of {size[0]}×{size[1]} pixels; "
             "give one bool for every pixel, such as scene.masks['sink']"

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
+import torch
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LinearSegmentedColormap, Normalize
@@ -28,12 +29,14 @@ from scipy import ndimage
 from torch import Tensor
 
 from .. import paper as printed
-from ..errors import ImageError
+from ..errors import ImageError, QGCError
 from ..explain import Explanation
 from ..explain.gates import check_n
 from ..measure import spearman
+from ..models import DeeperLSTM
 from ..scenes import Scene
 from . import drawing
+from .arguments import checked
 from .pixels import compose, enlarge_mask, pale, share_of_maximum
 from .style import CYCLE, FAINT, HEAT_BAR, INK, MUTED, OUTLINES, PAGE, PALETTE, SMALL, Sheet, styled
 
@@ -57,7 +60,7 @@ def overlay(
     ax: Axes | None = None,
     outline: bool = True,
     colorbar: bool = True,
-    mask: np.ndarray | None = None,
+    mask: np.ndarray | Tensor | None = None,
     scene: Scene | None = None,
 ) -> Figure:
     """One map over its picture (paper Figs 2–3, 5–6 and every other map).
@@ -191,6 +194,7 @@ def sensitivity_bars(explanation: Explanation, n: int = 25, top: int = 60, ax: A
     return _root(ax)
 
 
+@checked
 def top10(explanations: Sequence[Explanation] | Mapping[str, Explanation], paper: int | None = None) -> pd.DataFrame:
     """The ten highest values of ∂A/∂q and their neurons, side by side (paper Tables 1–4).
 
@@ -202,22 +206,19 @@ def top10(explanations: Sequence[Explanation] | Mapping[str, Explanation], paper
         table = e.top(10)
         blocks[heading] = pd.DataFrame({"value": table["value"].round(4), "index": table["index"]})
     if paper is not None:
+        if paper not in range(1, 5):
+            raise QGCError(f"the paper's Table {paper} is no top-10 table; choose 1 to 4")
         table = printed.table(paper)
-        if table.columns.nlevels != 2:
-            raise ValueError(f"the paper's Table {paper} is no top-10 table; choose 1 to 4")
         blocks |= {f"paper: {heading}": table[heading] for heading in table.columns.unique(0)}
     return pd.concat(blocks, axis=1)
-
-
-def top10_overlap(explanations: Sequence[Explanation] | Mapping[str, Explanation]) -> pd.DataFrame:
-    """How many of their ten highest neurons every two explanations share (paper Tables 1–4, §3.2)."""
-    tops = {heading: set(e.top(10)["index"]) for heading, e in _headed(explanations).items()}
-    return pd.DataFrame({a: {b: len(x & y) for b, y in tops.items()} for a, x in tops.items()})
 
 
 @styled
 def rank_scatter(e1: Explanation, e2: Explanation, ax: Axes | None = None) -> Figure:
     """The ranks that two questions give to every combine neuron (paper Tables 5–6)."""
+    if len(e1.order) != len(e2.order):
+        raise QGCError(f"the models of these explanations have {len(e1.order)} and {len(e2.order)} combine neurons; "
+                       "give two explanations of one model")  # fmt: skip
     if ax is None:
         ax = Sheet(4.8, 5.0).subplots()
     first, second = e1.order.argsort().cpu().numpy() + 1, e2.order.argsort().cpu().numpy() + 1
@@ -236,7 +237,7 @@ def rank_scatter(e1: Explanation, e2: Explanation, ax: Axes | None = None) -> Fi
 
 
 @styled
-def architecture(vqa, gate: int | None = None) -> Figure:
+def architecture(vqa: DeeperLSTM, gate: int | None = None) -> Figure:
     """The Deeper LSTM + normalized CNN with its forward and backward way (paper Fig. 26).
 
     Sizes are read off ``vqa.config``. With ``gate`` the gradient flows back only through the top n
@@ -250,9 +251,7 @@ def architecture(vqa, gate: int | None = None) -> Figure:
 def scene_masks(scene: Scene, things: Iterable[str] | None = None) -> Figure:
     """A scene beside the visible pixels of its things, in colour and named (book/scenes-gallery.ipynb)."""
     names = [n for n in scene.names if n in scene.masks] if things is None else list(things)
-    absent = [n for n in names if n not in scene.masks]
-    if absent:
-        raise ImageError(f"there is no {absent[0]!r} to see in this scene; it has {', '.join(scene.masks)}")
+    _check_seen(scene, names)
     sheet = Sheet(PAGE, 3.0)
     left, right = sheet.subplots(1, 2, width_ratios=(1, 1))
     picture = scene.render(SIDE)
@@ -304,34 +303,6 @@ def contact_sheet(scenes: Iterable[Scene], columns: int = 8) -> Figure:
 
 # -- measurements ---------------------------------------------------------------------------------
 @styled
-def training_trace(rows: Sequence[Mapping[str, float]], ax: Axes | None = None) -> Figure:
-    """How accuracy, and the likeness of same-answer maps and of ∂A/∂q, change with training (book/gate.ipynb).
-
-    ``rows`` have ``step`` and any of ``accuracy`` (0–1), ``cosine`` and ``spearman``.
-    """
-    if ax is None:
-        ax = Sheet(6.4, 3.8).subplots()
-    names = {"accuracy": "accuracy", "cosine": "cosine of maps", "spearman": "Spearman of ∂A/∂q"}
-    ends, low = [], 0.0
-    for (key, name), colour, marker in zip(names.items(), CYCLE, "os^", strict=False):
-        points = sorted((max(r["step"], 1), r[key]) for r in rows if key in r and np.isfinite(r[key]))
-        if points:
-            ax.plot(*zip(*points, strict=True), color=colour, marker=marker, ms=5)
-            ends.append((points[-1][1], points[-1], name, colour))
-            low = min(low, *(y for _, y in points))
-    low -= 0.03 * (low < 0)
-    ends.sort(key=lambda end: end[0])
-    heights = _spread([e[0] for e in ends], gap=0.07 * (1.03 - low), low=low, high=1.03)
-    for (_, last, name, colour), height in zip(ends, heights, strict=True):
-        ax.annotate(
-            name, last, (1.02, height), "data", ("axes fraction", "data"), color=colour, va="center", fontsize=10.5
-        )
-    ax.set(xscale="log", xlabel="training step (log scale)", ylim=(low, 1.03))
-    ax.yaxis.grid(True)
-    return _root(ax)
-
-
-@styled
 def distribution(
     values_by_label: Mapping[str, Sequence[float]],
     paper_values: Sequence[float] | None = None,
@@ -367,16 +338,24 @@ def distribution(
 
 
 # -- parts ----------------------------------------------------------------------------------------
+@checked
 def label_n(n: int | None, explanation: Explanation) -> str:
     """ "n = 25 of 1024", or "Grad-CAM (all 1024)"."""
     size = explanation.vqa.combine
-    return f"Grad-CAM (all {size})" if n in (None, size) else f"n = {n} of {size}"
+    n = size if n is None else check_n(n, size)
+    return f"Grad-CAM (all {size})" if n == size else f"n = {n} of {size}"
 
 
+@checked
 def asked_mask(scene: Scene, question: str) -> np.ndarray | None:
     """Visible pixels of what a question of the scene asks about; None where there is no such thing."""
     thing = next((a.thing for a in scene.asks if a.question == question), None)
     return scene.masks.get(thing)
+
+
+def _check_seen(scene: Scene, names: Iterable[str]) -> None:
+    for absent in (name for name in names if name not in scene.masks):
+        raise ImageError(f"there is no {absent!r} to see in this scene; it has {', '.join(scene.masks)}")
 
 
 def _picture(explanation: Explanation, scene: Scene | None) -> Image.Image:
@@ -490,6 +469,8 @@ def question_words(shares: Mapping[str, pd.Series], marked: Sequence[int | None]
     shares : heading → :meth:`qgc.explain.Words.shares`, a block each. The darkest tint is the largest share of all.
     marked : for each block the position of a word that gets a frame, for example ``asked.content``, or None.
     """
+    if len(marked) > len(shares):
+        raise QGCError(f"{len(marked)} words are marked in {len(shares)} questions; give at most one for each")
     marks = [*marked, *[None] * (len(shares) - len(marked))]
     most = max(series.max() for series in shares.values())
     lines = [_word_boxes(series, WORDS_LEFT, 72 * PAGE - 12) for series in shares.values()]
@@ -517,7 +498,7 @@ def _word_boxes(series: pd.Series, left: float, right: float) -> list[list[tuple
     """Lines of (position, left, width) in points: words set like text between two margins."""
     font, lines, x = FontProperties(family="DejaVu Sans"), [[]], left
     for position, word in enumerate(series.index):
-        wide = TextPath((0, 0), word, size=12, prop=font).get_extents().width + 16
+        wide = TextPath((0, 0), str(word), size=12, prop=font).get_extents().width + 16
         if lines[-1] and x + wide > right:
             lines.append([])
             x = left
@@ -541,6 +522,10 @@ def gate_sweep(
     panels : title → (the gate's J values, n = 1 … J; the same of R random rankings, (R, J)). nan is left out.
     marked : values of n that get a vertical line, for example the paper's.
     """
+    for title, (gate, random) in panels.items():
+        if random.ndim != 2 or random.shape[1] != len(gate):
+            raise QGCError(f"{title!r} has {len(gate)} values of the gate, and random ones of shape {random.shape}; "
+                           f"these must be (R, {len(gate)})")  # fmt: skip
     rows = -(-len(panels) // columns)
     sheet = Sheet(PAGE, 1.75 * rows + 0.85)
     grid = sheet.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
@@ -569,7 +554,7 @@ def gate_sweep(
 
 # -- gradients at the picture ---------------------------------------------------------------------
 @styled
-def gradients(rows: Mapping[str, Mapping[str, Tensor]], scene: Scene | None = None) -> Figure:
+def gradients(rows: Mapping[str, Mapping[str, Tensor | np.ndarray]], scene: Scene | None = None) -> Figure:
     """Gradients with respect to the picture, as pictures around grey (Springenberg et al. 2015; paper §3.1).
 
     Parameters
@@ -592,7 +577,10 @@ def gradients(rows: Mapping[str, Mapping[str, Tensor]], scene: Scene | None = No
             grid[0].set_axis_on()
             grid[0].set_title("the scene", fontsize=SMALL)
         for ax, (title, gradient) in zip(grid[scene is not None :], row.items(), strict=False):
-            values = np.moveaxis(gradient.cpu().double().numpy(), 0, 2)
+            values = torch.as_tensor(gradient).detach().cpu().double().numpy()
+            if values.ndim != 3 or len(values) != 3 or not np.isfinite(values).all():
+                raise QGCError(f"the gradient {title!r} has the shape {values.shape}; give finite numbers, (3, H, W)")
+            values = np.moveaxis(values, 0, 2)
             scale = np.percentile(np.abs(values), 99.5) or 1.0
             ax.set_axis_on()
             _show(ax, Image.fromarray((255 * np.clip(0.5 + values / (2 * scale), 0, 1)).astype(np.uint8)))
@@ -602,7 +590,9 @@ def gradients(rows: Mapping[str, Mapping[str, Tensor]], scene: Scene | None = No
 
 # -- maps from several sources --------------------------------------------------------------------
 @styled
-def map_rows(rows: Mapping[str, Mapping[str, Tensor]], scene: Scene, things: Sequence[str | None] = ()) -> Figure:
+def map_rows(
+    rows: Mapping[str, Mapping[str, Tensor | np.ndarray]], scene: Scene, things: Sequence[str | None] = ()
+) -> Figure:
     """Maps from several sources side by side over one scene, a row for each question (paper Figs 7–22).
 
     Parameters
@@ -610,6 +600,7 @@ def map_rows(rows: Mapping[str, Mapping[str, Tensor]], scene: Scene, things: Seq
     rows : heading of a row → title → map (h, w), without negative values.
     things : for each row the thing that is asked about, to be outlined, or None.
     """
+    _check_seen(scene, [thing for thing in things if thing is not None])
     asked = [*things, *[None] * (len(rows) - len(things))]
     columns = 1 + max(map(len, rows.values()))
     side = PAGE / columns

@@ -16,6 +16,8 @@ from cycler import cycler
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
+from .arguments import checked
+
 # Okabe and Ito's palette: eight colours that people with any of the usual colour blindnesses tell apart.
 PALETTE = {
     "black": "#000000",
@@ -122,5 +124,5 @@ class Sheet(Figure):
 
 
 def styled(function):
-    """Decorator: what the function draws is drawn in the book's style."""
-    return _in_style()(function)
+    """Decorator: what the function draws is drawn in the book's style; its arguments are :func:`checked`."""
+    return checked(_in_style()(function))

@@ -1,4 +1,4 @@
-"""Widgets for a running kernel: :func:`explorer` and :func:`scene_editor`; :func:`still` for pages without one.
+"""Widgets for a running kernel: :func:`explorer` and :func:`scene_editor`.
 
 What a widget computes lies in :class:`ExplorerState` and :class:`EditorState`, which know nothing of
 a kernel. Pictures are composed in NumPy, so that a new n is seen within milliseconds; what else follows from a choice
@@ -27,13 +27,12 @@ import ipywidgets
 import matplotlib
 import numpy as np
 import torch
-from matplotlib.figure import Figure
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from .. import paper
-from ..errors import ImageError, QGCError, WeightsError
+from ..errors import ImageError, QGCError, SceneError, WeightsError, shown
 from ..explain import REDUCTIONS, Explanation, View, explain
-from ..images import open_image
+from ..images import open_image, picture_file
 from ..measure import map_share
 from ..models import VQA, zoo
 from ..scenes import COLOURS, DISTRIBUTIONS, Ask, Scene, sample
@@ -41,8 +40,9 @@ from ..scenes.questions import every_question
 from ..scenes.situations import SITUATIONS, situation
 from ..scenes.vocabulary import PARTS
 from . import plots
+from .arguments import check_attribute, checked
 from .pixels import compose, pale, share_of_maximum, stroke
-from .style import CYCLE, FAINT, INK, MUTED, OUTLINES, Sheet, styled
+from .style import CYCLE, FAINT, INK, MUTED, OUTLINES
 
 SIDE = 384  # pixels of the widgets' pictures
 RANDOM = "random scene"
@@ -55,17 +55,7 @@ MOST_VIEWS, MOST_EXPLANATIONS = 12, 24  # what is kept for quick return; an expl
 Loader = Callable[[str], VQA]
 
 
-@styled
-def still(explanation: Explanation, n: int = 25, scene: Scene | None = None) -> Figure:
-    """What :func:`explorer` shows, as a figure: for pages without a kernel (paper §3.3)."""
-    sheet = Sheet(5.2, 8.0)
-    above, below = sheet.subplots(2, 1, height_ratios=(5, 2))
-    plots.overlay(explanation, n, ax=above, scene=scene)
-    plots.sensitivity_bars(explanation, n, ax=below)
-    below.set_title("")
-    return sheet
-
-
+@checked
 def useful_n(size: int) -> list[int]:
     """Values of n worth a slider's step: dense where maps change fast, the paper's among them, and all."""
     steps = {*range(1, 11), 12, 60, 75, 125, 150, 250, 600, 900, *paper.sweep_n("bathroom")}
@@ -98,6 +88,16 @@ class ExplorerState:
     n : how many combine neurons the gradient may pass. reduce : how ∂A/∂q becomes one number.
     """
 
+    situation: str
+    seed: int
+    distribution: str
+    model: str
+    question: str
+    answer: str | None
+    n: int
+    reduce: str
+
+    @checked
     def __init__(self, names: Sequence[str] | None = None, load: Loader = zoo.load):
         self.names = list(zoo.names() if names is None else names)
         self._load = load
@@ -105,19 +105,24 @@ class ExplorerState:
         self.situation, self.seed, self.distribution = "bathroom", 0, DISTRIBUTIONS[0]
         self._own: Image.Image | None = None
         self._own_number = 0  # of the pictures that were given so far
-        self.question: str = situation("bathroom").questions[0]
-        self.answer: str | None = None
+        self.question = situation("bathroom").questions[0]
+        self.answer = None
         self.n, self.reduce = 25, REDUCTIONS[0]
         self._kept: dict[str, OrderedDict] = {}
 
+    def __setattr__(self, name: str, value) -> None:
+        check_attribute(self, name, value)
+        super().__setattr__(name, value)
+
     @property
     def own(self) -> Image.Image | None:
-        """The reader's own picture."""
+        """The reader's own picture; anything that :func:`qgc.images.open_image` reads may be assigned."""
         return self._own
 
     @own.setter
-    def own(self, picture: Image.Image | None) -> None:
-        self._own, self._own_number = picture, self._own_number + 1
+    def own(self, picture) -> None:
+        self._own = None if picture is None else open_image(picture)
+        self._own_number += 1
 
     @property
     def vqa(self) -> VQA:
@@ -152,7 +157,7 @@ class ExplorerState:
                 found, _ = self._explained()
                 share = share_of_maximum(found.map(self._n(found)), self._colour().size)
             except QGCError:
-                return _jpeg(self._colour())
+                return self._plain()
             pixels = compose(self._pale(), share)
             if (mask := self._mask(found)) is not None:
                 key = (self._scene_key, found.question)
@@ -197,6 +202,8 @@ class ExplorerState:
         return (self.seed, self.distribution) if self.situation == RANDOM else self.situation
 
     def _make_scene(self) -> Scene:
+        if self.seed < 0:
+            raise SceneError(f"seed is {self.seed}; give a whole number from 0 on")
         return sample(self.seed, self.distribution) if self.situation == RANDOM else situation(self.situation)
 
     def _explained(self) -> tuple[Explanation, str]:
@@ -221,6 +228,13 @@ class ExplorerState:
         if self.own is None:
             raise ImageError("no picture yet; choose a file (JPEG or PNG), or give one: explorer(image='photo.jpg')")
         return self.own
+
+    def _plain(self) -> bytes:
+        """The picture without a map; a blank one where there is no such scene."""
+        try:
+            return _jpeg(self._colour())
+        except QGCError:
+            return _EMPTY
 
     def _colour(self) -> Image.Image:
         return self._keep("colour", self._scene_key, self._make_colour, MOST_VIEWS)
@@ -286,6 +300,7 @@ class _Controlled(ipywidgets.VBox):
 class Explorer(_Controlled):
     """The widget of :func:`explorer`; its controls are attributes, and ``state`` is its core."""
 
+    @checked
     def __init__(self, state: ExplorerState):
         self.state = state
         self.situation = _dropdown("Scene", [*SITUATIONS, RANDOM, OWN], state.situation)
@@ -345,7 +360,7 @@ class Explorer(_Controlled):
         )  # fmt: skip
         state.reduce = self.reduce.value
         if control is self.upload and self.upload.value:
-            state.own = open_image(bytes(self.upload.value[0]["content"]))
+            state.own = bytes(self.upload.value[0]["content"])
         if control in (self.situation, self.seed, self.distribution):
             self.question.options = state.questions
             self.question.value = state.questions[0]
@@ -384,6 +399,7 @@ class Explorer(_Controlled):
         self.status.value = _said(text, problem or own_problem)
 
 
+@checked
 def explorer(names: Sequence[str] | None = None, load: Loader = zoo.load, image=None) -> Explorer:
     """Ask any question about a scene or a photograph and see the map for every n (paper §3.3, Figs 27–101).
 
@@ -401,7 +417,7 @@ def explorer(names: Sequence[str] | None = None, load: Loader = zoo.load, image=
     """
     state = ExplorerState(names, load)
     if image is not None:
-        state.situation, state.own = OWN, open_image(image)
+        state.situation, state.own = OWN, image
         state.question = state.questions[0]
     return Explorer(state)
 
@@ -434,6 +450,10 @@ class Answered:
 class EditorState:
     """Everything :func:`scene_editor` edits and shows, without a kernel: a scene, a model and the edits."""
 
+    question: str
+    n: int
+
+    @checked
     def __init__(self, scene: Scene, vqa: VQA):
         self.original, self.vqa = scene, vqa
         self.asks: list[Ask] = list(scene.asks)
@@ -441,6 +461,10 @@ class EditorState:
         self.n = vqa.combine
         self.edits: dict[str, Edit] = {}
         self._look()
+
+    def __setattr__(self, name: str, value) -> None:
+        check_attribute(self, name, value)
+        super().__setattr__(name, value)
 
     def _look(self) -> None:
         self._before = View(self.vqa, self.original)
@@ -457,12 +481,22 @@ class EditorState:
         """Whether a thing can be moved and removed, and whether it can be recoloured."""
         return name in self.original.names, PARTS.get(name, name) in self.original.colours
 
-    def colour_of(self, name: str) -> str | None:
-        """The colour of a thing (of its coloured part) in the original scene; None if it has none."""
-        return self.original.colours.get(PARTS.get(name, name))
-
     def edit(self, name: str, **changes) -> None:
-        """Change what is done to a thing: ``dx``, ``dy`` (pixels), ``colour``, ``removed``."""
+        """Change what is done to a thing: ``dx``, ``dy`` (pixels), ``colour``, ``removed``.
+
+        Raises
+        ------
+        SceneError
+            If nothing of this name can be edited.
+        QGCError
+            If a change is of another kind.
+        """
+        if name not in self.things:
+            raise SceneError(f"there is no {shown(name)} to edit in this scene; it has {', '.join(self.things)}")
+        for what, value in changes.items():
+            if what not in Edit.__annotations__:
+                raise QGCError(f"{what!r} is no change of a thing; give {', '.join(Edit.__annotations__)}")
+            check_attribute(Edit(), what, value)
         self.edits[name] = replace(self.edits.get(name, Edit()), **changes)
 
     def reset(self) -> None:
@@ -483,6 +517,7 @@ class EditorState:
                 now = now.remove(name)
         return now
 
+    @checked
     def truth(self, ask: Ask, scene: Scene) -> str:
         """The true answer to one of the original scene's questions in an edited one; "–" without its thing."""
         if ask.thing is None:
@@ -505,6 +540,7 @@ class EditorState:
             )  # fmt: skip
         return rows
 
+    @checked
     def explanations(self, question: str) -> tuple[Explanation, Explanation]:
         """A question's predicted answer explained in the original and in the edited scene."""
         now = self.scene
@@ -527,7 +563,7 @@ class EditorState:
 
     def _paint(self) -> tuple[bytes, bytes, bytes]:
         scenes = self.original, self.scene
-        thing = next(a.thing for a in self.asks if a.question == self.question)
+        thing = next((a.thing for a in self.asks if a.question == self.question), None)
         pictures = [_jpeg(scenes[1].render(EDITED))]
         for scene, found in zip(scenes, self.explanations(self.question), strict=True):
             n = min(self.n, self.vqa.combine)
@@ -541,6 +577,7 @@ class EditorState:
 class SceneEditor(_Controlled):
     """The widget of :func:`scene_editor`; its controls are attributes, and ``state`` is its core."""
 
+    @checked
     def __init__(self, state: EditorState):
         self.state = state
         self.thing = _dropdown("Thing", state.things, state.things[0])
@@ -629,6 +666,7 @@ class SceneEditor(_Controlled):
             self.status.value = _said("", str(error))
 
 
+@checked
 def scene_editor(
     name: str = "bathroom", model: str = "deeper-lstm/natural", load: Loader = zoo.load
 ) -> ipywidgets.VBox:
@@ -712,7 +750,7 @@ class Picture(ipywidgets.HTML):
         The size is known before the pixels are, so that the page need not be laid out anew.
         """
         self.jpeg = jpeg
-        with Image.open(io.BytesIO(jpeg)) as picture:
+        with picture_file(jpeg) as picture:
             width, height = picture.size
         data = base64.b64encode(jpeg).decode("ascii")
         alt = html.escape(self.alt)

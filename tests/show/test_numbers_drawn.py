@@ -112,29 +112,6 @@ def test_long_questions_are_set_in_lines():
 
 
 # -- training and distributions ---------------------------------------------------------------------
-def test_a_trace_has_each_number_at_its_step():
-    rows = [
-        {"step": 100, "accuracy": 0.5, "cosine": -0.25, "spearman": 0.75},
-        {"step": 0, "accuracy": 0.25, "cosine": 1.0},
-        {"step": 10, "cosine": 0.5, "spearman": float("nan")},
-    ]
-    figure = plots.training_trace(rows)
-    ax = figure.axes[0]
-    by_colour = {line.get_color(): line.get_xydata().tolist() for line in ax.get_lines()}
-    assert by_colour == {
-        CYCLE[0]: [[1, 0.25], [100, 0.5]],  # step 0 has no place on a logarithmic scale
-        CYCLE[1]: [[1, 1.0], [10, 0.5], [100, -0.25]],
-        CYCLE[2]: [[100, 0.75]],
-    }
-    assert {t.get_text(): t.get_color() for t in ax.texts} == {
-        "accuracy": CYCLE[0], "cosine of maps": CYCLE[1], "Spearman of ∂A/∂q": CYCLE[2],
-    }  # fmt: skip
-    assert {t.get_text(): tuple(t.xy) for t in ax.texts}["cosine of maps"] == (100, -0.25)
-    heights = {t.get_text(): t.get_position()[1] for t in ax.texts}
-    assert heights["cosine of maps"] < heights["accuracy"] < heights["Spearman of ∂A/∂q"]
-    assert ax.get_xscale() == "log" and ax.get_ylim() == pytest.approx((-0.28, 1.03))
-
-
 def test_names_at_the_ends_of_curves_move_apart_and_stay_inside():
     assert plots._spread([0.1, 0.5, 0.9], 0.1, 0, 1) == [0.1, 0.5, 0.9]
     assert plots._spread([0.5, 0.5, 0.5], 0.1, 0, 1) == pytest.approx([0.5, 0.6, 0.7])

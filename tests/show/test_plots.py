@@ -11,7 +11,7 @@ from PIL import Image
 
 import qgc
 from qgc import paper
-from qgc.errors import GateError, ImageError
+from qgc.errors import GateError, ImageError, QGCError
 from qgc.explain import View, explain
 from qgc.lab.train.run import config
 from qgc.models import DeeperLSTM, DeeperLSTMConfig, full_size
@@ -37,13 +37,6 @@ def empty(small_model, scene):
     return explain(small_model, view, scene.questions[0])
 
 
-def trace(n=6):
-    return [
-        {"step": 10 * 3**k, "accuracy": 0.3 + 0.1 * k, "cosine": 1 - 0.1 * k, "spearman": 0.98 - 0.1 * k}
-        for k in range(n)
-    ]
-
-
 FIGURES = {
     "overlay": lambda e, s: plots.overlay(e[0], 25, scene=s),
     "overlay with a mask": lambda e, s: plots.overlay(e[1], mask=s.masks["towels"]),
@@ -61,7 +54,6 @@ FIGURES = {
     "masks of a crowd": lambda e, s: plots.scene_masks(qgc.scene("couple"), qgc.scene("couple").masks),
     "contact sheet": lambda e, s: plots.contact_sheet([sample(k) for k in range(5)]),
     "named contact sheet": lambda e, s: plots.contact_sheet([s, qgc.scene("skateboarder")] * 2, columns=4),
-    "trace": lambda e, s: plots.training_trace(trace()),
     "words": lambda e, s: plots.question_words({"a": pd.Series([0.1, 0.9], index=["what", "sink"])}, [1]),
     "gradients": lambda e, s: plots.gradients({"a question": {"plain": torch.ones(3, 224, 224)}}, scene=s),
     "distribution": lambda e, s: plots.distribution(
@@ -176,19 +168,13 @@ def test_top10_looks_like_the_papers_table(both):
     assert table[both[0].question]["index"].tolist() == both[0].order[:10].tolist()
     assert table[both[0].question]["value"].tolist() == both[0].top(10)["value"].round(4).tolist()
     assert table["paper: What color is the cake?"]["index"].tolist() == list(paper.TOP10[4].columns[0].indices)
-    with pytest.raises(ValueError, match="no top-10 table"):
+    with pytest.raises(QGCError, match="no top-10 table"):
         plots.top10(both, paper=5)
 
 
 def test_headings_stay_apart(both):
     assert plots.top10([both[0], both[0]]).columns.is_unique
     assert list(plots.top10({"one": both[0], "two": both[0]}).columns.unique(0)) == ["one", "two"]
-
-
-def test_overlap_counts_shared_neurons(both):
-    table = plots.top10_overlap(both)
-    shared = len(set(both[0].order[:10].tolist()) & set(both[1].order[:10].tolist()))
-    assert table.values.tolist() == [[10, shared], [shared, 10]]
 
 
 def test_scatter_says_spearman(both):
@@ -218,12 +204,6 @@ def test_architecture_of_the_papers_size_and_of_a_tiny_one():
 def test_masks_names_what_is_absent(scene):
     with pytest.raises(ImageError, match="zebra"):
         plots.scene_masks(scene, ["zebra"])
-
-
-def test_trace_takes_rows_that_lack_a_number():
-    rows = [{"step": 0, "cosine": 1.0}, {"step": 100, "cosine": 0.5, "accuracy": float("nan")}]
-    figure = plots.training_trace(rows)
-    assert len(figure.axes[0].lines) == 1 and "accuracy" not in words(figure)
 
 
 def test_distribution_leaves_out_what_is_not_a_number():

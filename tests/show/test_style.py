@@ -8,6 +8,7 @@ import pytest
 from IPython.lib.pretty import pretty
 from PIL import Image
 
+from qgc.errors import ImageError
 from qgc.show import pixels
 from qgc.show.style import HEAT, HEAT_BAR, Sheet, styled
 
@@ -90,7 +91,8 @@ def test_share_is_bilinear_and_of_the_maps_own_maximum():
     assert share.max() <= 1 and share.max() > 0.9
     assert np.isclose(share.sum(), 256, rtol=1e-3)  # bilinear enlarging keeps the mass of 16×16 pixels a cell
     assert pixels.share_of_maximum(np.zeros((14, 14)), (224, 224)) is None
-    assert pixels.share_of_maximum(np.full((14, 14), np.nan), (224, 224)) is None
+    with pytest.raises(ImageError, match="give finite numbers"):
+        pixels.share_of_maximum(np.full((14, 14), np.nan), (224, 224))
 
 
 def test_compose_leaves_what_has_no_heat():

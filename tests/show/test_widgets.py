@@ -16,7 +16,7 @@ import qgc
 from qgc.errors import ImageError, WeightsError
 from qgc.scenes import sample
 from qgc.show import widgets
-from qgc.show.widgets import OWN, RANDOM, EditorState, ExplorerState, explorer, scene_editor, still, useful_n
+from qgc.show.widgets import OWN, RANDOM, EditorState, ExplorerState, explorer, scene_editor, useful_n
 
 NAMES = ["deeper-lstm/early", "deeper-lstm/natural"]
 
@@ -129,7 +129,7 @@ def test_random_scenes_are_those_of_their_seed(state):
 
 
 def test_without_a_model_there_is_a_remedy():
-    state = ExplorerState([], None)
+    state = ExplorerState([])
     assert "train" in state.paint().problem
     with pytest.raises(WeightsError):
         _ = state.vqa
@@ -309,7 +309,6 @@ def test_parts_and_walls(model):
     editor = EditorState(qgc.scene("couple"), model)
     assert {"man", "woman", "wall", "floor"} <= set(editor.things) and "shirt" not in editor.things
     assert editor.can("wall") == (False, True) and editor.can("man") == (True, True)
-    assert editor.colour_of("man") == "blue"
     editor.edit("man", colour="pink")
     assert editor.scene.colours["shirt"] == "pink"
 
@@ -355,12 +354,3 @@ def test_editor_controls(load):
 
 def test_editor_errors_are_text(load):
     assert "there is no situation" in scene_editor("nowhere", load=load).children[0].value
-
-
-# Without a kernel
-
-
-def test_still_is_a_figure(state):
-    figure = still(state.explanation, 25, state.scene)
-    assert figure._repr_png_().startswith(b"\x89PNG")
-    assert len(figure.axes) == 3  # map, its colour bar, bars

@@ -8,7 +8,7 @@ import io
 import numpy as np
 import pytest
 import torch
-from looking import heat, outlines, pixels, shows
+from looking import heat
 from PIL import Image
 
 import qgc
@@ -20,7 +20,7 @@ from qgc.show.explorer.packing import unpack_maps
 from qgc.show.pixels import pale, stroke
 from qgc.show.predict.export import centre, eight_bits
 from qgc.show.style import CYCLE, HEAT, OUTLINES
-from qgc.show.widgets import EDITED, OWN, SIDE, EditorState, ExplorerState, still
+from qgc.show.widgets import EDITED, OWN, SIDE, EditorState, ExplorerState
 
 BLUE = [int(OUTLINES[0][i : i + 2], 16) for i in (1, 3, 5)]
 
@@ -89,16 +89,6 @@ def test_the_bars_are_as_high_as_the_scores_and_coloured_up_to_n(state):
     whole = np.asarray(widgets._bars(found, 32)).astype(int)
     assert not (np.abs(whole[:33] - [int(CYCLE[1][i : i + 2], 16) for i in (1, 3, 5)]).sum(2) < 5).any()
     assert (np.asarray(widgets._bars(found, 32))[:, :, 0].astype(int) != picture[:, :, 0]).any()
-
-
-def test_a_still_shows_the_same_map_and_bars(state, scene):
-    e = explain(state.vqa, scene, scene.questions[1], "white")
-    figure = still(e, 6, scene)
-    above, below = figure.axes[:2]
-    assert shows(pixels(above), e.map(6), pale(scene.render(448)))
-    assert set(outlines(above)) == {"#FFFFFF", OUTLINES[0]}
-    assert [bar.get_height() for bar in below.patches] == pytest.approx(e.scores.sort(descending=True).values.tolist())
-    assert below.get_lines()[0].get_xdata()[0] == 6.5
 
 
 def test_ones_own_picture_keeps_its_shape_and_has_no_outline(state):

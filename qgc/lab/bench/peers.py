@@ -25,7 +25,7 @@ from tqdm import tqdm
 from ...errors import QGCError
 from ...explain import Explanation, View, explain, maps_of
 from ...explain.gates import top
-from ...files import write_whole
+from ...files import atomic_write
 from ...models import VQA, DeeperLSTM, card, load
 from ...models.deeper_lstm import full_size
 from ...scenes import Scene, sample
@@ -349,7 +349,7 @@ def compare(name: str, scenes: int, target: Path | None = None) -> dict:
     }
     if target:
         target.parent.mkdir(exist_ok=True)
-        write_whole(target, lambda p: p.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", "utf-8"))
+        atomic_write(target, lambda p: p.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", "utf-8"))
     return found
 
 

@@ -12,7 +12,7 @@ import torch
 from ... import data
 from ...data import PhotoSet, Question
 from ...errors import DataError
-from ...files import write_whole
+from ...files import atomic_write
 from ...measure.stats import interval
 from ...models import zoo
 from ..train.asked import as_arrays
@@ -120,7 +120,7 @@ def record(run: Path, result: dict) -> None:
     """
     key = "validation_split" if result["split"] == "validation" else result["split"]
     about = zoo.card(str(run)) | {key: result}
-    write_whole(run / "model.json", lambda p: p.write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8"))
+    atomic_write(run / "model.json", lambda p: p.write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8"))
 
 
 def _row(frame: pd.DataFrame) -> dict:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from ...data import PhotoSet
 from ...errors import DataError
-from ...files import write_whole
+from ...files import atomic_write
 from ...models import zoo
 from ..protocol.stored import RESULTS
 from . import photographs
@@ -142,7 +142,7 @@ def record(path: Path, cards: Sequence[dict], tables: dict[str, pd.DataFrame], c
     known[_key(cards[0]["dataset"], kind(cards[0]))] = {
         "about": {"command": command, "split": "test"}, "runs": [_kept(about) for about in cards], "tables": rounded
     }  # fmt: skip
-    write_whole(path, lambda p: p.write_text(json.dumps(known, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"))
+    atomic_write(path, lambda p: p.write_text(json.dumps(known, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"))
 
 
 def recorded(dataset: str, of: str = "deeper-lstm", path: Path = RESULTS / "photographs.json") -> Results:

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from ...explain import View, explain
-from ...files import write_whole
+from ...files import atomic_write
 from ...measure import stats
 from ...measure.similarity import Pair
 from ...models import zoo
@@ -205,7 +205,7 @@ def _chunk(job: run.Job) -> Path:
             if pairs and index < stage.count(name):
                 found[name] += stage.rows(path, scene, pairs, index, shared)
     text = json.dumps(found, separators=(",", ":"), default=float)
-    write_whole(job.target, lambda p: p.write_text(text, encoding="utf-8"))
+    atomic_write(job.target, lambda p: p.write_text(text, encoding="utf-8"))
     return job.target
 
 

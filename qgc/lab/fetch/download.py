@@ -18,7 +18,7 @@ import urllib3
 from tqdm import tqdm
 
 from ...errors import FetchError
-from ...files import write_whole
+from ...files import atomic_write
 from .sources import human
 
 CHUNK = 2**16  # a stall loses less than this
@@ -163,7 +163,7 @@ class _Download:
         forget(self.part)
         need_space(self.part.parent, total or self.size or 0)
         state = _State(self.address, _validator(answer), total if total is not None else self.size)
-        write_whole(_state_path(self.part), lambda p: p.write_text(json.dumps(state.__dict__), encoding="utf-8"))
+        atomic_write(_state_path(self.part), lambda p: p.write_text(json.dumps(state.__dict__), encoding="utf-8"))
         return state.total
 
     def _save(self, answer, total: int | None, have: int) -> bool:

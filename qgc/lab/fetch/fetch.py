@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from ...data.checks import check_picture, check_weights
 from ...errors import FetchError
-from ...files import write_whole
+from ...files import atomic_write
 from .chosen import bring_chosen
 from .download import Patience, download, forget, need_space, origin, sha256
 from .sources import COLLECTIONS, Collection, Source
@@ -270,7 +270,7 @@ class _Run:
 
     def _write_manifest(self, source: Source, files: dict[str, int]) -> None:
         text = json.dumps(files, indent=0, sort_keys=True)
-        write_whole(self.work / f"{source.name}.files.json", lambda p: p.write_text(text, encoding="utf-8"))
+        atomic_write(self.work / f"{source.name}.files.json", lambda p: p.write_text(text, encoding="utf-8"))
 
     # Files that are there already
 
@@ -348,7 +348,7 @@ class _Run:
             entry["changed"] = (self.folder / source.name).stat().st_mtime_ns
         self.record[source.name] = entry
         text = json.dumps(self.record, indent=1, sort_keys=True, ensure_ascii=False)
-        write_whole(self.folder / RECORD, lambda p: p.write_text(text + "\n", encoding="utf-8"))
+        atomic_write(self.folder / RECORD, lambda p: p.write_text(text + "\n", encoding="utf-8"))
         return entry | {"how": how}
 
 

@@ -9,6 +9,7 @@ from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from ...show.arguments import check_columns
 from ...show.style import FAINT, INK, MUTED, PAGE, SMALL, Sheet, styled
 
 DISTANCE = LinearSegmentedColormap.from_list("qgc-distance", ["#5AA9DB", "#FFFFFF", "#F0A04B"])
@@ -37,6 +38,7 @@ def which_are_fooled(table: pd.DataFrame) -> Figure:
     ----------
     table : of :func:`qgc.lab.experiments.planted.verdict_table`.
     """
+    check_columns(table, ("group", "planted", "measure", "value", "right", "decided", "status"))
     measures = list(dict.fromkeys(table["measure"]))
     cells = {(r.planted, r.measure): r for r in table.itertuples()}
     centers = NAMES + COLUMN * (1.5 + np.arange(len(measures)))

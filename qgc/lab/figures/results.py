@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from ...errors import QGCError
 from ...scenes import Scene
+from ...show.arguments import check_columns
 from ...show.style import CYCLE, FAINT, INK, MUTED, OUTLINES, PAGE, PALETTE, SMALL, Sheet, styled
 
 MARKS = ("o", "s", "^", "D", "v", "P", "X")
@@ -43,8 +46,10 @@ def dots(
         open diamond beside the dot; "rank surrogate" goes with the default. diamond : what the legend calls it.
     """
     tables = dict(panels)
+    for label, table in tables.items():
+        check_columns(table, (value, f"{value} low", f"{value} high"), f"the table {label!r}")
     methods = list(dict.fromkeys(m for t in tables.values() for m in t.index))
-    lines = [textwrap.fill(m, width) for m in methods]
+    lines = [textwrap.fill(str(m), width) for m in methods]
     rows = sum(1 + 0.75 * line.count("\n") for line in lines)
     tall = 0.3 if len(tables) <= 4 else 0.09 * len(tables)  # so that the marks of many do not lie on each other
     sheet = Sheet(PAGE, tall * rows + 0.9 + 0.34 * (len(tables) > 1))
@@ -98,13 +103,13 @@ def over_n(
         levels : maps without a gate, as horizontal lines. chosen : ranking → the n that the validation scenes chose,
         as a mark on its line.
     """
+    every = _all_n(curves, ns)
     if ax is None:
         ax = Sheet(PAGE, 4.6).subplots()
     if random is not None:
         n, (low, middle, high) = random
         ax.fill_between(n, low, high, color=FAINT, alpha=0.55, lw=0, label="random gates, middle 90 %")
         ax.plot(n, middle, color=MUTED, lw=1, ls="--", label="random gates, median")
-    every = np.arange(1, max(c.shape[1] for c in curves.values()) + 1) if ns is None else np.asarray(ns)
     J = int(every[-1])
     for k, (name, (mean, low, high)) in enumerate(curves.items()):
         at_n, colour = every[: len(mean)], CYCLE[k % len(CYCLE)]
@@ -113,19 +118,11 @@ def over_n(
         ax.plot(at_n, mean, color=colour, lw=1.6, label=name)
         if chosen and name in chosen:
             at = chosen[name]
-            ax.plot(
-                [at],
-                [mean[int(np.flatnonzero(at_n == at)[0])]],
-                MARKS[k % len(MARKS)],
-                color=colour,
-                ms=8,
-                mec="white",
-                mew=1,
-                zorder=5,
-            )
-    for style, (name, level) in zip(
-        ((0, (1, 1)), (0, (5, 1)), (0, (3, 1, 1, 1))), (levels or {}).items(), strict=False
-    ):
+            if at not in at_n:
+                raise QGCError(f"the n chosen for {name!r}, {at}, is none of those that were tried; give one of them")
+            ax.plot([at], [mean[int(np.flatnonzero(at_n == at)[0])]], MARKS[k % len(MARKS)], color=colour, ms=8,
+                    mec="white", mew=1, zorder=5)  # fmt: skip
+    for style, (name, level) in zip(cycle(DASHES), (levels or {}).items(), strict=False):
         ax.axhline(level, color=INK, lw=1.2, ls=style, label=name)
     ax.axhline(CHANCE, color=INK, lw=0.8)
     ax.set(xscale="log", xlim=(1, J), xlabel="n, neurons that the gradient may pass", ylabel=ylabel)
@@ -140,6 +137,16 @@ def over_n(
     return figure
 
 
+def _all_n(curves: Mapping[str, np.ndarray], ns: Sequence[int] | None) -> np.ndarray:
+    """The n of curves (3, N); QGCError if they have another shape."""
+    every = np.arange(1, max(c.shape[-1] for c in curves.values()) + 1) if ns is None else np.asarray(ns)
+    for name, curve in curves.items():
+        if curve.ndim != 2 or len(curve) != 3 or curve.shape[1] > len(every):
+            raise QGCError(f"the curve {name!r} has the shape {curve.shape}; it must be (3, {len(every)}): mean, low "
+                           "and high for every n")  # fmt: skip
+    return every
+
+
 @styled
 def at_some_n(table: pd.DataFrame, *, ylabel: str, reference: float | None = None) -> Figure:
     """A line for each ranking over the n that were tried, each value with its 95 % interval (paper §3.3).
@@ -148,6 +155,7 @@ def at_some_n(table: pd.DataFrame, *, ylabel: str, reference: float | None = Non
     ----------
     table : columns ``ranking``, ``n``, ``estimate``, ``low``, ``high``. reference : where a horizontal line stands.
     """
+    check_columns(table, ("ranking", "n", "estimate", "low", "high"))
     sheet = Sheet(PAGE, 4.2)
     ax = sheet.subplots()
     rankings = list(dict.fromkeys(table["ranking"]))
@@ -187,9 +195,13 @@ def specification_curve(
     curves : ranking → (3, N). marked : label → (ranking, n), points to be named. level : Grad-CAM's accuracy.
         ns : the N numbers of neurons; None for every one from 1 on.
     """
-    names = list(curves)
+    names, every = list(curves), _all_n(curves, ns).tolist()
+    if len({c.shape for c in curves.values()}) > 1:
+        raise QGCError("these curves are of different lengths; give all of them for the same n")
+    for label, (name, n) in (marked or {}).items():
+        if name not in names or n not in every:
+            raise QGCError(f"{label!r} marks {name!r} at n = {n}, which is not among the curves; mark a point of them")
     means = np.stack([c[0] for c in curves.values()])
-    every = list(range(1, means.shape[1] + 1)) if ns is None else list(ns)
     flat = means.ravel()
     order = np.argsort(flat, kind="stable")
     place = np.empty(len(flat), int)
@@ -236,6 +248,8 @@ def null_distributions(
     """
     kept = {k: np.asarray(v, float)[np.isfinite(v)] for k, v in groups.items()}
     kept = {k: v for k, v in kept.items() if len(v)}
+    if not kept:
+        raise QGCError(f"there is no finite value of {', '.join(groups)}; give some")
     low = min(0.0, *(float(v.min()) for v in kept.values()))
     edges = np.linspace(low, 1, 81)
     sheet = Sheet(PAGE, 0.62 * len(kept) + 1.0)
@@ -274,6 +288,11 @@ def asked_again(
     changed : title → the scene after the change. effects : model → question → one number for each of ``changed``, in
         order; a row of bars for each model.
     """
+    for model, by_question in effects.items():
+        for question, values in by_question.items():
+            if len(values) != len(changed):
+                raise QGCError(f"{model!r} has {len(values)} numbers for {question!r}; give one for each of the "
+                               f"{len(changed)} changes")  # fmt: skip
     columns = 1 + len(changed)
     side = PAGE / columns
     sheet = Sheet(PAGE, 0.9 * side + 0.45 + 1.65 * len(effects))
@@ -314,6 +333,12 @@ def cascade(panels: Mapping[str, pd.DataFrame], rows: Mapping[str, str], maps: S
     panels : title → rows of :func:`qgc.lab.experiments.sanity.summarise` with the steps in ``control``, in their order.
     rows : ``measure`` → label, a row of panels each. maps : which of ``map``, one line each, with its interval.
     """
+    for title, table in panels.items():
+        check_columns(table, ("control", "measure", "map", "estimate", "low", "high"), f"the table {title!r}")
+        for measure in rows:
+            absent = set(maps) - {*table["map"][table["measure"] == measure]}
+            if absent:
+                raise QGCError(f"the table {title!r} has no {measure!r} of the map {min(absent)!r}; omit it")
     sheet = Sheet(PAGE, 2.1 * len(rows) + 1.9)
     grid = sheet.subplots(len(rows), len(panels), sharex="col", sharey="row", squeeze=False)
     for column, (title, table) in zip(grid.T, panels.items(), strict=True):

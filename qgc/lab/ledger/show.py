@@ -10,7 +10,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from ...files import write_whole
+from ...files import atomic_write
+from ...images import picture_file
 from ...models import names
 from ...paper.claims import CLAIMS
 from ...paper.figure_list import FIGURES, Figure
@@ -55,7 +56,7 @@ def draw(sources: ledger.Sources, root: Path = ROOT) -> None:
     pictures = {ledger.thumbnail(figure): figure for figure in FIGURES.values()}
     for name, figure in pictures.items():
         picture = picture_of(figure, sources)
-        write_whole(folder / f"{name}.webp", lambda p, picture=picture: picture.save(p, "WEBP", quality=80, method=6))
+        atomic_write(folder / f"{name}.webp", lambda p, picture=picture: picture.save(p, "WEBP", quality=80, method=6))
     for path in folder.glob("*.webp"):
         if path.stem not in pictures:
             path.unlink()
@@ -83,7 +84,8 @@ def _architecture(sources: ledger.Sources) -> Image.Image:
     sheet = plots.architecture(sources.of(ledger.DEEPER[0]).vqa, gate=25)
     with io.BytesIO() as file:
         sheet.savefig(file, format="png", dpi=100)
-        picture = Image.open(file).convert("RGB")
+        with picture_file(file.getvalue()) as drawn:
+            picture = drawn.convert("RGB")
     picture.thumbnail((2 * SIDE, 2 * SIDE), Image.Resampling.LANCZOS)  # at 160 pixels nothing could be told apart
     return picture
 
@@ -120,7 +122,7 @@ def write(stored: dict, root: Path = ROOT) -> None:
         root / PAGE: page(stored, root),
     }
     for path, text in files.items():
-        write_whole(path, lambda p, text=text: p.write_text(text, encoding="utf-8"))
+        atomic_write(path, lambda p, text=text: p.write_text(text, encoding="utf-8"))
 
 
 def stale(stored: dict, root: Path = ROOT) -> list[str]:

@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from ...errors import QGCError
 from ...explain import View
-from ...files import remove_leftovers, write_whole
+from ...files import atomic_write, remove_leftovers
 from ...models import zoo
 from ...scenes import FIRST_SEED, sample
 from ..train.memory import keep_freed_memory
@@ -144,7 +144,7 @@ def _chunk(job: Job) -> Path:
                 if "measures" in row:
                     columns.setdefault(f"{arm}|measured scene", []).append(np.int32(index))
     arrays = {key: np.stack(values) for key, values in columns.items()}
-    write_whole(job.target, lambda p: np.savez_compressed(p.open("wb"), **arrays))
+    atomic_write(job.target, lambda p: np.savez_compressed(p.open("wb"), **arrays))
     return job.target
 
 

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from scipy.sparse import csr_array
 
-from ...files import write_whole
+from ...files import atomic_write
 from ...measure import stats
 from ...measure.localise import MEASURES
 from ...measure.rankings import GATE_FREE
@@ -540,8 +540,8 @@ def about(arms: Sequence[Arm], paths: Sequence[str], command: str, device: str) 
 def write(folder: Path, tables: dict, arrays: dict[str, np.ndarray]) -> None:
     """``measure.json`` and ``measure.npz`` in ``folder``, each whole."""
     folder.mkdir(parents=True, exist_ok=True)
-    write_whole(folder / "measure.npz", lambda p: _write_arrays(p, arrays))
-    write_whole(folder / "measure.json", lambda p: p.write_text(as_text(tables) + "\n", encoding="utf-8"))
+    atomic_write(folder / "measure.npz", lambda p: _write_arrays(p, arrays))
+    atomic_write(folder / "measure.json", lambda p: p.write_text(as_text(tables) + "\n", encoding="utf-8"))
 
 
 def _write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:

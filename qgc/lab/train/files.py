@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ...errors import QGCError
-from ...files import write_whole
+from ...files import atomic_write
 from ...models.evaluation import not_finite
 
 
@@ -46,7 +46,7 @@ def save_state(path: Path, state: dict) -> None:
 
 def _write(path: Path, write: Callable[[Path], object]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)  # of a run that begins
-    write_whole(path, write)
+    atomic_write(path, write)
 
 
 def check_loss(loss: float, run: Path) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 
 from ...errors import QGCError
-from ...files import remove_leftovers, write_whole
+from ...files import atomic_write, remove_leftovers
 from ...models import cards, zoo
 from ...models.backbones import SCENES, VGGLike
 from ...models.deeper_lstm import DeeperLSTM, DeeperLSTMConfig
@@ -109,7 +109,7 @@ def claim_folder(run: Path, recipe: dict) -> None:
     if path.exists() and path.read_text(encoding="utf-8") != text:
         raise QGCError(f"{run} holds a run with another recipe or another CNN; give another folder or remove it")
     run.mkdir(parents=True, exist_ok=True)
-    write_whole(path, lambda p: p.write_text(text, encoding="utf-8"))
+    atomic_write(path, lambda p: p.write_text(text, encoding="utf-8"))
 
 
 def _fit_cnn(recipe: Recipe, cnn: VGGLike, scenes: SceneSet, run: Path, device) -> None:

@@ -21,7 +21,7 @@ import torch
 from PIL import Image
 
 from ...explain import Explanation, View, explain
-from ...files import write_whole
+from ...files import atomic_write
 from ...measure.pairs import cell_cover
 from ...measure.rankings import neuron_maps
 from ...models import VQA, zoo
@@ -157,4 +157,4 @@ def _still(scene: str, model: str, path: Path) -> None:
     place = situation(scene)
     answers = [ask.answer for ask in place.asks[:2]]
     sheet = plots.pair(explain(zoo.load(model), place, place.questions[:2], answers), STILL_N, place)
-    write_whole(path, lambda temporary: sheet.savefig(temporary, format="webp", dpi=110))
+    atomic_write(path, lambda temporary: sheet.savefig(temporary, format="webp", dpi=110))

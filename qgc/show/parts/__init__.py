@@ -20,7 +20,7 @@ from matplotlib.path import Path as Line
 from PIL import Image
 from scipy import ndimage
 
-from ...files import write_whole
+from ...files import atomic_write
 from ...measure.localise import cell_weights
 from ...scenes import Scene
 from ..style import HEAT, OUTLINES, PAPER, Sheet
@@ -58,14 +58,14 @@ def stamp(site: Path, folder: Path) -> list[Path]:
         if link.search(text):
             found.append(page)
         if stamped != text:
-            write_whole(page, lambda path, stamped=stamped: path.write_text(stamped, encoding="utf-8"))
+            atomic_write(page, lambda path, stamped=stamped: path.write_text(stamped, encoding="utf-8"))
     return found
 
 
 def write_part(folder: Path, registry: str, name: str, data: dict) -> None:
     """Write ``data`` as NAME.js, which hands itself to ``registry`` in the browser: fetch() cannot read a disk."""
     text = f"{registry}.part({json.dumps(name)}, {json.dumps(data, ensure_ascii=False, separators=(',', ':'))});\n"
-    write_whole(folder / f"{name}.js", lambda path: path.write_text(text, encoding="utf-8"))
+    atomic_write(folder / f"{name}.js", lambda path: path.write_text(text, encoding="utf-8"))
 
 
 def read_part(path: Path) -> dict:

@@ -28,7 +28,7 @@ import torch
 from torch import Tensor
 
 from ...explain import Explanation, View, contrast, explain, gates
-from ...files import write_whole
+from ...files import atomic_write
 from ...lab.protocol import SCENES
 from ...lab.protocol.grounding import chosen_pairs
 from ...measure import cosine, map_share, rank_grounding, same_answer_pairs
@@ -127,7 +127,7 @@ def load_scripts(site: Path, folder: Path) -> list[Path]:
         tags = "".join(f'<link rel="stylesheet" href="{there}/{name}.css">\n' for name in ("parts", "predict"))
         tags += "".join(f'<script src="{there}/{name}.js" defer></script>\n' for name in ("maps", "predict"))
         text = text.replace("</head>", f"{tags}</head>", 1)
-        write_whole(page, lambda path, text=text: path.write_text(text, encoding="utf-8"))
+        atomic_write(page, lambda path, text=text: path.write_text(text, encoding="utf-8"))
     return parts.stamp(site, folder)
 
 

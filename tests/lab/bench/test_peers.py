@@ -100,7 +100,7 @@ def test_recording_elsewhere_ends_before_measuring(tmp_path, monkeypatch):
 
 def test_record_goes_with_peers(capsys):
     assert main(["bench", "--record"]) == 2
-    assert "--peers" in capsys.readouterr().err
+    assert "--record" in capsys.readouterr().err
 
 
 def test_the_gate_stops_the_gradient_of_the_other_neurons(small_model, case):

@@ -6,6 +6,7 @@ import pytest
 from legibility import legible, words
 
 import qgc
+from qgc.errors import QGCError
 from qgc.lab.experiments.planted import PLANTED, verdict_table
 from qgc.lab.figures import results
 from qgc.lab.figures.planted import which_are_fooled
@@ -93,7 +94,7 @@ def test_nulls_leave_out_what_is_not_a_number():
 
 
 def test_a_table_without_intervals_is_refused():
-    with pytest.raises(KeyError):
+    with pytest.raises(QGCError, match="the table 'a' lacks the column 'rank'; it has 'grounding'"):
         results.dots({"a": pd.DataFrame({"grounding": [0.5]}, index=["x"])})
 
 

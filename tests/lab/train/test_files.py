@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from qgc.errors import QGCError
-from qgc.files import remove_leftovers, write_whole
+from qgc.files import atomic_write, remove_leftovers
 from qgc.lab.train import files
 
 
@@ -49,7 +49,7 @@ def test_a_failure_leaves_the_earlier_file(tmp_path, stop):
         raise stop
 
     with pytest.raises(stop):
-        write_whole(path, write)
+        atomic_write(path, write)
     assert path.read_text() == "earlier" and names(tmp_path) == ["b.txt"]
 
 
@@ -60,7 +60,7 @@ def test_a_full_disk_leaves_the_earlier_file(tmp_path, monkeypatch, write):
     if write is not half:
         monkeypatch.setattr(os, "replace", fail)
     with pytest.raises(OSError, match="No space left on device"):
-        write_whole(path, write)
+        atomic_write(path, write)
     assert path.read_text() == "earlier" and names(tmp_path) == ["b.txt"]
 
 
@@ -68,7 +68,7 @@ def test_a_full_disk_leaves_the_earlier_file(tmp_path, monkeypatch, write):
 def test_where_nothing_can_be_written_one_sentence_says_so(tmp_path, monkeypatch, missing):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(QGCError, match="there is no folder .*/a; make it first|is a folder; name a file in it"):
-        write_whole(Path(missing), lambda p: p.write_text("never"))
+        atomic_write(Path(missing), lambda p: p.write_text("never"))
     assert names(tmp_path) == []
 
 
@@ -77,7 +77,7 @@ def test_an_error_names_the_file_that_was_meant(tmp_path):
         raise PermissionError(errno.EACCES, "Permission denied", str(temporary))
 
     with pytest.raises(PermissionError) as error:
-        write_whole(tmp_path / "b.txt", write)
+        atomic_write(tmp_path / "b.txt", write)
     assert error.value.filename == str(tmp_path / "b.txt")
 
 
@@ -87,10 +87,17 @@ def test_a_link_stays_and_what_it_leads_to_is_replaced(tmp_path):
     (tmp_path / "link.txt").symlink_to(tmp_path / "far" / "real.txt")
     (tmp_path / "new.txt").symlink_to("far/new.txt")
     for name in ("link.txt", "new.txt"):
-        write_whole(tmp_path / name, lambda p: p.write_text("new"))
+        atomic_write(tmp_path / name, lambda p: p.write_text("new"))
         assert (tmp_path / name).is_symlink()
     assert (tmp_path / "far" / "real.txt").read_text() == (tmp_path / "far" / "new.txt").read_text() == "new"
     assert names(tmp_path / "far") == ["new.txt", "real.txt"]
+
+
+@pytest.mark.parametrize("letter", ["x", "é", "🐈"])
+def test_a_name_may_be_as_long_as_a_file_system_takes(tmp_path, letter):
+    name = letter * ((255 - len(".json")) // len(letter.encode())) + ".json"
+    atomic_write(tmp_path / name, lambda p: p.write_text("whole"))
+    assert names(tmp_path) == [name]
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
@@ -98,14 +105,14 @@ def test_a_pipe_is_written_into(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     with ThreadPoolExecutor(1) as pool:
         read = pool.submit((tmp_path / "pipe").read_text)
-        write_whole(tmp_path / "pipe", lambda p: p.write_text("through"))
+        atomic_write(tmp_path / "pipe", lambda p: p.write_text("through"))
     assert read.result() == "through" and (tmp_path / "pipe").is_fifo() and names(tmp_path) == ["pipe"]
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no /dev/full")
 def test_a_device_stays_a_device():
     with pytest.raises(OSError, match="No space left"):
-        write_whole(Path("/dev/full"), lambda p: p.write_text("x"))
+        atomic_write(Path("/dev/full"), lambda p: p.write_text("x"))
     assert Path("/dev/full").is_char_device()
 
 
