@@ -17,8 +17,9 @@ import torch
 import torchvision
 from torch import nn
 
+from qgc.data.schema import parsed
 from qgc.errors import WeightsError
-from qgc.models import backbones
+from qgc.models import backbones, zoo
 from qgc.models.backbones import VGG19, VGG19_CAFFE, VGGS, VGGLike, build, named
 from qgc.models.torchvision_cnn import INCEPTIONS
 
@@ -143,7 +144,7 @@ def test_an_unknown_name_in_a_configuration_is_an_error():
 )
 def test_a_configuration_survives_json(name):
     for config in (named(name), named(name, side=448)):
-        assert backbones.config_from_dict(json.loads(json.dumps(asdict(config)))) == config
+        assert parsed(backbones.BackboneConfig, json.loads(json.dumps(asdict(config))), zoo.LIMITS) == config
         assert backbones.is_published(config)
     assert config.side == 448 and not backbones.is_published(backbones.SCENES)
 
