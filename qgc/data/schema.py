@@ -41,7 +41,8 @@ def read_json(path: Path | str, what: str, remedy: str, object_hook: Callable[[d
     try:
         return json.loads(text, object_hook=object_hook, parse_constant=_finite, parse_float=_finite)
     except json.JSONDecodeError as error:
-        reason = f"it is not whole JSON: {error.msg.lower()} at character {error.pos}"
+        reason = f"{error.msg.lower()} at character {error.pos}"
+        raise DataError(f"{path} is not whole JSON ({reason}); is it cut off? {remedy}") from None
     except RecursionError:
         reason = "its brackets are nested too deeply"
     except ValueError as error:
@@ -66,7 +67,8 @@ def parsed(kind: Any, value: object, limits: Limits | None = None, where: str = 
 
     Parameters
     ----------
-    kind : a type hint; of a union of dataclasses the first is taken whose required fields are there.
+    kind : a type hint; of a union of dataclasses the first is taken whose required fields are there, and ``X | None``
+        is either.
     limits : by the names of fields; they also hold for the numbers in a field's tuple.
     where, span : how the value is called in a message, and its own limits.
 
@@ -78,6 +80,8 @@ def parsed(kind: Any, value: object, limits: Limits | None = None, where: str = 
     origin, options = get_origin(kind), get_args(kind)
     if is_dataclass(kind):
         return _dataclass(kind, value, limits or {}, where)
+    if origin in (Union, UnionType) and type(None) in options:
+        return None if value is None else parsed(options[0], value, limits, where, span)
     if origin in (Union, UnionType):
         there = value if isinstance(value, dict) else {}
         fitting = next((option for option in options if _required(option) <= there.keys()), None)

@@ -17,15 +17,16 @@ words that it does not have are read as its word ``UNK``. Dropout scales while t
 
 from __future__ import annotations
 
-import json
 import math
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from ..errors import WeightsError
-from . import backbones, torch7, weights_file
+from ..data.schema import SchemaError, parsed, read_json
+from ..errors import DataError, WeightsError
+from . import backbones, torch7
 from .backbones import BackboneConfig
 from .deeper_lstm import DeeperLSTM, DeeperLSTMConfig
 
@@ -148,6 +149,14 @@ def read_vectors(file: Path) -> list[Tensor]:
     return vectors
 
 
+@dataclass(frozen=True)
+class Prepro:
+    """What is read of a ``data_prepro.json``: words and answers by their numbers."""
+
+    ix_to_word: dict[str, str]
+    ix_to_ans: dict[str, str]
+
+
 def read_prepro(file: Path) -> tuple[list[str], list[str]]:
     """Words and answers of a ``data_prepro.json`` (``ix_to_word``, ``ix_to_ans``), in the order of their numbers.
 
@@ -156,16 +165,18 @@ def read_prepro(file: Path) -> tuple[list[str], list[str]]:
     WeightsError
         If the file is missing or damaged, or does not number words and answers from 1.
     """
+    remedy = "give the one of the weights"
     try:
-        data = json.loads(weights_file.read_text(file))
-        tables = [data["ix_to_word"], data["ix_to_ans"]]
-        lists = [[table[str(i)] for i in range(1, len(table) + 1)] for table in tables]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        reason = f"{type(error).__name__}: {error}"
+        data = read_json(file, "a data_prepro.json", remedy)
+        found = parsed(Prepro, {key: data[key] for key in ("ix_to_word", "ix_to_ans") if key in data})
+        lists = [[table[str(i)] for i in range(1, len(table) + 1)] for table in (found.ix_to_word, found.ix_to_ans)]
+    except DataError as error:
+        raise WeightsError(str(error)) from None
+    except (SchemaError, KeyError, TypeError) as error:
         raise WeightsError(f"{file} is no data_prepro.json, which numbers words and answers from 1 in ix_to_word and "
-                           f"ix_to_ans ({reason}); give the one of the weights") from None  # fmt: skip
-    if not all(lists) or not all(isinstance(text, str) for texts in lists for text in texts):
-        raise WeightsError(f"{file} is no data_prepro.json: a word or an answer in it is no text, or there are none")
+                           f"ix_to_ans ({error}); {remedy}") from None  # fmt: skip
+    if not all(lists):
+        raise WeightsError(f"{file} is no data_prepro.json: there are no words or no answers in it; {remedy}")
     return lists[0], lists[1]
 
 

@@ -306,10 +306,52 @@ def test_a_file_changed_in_its_place_is_noticed_and_left_alone(server, body, tmp
     assert (tmp_path / "file.bin").read_bytes() == b"mine"
 
 
-def test_a_damaged_record_is_said(server, body, tmp_path):
-    (tmp_path / "fetched.json").write_text("{")
+@pytest.mark.parametrize(
+    "text", ["{", "[]", "3", '{"file.bin": 3}', '{"file.bin": {"sha256": 3}}', '{"a": {"bytes": "1"}}', "[" * 9999]
+)
+def test_a_damaged_record_is_said(server, body, tmp_path, text):
+    (tmp_path / "fetched.json").write_text(text)
     with pytest.raises(FetchError, match="move it away"):
         bring(one(server), tmp_path)
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"address": 3}', '{"address": "ADDRESS", "total": "many"}', '{"a": 1}'])
+def test_a_part_of_which_nothing_sensible_is_noted_is_begun_anew(server, body, tmp_path, text):
+    server.files["file.bin"] = File(body)
+    (tmp_path / ".fetch").mkdir()
+    (tmp_path / ".fetch" / "file.bin.part").write_bytes(b"other")
+    noted = text.replace("ADDRESS", server.address("file.bin"))
+    (tmp_path / ".fetch" / "file.bin.part.json").write_text(noted)
+    bring(one(server, sha256=digest(body)), tmp_path)
+    assert (tmp_path / "file.bin").read_bytes() == body and [span for _, span, _ in server.asked] == [""]
+
+
+@pytest.mark.parametrize("name", ["file", "file/in/it", "x" * 5000, "a\0b"], ids=["file", "below", "long", "nul"])
+def test_a_folder_that_cannot_be_made_is_named(server, tmp_path, name):
+    (tmp_path / "file").write_text("somebody's")
+    for collection in (one(server), "daquar"):
+        with pytest.raises(FetchError, match="no folder can be made at .*; choose another, --to DIR") as caught:
+            fetch(collection, tmp_path / name, say=lambda line: None)
+        assert len(str(caught.value)) < 500
+    assert (tmp_path / "file").read_text() == "somebody's" and not server.asked
+
+
+@pytest.mark.parametrize("value", ["x" * 10**6, 10**5000, [], None, b"x", "\0"], ids=range(6))
+def test_names_of_any_kind_are_refused_in_a_line(server, tmp_path, value):
+    for options in ({"collection": value}, {"parts": [value]}, {"given": value or "none"}):
+        if "given" in options and not isinstance(value, str):
+            continue
+        with pytest.raises(FetchError) as caught:
+            fetch(**{"collection": "vqa2", "folder": tmp_path, "say": lambda line: None, **options})
+        assert len(str(caught.value)) < 500
+
+
+def test_one_photograph_may_be_named_without_a_list(server, tmp_path):
+    server.files["p3.jpg"] = File(JPEG)
+    for images in ("3", 3, [3]):
+        report = bring(photos(server, single=(server.address("{}"),)), tmp_path, images=images)
+        assert not report.missing and report.photographs == {"wanted": 1, "there": 1}
+    assert {path.name for path in (tmp_path / "photos").iterdir()} == {"p3.jpg"}
 
 
 def test_too_little_room_is_said_before_anything_is_fetched(server, body, tmp_path, monkeypatch):

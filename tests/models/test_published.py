@@ -304,11 +304,13 @@ def test_a_damaged_or_cut_t7_is_refused(tmp_path):
     "text",
     ["", "{", "[]", "{}", '{"ix_to_word": {}, "ix_to_ans": {}}', '{"ix_to_word": ["a"], "ix_to_ans": {"1": "b"}}',
      '{"ix_to_word": {"0": "a"}, "ix_to_ans": {"1": "b"}}', '{"ix_to_word": {"1": "a"}, "ix_to_ans": {"2": "b"}}',
-     '{"ix_to_word": {"1": 5}, "ix_to_ans": {"1": "b"}}', '{"ix_to_word": {"1": "a"}}', "[" * 10**5],
+     '{"ix_to_word": {"1": 5}, "ix_to_ans": {"1": "b"}}', '{"ix_to_word": {"1": "a"}}', "[" * 10**5,
+     '{"ix_to_word": 1e999}', "3", '"ix_to_word"', '{"ix_to_word": ' + "1" * 5000 + "}"],
+    ids=range(15),
 )  # fmt: skip
 def test_a_damaged_vocabulary_is_refused(tmp_path, text):
     (tmp_path / "data_prepro.json").write_text(text)
-    refused("is no data_prepro.json", published_lstm.read_prepro, tmp_path / "data_prepro.json")
+    refused("is not? .*data_prepro.json|is not whole JSON", published_lstm.read_prepro, tmp_path / "data_prepro.json")
 
 
 def test_missing_files_are_named(tmp_path, lstm_files):
@@ -316,7 +318,7 @@ def test_missing_files_are_named(tmp_path, lstm_files):
         missing = tmp_path / f"no-{name}"
         refused(f"no-{name}", published.convert_deeper_lstm, **lstm_files | {name: missing})
     (tmp_path / "binary.json").write_bytes(b"\xff\xfe\x00")
-    refused("is not a text", published_lstm.read_prepro, tmp_path / "binary.json")
+    refused("is not a data_prepro.json", published_lstm.read_prepro, tmp_path / "binary.json")
     assert not lstm_files["out"].exists()
 
 
