@@ -618,6 +618,10 @@ HOSTILE = {
     "encrypted.zip": (encrypted(), "encrypted"),
     "bomb.zip": (zipped({f"{i}.txt": bytes(10**6) for i in range(5)}, zipfile.ZIP_DEFLATED), "more than 4000000"),
     "twice.zip": (zipped({"a/x.txt": b"1", "b/X.txt": b"2"}), "two files of one name"),
+    "same.zip": (zipped({"a.txt": b"1", "b/a.txt": b"2"}), "two files of one name"),
+    "nameless.zip": (zipped({"": b"e", "a.txt": b"1"}), "no name"),
+    "dot.zip": (zipped({"a/.": b"e", "a.txt": b"1"}), "which is none"),
+    "megabyte.zip": (zipped({"x" * 60_000: b"e"}), "no name"),
     "cut.zip": (zipped(GOOD)[:1500], "damaged"),
     "crc.zip": (zipped(GOOD).replace(b"2222", b"2223", 1), "damaged"),
     "noise.zip": (b"PK\x03\x04" + bytes(500), "damaged"),
@@ -625,6 +629,8 @@ HOSTILE = {
     "empty.zip": (zipped({}), "but nothing"),
     "up.tar": (tarred([(entry("a/../../evil.txt"), b"e")]), "leads out"),
     "absolute.tar": (tarred([(entry("/tmp/evil.txt"), b"e")]), "leads out"),
+    "dot.tar": (tarred([(entry("."), b"e")]), "which is none"),
+    "headers.tar": (entry("x", tarfile.XHDTYPE).tobuf() * 2000 + bytes(1024), "damaged"),
     "link.tar": (linked("/etc/passwd"), "leads out"),
     "hard-link.tar": (linked("../x", tarfile.LNKTYPE), "leads out"),
     "link-inside.tar": (tarred([(entry("a.txt", tarfile.SYMTYPE, "b"), b"")]), "is a link"),
@@ -651,6 +657,14 @@ def test_hostile_and_damaged_archives_are_refused(server, tmp_path, name):
     left = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
     assert left <= {f"deep/to/.fetch/{each}" for each in ("lock", name, f"{name}.part.json")}, left
     assert not Path("/tmp/evil.txt").exists()
+
+
+@pytest.mark.parametrize("pack", [zipped, lambda files: tarred([(entry(n), c) for n, c in files.items()])])
+def test_more_files_than_any_archive_of_ours_has(tmp_path, monkeypatch, pack):
+    monkeypatch.setattr(unpack, "MOST_FILES", 5)
+    (tmp_path / "a").write_bytes(pack({f"{i}.txt": b"" for i in range(6)}))
+    with pytest.raises(FetchError, match="more than 5 files"):
+        unpack.contents(tmp_path / "a", 10**9)
 
 
 def test_a_header_of_huge_size_does_not_fill_the_memory(tmp_path):
