@@ -21,6 +21,7 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -134,15 +135,15 @@ def read_vectors(file: Path) -> list[Tensor]:
     """
     table = torch7.load(file)
     if not isinstance(table, dict) or set(table) != set(VECTORS):
-        holds = ", ".join(map(str, table)) if isinstance(table, dict) else "no table"
+        holds = ", ".join(table) if isinstance(table, dict) else "no table"
         raise WeightsError(f"{file} is no lstm.t7 of the Deeper LSTM: it holds {holds[:200] or 'nothing'}, not "
                            f"{', '.join(VECTORS)}; give the file of GT-Vision-Lab/VQA_LSTM_CNN")  # fmt: skip
     for name in VECTORS:
-        if getattr(table[name], "ndim", None) != 1 or table[name].dtype.kind != "f":
-            raise WeightsError(
-                f"{file} is no lstm.t7 of the Deeper LSTM: its {name} is no vector of floating-point numbers"
-            )
-    vectors = [torch.from_numpy(table[name].astype("float32")) for name in VECTORS]
+        if table[name].ndim != 1:
+            raise WeightsError(f"{file} is no lstm.t7 of the Deeper LSTM: its {name} is no vector; give the file of "
+                               "GT-Vision-Lab/VQA_LSTM_CNN")  # fmt: skip
+    with np.errstate(over="ignore"):  # what float32 cannot hold is named below
+        vectors = [torch.from_numpy(table[name].astype("float32")) for name in VECTORS]
     for name, vector in zip(VECTORS, vectors, strict=True):
         if not vector.isfinite().all():
             raise WeightsError(f"{file} is damaged: {name} holds numbers that are not finite; download it again")
