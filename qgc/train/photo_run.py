@@ -37,6 +37,7 @@ from ..files import remove_leftovers
 from ..models import DeeperLSTM, DeeperLSTMConfig, backbones, zoo
 from ..models.pythia import OneBlank, Pythia, PythiaConfig
 from ..models.text import Vocabulary
+from ..models.torchvision_cnn import torchvision_weights
 from .asked import Asked, as_arrays
 from .distributed import Team
 from .features import Features, alone, extract
@@ -57,13 +58,14 @@ QUESTION_FOLDERS = (".", "Questions", "Annotations", "questions", "annotations")
 class Order:
     """What to train, on what, and where: the command's arguments.
 
-    ``recipe_name`` is how the card calls the recipe; ``glove`` holds the vectors at which a Pythia's words begin.
+    Without ``weights`` the CNN has torchvision's own; ``recipe_name`` is how the card calls the recipe; ``glove`` holds
+    the vectors at which a Pythia's words begin.
     """
 
     dataset: str
     data_dir: Path
     cnn: str
-    weights: Path
+    weights: Path | None
     out: Path
     recipe: PhotoRecipe
     recipe_name: str
@@ -125,6 +127,7 @@ def train_photos(order: Order, team: Team) -> dict[str, Result]:
     train, validation = (data.load(order.dataset, order.data_dir, split) for split in ("train", "validation"))
     vectors = _vectors(order, train, validation)
     cnn = backbones.build(order.looks_with)
+    order = replace(order, weights=order.weights or torchvision_weights(order.cnn))
     backbones.load_weights(cnn, order.weights)
     order.out.mkdir(parents=True, exist_ok=True)
     if team.leads:
