@@ -94,10 +94,11 @@ def lookup(name: str) -> Collection:
 
 def _each(names: Iterable[str]) -> list[str]:
     """Names, each once; one alone may be given without a list, and a number as a number."""
-    if isinstance(names, str | int) or not isinstance(names, Iterable):
+    try:
+        names = [names] if isinstance(names, str) else list(names)
+    except TypeError:
         names = [names]
-    names = [name if isinstance(name, str) else shown(name) for name in names]
-    return list(dict.fromkeys(names))
+    return list(dict.fromkeys(name if isinstance(name, str) else shown(name) for name in names))
 
 
 def _parts(collection: Collection, parts: Iterable[str] | None) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ moves to its place once all of them are. So a file that stands in its place, or 
 from __future__ import annotations
 
 import bz2
+import errno
 import gzip
 import lzma
 import os
@@ -154,7 +155,7 @@ def _readable(archive: Path) -> Iterator[Entries]:
     except DAMAGED as error:
         raise FetchError(f"{archive.name} is damaged ({str(error)[:200] or type(error).__name__})") from error
     except OSError as error:
-        if error.errno:  # the disk, not the archive
+        if error.errno not in (None, errno.EINVAL):  # the disk, not a place before the archive's beginning
             raise
         raise FetchError(f"{archive.name} is damaged ({error})") from error
 
