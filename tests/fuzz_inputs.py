@@ -54,6 +54,7 @@ NUMBERS = [0, 1, -1, 2, 25, 1023, 1024, 1025, 2**31, 10**30, 3.0, 3.5, 1e300, fl
 VALUES = [None, *TEXTS, *NUMBERS, b"x", [], [1], [None], {}, {"a": 1}, (), object(), 1j, np.float32(3), np.int8(-1),
           np.array(["a"]), np.array([]), torch.tensor(3), torch.tensor([]), range(3)]  # fmt: skip
 JSON_VALUES = [v for v in VALUES if isinstance(v, str | int | float | list | dict | None)] + [[[[[[1]]]]]]
+VALUES.append(10**5000)  # which no writer of JSON takes
 DTYPES = ["uint8", "int8", "uint16", "int16", "int32", "int64", "uint64", "float16", "float32", "float64", "bool",
           "complex64", "object", "<U3", "datetime64[s]"]  # fmt: skip
 

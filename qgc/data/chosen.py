@@ -43,6 +43,7 @@ def _of_vqa(path: Path | str) -> list[str]:
     content = read_json(path, "VQA's JSON", "give the official file")
     part = content.get("data_subtype", "")
     entries = content.get("questions") or content.get("annotations") or []
+    entries = entries if isinstance(entries, list) else [entries]
     numbers = [entry.get("image_id") if isinstance(entry, dict) else None for entry in entries]
     if type(part) is not str or not PART.fullmatch(part or "-") or not all(map(is_count, numbers)):
         raise DataError(f"{path} is no questions or annotations of VQA (its data_subtype is no name, or an image_id no "

@@ -9,7 +9,7 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from ..errors import GateError
+from ..errors import GateError, shown
 from ..models.evaluation import evaluated
 from . import engine
 
@@ -27,7 +27,9 @@ def check_n(n, size: int) -> int:
     except TypeError:
         whole = int(n) if isinstance(n, float) and n.is_integer() else None
     if whole is None or isinstance(n, bool) or not 1 <= whole <= size:
-        raise GateError(f"n is {n!r}; it must be a whole number from 1 to {size} (n = {size} is the original Grad-CAM)")
+        raise GateError(
+            f"n is {shown(n)}; it must be a whole number from 1 to {size} (n = {size} is the original Grad-CAM)"
+        )
     return whole
 
 
