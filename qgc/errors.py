@@ -11,7 +11,16 @@ LONGEST = 2000  # characters of a message; whatever somebody hands in, its remed
 ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/|data:[a-z]+/")
 ARCHIVES = (b"PK\x03\x04", b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"7z\xbc\xaf", b"Rar!")  # how packed files begin
 
-_short = reprlib.Repr()
+
+class _Short(reprlib.Repr):
+    def repr_int(self, x: int, level: int) -> str:
+        try:
+            return super().repr_int(x, level)
+        except ValueError:  # of more than 4,300 digits, which Python does not print
+            return f"a number of {x.bit_length():,} bits"
+
+
+_short = _Short()
 _short.maxstring = _short.maxother = 80
 shown = _short.repr  # what somebody handed in, for a message: a repr whose middle is left out if it is long
 

@@ -45,9 +45,6 @@ def atomic_write(path: Path, write: Callable[[Path], object]) -> None:
             temporary.unlink(missing_ok=True)
 
 
-atomic_write = atomic_write  # its name until now
-
-
 def check_target(path: Path) -> None:
     """Raise ``QGCError`` if no file can be written at ``path``: it is a folder, or its folder is not there."""
     if path.is_dir():

@@ -13,15 +13,19 @@ import json
 import os
 import random
 import signal
+import struct
 import sys
+import tarfile
 import tempfile
 import warnings
+import zipfile
 from collections.abc import Callable
 from copy import deepcopy
 from functools import cache
 from pathlib import Path
 
 import numpy as np
+import safetensors.torch
 import torch
 from PIL import Image
 
@@ -29,9 +33,15 @@ import qgc
 from qgc import cli, data
 from qgc.errors import QGCError
 from qgc.lab.fetch.chosen import images_of
+from qgc.lab.fetch.fetch import fetch
+from qgc.lab.fetch.sources import Collection, Source
+from qgc.lab.fetch.unpack import unpack
 from qgc.lab.published.deeper_lstm import read_prepro
+from qgc.lab.published.deeper_lstm import read_vectors as read_lstm
 from qgc.lab.published.pythia import read_lines
 from qgc.lab.train.word_vectors import read_vectors
+from qgc.models import zoo
+from qgc.models.backbones import CNNConfig, VGGLike, load_weights
 from qgc.scenes.scene import Scene
 
 MOST_SECONDS = 20
@@ -44,6 +54,7 @@ NUMBERS = [0, 1, -1, 2, 25, 1023, 1024, 1025, 2**31, 10**30, 3.0, 3.5, 1e300, fl
 VALUES = [None, *TEXTS, *NUMBERS, b"x", [], [1], [None], {}, {"a": 1}, (), object(), 1j, np.float32(3), np.int8(-1),
           np.array(["a"]), np.array([]), torch.tensor(3), torch.tensor([]), range(3)]  # fmt: skip
 JSON_VALUES = [v for v in VALUES if isinstance(v, str | int | float | list | dict | None)] + [[[[[[1]]]]]]
+VALUES.append(10**5000)  # which no writer of JSON takes
 DTYPES = ["uint8", "int8", "uint16", "int16", "int32", "int64", "uint64", "float16", "float32", "float64", "bool",
           "complex64", "object", "<U3", "datetime64[s]"]  # fmt: skip
 
@@ -236,6 +247,105 @@ def text_file(rng: random.Random) -> None:
             read_prepro(Path("text"))
 
 
+def card(rng: random.Random) -> None:
+    shipped = zoo.SHIPPED / "deeper-lstm"
+    about = json.loads((shipped / "natural.json").read_text(encoding="utf-8"))
+    about = {key: about[key] for key in ("family", "files", "trained_on", "config")}
+    if rng.random() < 0.5:  # one field of the many words and answers is rarely another kind
+        about["config"] |= {"words": ["what"], "answers": ["white"]}
+    run = Path(tempfile.mkdtemp(dir="."))
+    for file in ("natural.safetensors", "cnn-natural.safetensors"):
+        (run / file).symlink_to(shipped / file)
+    (run / "model.json").write_text(json_text(rng, about), encoding="utf-8")
+    qgc.load(run).ask(qgc.scene("bathroom"), QUESTION)
+
+
+def weights(rng: random.Random) -> None:
+    own = VGGLike(CNNConfig(((2,), (2,), (2,), (2,), (2,)), fc=3))
+    state = {k: v for k, v in own.state_dict().items() if not k.startswith("fc")}
+    state |= {f"classifier.{k.replace('fc6', '0').replace('fc7', '3')}": v
+              for k, v in own.state_dict().items() if k.startswith("fc")}  # fmt: skip
+    clean, strange = dict(state), torch.ones(2, 3)
+    for _ in range(rng.choice([0, 1, 1, 2])):
+        name = rng.choice(list(clean))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            state[rng.choice([name, 0, "", name + "x" * 9999])] = rng.choice(
+                [strange, strange.to_sparse(), strange.to("meta"), strange.cfloat(), strange[:, :1].expand(2, 10**12),
+                 clean[name].double() * 1e300, clean[name] * float("nan"), {"a": strange}, [strange], "text", 3, None,
+                 torch.quantize_per_tensor(strange, 0.1, 0, torch.qint8)]
+            )  # fmt: skip
+    if rng.random() < 0.3 and all(isinstance(v, torch.Tensor) and v.is_contiguous() for v in state.values()):
+        with contextlib.suppress(Exception):
+            safetensors.torch.save_file(state, "weights")
+    else:
+        torch.save(state, "weights", _use_new_zipfile_serialization=rng.random() < 0.5)
+    Path("weights").write_bytes(damaged(rng, Path("weights").read_bytes()))
+    load_weights(own, rng.choice(["weights", "weights", "weights", "/dev/zero", "."]))
+
+
+def lua_file(rng: random.Random) -> None:
+    def text(letters: bytes) -> bytes:
+        return struct.pack("<i", len(letters)) + letters
+
+    def begin(name: bytes) -> bytes:
+        return struct.pack("<ii", 4, 1) + text(b"V 1") + text(name)
+
+    longs = [rng.choice([3, 3, 3, 1, 0, -1, 2**62, 2**63 - 1]) for _ in range(2)]
+    tensor = begin(b"torch.FloatTensor") + struct.pack("<iqqq", 1, longs[0], rng.choice([1, 1, 1, 2**62, -1]), 1)
+    tensor += begin(b"torch.FloatStorage") + struct.pack("<q3f", longs[1], 1, 2, 3)
+    table = struct.pack("<iii", 3, 1, 3)
+    for name in (b"embedding_w_q", b"encoder_w_q", b"multimodal_w"):
+        table += struct.pack("<i", 2) + text(name) + tensor
+    Path("lstm.t7").write_bytes(rng.choice([table, damaged(rng, table), damaged(rng, tensor)]))
+    read_lstm(Path("lstm.t7"))
+
+
+def archive(rng: random.Random) -> None:
+    names = ["a.jpg", "a.jpg", "b/c.txt", "A.JPG", "a.jpg.half", "", ".", "a/.", "..", "../x", "/etc/x", "C:x", "a\\b",
+             "\0", "x" * 300, "\u202e", "a\nb", "tmp.half", ".tmp"]  # fmt: skip
+    chosen, content = rng.sample(names, rng.randrange(1, 4)), io.BytesIO()
+    if rng.random() < 0.5:
+        with zipfile.ZipFile(content, "w", rng.choice([0, 8, 12, 14])) as packed:
+            for name in chosen:
+                info = zipfile.ZipInfo("x")
+                info.filename, info.external_attr = name, rng.choice([0, 0, 0, 0o120777, 0o20777]) << 16
+                packed.writestr(info, b"content")
+    else:
+        with tarfile.open(fileobj=content, mode=rng.choice(["w", "w:gz", "w:xz"])) as packed:
+            for name in chosen:
+                info = tarfile.TarInfo(name)
+                info.type, info.size = rng.choice([b"0", b"0", b"0", b"1", b"2", b"3", b"5", b"S", b"x", b"L"]), 7
+                info.linkname = rng.choice(names)
+                packed.addfile(info, io.BytesIO(b"content"))
+    folder = Path(tempfile.mkdtemp(dir="."))
+    place = folder / "archive"
+    place.write_bytes(rng.choice([content.getvalue(), damaged(rng, content.getvalue())]))
+    try:
+        unpack(place, lambda name: True, "into", folder, folder / "tmp", 10**6, lambda path, name: None)
+    except QGCError:
+        left = [path for path in folder.rglob("*") if path.is_file() and path != place]
+        assert not [path for path in left if path.parent.name == "into"], left
+        raise
+
+
+def record(rng: random.Random) -> None:
+    source = Source("a.txt", ("http://127.0.0.1:9/a.txt",), 10)
+    folder = Path(tempfile.mkdtemp(dir="."))
+    (folder / ".fetch").mkdir()
+    Path("a.txt").write_text("content", encoding="utf-8")
+    noted = {"a.txt": {"bytes": 7, "sha256": "0" * 64, "checked": "", "address": "", "checksum_from": "", "date": "",
+                       "changed": 0}}  # fmt: skip
+    (folder / "fetched.json").write_text(json_text(rng, noted), encoding="utf-8")
+    part = {"address": "http://127.0.0.1:9/a.txt", "validator": "", "total": 7}
+    (folder / ".fetch/a.txt.part").write_text("cont", encoding="utf-8")
+    (folder / ".fetch/a.txt.part.json").write_text(json_text(rng, part), encoding="utf-8")
+    to, parts, images = rng.choice([*[folder] * 50, *VALUES]), rng.choice([*[None] * 50, *VALUES]), None
+    if not isinstance(to, str | Path):
+        to = folder
+    fetch(Collection("one", "", "", "", (source,), ""), to, ".", images, parts, say=lambda line: None)
+
+
 def command(rng: random.Random) -> str:
     Path("picture.png").write_bytes(picture_bytes(rng))
     texts = [text.replace("\0", "") for text in TEXTS]  # no shell hands a NUL on
@@ -275,6 +385,7 @@ def command(rng: random.Random) -> str:
 
 KINDS: list[Callable[[random.Random], str | None]] = [
     picture, array, source, question, answer, count, scene, data_set, text_file, command,
+    card, weights, lua_file, archive, record,
 ]  # fmt: skip
 
 

@@ -7,7 +7,7 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from ..errors import FetchError
+from ..errors import FetchError, shown
 from .common import path, print_json
 
 
@@ -77,14 +77,14 @@ def _in_words(report) -> str:
         lines.append(f"{report.photographs['there']} of {report.photographs['wanted']} photographs are there")
     if not report.missing:
         return "\n".join([*lines, f"{report.name} is in {report.folder}"])
-    names = list(report.missing)
+    names = [shown(name)[1:-1] for name in report.missing]
     more = f" and {len(names) - 5} more" if len(names) > 5 else ""
     collection = COLLECTIONS[report.name]
     return "\n".join(
         [
             *lines,
             f"\nnot fetched: {', '.join(names[:5])}{more}",
-            *(f"  {name}: {report.missing[name]}" for name in names[:5]),
+            *(f"  {name}: {reason}" for name, reason in zip(names[:5], report.missing.values(), strict=False)),
             "What can be done: get the files in another way, put them into a folder, and run",
             f"  python -m qgc fetch {report.name} --to {report.folder} --from FOLDER",
             f"{collection.without}\nThe source's own page: {collection.home}",

@@ -20,7 +20,8 @@ def add_train(kinds) -> None:
             "--cnn", help="whose features: vgg19, vgg19-caffe, or one of torchvision's CNNs (default: vgg19 for the "
             "deeper-lstm, resnet152 for pythia)"
         )  # fmt: skip
-        train.add_argument("--weights", type=path, required=True, help="the CNN's weights: .safetensors, or a .pth")
+        train.add_argument("--weights", type=path, help="the CNN's weights: .safetensors, or a .pth (default: "
+                           "torchvision's own, which are downloaded once)")  # fmt: skip
         train.add_argument(
             "--out", type=path, help=f"the run's folder (default: runs/{name}, …); a killed run goes on there"
         )

@@ -10,10 +10,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from ..errors import DataError
+from ..errors import DataError, shown
 from .answers import as_set
 from .checks import read_text
-from .questions import PhotoSet, Question, first_there, held_out, packed_beside
+from .questions import PhotoSet, Question, check_split, first_there, held_out, packed_beside
 
 NAME = re.compile(r"image\d+")
 PLACE = re.compile(r"\s+(?:in|on)\s+(?:(?:the|this)\s+)?image\d+\b")
@@ -43,6 +43,7 @@ def load(folder: Path, split: str) -> Daquar:
     DataError
         If a file is missing or damaged, or a question names no photograph of its split.
     """
+    check_split(split)
     part = "test" if split == "test" else "train"
     known = set(lines(folder / f"{part}_images_list.txt"))
     pairs = read_pairs(folder / f"qa.894.raw.{part}.txt", known)
@@ -62,7 +63,7 @@ def read_pairs(path: Path, known: set[str]) -> list[Question]:
     for i, (asked, answer) in enumerate(zip(text[::2], text[1::2], strict=True)):
         where = f"{path}, line {2 * i + 1}"
         if not as_set(answer):
-            raise DataError(f"{where}: the question {asked!r} has no answer; fetch the file again")
+            raise DataError(f"{where}: the question {shown(asked)} has no answer; fetch the file again")
         image = image_of(asked, where)
         if image not in known:
             raise DataError(f"{where}: {image} is not in the list of this split's photographs; fetch both files again")
@@ -74,8 +75,8 @@ def image_of(question: str, where: str) -> str:
     """The photograph that a question names."""
     named = sorted(set(NAME.findall(question)))
     if len(named) != 1:
-        fault = f"names {len(named)} photographs ({', '.join(named)})" if named else "names no photograph"
-        raise DataError(f"{where}: the question {question!r} {fault}; each must name one, such as 'in the image3'")
+        fault = f"names {len(named)} photographs ({', '.join(named[:5])})" if named else "names no photograph"
+        raise DataError(f"{where}: the question {shown(question)} {fault}; each must name one, such as 'in the image3'")
     return named[0]
 
 

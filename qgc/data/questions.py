@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from ..errors import DataError
+from ..errors import DataError, shown
 
 SPLITS = ("train", "validation", "test")  # validation is held out of the official training part
 PACKED = (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar")
@@ -90,6 +91,12 @@ class PhotoSet(ABC):
         """How right an answer is, from 0 to 1, by the data set's own measure."""
 
 
+def check_split(split: str) -> None:
+    """Raise ``DataError`` unless there is such a split."""
+    if not isinstance(split, str) or split not in SPLITS:
+        raise DataError(f"there is no split {shown(split)}; choose one of {', '.join(SPLITS)}")
+
+
 def held_out(image: str) -> bool:
     """Whether a training photograph belongs to validation: about one in ten, told by the SHA-256 of its name.
 
@@ -108,11 +115,11 @@ def first_there(image: str, places: Iterable[Path]) -> Path:
         If there is none; the message says where it was looked for.
     """
     places = list(places)
-    found = next((p for p in places if p.is_file()), None)
+    found = next((p for p in places if os.path.isfile(p)), None)  # False, too, of a name that no file could have
     if found is None:
         looked = ", ".join(dict.fromkeys(str(p.parent) for p in places))
         packed = packed_beside(*places)
-        raise DataError(f"the photograph {image} is absent (looked for in {looked}); fetch the images{packed}")
+        raise DataError(f"the photograph {image[:80]} is absent (looked for in {looked}); fetch the images{packed}")
     return found
 
 

@@ -13,15 +13,14 @@ validation is held out of train2014, by photograph.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterator, Set
 from pathlib import Path
 
-from ..errors import DataError, shown
+from ..errors import DataError
 from .answers import vqa_accuracy
-from .checks import read_text
-from .questions import PhotoSet, Question, first_there, held_out, packed_beside
+from .questions import PhotoSet, Question, check_split, first_there, held_out, packed_beside
+from .schema import is_count, read_json
 
 SUBSETS = {"train": "train2014", "validation": "train2014", "test": "val2014"}
 PREFIXES = {"vqa1": "", "vqa2": "v2_"}
@@ -56,6 +55,7 @@ def load(name: str, folder: Path, split: str) -> VQAPhotos:
     DataError
         If a file is missing, damaged, of another kind, part or version, or questions and annotations do not fit.
     """
+    check_split(split)
     subset = SUBSETS[split]
     asked = find(folder, f"{PREFIXES[name]}OpenEnded_mscoco_{subset}_questions.json", "questions.json", name)
     answered = find(folder, f"{PREFIXES[name]}mscoco_{subset}_annotations.json", "annotations.json", name)
@@ -131,15 +131,7 @@ def read(path: Path, key: str, entry_of: Callable[[dict], object]) -> dict:
 
     A dictionary for each of 4.4 million answers would take gigabytes; they never exist together.
     """
-    text = read_text(path, "JSON", "fetch VQA's official files")
-    try:
-        content = json.loads(text, object_hook=entry_of)
-    except json.JSONDecodeError as error:
-        raise DataError(
-            f"{path} is not whole JSON ({error.msg.lower()} at character {error.pos}); is it cut off? fetch it again"
-        ) from None
-    except (ValueError, RecursionError) as error:  # a number of thousands of digits, thousands of brackets
-        raise DataError(f"{path} is not VQA's JSON ({shown(str(error))[1:-1]}); fetch it again") from None
+    content = read_json(path, "VQA's JSON", "fetch VQA's official files", entry_of)
     if not isinstance(content, dict) or not isinstance(content.get(key), list):
         found = " and ".join(sorted(set(content) & {"questions", "annotations"})) if isinstance(content, dict) else ""
         raise DataError(f"{path} holds {found or 'nothing of VQA'}, not {key}; give VQA's official file of {key}")
@@ -154,8 +146,9 @@ def question_of() -> Callable[[dict], object]:
 
     def entry(found: dict) -> object:
         match found:
-            case {"question_id": int(number), "image_id": int(image), "question": str(text)}:
-                return number, image, text
+            case {"question_id": number, "image_id": image, "question": str(text)}:
+                if is_count(number) and is_count(image):
+                    return number, image, text
         return found
 
     return entry
@@ -170,10 +163,11 @@ def annotation_of() -> Callable[[dict], object]:
         if type(answer) is str:  # 4.4 million times: a `match` takes twice as long
             return kept.setdefault(answer, answer)
         match found:
-            case {"question_id": int(number), "answers": [*people]}:
-                ten, kind = tuple(people), str(found.get("answer_type", ""))
-                if len(ten) == PEOPLE and all(type(answer) is str for answer in ten):
-                    return number, found.get("image_id"), kept.setdefault(kind, kind), kept.setdefault(ten, ten)
+            case {"question_id": number, "answers": [*people]}:
+                ten, kind, image = tuple(people), found.get("answer_type", ""), found.get("image_id")
+                known = is_count(number) and (image is None or is_count(image)) and type(kind) is str
+                if known and len(ten) == PEOPLE and all(type(answer) is str for answer in ten):
+                    return number, image, kept.setdefault(kind, kind), kept.setdefault(ten, ten)
         return found
 
     return entry
@@ -185,15 +179,17 @@ def check_kind(path: Path, content: dict, subset: str | None, version: str | Non
     if not all(isinstance(told, str) for told in (kind, task, part)) or not PART.fullmatch(part or "-"):
         raise DataError(f"{path}: its data_type, task_type or data_subtype is not as in VQA's files; fetch it again")
     if kind != "mscoco" or not part:
-        raise DataError(f"{path} is about {kind or 'unnamed'} pictures, not COCO's photographs; take the mscoco files")
+        raise DataError(
+            f"{path} is about {kind[:80] or 'unnamed'} pictures, not COCO's photographs; take the mscoco files"
+        )
     if task not in ("Open-Ended", ""):
-        raise DataError(f"{path} holds {task} questions; take the OpenEnded file")
+        raise DataError(f"{path} holds {task[:80]} questions; take the OpenEnded file")
     if subset and part != subset:
-        raise DataError(f"{path} is of {part}, but {subset} is needed")
+        raise DataError(f"{path} is of {part[:80]}, but {subset} is needed")
     info = content.get("info")
-    said = str(info.get("version", "")) if isinstance(info, dict) else ""
-    if version and said and not said.startswith(version):
-        raise DataError(f"{path} is of VQA version {said}, but version {version} is needed; is it vqa{said[0]}?")
+    said = info.get("version") if isinstance(info, dict) else None  # it is not needed
+    if version and isinstance(said, str) and said and not said.startswith(version):
+        raise DataError(f"{path} is of VQA version {said[:80]}, but version {version} is needed; is it vqa{said[0]}?")
 
 
 def by_number(path: Path, entries: list[tuple]) -> dict[int, tuple]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..errors import GateError
+from ..errors import GateError, shown
 
 NORMS = ("l1", "l2")
 EMPTY = 1e-6
@@ -38,7 +38,9 @@ def contrast(a, b, normalise: str | None = None) -> Tensor:
         If ``normalise`` is not one of the norms, or the maps differ in shape.
     """
     if normalise not in (None, *NORMS):
-        raise GateError(f"normalise is {normalise!r}; choose one of {', '.join(NORMS)}, or None for the raw difference")
+        raise GateError(
+            f"normalise is {shown(normalise)}; choose one of {', '.join(NORMS)}, or None for the raw difference"
+        )
     first, second = (m if isinstance(m, Tensor) else m.map(relu=False) for m in (a, b))
     if first.shape[-2:] != second.shape[-2:]:
         raise GateError(

@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from ..errors import AnswerError, GateError, ImageError, QGCError, QuestionError, WeightsError
+from ..errors import AnswerError, GateError, ImageError, QGCError, QuestionError, WeightsError, shown
 from ..images import open_image
 from ..models import VQA
 from ..models.evaluation import KeptOfModel, evaluated, evaluating, is_finite
@@ -295,7 +295,7 @@ class Explanation:
         if ns is None:
             raw = self._all_maps
         elif not isinstance(ns, Iterable) or getattr(ns, "ndim", 1) == 0:  # of a tensor or an array that is one number
-            raise GateError(f"maps takes a list of n, such as [10, 25, 1024], not {ns!r}; map(n) gives one map")
+            raise GateError(f"maps takes a list of n, such as [10, 25, 1024], not {shown(ns)}; map(n) gives one map")
         else:
             alpha = self.view.through_M(gates.top(self.order, list(ns)).to(self.g) * self.g, self.q)
             raw = engine.maps(alpha, self.F)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import GateError
+from ..errors import GateError, shown
 from ..models.evaluation import evaluated
 from . import engine
 
@@ -28,7 +28,9 @@ def check_n(n, size: int) -> int:
     if whole is None and isinstance(n, float) and n.is_integer():
         whole = int(n)
     if whole is None or not 1 <= whole <= size:
-        raise GateError(f"n is {n!r}; it must be a whole number from 1 to {size} (n = {size} is the original Grad-CAM)")
+        raise GateError(
+            f"n is {shown(n)}; it must be a whole number from 1 to {size} (n = {size} is the original Grad-CAM)"
+        )
     return whole
 
 

@@ -15,7 +15,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from ..errors import GateError
+from ..errors import GateError, shown
 from ..models.evaluation import evaluating
 from . import engine
 from .sensitivity import reductions
@@ -131,7 +131,9 @@ def scores(name: str, e) -> Tensor:
     """
     if name not in RANKINGS:
         alone = [name for name, ranking in RANKINGS.items() if not ranking.needs]
-        raise GateError(f"unknown ranking {name!r}; choose one of {', '.join((DEFAULT, *alone))}, or give scores (J,)")
+        raise GateError(
+            f"unknown ranking {shown(name)}; choose one of {', '.join((DEFAULT, *alone))}, or give scores (J,)"
+        )
     if needs := RANKINGS[name].needs:
         raise GateError(f"the ranking {name!r} needs {needs}; work its scores (J,) out and give them")
     return RANKINGS[name](RankingInputs(e))

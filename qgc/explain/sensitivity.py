@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ..errors import GateError
+from ..errors import GateError, shown
 from ..models.evaluation import evaluated
 
 REDUCTIONS = ("l2", "sum", "abs-sum")
@@ -37,7 +37,7 @@ def jacobian(vqa, F: Tensor, q: Tensor) -> Tensor:
 def check_reduction(reduce: str) -> None:
     """GateError if ``reduce`` is none of :data:`REDUCTIONS` (the reductions of paper §3.2)."""
     if reduce not in REDUCTIONS:
-        raise GateError(f"unknown reduction {reduce!r} of ∂A/∂q; choose one of {', '.join(REDUCTIONS)}")
+        raise GateError(f"unknown reduction {shown(reduce)} of ∂A/∂q; choose one of {', '.join(REDUCTIONS)}")
 
 
 def reduce_rows(rows: Tensor, reduce: str = "l2") -> Tensor:

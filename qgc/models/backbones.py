@@ -199,14 +199,6 @@ def is_published(config: BackboneConfig) -> bool:
     return isinstance(config, TorchvisionConfig) or replace(config, side=VGG19.side) in VGGS.values()
 
 
-def config_from_dict(data: Mapping) -> BackboneConfig:
-    """The inverse of ``dataclasses.asdict`` after a round trip through JSON (lists become tuples)."""
-    sizes = {k: tuple(v) if isinstance(v, list | tuple) else v for k, v in data.items()}
-    if "name" in sizes:
-        return TorchvisionConfig(**sizes)
-    return CNNConfig(**{**sizes, "blocks": tuple(tuple(b) for b in sizes["blocks"])})
-
-
 def build(config: BackboneConfig) -> VGGLike | TorchvisionCNN:
     """The CNN of a configuration; its weights are random until :func:`load_weights`.
 

@@ -50,12 +50,6 @@ class DeeperLSTMConfig:
         """Plain data, for the header of a weights file."""
         return asdict(self)
 
-    @classmethod
-    def from_dict(cls, data: dict) -> DeeperLSTMConfig:
-        """The inverse of :meth:`as_dict` after a round trip through JSON (lists become tuples)."""
-        sizes = {**data, "words": tuple(data["words"]), "answers": tuple(data["answers"])}
-        return cls(**{**sizes, "cnn": backbones.config_from_dict(data["cnn"])})
-
 
 def full_size(words, answers, cnn: str = "vgg19") -> DeeperLSTMConfig:
     """The configuration of the paper: VGG-19, embedding 200, 2×512 LSTM, 1000 answers.

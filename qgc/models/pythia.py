@@ -57,12 +57,6 @@ class PythiaConfig:
         """Plain data, for the header of a weights file."""
         return asdict(self)
 
-    @classmethod
-    def from_dict(cls, data: dict) -> PythiaConfig:
-        """The inverse of :meth:`as_dict` after a round trip through JSON (lists become tuples)."""
-        cnn = backbones.config_from_dict(data["cnn"])
-        return cls(**{**data, "words": tuple(data["words"]), "answers": tuple(data["answers"]), "cnn": cnn})
-
 
 def full_size(words, answers) -> PythiaConfig:
     """The published configuration: 100 boxes and the 14×14 grid of ResNet-152, 5000 combine neurons.

@@ -33,7 +33,9 @@ class Vocabulary:
 
     def __init__(self, words: Sequence[str], longest: int = 26, tokens: str = "plain"):
         if tokens not in TOKENIZERS:
-            raise QuestionError(f"there is no way {tokens!r} to cut a question; choose one of {', '.join(TOKENIZERS)}")
+            raise QuestionError(
+                f"there is no way {shown(tokens)} to cut a question; choose one of {', '.join(TOKENIZERS)}"
+            )
         self.words = list(words)
         self.longest = longest
         self.cut = TOKENIZERS[tokens]
@@ -112,7 +114,7 @@ def answer_index(answers: Sequence[str], answer: str) -> int:
     AnswerError
         If it is not in the vocabulary; the message offers the nearest ones.
     """
-    wanted = str(answer).strip().lower()
+    wanted = (answer if isinstance(answer, str) else shown(answer)).strip().lower()
     for spelled in (wanted, simplify(wanted).strip()):
         if spelled in answers:
             return answers.index(spelled)

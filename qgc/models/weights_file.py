@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import warnings
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import BinaryIO
@@ -13,12 +15,14 @@ import torch
 from torch import Tensor, nn
 
 from ..data import checks
-from ..errors import ADDRESS, DataError, WeightsError, no_file
+from ..errors import ADDRESS, DataError, WeightsError, no_file, shown
 from .evaluation import is_finite
 
 COUNTER, PARALLEL = "num_batches_tracked", "module."
 ENTRIES = ("state_dict", "model")  # where training scripts put the weights among other things
 AGAIN = "fetch it again, or give another file"
+NUMBERS = (torch.float64, torch.float32, torch.bfloat16, torch.float16, torch.int64, torch.int32, torch.int16,
+           torch.int8, torch.uint8, torch.bool)  # fmt: skip
 
 
 def read(file: str | Path) -> dict[str, Tensor]:
@@ -33,11 +37,15 @@ def read(file: str | Path) -> dict[str, Tensor]:
         If the file is missing or damaged, or holds anything but tensors.
     """
     path = Path(file)
+    if os.path.exists(path) and not path.is_file():
+        raise WeightsError(f"{path} cannot be read: it is a folder or a device; give a weights file")
     try:
         with path.open("rb") as opened:
             safe = opened.read(9)[8:] == b"{"
             opened.seek(0)
-            state = safetensors.torch.load_file(path) if safe else _unpickled(opened)
+            state = safetensors.torch.load_file(path) if safe else _unpickled(opened, path)
+    except WeightsError:
+        raise
     except pickle.UnpicklingError as error:
         if "allowed global" in str(error):
             raise WeightsError(
@@ -57,6 +65,8 @@ def read(file: str | Path) -> dict[str, Tensor]:
             state = state[entry]
     if not isinstance(state, Mapping) or not state or not _named_tensors(state):
         raise WeightsError(f"the weights file {path} holds no state dict (tensors by name); give another file")
+    if fault := not_plain(state):
+        raise WeightsError(f"the weights file {path} {fault}; give one of a network that was saved as it was trained")
     if all(k.startswith(PARALLEL) for k in state):
         state = {k.removeprefix(PARALLEL): v for k, v in state.items()}
     return dict(state)
@@ -66,7 +76,29 @@ def _named_tensors(state: Mapping) -> bool:
     return all(isinstance(k, str) and isinstance(v, Tensor) for k, v in state.items())
 
 
-def _unpickled(file: BinaryIO):
+def not_plain(tensors: Mapping[str, Tensor]) -> str:
+    """What is wrong with the first tensor that is not a block of plain numbers; "" if all are.
+
+    Sparse and quantised tensors, those without numbers (meta), and those that repeat a few numbers of the file over
+    more memory than there is.
+    """
+    for name, tensor in tensors.items():
+        dense = tensor.layout is torch.strided and tensor.device.type == "cpu" and not tensor.is_nested
+        if not dense or tensor.dtype not in NUMBERS:
+            kind = f"{tensor.dtype}, {tensor.layout}, {tensor.device}".replace("torch.", "")
+            return f"holds {shown(name)} not as plain numbers ({kind})"
+        if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
+            return f"has fewer numbers of {shown(name)} than it should"
+    return ""
+
+
+def _unpickled(file: BinaryIO, path: Path):
+    if zipfile.is_zipfile(file):
+        with zipfile.ZipFile(file) as archive:  # PyTorch's are not compressed: a small file is a small model
+            if sum(record.file_size for record in archive.infolist()) > path.stat().st_size:
+                raise WeightsError(f"the weights file {path} unpacks to more than it is, which PyTorch never writes; "
+                                   "fetch it again from its official source")  # fmt: skip
+    file.seek(0)
     with warnings.catch_warnings():  # of pickle protocols that torch does not write
         warnings.simplefilter("ignore")
         return torch.load(file, map_location="cpu", weights_only=True)
@@ -88,12 +120,12 @@ def _fault(state: Mapping[str, Tensor], own: Mapping[str, Tensor], backbone: nn.
         return f"{len(missing)} of {len(own)} tensors are missing, first {missing[0]!r}"
     foreign = [k for k in state if k not in own and not backbone.spare(k) and not k.endswith(COUNTER)]
     if foreign:
-        return f"{len(foreign)} tensors have no place in it, first {foreign[0]!r}"
+        return f"{len(foreign)} tensors have no place in it, first {shown(foreign[0])}"
     for key, tensor in own.items():
         if key in state and state[key].shape != tensor.shape:
             return f"{key!r} is {_size(state[key])}, not {_size(tensor)}"
-        if key in state and not is_finite(state[key]):
-            return f"{key!r} has numbers that are not finite"
+        if key in state and not is_finite(state[key].to(tensor.dtype)):
+            return f"{key!r} has numbers that are not finite in {str(tensor.dtype).removeprefix('torch.')}"
     return ""
 
 

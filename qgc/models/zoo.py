@@ -12,22 +12,46 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
+from dataclasses import dataclass
 from pathlib import Path
 
 import safetensors.torch
 import torch
 from safetensors import SafetensorError
 
-from ..errors import ADDRESS, WeightsError, no_file
+from ..data.schema import Limits, SchemaError, parsed, read_json
+from ..errors import ADDRESS, DataError, QGCError, WeightsError, no_file, shown
 from .backbones import is_published
 from .deeper_lstm import DeeperLSTM, DeeperLSTMConfig
 from .evaluation import is_finite, not_finite
 from .pythia import Pythia, PythiaConfig
 from .vqa import VQA
+from .weights_file import not_plain
 
 SHIPPED = Path(__file__).with_name("weights")
 FAMILIES = {"deeper-lstm": (DeeperLSTM, DeeperLSTMConfig), "pythia": (Pythia, PythiaConfig)}
 NUMBER_TYPES = ("float64", "float32", "bfloat16", "float16")
+AGAIN = "restore it with git, or train again"
+DIGEST = re.compile(r"[0-9a-f]{64}")
+_SIZES = ("embedding", "hidden", "combine", "conv1", "attention", "text_head", "image_head", "fc", "blocks")
+LIMITS: Limits = dict.fromkeys(_SIZES, (1, 100_000)) | {
+    "longest": (1, 10_000), "glimpses": (1, 100), "boxes": (0, 100_000), "detectors": (0, 100_000),
+    "stem_stride": (1, 2), "side": (32, 1024), "mean": (-10, 10), "std": (1e-4, 10), "scale": (1e-9, 1e9),
+    "dropout": (0, 1),
+}  # fmt: skip
+"""What the numbers of a model's configuration may be; how large its tensors are, only its files say."""
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a card must say to describe a model, and the checksum over it, which older cards lack."""
+
+    family: str
+    files: dict[str, str]
+    config: dict
+    trained_on: str = ""
+    sha256: str = ""
 
 
 def names() -> list[str]:
@@ -47,29 +71,61 @@ def card(name: str) -> dict:
     Raises
     ------
     WeightsError
-        If there is no such model; the message lists those that there are.
+        If there is no such model (the message lists those that there are), or its card is damaged or was changed.
     """
-    path = _card_path(name)
+    return _read_card(_card_path(name))[0]
+
+
+def _read_card(path: Path) -> tuple[dict, DeeperLSTMConfig | PythiaConfig]:
+    """A card as data, and the configuration in it; every field that makes the model is checked here, and only here."""
     try:
-        return json.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError) as error:
-        raise WeightsError(f"the card {path} cannot be read ({error}); restore it with git, or train again") from None
+        about = read_json(path, "a model's card", AGAIN)
+    except DataError as error:
+        raise WeightsError(f"the card cannot be read: {error}") from None
+    try:
+        head = about if isinstance(about, dict) else {}
+        found = parsed(Card, {key: head[key] for key in Card.__dataclass_fields__ if key in head})
+        if found.family not in FAMILIES:
+            raise SchemaError(f"family is {shown(found.family)}, not one of {', '.join(FAMILIES)}")
+        if strange := [file for file, digest in found.files.items() if not _is_ours(file, digest)]:
+            raise SchemaError(f"files has {shown(strange[0])}, which is no .safetensors beside it with its sha256")
+        config = parsed(FAMILIES[found.family][1], found.config, LIMITS, "config")
+        if not config.answers:
+            raise SchemaError("config.answers is empty")
+    except SchemaError as error:
+        raise WeightsError(f"the card {path} does not describe a model of this version ({error}); {AGAIN}") from None
+    if found.sha256 and found.sha256 != _checksum(about):
+        raise WeightsError(f"the card {path} is damaged or was changed (its family, files and config have another "
+                           f"checksum than when it was saved); {AGAIN}")  # fmt: skip
+    return about, config
+
+
+def _is_ours(file: str, digest: str) -> bool:
+    """Whether a card may name this file: in its own folder, or shared, one above it or in a folder beside it."""
+    parts = file.split("/")
+    parts, most = (parts[1:], 2) if parts[0] == ".." else (parts, 1)
+    plain = all(p and not p.startswith(".") and p.isprintable() and not set(p) & set(":\\") for p in parts)
+    return plain and 0 < len(parts) <= most and file.endswith(".safetensors") and bool(DIGEST.fullmatch(digest))
+
+
+def _checksum(about: dict) -> str:
+    """The checksum of what makes the model; what was measured may be added to a card later."""
+    made_of = {key: about[key] for key in ("family", "files", "config")}
+    return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()
 
 
 def _card_path(name: str) -> Path:
     if not isinstance(name, str | os.PathLike):
         raise WeightsError(f"a model is named by a text, not {type(name).__name__}; shipped are {', '.join(names())}")
-    shipped = SHIPPED / f"{name}.json"
-    if shipped.exists():
-        return shipped
+    own = Path(name)  # os.path.exists: False, too, of a name that no file could have
+    candidates = (SHIPPED / f"{name}.json", own / "model.json", *([own] if own.suffix == ".json" else []))
+    if found := next((path for path in candidates if os.path.exists(path)), None):
+        return found
     if ADDRESS.match(str(name)):
         raise WeightsError(no_file(name))
-    own = Path(name)
-    if own.is_dir() and (own / "model.json").exists():
-        return own / "model.json"
-    if own.suffix == ".json" and own.exists():
-        return own
-    raise WeightsError(f"there is no model {name!r}; shipped are {', '.join(names())}, or give a run's folder")
+    raise WeightsError(
+        f"there is no model {shown(str(name))}; shipped are {', '.join(names())}, or give a run's folder"
+    )
 
 
 @torch.inference_mode(False)  # inside of which no gradient could be taken of the weights
@@ -94,26 +150,22 @@ def load(name: str, *, device: str | torch.device = "cpu", dtype: torch.dtype | 
     if device.type == "mps" and dtype == torch.float64:
         raise WeightsError("the device 'mps' has no float64; load the model with dtype=torch.float32")
     path = _card_path(name)
-    about = card(name)
-    try:
-        family, files, config = about["family"], about["files"], about["config"]
-        model_class, config_class = FAMILIES[family]
-        model = model_class(config_class.from_dict(config))
-        files = dict(files)
-    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
-        raise WeightsError(
-            f"the card {path} does not describe a model of this version ({type(error).__name__}: {error}); "
-            "restore it with git, or train again"
-        ) from None
+    about, config = _read_card(path)
     state: dict[str, torch.Tensor] = {}
-    for file, checksum in files.items():
+    for file, checksum in about["files"].items():
         state |= _read(path.parent / file, checksum)
+    model_class = FAMILIES[about["family"]][0]
     try:
+        with torch.device("meta"):  # without memory: sizes that are not the files' may be more than there is
+            model_class(config).load_state_dict(state, assign=True)
+        model = model_class(config)
         model.load_state_dict(state, assign=True)  # not copied into tensors of PyTorch's default number type
+    except (QGCError, ValueError) as error:  # a CNN or a way to cut questions that is not known
+        raise WeightsError(f"the card {path} does not describe a model of this version ({error}); {AGAIN}") from None
     except RuntimeError as error:
         lines = str(error).splitlines()
         reason = lines[1].strip() if len(lines) > 1 else lines[0]
-        raise WeightsError(f"the weights of {name!r} belong to another model: {reason}") from None
+        raise WeightsError(f"the weights of {shown(str(name))} belong to another model: {reason}") from None
     model.name = name
     model.trained_on = about.get("trained_on", "")
     model.requires_grad_(False)
@@ -137,7 +189,7 @@ def usable(device: str | torch.device) -> torch.device:
         found = torch.device(device)
         torch.ones(1, dtype=torch.float32, device=found).item()  # of a device without numbers (meta), too
     except Exception:  # whatever a backend raises where it is not built in, has no driver or not so many devices
-        raise WeightsError(f"this machine has no usable device {device!r}; use {there}") from None
+        raise WeightsError(f"this machine has no usable device {shown(device)}; use {there}") from None
     return found
 
 
@@ -149,15 +201,15 @@ def number_type(dtype: torch.dtype | str) -> torch.dtype:
     WeightsError
         If it is none that models are explained in.
     """
-    name = dtype if isinstance(dtype, str) else getattr(dtype, "__name__", str(dtype))
-    name = name.removeprefix("torch.")
+    name = dtype if isinstance(dtype, str) else getattr(dtype, "__name__", getattr(dtype, "name", shown(dtype)))
+    name = str(name).removeprefix("torch.")
     if name not in NUMBER_TYPES:
-        raise WeightsError(f"a model cannot be loaded in {dtype!r}; choose one of {', '.join(NUMBER_TYPES)}")
+        raise WeightsError(f"a model cannot be loaded in {shown(dtype)}; choose one of {', '.join(NUMBER_TYPES)}")
     return getattr(torch, name)
 
 
 def _read(path: Path, checksum: str) -> dict[str, torch.Tensor]:
-    if not path.exists():
+    if not os.path.isfile(path):
         raise WeightsError(f"the weights file {path} is missing; restore it with git, or train the model again")
     if sha256(path) != checksum:
         raise WeightsError(
@@ -168,6 +220,8 @@ def _read(path: Path, checksum: str) -> dict[str, torch.Tensor]:
         state = safetensors.torch.load_file(path)
     except Exception as error:  # whatever the reader raises, the file is of no use
         raise WeightsError(f"the weights file {path} cannot be read ({error}); restore it with git") from None
+    if fault := not_plain(state):
+        raise WeightsError(f"the weights file {path} {fault}; restore it with git, or train the model again")
     if bad := not_finite(state):
         raise WeightsError(
             f"the weights file {path} holds numbers that are not finite in {bad!r}: the training diverged; restore it "
@@ -215,6 +269,7 @@ def save(model: VQA, stem: Path, about: dict, shared_cnn: str | None = None, exa
             temporary.chmod(0o644)  # the writer leaves files that only their owner can read
             files[name] = sha256(temporary)
         about = {"family": _family(model), "files": files, **about, "config": model.config.as_dict()}
+        about["sha256"] = _checksum(about)
         temporary = stem.with_name(f".{stem.name}.json.tmp")
         written[temporary] = stem.with_suffix(".json")
         temporary.write_text(json.dumps(about, indent=1, allow_nan=False) + "\n", encoding="utf-8")

@@ -184,8 +184,53 @@ def test_json_that_python_cannot_hold_is_named(vqa_folder, text):
     assert len(str(caught.value)) < 400
     (vqa_folder / "asked").write_text('{"questions": [{"image_id": 1e999}]}', encoding="utf-8")
     for path in (vqa_folder / "asked", *([vqa_folder / QUESTIONS] if text.startswith("{") else [])):
-        with pytest.raises(FetchError, match="is no questions or annotations of VQA"):
+        with pytest.raises(FetchError, match="is not VQA's JSON|is not whole JSON"):
             images_of(path)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [{"questions": [{"image_id": i}]} for i in (True, -1, 3.5, "3", None, [])]
+    + [{"questions": [3]}, {"questions": {"a": 1}}, {"data_subtype": "../..", "questions": [{"image_id": 3}]},
+       {"data_subtype": 3, "questions": [{"image_id": 3}]}],
+    ids=str,
+)  # fmt: skip
+def test_photographs_that_no_number_names(tmp_path, content):
+    (tmp_path / "asked").write_text(json.dumps(content), encoding="utf-8")
+    with pytest.raises(FetchError, match="is no questions or annotations of VQA"):
+        images_of(tmp_path / "asked")
+
+
+@pytest.mark.parametrize("name", ["COCO_train2014_/../../evil.jpg", "COCO_train2014_\\a.jpg", "COCO_train2014_a\0.jpg",
+                                  "COCO_train2014_" + "9" * 5000 + ".jpg"], ids=range(4))  # fmt: skip
+def test_a_photograph_has_a_plain_name(name):
+    """It becomes a part of an address and of a path."""
+    assert places(name, [source for source in COLLECTIONS["vqa2"].files if source.photographs]) == []
+
+
+@pytest.mark.parametrize("value", ["x" * 10**6, 10**5000, None, [], b"train", "dev", "\0"], ids=range(7))
+def test_data_sets_splits_and_folders_of_any_kind(daquar_folder, value):
+    given = ("daquar", daquar_folder, "test")
+    for place in range(3):
+        with pytest.raises(DataError) as caught:
+            data.load(*[value if i == place else each for i, each in enumerate(given)])
+        assert len(str(caught.value)) < 500
+    with pytest.raises(DataError, match="there is no split"):
+        data.daquar.load(daquar_folder, value)
+    photos = data.load(*given)
+    if isinstance(value, str):
+        with pytest.raises(DataError, match="is absent"):
+            photos.image_path(value)
+
+
+@pytest.mark.parametrize(
+    "text", ["a\n", "one line\n", "x" * 10**6 + "\na\n", "what is in image1 ?\n\n\nb\n"], ids=range(4)
+)
+def test_lines_that_are_no_pairs_of_question_and_answer(daquar_folder, text):
+    (daquar_folder / "qa.894.raw.test.txt").write_text(text, encoding="utf-8")
+    with pytest.raises(DataError, match="odd number|names no photograph|has no answer") as caught:
+        data.load("daquar", daquar_folder, "test")
+    assert len(str(caught.value)) < 500
 
 
 def test_a_vocabulary_in_another_encoding_is_named(tmp_path):

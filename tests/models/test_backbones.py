@@ -7,9 +7,13 @@ tries all of torchvision's CNNs (minutes, several GB).
 from __future__ import annotations
 
 import copy
+import hashlib
+import io
 import json
 import os
 from dataclasses import asdict, replace
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,10 +21,11 @@ import torch
 import torchvision
 from torch import nn
 
+from qgc.data.schema import parsed
 from qgc.errors import WeightsError
-from qgc.models import backbones
+from qgc.models import backbones, zoo
 from qgc.models.backbones import VGG19, VGG19_CAFFE, VGGS, VGGLike, build, named
-from qgc.models.torchvision_cnn import INCEPTIONS
+from qgc.models.torchvision_cnn import INCEPTIONS, torchvision_weights
 
 # name: (side, the module of torchvision's that gives F, its size at that side, width of f)
 RULE = {
@@ -143,7 +148,7 @@ def test_an_unknown_name_in_a_configuration_is_an_error():
 )
 def test_a_configuration_survives_json(name):
     for config in (named(name), named(name, side=448)):
-        assert backbones.config_from_dict(json.loads(json.dumps(asdict(config)))) == config
+        assert parsed(backbones.BackboneConfig, json.loads(json.dumps(asdict(config))), zoo.LIMITS) == config
         assert backbones.is_published(config)
     assert config.side == 448 and not backbones.is_published(backbones.SCENES)
 
@@ -242,3 +247,61 @@ def test_a_network_that_looks_around_its_last_maps_is_refused(monkeypatch):
     monkeypatch.setattr("qgc.models.torchvision_cnn._network", lambda name: Around())
     with pytest.raises(WeightsError, match="resnet18 cannot be explained"):
         build(named("resnet18"))
+
+
+# -- torchvision's own weights, by its own loader -----------------------------------------------------
+@pytest.fixture
+def published(tmp_path, monkeypatch):
+    """Says where torchvision's weights are: in a file of any content, under a name with digits of its checksum."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "cache"))
+
+    def publish(content, digits: str = "") -> Path:
+        buffer = io.BytesIO()
+        torch.save(content, buffer)
+        file = tmp_path / f"net-{digits or hashlib.sha256(buffer.getvalue()).hexdigest()[:8]}.pth"
+        file.write_bytes(buffer.getvalue())
+        weights = SimpleNamespace(
+            url=file.as_uri(), get_state_dict=lambda **k: torch.hub.load_state_dict_from_url(file.as_uri(), **k)
+        )
+        monkeypatch.setattr(
+            torchvision.models, "get_model_weights", lambda name: SimpleNamespace(IMAGENET1K_V1=weights, DEFAULT=None)
+        )
+        return file
+
+    return publish
+
+
+def test_torchvisions_weights_are_brought_once_and_standard_output_stays_clean(published, capsys):
+    original = published({"a": torch.ones(2)})
+    file = torchvision_weights("squeezenet1_1")
+    assert file.read_bytes() == original.read_bytes() and file.parent.name == "checkpoints"
+    assert capsys.readouterr().out == ""
+    original.unlink()
+    assert torchvision_weights("squeezenet1_1") == file
+
+
+@pytest.mark.parametrize("digits", ["00000000", ""], ids=["checksum", "code"])
+def test_other_weights_than_published_are_refused(published, tmp_path, digits):
+    proof = tmp_path / "ran"
+    published({"a": torch.ones(2)} if digits else {"a": Malicious(proof)}, digits)
+    with pytest.raises(WeightsError, match="the weights of squeezenet1_1 cannot be brought from .*--weights"):
+        torchvision_weights("squeezenet1_1")
+    assert not proof.exists() and bool(digits) != any((tmp_path / "cache").rglob("*.pth"))
+
+
+def test_weights_that_torchvision_does_not_have(published):
+    published({}).unlink()
+    with pytest.raises(WeightsError, match="cannot be brought from .*No such file"):
+        torchvision_weights("squeezenet1_1")
+    with pytest.raises(WeightsError, match="fetch vgg19-caffe' and name the file with --weights"):
+        torchvision_weights("vgg19-caffe")
+
+
+class Malicious:
+    """Leaves a file behind when it is unpickled."""
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (self.path,)

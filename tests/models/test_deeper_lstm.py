@@ -11,8 +11,9 @@ import torch
 import torchvision
 from PIL import Image
 
+from qgc.data.schema import parsed
 from qgc.lab.train.run import config
-from qgc.models import DeeperLSTM, DeeperLSTMConfig, full_size
+from qgc.models import DeeperLSTM, DeeperLSTMConfig, full_size, zoo
 from qgc.scenes.situations import situation
 
 QUESTIONS = ["What color are the towels?", "Is there a cat?", "What is the man in the picture doing?"]
@@ -43,7 +44,7 @@ def test_the_scenes_size(model):
 
 def test_a_configuration_survives_json():
     for c in (config(), full_size(["a"], ["b"])):
-        assert DeeperLSTMConfig.from_dict(json.loads(json.dumps(c.as_dict()))) == c
+        assert parsed(DeeperLSTMConfig, json.loads(json.dumps(c.as_dict())), zoo.LIMITS) == c
 
 
 def test_the_full_size_is_vgg19(full):

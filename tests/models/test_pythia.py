@@ -13,6 +13,7 @@ import torch
 import torchvision
 from torch import Tensor
 
+from qgc.data.schema import parsed
 from qgc.errors import WeightsError
 from qgc.explain import View, explain, gradcam
 from qgc.explain.engine import pooled_jacobian_vjp
@@ -377,7 +378,7 @@ def test_sensitivity_is_the_slope_along_the_question(pythia):
 
 def test_a_configuration_survives_json():
     for c in (PythiaConfig(config().words, config().answers), full_size(["a"], ["b"]), small_config(scale=0.3)):
-        assert PythiaConfig.from_dict(json.loads(json.dumps(c.as_dict()))) == c
+        assert parsed(PythiaConfig, json.loads(json.dumps(c.as_dict())), zoo.LIMITS) == c
 
 
 def test_saved_and_loaded(tmp_path, small):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import os
 import pickle
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -138,9 +139,16 @@ def changed(state, **changes):
         ({"features__0__weight": None}, "1 of 50 tensors are missing, first 'features.0.weight'"),
         ({"layer1__0__conv1__weight": torch.ones(2)}, "1 tensors have no place in it, first 'layer1.0.conv1.weight'"),
         ({"features__0__weight": torch.ones(96, 3, 7, 7)}, "'features.0.weight' is 96×3×7×7, not 64×3×3×3"),
-        ({"features__0__bias": torch.full((64,), torch.nan)}, "'features.0.bias' has numbers that are not finite"),
+        (
+            {"features__0__bias": torch.full((64,), torch.nan)},
+            "'features.0.bias' has numbers that are not finite in float32",
+        ),
+        (
+            {"features__0__bias": torch.full((64,), 1e300, dtype=torch.float64)},
+            "'features.0.bias' has numbers that are not finite in float32",
+        ),
     ],
-    ids=["missing", "foreign", "shape", "nan"],
+    ids=["missing", "foreign", "shape", "nan", "1e300"],
 )
 def test_another_models_tensors_are_named(cnn, state, tmp_path, changes, says):
     as_safetensors(changed(state, **changes), tmp_path / "w")
@@ -162,6 +170,41 @@ def _saved(content, folder: Path) -> Path:
 @pytest.mark.parametrize("content", [[torch.ones(2)], {}, {"epoch": 3}, torch.ones(3), 7], ids=str)
 def test_a_file_that_is_no_state_dict(cnn, tmp_path, content):
     refused(cnn, _saved(content, tmp_path), "holds no state dict")
+
+
+STRANGE = {
+    "sparse": lambda: torch.ones(64).to_sparse(),
+    "compressed": lambda: torch.ones(8, 8).to_sparse_csr(),
+    "meta": lambda: torch.ones(64, device="meta"),
+    "quantised": lambda: torch.quantize_per_tensor(torch.ones(64), 0.1, 0, torch.qint8),
+    "complex": lambda: torch.ones(64, dtype=torch.complex64),
+    "expanded": lambda: torch.ones(1).expand(10**12),
+}
+
+
+@pytest.mark.filterwarnings("ignore")  # of PyTorch, about kinds of tensors that are new or on their way out
+@pytest.mark.parametrize("kind", STRANGE)
+def test_tensors_that_are_not_plain_numbers_are_named(cnn, state, tmp_path, kind):
+    torch.save(state | {"features.0.bias": STRANGE[kind]()}, tmp_path / "w")
+    refused(cnn, tmp_path / "w", "'features.0.bias'.*; give one of a network that was saved as it was trained")
+
+
+@pytest.mark.parametrize("content", [{0: torch.ones(2)}, {"a": {"b": torch.ones(2)}}, {"a": [torch.ones(2)]}], ids=str)
+def test_names_that_are_none_and_tensors_in_tables(cnn, tmp_path, content):
+    refused(cnn, _saved(content, tmp_path), "holds no state dict")
+
+
+def test_a_packed_file_is_not_unpacked(cnn, tmp_path):
+    """A small file with gigabytes of zeros in it: PyTorch's own are not compressed."""
+    torch.save({"a": torch.zeros(10**6)}, tmp_path / "plain")
+    with zipfile.ZipFile(tmp_path / "plain") as plain, zipfile.ZipFile(tmp_path / "w", "w", 8) as packed:
+        for name in plain.namelist():
+            packed.writestr(name, plain.read(name))
+    refused(cnn, tmp_path / "w", "unpacks to more than it is")
+
+
+def test_a_device_is_no_file(cnn):
+    refused(cnn, "/dev/zero", "is a folder or a device")
 
 
 @pytest.mark.parametrize("part", [0.0, 1e-5, 0.3, 0.999])

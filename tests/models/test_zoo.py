@@ -36,9 +36,9 @@ def folder(tmp_path) -> Path:
 
 
 def edit_card(folder: Path, **changes) -> None:
-    """Change entries of the card; None removes one."""
+    """Change entries of the card; None removes one. Its checksum goes, which older cards do not have."""
     path = folder / "model.json"
-    card = json.loads(path.read_text()) | changes
+    card = json.loads(path.read_text()) | {"sha256": None} | changes
     path.write_text(json.dumps({k: v for k, v in card.items() if v is not None}))
 
 
@@ -78,7 +78,7 @@ def test_a_card_with_an_unknown_cnn(tmp_path):
     config = json.loads((tmp_path / "model.json").read_text())["config"]
     for name in ("shufflenet_v9", None):
         edit_card(tmp_path, config=config | {"cnn": config["cnn"] | {"name": name}})
-        with pytest.raises(WeightsError, match="does not describe a model of this version.*there is no CNN"):
+        with pytest.raises(WeightsError, match="a model of this version.*(there is no CNN|None, not a text)"):
             zoo.load(tmp_path)
 
 
@@ -135,6 +135,125 @@ def test_a_card_that_is_a_list(folder):
     (folder / "model.json").write_text("[1, 2]")
     with pytest.raises(WeightsError, match="does not describe a model"):
         zoo.load(str(folder))
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"longest": -1}, "config.longest is -1, not a whole number from 1 to 10000"),
+        ({"longest": True}, "config.longest is True"),
+        ({"longest": {"a": 1}}, "config.longest is {'a': 1}"),
+        ({"combine": 10**30}, "config.combine is 10000"),
+        ({"dropout": "0.5"}, "config.dropout is '0.5', not a number from 0 to 1"),
+        ({"tokens": "nope"}, "no way 'nope' to cut"),
+        ({"words": ["a", 1]}, r"config.words\[1\] is 1, not a text"),
+        ({"words": "abc"}, "config.words is 'abc', not a list"),
+        ({"answers": []}, "config.answers is empty"),
+        ({"nope": 1}, "config.nope is not known"),
+        ({"cnn": None}, "config.cnn is None, which describes nothing"),
+        ({"cnn": {"blocks": [[4]]}}, "config.cnn is .* describes nothing"),
+        ({"cnn": {"blocks": [[4] * 300], "fc": 3}}, r"config.cnn.blocks\[0\] has 300 entries"),
+        ({"cnn": {"blocks": [[-4]], "fc": 3}}, r"config.cnn.blocks\[0\]\[0\] is -4"),
+        ({"cnn": {"blocks": [[4]], "fc": 3, "side": 0}}, "config.cnn.side is 0"),
+        ({"cnn": {"blocks": [[4]], "fc": 3, "bgr": 1}}, "config.cnn.bgr is 1, not true or false"),
+        ({"cnn": {"blocks": [[4]], "fc": 3, "mean": [0, 1]}}, "config.cnn.mean has 2 entries, not 3"),
+        ({"cnn": {"blocks": [[4]], "fc": 3, "std": [1, 0, 1]}}, r"config.cnn.std\[1\] is 0"),
+    ],
+    ids=str,
+)
+def test_every_field_of_a_configuration_is_checked(folder, changes, says):
+    edit_card(folder, config=json.loads((folder / "model.json").read_text())["config"] | changes)
+    with pytest.raises(WeightsError, match=says):
+        zoo.load(folder)
+
+
+def test_a_small_card_cannot_ask_for_much_memory(folder):
+    """The sizes are compared with the files' before a model of them is made."""
+    sizes = {"hidden": 100_000, "combine": 100_000, "embedding": 100_000}
+    edit_card(folder, config=json.loads((folder / "model.json").read_text())["config"] | sizes)
+    with pytest.raises(WeightsError, match="belong to another model: size mismatch"):
+        zoo.load(folder)
+
+
+@pytest.mark.parametrize(
+    "file", ["/dev/zero", "/dev/zero.safetensors", "../../model.safetensors", "../a/../b.safetensors", "..",
+             "a/b.safetensors", "", "C:model.safetensors", "..\\model.safetensors", "model.pth",
+             "../.ssh/a.safetensors"],
+)  # fmt: skip
+def test_a_card_names_files_beside_it_alone(folder, file):
+    edit_card(folder, files={file: "0" * 64})
+    with pytest.raises(WeightsError, match="no .safetensors beside it with its sha256"):
+        zoo.load(folder)
+
+
+def test_a_card_that_leads_to_a_device(folder):
+    (folder / "model.safetensors").unlink()
+    (folder / "model.safetensors").symlink_to("/dev/zero")
+    with pytest.raises(WeightsError, match="model.safetensors is missing"):
+        zoo.load(folder)
+    (folder / "model.json").unlink()
+    (folder / "model.json").symlink_to("/dev/zero")
+    with pytest.raises(WeightsError, match="is a folder or a device, not a model's card"):
+        zoo.load(folder)
+
+
+@pytest.mark.parametrize("change", ["bgr", "longest", "files", "family"])
+def test_a_change_of_what_makes_the_model_is_noticed(folder, change):
+    about = json.loads((folder / "model.json").read_text())
+    if change == "bgr":
+        about["config"]["cnn"]["bgr"] = True
+    elif change == "longest":
+        about["config"]["longest"] = 3
+    elif change == "files":
+        about["files"]["model.safetensors"] = "0" * 64
+    else:
+        about["family"] = "pythia"
+    (folder / "model.json").write_text(json.dumps(about))
+    with pytest.raises(WeightsError, match="was changed|does not describe"):
+        zoo.load(folder)
+
+
+def test_results_may_be_added_to_a_card_and_older_cards_have_no_checksum(folder):
+    about = json.loads((folder / "model.json").read_text())
+    (folder / "model.json").write_text(json.dumps(about | {"test": {"accuracy": 0.5}}, indent=3))
+    assert zoo.card(folder)["test"] and zoo.load(folder)
+    assert not any("sha256" in zoo.card(name) for name in zoo.names())  # those that are shipped stay as they were
+    edit_card(folder)
+    assert zoo.load(folder)
+
+
+@pytest.mark.parametrize(
+    "text", ['{"family": NaN}', '{"loss": 1e999}', '{"a":' * 99_999, '{"a": ' + "1" * 5000 + "}", "[" * 99_999], ids=len
+)
+def test_json_that_nobody_can_use_is_no_card(folder, text):
+    (folder / "model.json").write_text(text)
+    with pytest.raises(WeightsError, match="cannot be read.*; restore it with git, or train again") as caught:
+        zoo.load(folder)
+    assert len(str(caught.value)) < 500
+
+
+@pytest.mark.parametrize("name", ["x" * 5000, "x" * 10**6, "\0", "a/" * 3000, "\udce9"], ids=len)
+def test_a_name_that_no_file_could_have(name):
+    with pytest.raises(WeightsError, match="there is no model .*; shipped are") as caught:
+        zoo.load(name)
+    assert len(str(caught.value)) < 500
+
+
+@pytest.mark.parametrize("value", [10**5000, [10**5000], None, 3, b"x"], ids=["digits", "list", "None", "3", "bytes"])
+def test_what_is_no_name_device_or_number_type(folder, value):
+    for options in ({"name": value}, {"name": folder, "device": value}, {"name": folder, "dtype": value}):
+        with pytest.raises(WeightsError) as caught:
+            zoo.load(**options)
+        assert len(str(caught.value)) < 500
+
+
+def test_tensors_that_are_not_plain_numbers_are_named(folder):
+    path = folder / "model.safetensors"
+    state = safetensors.torch.load_file(path) | {"output.bias": torch.zeros(2, dtype=torch.float8_e4m3fn)}
+    safetensors.torch.save_file(state, path)
+    edit_card(folder, files={path.name: zoo.sha256(path)})
+    with pytest.raises(WeightsError, match="'output.bias' not as plain numbers .*float8"):
+        zoo.load(folder)
 
 
 def test_an_unknown_name_lists_the_known_ones(monkeypatch, tmp_path):

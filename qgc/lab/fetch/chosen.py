@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -12,7 +11,9 @@ from threading import Event, Lock
 from tqdm import tqdm
 
 from ...data.checks import check_picture, read_text
-from ...errors import DataError, FetchError, shown
+from ...data.schema import is_count, read_json
+from ...data.vqa2 import PART
+from ...errors import DataError, FetchError
 from .download import Gone, Unreachable, download, forget
 from .sources import Source
 
@@ -29,26 +30,24 @@ def images_of(path: Path | str) -> list[str]:
     """
     try:
         text = read_text(path, "a text", "give VQA's JSON, DAQUAR's questions or a list of numbers")
+        is_vqa = text.lstrip().startswith("{")
+        named = _of_vqa(path) if is_vqa else re.findall(r"\bimage(\d+)\b", text) or text.split()
     except DataError as error:
         raise FetchError(str(error)) from None
-    if text.lstrip().startswith("{"):
-        named = _of_vqa(text, path)
-    else:
-        named = re.findall(r"\bimage(\d+)\b", text) or text.split()
     if not named:
         raise FetchError(f"no photograph is named in {path}")
     return list(dict.fromkeys(named))
 
 
-def _of_vqa(text: str, path: Path | str) -> list[str]:
-    try:
-        data = json.loads(text)
-        part = data.get("data_subtype", "")
-        entries = data.get("questions") or data.get("annotations") or []
-        numbers = [int(entry["image_id"]) for entry in entries]
-    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
-        reason = shown(f"{type(error).__name__}: {error}")
-        raise FetchError(f"{path} is no questions or annotations of VQA ({reason}); give the official file") from None
+def _of_vqa(path: Path | str) -> list[str]:
+    content = read_json(path, "VQA's JSON", "give the official file")
+    part = content.get("data_subtype", "")
+    entries = content.get("questions") or content.get("annotations") or []
+    entries = entries if isinstance(entries, list) else [entries]
+    numbers = [entry.get("image_id") if isinstance(entry, dict) else None for entry in entries]
+    if type(part) is not str or not PART.fullmatch(part or "-") or not all(map(is_count, numbers)):
+        raise DataError(f"{path} is no questions or annotations of VQA (its data_subtype is no name, or an image_id no "
+                        "number); give the official file")  # fmt: skip
     return [f"COCO_{part}_{number:012d}.jpg" if part else str(number) for number in numbers]
 
 
@@ -58,7 +57,8 @@ def places(image: str, sources: list[Source]) -> list[tuple[Source, str]]:
     if number:
         return [(source, source.archive.photo.format(int(number[1]))) for source in sources]
     name = image if "." in image else f"{image}.jpg"
-    return [(source, name) for source in sources if source.archive.takes(name)]
+    plain = re.fullmatch(r"[\w.-]{1,200}", name)  # it becomes a part of an address and of a path
+    return [(source, name) for source in sources if plain and source.archive.takes(name)]
 
 
 def bring_chosen(run, sources: list[Source], images: list[str]) -> dict[str, str]:

@@ -18,7 +18,8 @@ from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from ...data.checks import check_picture, check_weights
-from ...errors import FetchError
+from ...data.schema import SchemaError, parsed, read_json
+from ...errors import DataError, FetchError, shown
 from ...files import atomic_write
 from .chosen import bring_chosen
 from .download import Patience, download, forget, need_space, origin, sha256
@@ -59,12 +60,18 @@ def fetch(
     report's ``missing``, with the reason. Raises ``FetchError`` where nothing can be done: an unknown name, no such
     part, too little room on the disk.
     """
-    collection = lookup(collection) if isinstance(collection, str) else collection
+    collection = collection if isinstance(collection, Collection) else lookup(collection)
     parts = _parts(collection, parts)
     folder, given = Path(folder), None if given is None else Path(given)
-    if given is not None and not given.is_dir():
-        raise FetchError(f"--from: there is no folder {given}")
-    (folder / ".fetch").mkdir(parents=True, exist_ok=True)
+    if given is not None and not os.path.isdir(given):
+        raise FetchError(f"--from: there is no folder {shown(str(given))}; give the one where the files are")
+    try:
+        (folder / ".fetch").mkdir(parents=True, exist_ok=True)
+    except (OSError, ValueError) as error:  # a file is there, or no folder could have that name
+        reason = getattr(error, "strerror", None) or error
+        raise FetchError(
+            f"no folder can be made at {shown(str(folder))} ({reason}); choose another, --to DIR"
+        ) from None
     lock = FileLock(folder / ".fetch" / "lock")
     try:
         lock.acquire(timeout=0)
@@ -73,26 +80,35 @@ def fetch(
         lock.acquire()
     try:
         run = _Run(folder, given, patience or Patience(), say)
-        return run.collect(collection, parts, None if images is None else list(dict.fromkeys(images)))
+        return run.collect(collection, parts, None if images is None else _each(images))
     finally:
         lock.release()
 
 
 def lookup(name: str) -> Collection:
     """The collection of this name; ``FetchError`` lists the names if there is none."""
-    if name not in COLLECTIONS:
-        raise FetchError(f"nothing is known under the name {name!r}; there are {', '.join(COLLECTIONS)}")
+    if not isinstance(name, str) or name not in COLLECTIONS:
+        raise FetchError(f"nothing is known under the name {shown(name)}; there are {', '.join(COLLECTIONS)}")
     return COLLECTIONS[name]
+
+
+def _each(names: Iterable[str]) -> list[str]:
+    """Names, each once; one alone may be given without a list, and a number as a number."""
+    try:
+        names = [names] if isinstance(names, str) else list(names)
+    except TypeError:
+        names = [names]
+    return list(dict.fromkeys(name if isinstance(name, str) else shown(name) for name in names))
 
 
 def _parts(collection: Collection, parts: Iterable[str] | None) -> tuple[str, ...]:
     if parts is None:
         return collection.parts
-    parts = tuple(parts)
+    parts = tuple(_each(parts))
     for part in parts:
         if part not in collection.parts:
             known = ", ".join(collection.parts) or "no parts to choose from"
-            raise FetchError(f"{collection.name} has no part {part!r}; there are {known}")
+            raise FetchError(f"{collection.name} has no part {shown(part)}; there are {known}")
     return parts
 
 
@@ -264,8 +280,8 @@ class _Run:
 
     def _manifest(self, source: Source) -> dict[str, int]:
         try:
-            return json.loads((self.work / f"{source.name}.files.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            return parsed(dict[str, int], read_json(self.work / f"{source.name}.files.json", "a list of files", ""))
+        except (DataError, SchemaError):  # so it is not known what was unpacked
             return {}
 
     def _write_manifest(self, source: Source, files: dict[str, int]) -> None:
@@ -352,12 +368,29 @@ class _Run:
         return entry | {"how": how}
 
 
+@dataclass(frozen=True)
+class _Noted:
+    """What ``fetched.json`` notes of a source; a file has ``changed``, an archive's files have their own list."""
+
+    bytes: int
+    sha256: str
+    checked: str
+    address: str
+    checksum_from: str
+    date: str
+    changed: int = 0
+
+
 def _read_record(folder: Path) -> dict:
-    path = folder / RECORD
+    path, remedy = folder / RECORD, "move it away, and the checksums are noted anew"
+    if not os.path.exists(path):
+        return {}
     try:
-        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    except ValueError as error:
-        raise FetchError(f"{path} is damaged; move it away, and the checksums are noted anew") from error
+        record = read_json(path, "what was noted", remedy)
+        parsed(dict[str, _Noted], record)
+    except (DataError, SchemaError) as error:
+        raise FetchError(f"{path} is damaged ({error}); {remedy}") from None
+    return record
 
 
 def _size(path: Path) -> int | None:

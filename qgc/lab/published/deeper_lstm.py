@@ -17,15 +17,17 @@ words that it does not have are read as its word ``UNK``. Dropout scales while t
 
 from __future__ import annotations
 
-import json
 import math
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from ...errors import WeightsError
-from ...models import backbones, weights_file
+from ...data.schema import SchemaError, parsed, read_json
+from ...errors import DataError, WeightsError
+from ...models import backbones
 from ...models.backbones import BackboneConfig
 from ...models.deeper_lstm import DeeperLSTM, DeeperLSTMConfig
 from . import torch7
@@ -134,19 +136,27 @@ def read_vectors(file: Path) -> list[Tensor]:
     """
     table = torch7.load(file)
     if not isinstance(table, dict) or set(table) != set(VECTORS):
-        holds = ", ".join(map(str, table)) if isinstance(table, dict) else "no table"
+        holds = ", ".join(table) if isinstance(table, dict) else "no table"
         raise WeightsError(f"{file} is no lstm.t7 of the Deeper LSTM: it holds {holds[:200] or 'nothing'}, not "
                            f"{', '.join(VECTORS)}; give the file of GT-Vision-Lab/VQA_LSTM_CNN")  # fmt: skip
     for name in VECTORS:
-        if getattr(table[name], "ndim", None) != 1 or table[name].dtype.kind != "f":
-            raise WeightsError(
-                f"{file} is no lstm.t7 of the Deeper LSTM: its {name} is no vector of floating-point numbers"
-            )
-    vectors = [torch.from_numpy(table[name].astype("float32")) for name in VECTORS]
+        if table[name].ndim != 1:
+            raise WeightsError(f"{file} is no lstm.t7 of the Deeper LSTM: its {name} is no vector; give the file of "
+                               "GT-Vision-Lab/VQA_LSTM_CNN")  # fmt: skip
+    with np.errstate(over="ignore"):  # what float32 cannot hold is named below
+        vectors = [torch.from_numpy(table[name].astype("float32")) for name in VECTORS]
     for name, vector in zip(VECTORS, vectors, strict=True):
         if not vector.isfinite().all():
             raise WeightsError(f"{file} is damaged: {name} holds numbers that are not finite; download it again")
     return vectors
+
+
+@dataclass(frozen=True)
+class Prepro:
+    """What is read of a ``data_prepro.json``: words and answers by their numbers."""
+
+    ix_to_word: dict[str, str]
+    ix_to_ans: dict[str, str]
 
 
 def read_prepro(file: Path) -> tuple[list[str], list[str]]:
@@ -157,16 +167,18 @@ def read_prepro(file: Path) -> tuple[list[str], list[str]]:
     WeightsError
         If the file is missing or damaged, or does not number words and answers from 1.
     """
+    remedy = "give the one of the weights"
     try:
-        data = json.loads(weights_file.read_text(file))
-        tables = [data["ix_to_word"], data["ix_to_ans"]]
-        lists = [[table[str(i)] for i in range(1, len(table) + 1)] for table in tables]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        reason = f"{type(error).__name__}: {error}"
+        data = read_json(file, "a data_prepro.json", remedy)
+        found = parsed(Prepro, {key: data[key] for key in ("ix_to_word", "ix_to_ans") if key in data})
+        lists = [[table[str(i)] for i in range(1, len(table) + 1)] for table in (found.ix_to_word, found.ix_to_ans)]
+    except DataError as error:
+        raise WeightsError(str(error)) from None
+    except (SchemaError, KeyError, TypeError) as error:
         raise WeightsError(f"{file} is no data_prepro.json, which numbers words and answers from 1 in ix_to_word and "
-                           f"ix_to_ans ({reason}); give the one of the weights") from None  # fmt: skip
-    if not all(lists) or not all(isinstance(text, str) for texts in lists for text in texts):
-        raise WeightsError(f"{file} is no data_prepro.json: a word or an answer in it is no text, or there are none")
+                           f"ix_to_ans ({error}); {remedy}") from None  # fmt: skip
+    if not all(lists):
+        raise WeightsError(f"{file} is no data_prepro.json: there are no words or no answers in it; {remedy}")
     return lists[0], lists[1]
 
 

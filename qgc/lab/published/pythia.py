@@ -16,6 +16,7 @@ from torch import Tensor
 from ...errors import WeightsError
 from ...models import backbones, weights_file
 from ...models.backbones import BackboneConfig
+from ...models.evaluation import is_finite
 from ...models.pythia import Pythia, PythiaConfig, load_checkpoint
 
 BLANK = "<unk>"
@@ -60,7 +61,7 @@ def read_state(checkpoint: Path) -> dict[str, Tensor]:
     """
     state = weights_file.read(checkpoint)
     for name, tensor in state.items():
-        if not tensor.isfinite().all():
+        if not is_finite(tensor.float()):  # as the model holds it
             raise WeightsError(f"{checkpoint} is damaged: {name} holds numbers that are not finite; download it again")
         if name.endswith(".weight_g") and tensor.shape == (1,):  # as PyTorch 0.3 wrote a single number
             state[name] = tensor[0]

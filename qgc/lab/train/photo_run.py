@@ -37,6 +37,7 @@ from ...files import remove_leftovers
 from ...models import DeeperLSTM, DeeperLSTMConfig, backbones, zoo
 from ...models.pythia import OneBlank, Pythia, PythiaConfig
 from ...models.text import Vocabulary
+from ...models.torchvision_cnn import torchvision_weights
 from .asked import EncodedQuestions, as_arrays
 from .distributed import ProcessGroup
 from .features import Features, alone, extract
@@ -57,13 +58,14 @@ QUESTION_FOLDERS = (".", "Questions", "Annotations", "questions", "annotations")
 class TrainingConfig:
     """What to train, on what, and where: the command's arguments.
 
-    ``recipe_name`` is how the card calls the recipe; ``glove`` holds the vectors at which a Pythia's words begin.
+    Without ``weights`` the CNN has torchvision's own; ``recipe_name`` is how the card calls the recipe; ``glove`` holds
+    the vectors at which a Pythia's words begin.
     """
 
     dataset: str
     data_dir: Path
     cnn: str
-    weights: Path
+    weights: Path | None
     out: Path
     recipe: PhotoRecipe
     recipe_name: str
@@ -125,6 +127,7 @@ def train_photos(training: TrainingConfig, group: ProcessGroup) -> dict[str, Res
     train, validation = (data.load(training.dataset, training.data_dir, split) for split in ("train", "validation"))
     vectors = _vectors(training, train, validation)
     cnn = backbones.build(training.backbone_config)
+    training = replace(training, weights=training.weights or torchvision_weights(training.cnn))
     backbones.load_weights(cnn, training.weights)
     training.out.mkdir(parents=True, exist_ok=True)
     if group.is_main_process:

@@ -306,10 +306,52 @@ def test_a_file_changed_in_its_place_is_noticed_and_left_alone(server, body, tmp
     assert (tmp_path / "file.bin").read_bytes() == b"mine"
 
 
-def test_a_damaged_record_is_said(server, body, tmp_path):
-    (tmp_path / "fetched.json").write_text("{")
+@pytest.mark.parametrize(
+    "text", ["{", "[]", "3", '{"file.bin": 3}', '{"file.bin": {"sha256": 3}}', '{"a": {"bytes": "1"}}', "[" * 9999]
+)
+def test_a_damaged_record_is_said(server, body, tmp_path, text):
+    (tmp_path / "fetched.json").write_text(text)
     with pytest.raises(FetchError, match="move it away"):
         bring(one(server), tmp_path)
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"address": 3}', '{"address": "ADDRESS", "total": "many"}', '{"a": 1}'])
+def test_a_part_of_which_nothing_sensible_is_noted_is_begun_anew(server, body, tmp_path, text):
+    server.files["file.bin"] = File(body)
+    (tmp_path / ".fetch").mkdir()
+    (tmp_path / ".fetch" / "file.bin.part").write_bytes(b"other")
+    noted = text.replace("ADDRESS", server.address("file.bin"))
+    (tmp_path / ".fetch" / "file.bin.part.json").write_text(noted)
+    bring(one(server, sha256=digest(body)), tmp_path)
+    assert (tmp_path / "file.bin").read_bytes() == body and [span for _, span, _ in server.asked] == [""]
+
+
+@pytest.mark.parametrize("name", ["file", "file/in/it", "x" * 5000, "a\0b"], ids=["file", "below", "long", "nul"])
+def test_a_folder_that_cannot_be_made_is_named(server, tmp_path, name):
+    (tmp_path / "file").write_text("somebody's")
+    for collection in (one(server), "daquar"):
+        with pytest.raises(FetchError, match="no folder can be made at .*; choose another, --to DIR") as caught:
+            fetch(collection, tmp_path / name, say=lambda line: None)
+        assert len(str(caught.value)) < 500
+    assert (tmp_path / "file").read_text() == "somebody's" and not server.asked
+
+
+@pytest.mark.parametrize("value", ["x" * 10**6, 10**5000, [], None, b"x", "\0"], ids=range(6))
+def test_names_of_any_kind_are_refused_in_a_line(server, tmp_path, value):
+    for options in ({"collection": value}, {"parts": [value]}, {"given": value or "none"}):
+        if "given" in options and not isinstance(value, str):
+            continue
+        with pytest.raises(FetchError) as caught:
+            fetch(**{"collection": "vqa2", "folder": tmp_path, "say": lambda line: None, **options})
+        assert len(str(caught.value)) < 500
+
+
+def test_one_photograph_may_be_named_without_a_list(server, tmp_path):
+    server.files["p3.jpg"] = File(JPEG)
+    for images in ("3", 3, [3]):
+        report = bring(photos(server, single=(server.address("{}"),)), tmp_path, images=images)
+        assert not report.missing and report.photographs == {"wanted": 1, "there": 1}
+    assert {path.name for path in (tmp_path / "photos").iterdir()} == {"p3.jpg"}
 
 
 def test_too_little_room_is_said_before_anything_is_fetched(server, body, tmp_path, monkeypatch):
@@ -576,6 +618,10 @@ HOSTILE = {
     "encrypted.zip": (encrypted(), "encrypted"),
     "bomb.zip": (zipped({f"{i}.txt": bytes(10**6) for i in range(5)}, zipfile.ZIP_DEFLATED), "more than 4000000"),
     "twice.zip": (zipped({"a/x.txt": b"1", "b/X.txt": b"2"}), "two files of one name"),
+    "same.zip": (zipped({"a.txt": b"1", "b/a.txt": b"2"}), "two files of one name"),
+    "nameless.zip": (zipped({"": b"e", "a.txt": b"1"}), "no name"),
+    "dot.zip": (zipped({"a/.": b"e", "a.txt": b"1"}), "which is none"),
+    "megabyte.zip": (zipped({"x" * 60_000: b"e"}), "no name"),
     "cut.zip": (zipped(GOOD)[:1500], "damaged"),
     "crc.zip": (zipped(GOOD).replace(b"2222", b"2223", 1), "damaged"),
     "noise.zip": (b"PK\x03\x04" + bytes(500), "damaged"),
@@ -583,6 +629,8 @@ HOSTILE = {
     "empty.zip": (zipped({}), "but nothing"),
     "up.tar": (tarred([(entry("a/../../evil.txt"), b"e")]), "leads out"),
     "absolute.tar": (tarred([(entry("/tmp/evil.txt"), b"e")]), "leads out"),
+    "dot.tar": (tarred([(entry("."), b"e")]), "which is none"),
+    "headers.tar": (entry("x", tarfile.XHDTYPE).tobuf() * 2000 + bytes(1024), "damaged"),
     "link.tar": (linked("/etc/passwd"), "leads out"),
     "hard-link.tar": (linked("../x", tarfile.LNKTYPE), "leads out"),
     "link-inside.tar": (tarred([(entry("a.txt", tarfile.SYMTYPE, "b"), b"")]), "is a link"),
@@ -609,6 +657,14 @@ def test_hostile_and_damaged_archives_are_refused(server, tmp_path, name):
     left = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
     assert left <= {f"deep/to/.fetch/{each}" for each in ("lock", name, f"{name}.part.json")}, left
     assert not Path("/tmp/evil.txt").exists()
+
+
+@pytest.mark.parametrize("pack", [zipped, lambda files: tarred([(entry(n), c) for n, c in files.items()])])
+def test_more_files_than_any_archive_of_ours_has(tmp_path, monkeypatch, pack):
+    monkeypatch.setattr(unpack, "MOST_FILES", 5)
+    (tmp_path / "a").write_bytes(pack({f"{i}.txt": b"" for i in range(6)}))
+    with pytest.raises(FetchError, match="more than 5 files"):
+        unpack.contents(tmp_path / "a", 10**9)
 
 
 def test_a_header_of_huge_size_does_not_fill_the_memory(tmp_path):

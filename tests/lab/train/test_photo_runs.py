@@ -175,7 +175,7 @@ def test_another_seed_needs_another_folder(place, capsys):
     assert "another" in capsys.readouterr().err
 
 
-def test_what_is_missing_is_said(place, tmp_path, capsys):
+def test_what_is_missing_is_said(place, tmp_path, capsys, monkeypatch):
     shutil.copytree(place / "daquar", tmp_path / "daquar")
     (tmp_path / "daquar/images/image1.jpg").unlink()
     shutil.copy(place / "cnn.safetensors", tmp_path)
@@ -183,6 +183,10 @@ def test_what_is_missing_is_said(place, tmp_path, capsys):
     assert "image1" in capsys.readouterr().err
     assert main([*command(place, "other"), "--weights", str(tmp_path / "none.safetensors")]) == 2
     assert "none.safetensors" in capsys.readouterr().err
+    alone = [a for a in command(place, "other") if "weights" not in a and not a.endswith("cnn.safetensors")]
+    monkeypatch.setenv("TORCH_HOME", "/dev/null/nowhere")
+    assert main(alone) == 2  # torchvision's own are wanted, which have no place here
+    assert "the weights of squeezenet1_1 cannot be brought from https://" in capsys.readouterr().err
 
 
 def test_torchrun_ends_with_the_same_weights(place):
