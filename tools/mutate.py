@@ -45,11 +45,12 @@ FORK = multiprocessing.get_context("fork")
 # Drawn by no number of ours, or run by no test of these rooms: the drawing of the architecture, command lines, and what
 # needs other packages, hours or a GPU.
 LEFT_OUT = {"drawing.py", "__main__.py", "check.py", "peers.py", "bench.py", "early.py"}
-# What a figure looks like and not what it says; guards, the order of ties, and how a file is set.
+# What a figure looks like and not what it says (ticks' lengths, boxes behind letters); guards, the order of ties, how a
+# file is set, and into how many parts a computation is cut, which its memory and speed depend on.
 KEYWORDS = set(
-    "alpha aspect edgecolor fontsize fontweight frameon h_pad ha handlelength height_ratios hspace linespacing lw "
-    "linewidth linewidths mew ms ncols pad quality method rotation shrink va w_pad weight width_ratios "
-    "wspace zorder strict stable indent requires_grad".split()
+    "alpha aspect bbox edgecolor fontsize fontweight frameon h_pad ha handlelength height_ratios hspace length "
+    "linespacing lw linewidth linewidths mew ms ncols pad quality method rotation shrink va w_pad weight width_ratios "
+    "wspace zorder strict stable indent requires_grad chunk".split()
 )
 CALLS = set("Sheet fill Layout set_linewidth set_visible warn default_rng manual_seed set_num_threads".split())
 NAMES = {"STYLE", "DASHES", "height", "ends", "tall", "reach", "foot", "block"}
@@ -220,6 +221,12 @@ def spans_left_out(source: str) -> list[tuple[tuple[int, int], tuple[int, int]]]
         for annotation in (getattr(node, "annotation", None), getattr(node, "returns", None)):
             if annotation:
                 leave_out(annotation)
+        if isinstance(node, ast.arguments):
+            positional = [*node.posonlyargs, *node.args]
+            defaults = [*zip(reversed(positional), reversed(node.defaults), strict=False)]
+            for parameter, default in [*defaults, *zip(node.kwonlyargs, node.kw_defaults, strict=True)]:
+                if default and parameter.arg in KEYWORDS:
+                    leave_out(default)
         if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):
             for part in node.exc.args:
                 leave_out(part)

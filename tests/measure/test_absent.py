@@ -70,7 +70,8 @@ def test_a_model_that_ignores_the_question_has_one_half_under_both(small_model, 
     both = ["Grad-CAM", "gate n=5", "question contrast, L1", absent.MODEL]
     assert {rows[0][f"{name}/{which}"] for name in both for which in ("own", "absent")} == {0.5}
     assert rows[0]["effect size/own"] == pytest.approx(0, abs=1e-6)
-    assert absent.absent_rows(blind, scene, [pair], [None], maps_of(blind, scene, []), [], (5,)) == []
+    (second,) = absent.absent_rows(blind, scene, [pair, pair], [None, *texts], maps_of(blind, scene, []), [], (5,))
+    assert second["pair"] == 1 and f"{absent.MODEL}/own" not in second  # the first pair has no absent objects
 
 
 def test_summary_by_hand():
