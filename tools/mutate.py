@@ -45,12 +45,13 @@ FORK = multiprocessing.get_context("fork")
 # Drawn by no number of ours, or run by no test of these rooms: the drawing of the architecture, command lines, and what
 # needs other packages, hours or a GPU.
 LEFT_OUT = {"drawing.py", "__main__.py", "check.py", "peers.py", "bench.py", "early.py"}
-# What a figure looks like and not what it says (ticks' lengths, boxes behind letters); guards, the order of ties, how a
-# file is set, and into how many parts a computation is cut, which its memory and speed depend on.
+# What a figure looks like and not what it says (dashes, ticks' lengths, boxes behind letters); guards, the order of
+# ties, how a file is set, what only a GPU would see (cuDNN ``enabled``), and the size of a ``chunk``, which memory and
+# speed depend on.
 KEYWORDS = set(
-    "alpha aspect bbox edgecolor fontsize fontweight frameon h_pad ha handlelength height_ratios hspace length "
-    "linespacing lw linewidth linewidths mew ms ncols pad quality method rotation shrink va w_pad weight width_ratios "
-    "wspace zorder strict stable indent requires_grad chunk".split()
+    "alpha aspect bbox edgecolor enabled fontsize fontweight frameon h_pad ha handlelength height_ratios hspace length "
+    "linespacing ls lw linewidth linewidths mew ms ncols pad quality method rotation shrink va w_pad weight "
+    "width_ratios wspace zorder strict stable indent requires_grad chunk".split()
 )
 CALLS = set("Sheet fill Layout set_linewidth set_visible warn default_rng manual_seed set_num_threads".split())
 NAMES = {"STYLE", "DASHES", "height", "ends", "tall", "reach", "foot", "block"}

@@ -123,9 +123,7 @@ def over_n(
                 mew=1,
                 zorder=5,
             )
-    for style, (name, level) in zip(
-        ((0, (1, 1)), (0, (5, 1)), (0, (3, 1, 1, 1))), (levels or {}).items(), strict=False
-    ):
+    for style, (name, level) in zip(DASHES, (levels or {}).items(), strict=False):
         ax.axhline(level, color=INK, lw=1.2, ls=style, label=name)
     ax.axhline(CHANCE, color=INK, lw=0.8)
     ax.set(xscale="log", xlim=(1, J), xlabel="n, neurons that the gradient may pass", ylabel=ylabel)
