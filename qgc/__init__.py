@@ -29,6 +29,8 @@ if _lacking := [name for name in _NEEDS if find_spec(name) is None]:
         name=_lacking[0],
     )
 
+importlib.import_module("qgc.moved")
+
 # The public names and where they live; imported on first use, so that ``import qgc`` stays quick.
 _HOME = {
     "load": "qgc.models.zoo",

@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from qgc.lab.train.cnn import start_shared
+from qgc.lab.train.run import config
+from qgc.lab.train.vqa import start
 from qgc.models import VQA, DeeperLSTM, DeeperLSTMConfig
-from qgc.train.cnn import start_shared
-from qgc.train.run import config
-from qgc.train.vqa import start
 
 
 class Bare(VQA):

@@ -26,12 +26,12 @@ from PIL import Image
 
 import qgc
 from qgc import cli, data
-from qgc.data.chosen import images_of
 from qgc.errors import QGCError
-from qgc.models.published_lstm import read_prepro
-from qgc.models.published_pythia import read_lines
+from qgc.lab.fetch.chosen import images_of
+from qgc.lab.published.deeper_lstm import read_prepro
+from qgc.lab.published.pythia import read_lines
+from qgc.lab.train.word_vectors import read_vectors
 from qgc.scenes.scene import Scene
-from qgc.train.word_vectors import read_vectors
 
 MOST_SECONDS = 20
 QUESTION = "What color are the towels?"

@@ -19,13 +19,13 @@ from PIL import Image
 import qgc
 from qgc import cli
 from qgc.cli import main
-from qgc.cli_common import print_json
-from qgc.measure import bench as benchmark
+from qgc.cli.common import print_json
+from qgc.lab.bench import speed as benchmark
+from qgc.lab.train.recipes import RECIPES
+from qgc.lab.train.run import config
 from qgc.models import DeeperLSTM, zoo
 from qgc.scenes import Scene
 from qgc.scenes.situations import situation
-from qgc.train.recipes import RECIPES
-from qgc.train.run import config
 
 QUESTION = "What color are the towels?"
 ROOT = Path(__file__).resolve().parents[1]
@@ -208,7 +208,7 @@ def test_what_cannot_work_is_refused_before_any_work(arguments, message, capsys,
         raise AssertionError("rendered before all was checked")
 
     monkeypatch.setattr(benchmark, "rendering", works)
-    monkeypatch.setattr("qgc.train.data.sample", works)
+    monkeypatch.setattr("qgc.lab.train.data.sample", works)
     assert main(arguments) == 2
     assert message in capsys.readouterr().err
     assert main([*arguments, "--json"]) == 2

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from reading import headlines
 
-from qgc.measure.stored import MODELS, Stored
+from qgc.lab.protocol.stored import MODELS, Stored
 
 ROOT = Path(__file__).resolve().parents[1]
 METHODS = {

@@ -1,5 +1,6 @@
 """The public names, in whatever order they are touched."""
 
+import importlib
 import inspect
 import pydoc
 import subprocess
@@ -8,6 +9,7 @@ import sys
 import pytest
 
 import qgc
+from qgc.moved import MOVED
 
 
 @pytest.mark.parametrize("name", qgc.__all__)
@@ -32,4 +34,22 @@ def test_help_shows_the_function():
 
 def test_importing_qgc_is_quick():
     program = "import sys, qgc; assert 'torch' not in sys.modules"
+    assert subprocess.run([sys.executable, "-c", program]).returncode == 0
+
+
+@pytest.mark.parametrize("old", [*MOVED, "qgc.train.recipes"])
+def test_modules_that_moved_are_the_same_under_their_old_names(old):
+    name = MOVED.get(old, "qgc.lab.train.recipes")
+    with pytest.warns(DeprecationWarning, match=rf"^{old} is {name} now$"):
+        sys.modules.pop(old, None)
+        module = importlib.import_module(old)
+    assert module is importlib.import_module(name) and module.__spec__.name == name
+
+
+def test_old_imports_of_modules_and_of_names_work():
+    program = (
+        "from qgc.measure import stored, protocol\nfrom qgc.measure.stored import Stored\n"
+        "from qgc.train.recipes import RECIPES\nimport qgc.models.torch7, qgc.lab.protocol.stored as new\n"
+        "assert stored is new and Stored is new.Stored and protocol.SCENES and RECIPES"
+    )
     assert subprocess.run([sys.executable, "-c", program]).returncode == 0

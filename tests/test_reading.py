@@ -14,8 +14,8 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import docutils_namespace
 
 import qgc
-from qgc.measure.stored import Stored
-from qgc.train.recipes import PYTHIA
+from qgc.lab.protocol.stored import Stored
+from qgc.lab.train.recipes import PYTHIA
 
 ROOT = Path(__file__).resolve().parents[1]
 ON_PAPER = {"ummettuguli_towards", "berlin_basic_1969"}  # sources without an address

@@ -95,7 +95,7 @@ def closed_form_speed(device: str) -> Iterator[Row]:
 
     import qgc
     from qgc.explain import View, explain
-    from qgc.measure.peers import full_size_model
+    from qgc.lab.bench.peers import full_size_model
 
     scene = qgc.scene("bathroom")
     question = scene.questions[0]
@@ -160,7 +160,7 @@ def training_step(device: str, batch: int = 32) -> Iterator[Row]:
 
 def training_speed(device: str) -> Iterator[Row]:
     """Steps of the paper's own recipe and sizes, on generated features."""
-    from qgc.train.full_size import full_size
+    from qgc.lab.bench.full_size import full_size
 
     (found,) = full_size(sizes=(4_000,), device=device).values()
     rate = found["questions_per_second"]

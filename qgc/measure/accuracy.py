@@ -7,10 +7,10 @@ from collections import defaultdict
 import torch
 from tqdm import tqdm
 
+from ..lab.train.recipes import FIRST_SEED
 from ..models.evaluation import evaluated
 from ..scenes import sample
 from ..scenes.questions import HELD_OUT, WORDINGS, facts, word
-from ..train.recipes import FIRST_SEED
 
 
 @evaluated

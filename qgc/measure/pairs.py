@@ -6,7 +6,7 @@ values). A cell weighs by the part of it that an object's mask covers (:func:`ce
 
 * :func:`rank_grounding` (RGA), the primary measure, looks at the order of a map's cells alone: no strength or
   contrast (any increasing change of a map's values) changes it. A map whose order changes with *what* is asked, such
-  as one that is broader for a large object, can decide it: :mod:`qgc.measure.absent` is held against that.
+  as one that is broader for a large object, can decide it: :mod:`qgc.lab.experiments.absent` is held against that.
 * Of the shares R (:func:`shares`) of each map on each object: :func:`object_grounding` (OGA) compares the two maps on
   one object at a time, so that gains and sizes cancel, but not how concentrated a map is; :func:`odds_grounding`;
   :func:`cga` and :func:`margin` add differences of shares, so that the larger object decides.

@@ -14,8 +14,8 @@ from tqdm import tqdm
 
 from ..explain import REDUCTIONS, View, explain
 from ..explain.sensitivity import reductions
+from ..lab.train.recipes import FIRST_SEED
 from ..scenes import Scene, sample
-from ..train.recipes import FIRST_SEED
 
 
 def cosine(a: Tensor, b: Tensor) -> float:

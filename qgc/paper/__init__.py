@@ -9,11 +9,11 @@
     [304, 281, 457]
 
 The paper's pictures are not here, only its words and numbers. Here ``paper.figures`` is the filter
-function; to reach the module of that name, write ``from qgc.paper.figures import Figure``.
+function; to reach the module of that name, write ``from qgc.paper.figure_list import Figure``.
 """
 
 from qgc.paper.claims import CLAIMS, Claim
-from qgc.paper.figures import FIGURES, SITUATIONS, Figure, figure, figures, sweep_n
+from qgc.paper.figure_list import FIGURES, SITUATIONS, Figure, figure, figures, sweep_n
 from qgc.paper.tables import SPEARMAN, TOP10, Column, Spearman, Top10, table
 
 __all__ = [

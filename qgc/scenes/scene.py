@@ -91,7 +91,7 @@ class Scene:
         """The image under another light field with other sensor noise; ``light`` 0 is :attr:`image` itself.
 
         No object is drawn differently, so a model's answer should not change: a *null alteration*, whose effect is the
-        noise floor of every other one (:mod:`qgc.measure.faithfulness`).
+        noise floor of every other one (:mod:`qgc.lab.experiments.faithfulness`).
         """
         return render.picture(self, light=light)
 

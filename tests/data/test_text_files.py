@@ -12,14 +12,14 @@ from PIL import Image
 
 from qgc import data
 from qgc.data.checks import read_text
-from qgc.data.chosen import images_of, places
-from qgc.data.sources import COLLECTIONS
-from qgc.data.unpack import unpack
 from qgc.errors import DataError, FetchError, QGCError, WeightsError
+from qgc.lab.fetch.chosen import images_of, places
+from qgc.lab.fetch.sources import COLLECTIONS
+from qgc.lab.fetch.unpack import unpack
+from qgc.lab.published.deeper_lstm import read_prepro
+from qgc.lab.published.pythia import read_lines
+from qgc.lab.train.word_vectors import read_vectors
 from qgc.models import load, weights_file
-from qgc.models.published_lstm import read_prepro
-from qgc.models.published_pythia import read_lines
-from qgc.train.word_vectors import read_vectors
 
 QUESTIONS = "v2_OpenEnded_mscoco_train2014_questions.json"
 PREPRO = {"ix_to_word": {"1": "café", "2": "sofa"}, "ix_to_ans": {"1": "yes"}}

@@ -18,9 +18,9 @@ from torch import Tensor, nn
 import qgc
 from qgc.explain import View, engine, explain, gradcam, guided_backprop, guided_gradcam, input_gradient, maps_of
 from qgc.explain.sensitivity import jacobian, reduce_rows
+from qgc.lab.train.vqa import start
 from qgc.models import DeeperLSTM, DeeperLSTMConfig, full_size
 from qgc.models.backbones import VGG19, build, load_weights, named
-from qgc.train.vqa import start
 
 WORDS, ANSWERS = ("what", "color", "is", "the", "sink", "wall"), ("white", "red", "blue")
 QUESTIONS = ["What color is the sink?", "What is the wall?"]

@@ -26,7 +26,8 @@ from qgc.explain import (
     normalised,
 )
 from qgc.explain.guided import WayBack
-from qgc.measure import activations, compare, rankings
+from qgc.lab.experiments import activations, compare
+from qgc.measure import rankings
 from qgc.models import DeeperLSTM
 from qgc.scenes.situations import situation
 from qgc.show import plots

@@ -5,10 +5,10 @@ import torch
 
 from qgc.explain import View, explain, gradcam
 from qgc.explain.engine import pooled_jacobian_vjp
+from qgc.lab.train.recipes import RECIPES
+from qgc.lab.train.run import config
 from qgc.models import DeeperLSTM
 from qgc.scenes.situations import situation
-from qgc.train.recipes import RECIPES
-from qgc.train.run import config
 
 
 @pytest.fixture(scope="module")

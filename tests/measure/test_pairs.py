@@ -11,6 +11,7 @@ import torch
 
 import qgc
 from qgc.explain import contrast
+from qgc.lab.protocol.grounding import chosen_pairs
 from qgc.measure import (
     cga,
     margin,
@@ -21,7 +22,6 @@ from qgc.measure import (
     rank_grounding,
     shares,
 )
-from qgc.measure.grounding import chosen_pairs
 from qgc.measure.pairs import cell_cover
 from qgc.scenes import sample
 

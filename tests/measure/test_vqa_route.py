@@ -19,8 +19,8 @@ from vqa_writer import write
 import qgc
 from qgc import data
 from qgc.cli import main
+from qgc.lab.train.photo_recipes import ORIGINAL, RECIPES
 from qgc.models import zoo
-from qgc.train.photo_recipes import ORIGINAL, RECIPES
 
 BOOK = Path(__file__).resolve().parents[2] / "book"
 SMALL = replace(ORIGINAL, embedding=16, hidden=16, combine=64, batch=50, steps=60, look=20, lr=3e-3)

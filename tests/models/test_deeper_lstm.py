@@ -11,9 +11,9 @@ import torch
 import torchvision
 from PIL import Image
 
+from qgc.lab.train.run import config
 from qgc.models import DeeperLSTM, DeeperLSTMConfig, full_size
 from qgc.scenes.situations import situation
-from qgc.train.run import config
 
 QUESTIONS = ["What color are the towels?", "Is there a cat?", "What is the man in the picture doing?"]
 

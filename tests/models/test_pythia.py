@@ -17,13 +17,13 @@ from qgc.errors import WeightsError
 from qgc.explain import View, explain, gradcam
 from qgc.explain.engine import pooled_jacobian_vjp
 from qgc.explain.sensitivity import jacobian, reduce_rows
+from qgc.lab.train.pythia import start
+from qgc.lab.train.run import config
 from qgc.measure import evaluate
 from qgc.models import card, load, zoo
 from qgc.models.pythia import Pythia, PythiaConfig, checkpoint_state, full_size, load_checkpoint
 from qgc.scenes import sample
 from qgc.scenes.situations import situation
-from qgc.train.pythia import start
-from qgc.train.run import config
 
 WORDS, ANSWERS = 99, 3129
 

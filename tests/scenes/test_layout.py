@@ -9,10 +9,10 @@ import pytest
 from scipy.stats import chi2_contingency
 
 from qgc.errors import SceneError
+from qgc.lab.train.recipes import FIRST_SEED, RECIPES
 from qgc.scenes import COLOURS, DISTRIBUTIONS, Scene, sample
 from qgc.scenes.layout import ACTIVITIES, GAZES, MOST
 from qgc.scenes.things import KINDS, PLACES
-from qgc.train.recipes import FIRST_SEED, RECIPES
 
 COUNT = 1500
 

@@ -10,12 +10,12 @@ import pytest
 from qgc import paper
 from qgc.data.tokens import tokenize
 from qgc.errors import SceneError
+from qgc.lab.train.recipes import FIRST_SEED
+from qgc.lab.train.run import config
 from qgc.scenes import ANSWERS, Ask, Scene, sample
 from qgc.scenes.questions import HELD_OUT, WORDINGS, asks, every_question, word
 from qgc.scenes.situations import SITUATIONS, situation
 from qgc.scenes.things import KINDS, PLACES
-from qgc.train.recipes import FIRST_SEED
-from qgc.train.run import config
 
 LEAST_MASK = 40  # pixels of the smallest thing that is asked for, a phone
 

@@ -10,8 +10,8 @@ from scipy import ndimage
 
 import qgc
 from qgc.explain import View, explain
-from qgc.paper.figures import FIGURES
-from qgc.show import ledger as page
+from qgc.lab.ledger import show as page
+from qgc.paper.figure_list import FIGURES
 from qgc.show import plots, widgets
 from qgc.show.explorer.export import scene_part
 from qgc.show.explorer.packing import FEW, pack_maps, random_scores, unpack_maps

@@ -14,8 +14,9 @@ from matplotlib.colors import to_hex
 
 import qgc
 from qgc.explain import View, explain
-from qgc.show import plots, results
-from qgc.show.planted import DISTANCE, which_are_fooled
+from qgc.lab.figures import results
+from qgc.lab.figures.planted import DISTANCE, which_are_fooled
+from qgc.show import plots
 from qgc.show.style import CYCLE, FAINT, INK, OUTLINES, PALETTE
 
 

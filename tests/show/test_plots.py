@@ -13,10 +13,10 @@ import qgc
 from qgc import paper
 from qgc.errors import GateError, ImageError
 from qgc.explain import View, explain
+from qgc.lab.train.run import config
 from qgc.models import DeeperLSTM, DeeperLSTMConfig, full_size
 from qgc.scenes import sample
 from qgc.show import plots
-from qgc.train.run import config
 
 
 @pytest.fixture(scope="module")

@@ -12,16 +12,16 @@ import torch
 
 import qgc
 from qgc.explain import View, explain
+from qgc.lab.protocol import SCENES
+from qgc.lab.protocol.grounding import chosen_pairs
+from qgc.lab.train.recipes import FIRST_SEED
 from qgc.measure import map_share, rank_grounding
-from qgc.measure.grounding import chosen_pairs
 from qgc.measure.localise import cell_weights
-from qgc.measure.protocol import SCENES
 from qgc.scenes import sample
 from qgc.show import parts
 from qgc.show.parts import read_part, unpack
 from qgc.show.predict import EXERCISES, load_scripts, write
 from qgc.show.predict.export import HERE, METHODS, Pick, drawn_pairs, eight_bits, pick_part
-from qgc.train.recipes import FIRST_SEED
 
 ROOT = Path(__file__).resolve().parents[2]
 MOST = 150_000  # bytes of an exercise

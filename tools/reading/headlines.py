@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from qgc.measure.absent import MODEL
+from qgc.lab.experiments.absent import MODEL
+from qgc.lab.protocol.stored import MODELS, Stored
 from qgc.measure.rankings import COMMON
-from qgc.measure.stored import MODELS, Stored
 
 PAPER = "∂A/∂q, l2"
 
@@ -32,7 +32,7 @@ METHODS = {
     "L1 contrast": "question contrast, L1", "HiResCAM": "HiResCAM", "attention": "attention", "common left out": COMMON,
     "200 random": "random gates, n = 200",
 }  # fmt: skip
-"""What prose calls a method → its row in :meth:`qgc.measure.stored.Stored.table`."""
+"""What prose calls a method → its row in :meth:`qgc.lab.protocol.stored.Stored.table`."""
 MEASURES = {
     "": "rank", ", without backgrounds": "rank without backgrounds", ", surrogate": "rank surrogate",
     ", CGA": "grounding", ", CGA of the surrogate": "grounding surrogate", ", margin": "margin", ", OGA": "object",
@@ -44,7 +44,7 @@ ABSENT = {
     "question contrast": "question contrast", "L1 contrast": "question contrast, L1", "HiResCAM": "HiResCAM",
     "attention": "attention", "the model": MODEL, "the model, sure": f"{MODEL}, sure",
 }  # fmt: skip
-"""The same → its row in :meth:`qgc.measure.stored.Stored.absent`."""
+"""The same → its row in :meth:`qgc.lab.protocol.stored.Stored.absent`."""
 CONTROL = {
     ", own": "own", ", absent": "absent", ", above absent": "above",
     ", above absent minus Grad-CAM": "above minus Grad-CAM's",
@@ -61,7 +61,7 @@ def of_model(found: Stored, model: str) -> dict[str, Quantity]:
     """ "method, measure" → its value on the test scenes; without a measure it is rank grounding.
 
     Gates are at the registered n or at the paper's, "n = 25"; "random gates" are of the gate's size. "the model" is the
-    verdict on the pairs that are sure (:mod:`qgc.measure.faithfulness`), "effect of the model" Yule's Y over all pairs;
+    verdict on the pairs that are sure (:mod:`.faithfulness`), "effect of the model" Yule's Y over all pairs;
     of `natural` both are of the shipped training. ", own", ", absent" and ", above absent" are of the control of absent
     objects, on its scenes and trainings; of the effect, of the shipped training.
     """

@@ -13,7 +13,7 @@ from PIL import Image
 from sphinx.application import Sphinx
 
 import qgc
-from qgc.measure.stored import Stored
+from qgc.lab.protocol.stored import Stored
 from qgc.show.pixels import compose, pale, share_of_maximum, stroke
 
 from . import headlines

@@ -13,7 +13,7 @@ PLACE = "% What comes from where stands here, as the registry has it.\n"
 
 def collections() -> str:
     """A section for each collection: its files, its terms, and what to do when its source is gone, as Markdown."""
-    from qgc.data.sources import COLLECTIONS, checksum_known, size_known
+    from qgc.lab.fetch.sources import COLLECTIONS, checksum_known, size_known
 
     lines = []
     for c in COLLECTIONS.values():

@@ -29,15 +29,15 @@ from torch import Tensor
 
 from ...explain import Explanation, View, contrast, explain
 from ...files import write_whole
+from ...lab.protocol import SCENES
+from ...lab.protocol.grounding import chosen_pairs
+from ...lab.train.recipes import FIRST_SEED
 from ...measure import cosine, map_share, rank_grounding, same_answer_pairs
-from ...measure.grounding import chosen_pairs
 from ...measure.pairs import TIE
-from ...measure.protocol import SCENES
 from ...measure.similarity import Pair
 from ...models import VQA, zoo
 from ...scenes import sample
 from ...scenes.situations import SITUATIONS, situation
-from ...train.recipes import FIRST_SEED
 from .. import parts
 
 HERE = Path(__file__).parent

@@ -1,0 +1,363 @@
+"""The command line: ``python -m qgc explain|train|convert|evaluate|measure|bench|ledger|fetch`` (``--help``)."""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from contextlib import suppress
+from pathlib import Path
+
+from .. import __version__
+from ..errors import QGCError
+from ..files import check_target, write_whole
+from . import convert as cli_convert
+from . import fetch as cli_fetch
+from . import photos as cli_photos
+from .common import Parser, UsageError, at_least, path, print_json
+
+DEFAULT = "deeper-lstm/natural"
+FIGURES = (".png", ".pdf", ".svg", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".eps")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command, or print the help if none is given.
+
+    Bad input ends with one message and status 2, Ctrl-C with status 130; with ``--json`` the message is JSON, too.
+    """
+    argv = sys.argv[1:] if argv is None else argv
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="replace")  # a terminal that has no "→" or "∂" shows "?" in their place
+    warnings.showwarning = lambda message, *_, **__: print(f"note: {message}", file=sys.stderr)
+    status, lost = 2, False
+    try:
+        args = _parser().parse_args(argv or ["--help"])
+        status = args.run(args) or 0
+        _flush()
+        return status
+    except QGCError as error:
+        message = str(error)
+        if isinstance(error, UsageError) and "--json" not in argv:
+            print(error.usage, end="", file=sys.stderr)
+    except BrokenPipeError:  # whoever reads our output has read enough, as "head" does
+        with suppress(OSError):
+            _flush()
+        return 1
+    except OSError as error:
+        with suppress(OSError):
+            _flush()
+        status, lost = 2, True  # standard output may be what failed
+        message = f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}"
+    except KeyboardInterrupt:
+        message, status = "interrupted; run the same command again to go on", 130
+    message = str(QGCError(message))  # which shortens it: a name can be long
+    if "--json" in argv:
+        with suppress(OSError):
+            print_json({"error": message})
+            _flush()
+    if lost or "--json" not in argv:
+        print(f"{chr(10) * (status == 130)}qgc: {message}", file=sys.stderr)
+    return status
+
+
+def _flush() -> None:
+    """Write what is printed; what cannot be written is dropped, or Python would try, and fail, once more at its end."""
+    if sys.stdout is None:  # closed by who called us
+        return
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise
+
+
+def _parser() -> Parser:
+    prog = "qgc" if Path(sys.argv[0]).stem == "qgc" else "python -m qgc"  # the console script, or not
+    parser = Parser(prog=prog, description="Question-grounded Grad-CAM.")
+    parser.add_argument("--version", action="version", version=f"qgc {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="command")
+
+    explain = commands.add_parser("explain", help="explain an answer about a scene or a photograph")
+    explain.add_argument("image", type=path, help="a picture; scenes saved by qgc also bring their masks")
+    explain.add_argument("question")
+    explain.add_argument("--answer", help="the answer to explain (default: the model's own)")
+    explain.add_argument("--n", type=int, help="how many combine neurons the gradient may pass (default: all)")
+    explain.add_argument("--reduce", default="l2", help="how ∂A/∂q becomes one number: l2, sum or abs-sum")
+    explain.add_argument("--model", default=DEFAULT, help=f"a shipped model or a run's folder (default: {DEFAULT})")
+    explain.add_argument("--device", default="cpu")
+    explain.add_argument(
+        "--out", type=path, help="the figure to write (default: NAME-explained.png in the current folder)"
+    )
+    explain.add_argument("--json", action="store_true", help="print the numbers as JSON")
+    explain.set_defaults(run=_explain)
+
+    train = commands.add_parser("train", help="train a model from nothing")
+    kinds = train.add_subparsers(required=True, metavar="data")
+    scenes = kinds.add_parser("scenes", help="a scene-sized Deeper LSTM (natural, balanced, early) or Pythia")
+    scenes.add_argument("name", choices=["natural", "balanced", "early", "pythia"])
+    scenes.add_argument("--out", type=path, help="the run's folder (default: runs/NAME); a killed run goes on there")
+    scenes.add_argument("--cache", type=path, default=Path("cache"), help="where rendered scenes are kept")
+    scenes.add_argument("--device", default="cpu")
+    scenes.add_argument("--workers", type=at_least(1), default=2, help="processes that render scenes")
+    scenes.add_argument(
+        "--seed",
+        type=at_least(0),
+        default=0,
+        help="of the question and answer side; any but 0 looks through the shipped model's CNN",
+    )
+    scenes.add_argument("--cnn", default="", help="train the question and answer side alone, through this model's CNN")
+    scenes.add_argument("--install", action="store_true", help="write the weights into the package, to be shipped")
+    scenes.set_defaults(run=_train_scenes)
+    cli_photos.add_train(kinds)
+
+    cli_convert.add(commands)
+
+    evaluate = commands.add_parser("evaluate", help="held-out accuracy beside the question-only baseline")
+    evaluate.add_argument("name", help="a shipped model or a run's folder")
+    evaluate.add_argument("--scenes", type=at_least(1), default=2000)
+    evaluate.add_argument("--split", default="test", choices=["validation", "test"])
+    cli_photos.add_evaluate(evaluate)
+    evaluate.add_argument("--device", default="cpu")
+    evaluate.add_argument("--record", action="store_true", help="write the result into the model's card")
+    evaluate.add_argument("--json", action="store_true")
+    evaluate.set_defaults(run=_evaluate)
+
+    bench = commands.add_parser("bench", help="how fast rendering and the engine are, and how exact")
+    bench.add_argument("--model", default=DEFAULT)
+    bench.add_argument(
+        "--scenes", type=at_least(1), default=100, help="scenes to render, or to compare ten maps each on"
+    )
+    bench.add_argument("--peers", action="store_true", help="beside pytorch-grad-cam and Captum instead")
+    bench.add_argument(
+        "--full-size",
+        action="store_true",
+        help="train the full-size Deeper LSTM on generated features: speed and memory",
+    )
+    bench.add_argument("--device", default="cpu", help="with --full-size: cpu or cuda")
+    bench.add_argument("--record", action="store_true", help="with --peers: write book/results/peers.json")
+    bench.add_argument("--json", action="store_true")
+    bench.set_defaults(run=_bench)
+
+    measure = commands.add_parser("measure", help="does the map follow the question? the whole protocol, resumable")
+    measure.add_argument("--runs", type=path, default=Path("runs"), help="where the other training seeds lie")
+    measure.add_argument("--out", type=path, default=Path("book/results"), help="receives measure.json and .npz")
+    measure.add_argument("--workers", type=at_least(1), default=2)
+    measure.add_argument("--device", default="cpu")
+    measure.add_argument("--check", action="store_true", help="measure a random sample again and compare")
+    cli_photos.add_measure(measure)
+    measure.add_argument("--json", action="store_true")
+    measure.set_defaults(run=_measure)
+
+    ledger = commands.add_parser("ledger", help="set ours beside every figure and table of the paper, with a verdict")
+    ledger.add_argument("--check", action="store_true", help="write nothing; compare with what is stored")
+    ledger.add_argument("--json", action="store_true")
+    ledger.set_defaults(run=_ledger)
+
+    cli_fetch.add(commands)
+    return parser
+
+
+def _explain(args) -> None:
+    from ..explain import explain
+    from ..models import load
+    from ..scenes import Scene
+    from ..show import plots
+
+    out = _figure_file(args.out, args.image)
+    vqa = load(args.model, device=args.device)
+    found = explain(vqa, args.image, args.question, args.answer, reduce=args.reduce)
+    scene = Scene.open(args.image)
+    if scene is None and "photograph" not in vqa.trained_on:
+        print("note: this is not a scene of qgc; the model has only seen scenes, so do not trust it here",
+              file=sys.stderr)  # fmt: skip
+    figure = plots.overlay(found, n=args.n, mask=plots.asked_mask(scene, args.question) if scene else None)
+    write_whole(out, lambda p: figure.savefig(p, format=out.suffix[1:] or "png"))
+    top = found.top(10)
+    if args.json:
+        numbers = {
+            "model": args.model, "question": found.question, "answer": found.answer, "predicted": found.predicted,
+            "confidence": found.confidence, "n": args.n or vqa.combine, "reduce": args.reduce,
+            "top": [{"index": int(i), "value": float(v)} for i, v in zip(top["index"], top["value"], strict=True)],
+            "figure": str(out),
+        }  # fmt: skip
+        print_json(numbers)
+        return
+    print(f"{found.question}  →  {found.answer}  ({found.confidence:.1%})")
+    if found.answer != found.predicted:
+        print(f"the model itself would say: {found.predicted}")
+    print(f"top 10 of ∂A/∂q ({args.reduce}):\n{top.round(4).to_string()}\nfigure: {out}")
+
+
+def _figure_file(out: Path | None, picture: Path) -> Path:
+    """Where the figure goes, checked before the work: never onto the picture, which may hold the whole scene."""
+    out = out or Path(f"{picture.stem}-explained.png")
+    check_target(out)
+    if out.exists() and picture.exists() and out.samefile(picture):
+        raise QGCError(f"--out {out} is the picture itself, which would be lost; name another file")
+    if out.suffix and out.suffix.lower() not in FIGURES:
+        raise QGCError(f"no figure can be written as {out.suffix!r}; let --out end in {', '.join(FIGURES)}")
+    return out
+
+
+def _train_scenes(args) -> None:
+    if args.name == "pythia":
+        _train_pythia(args)
+        return
+    from dataclasses import replace
+
+    from ..lab.train.early import question_blind
+    from ..lab.train.recipes import RECIPES
+    from ..lab.train.run import card_of, export, train_scenes
+    from ..models import zoo
+
+    base = "natural" if args.name == "early" else args.name
+    zoo.usable(args.device)  # a device that is not there is said before the scenes are rendered
+    recipe = replace(RECIPES[base], question_seed=args.seed)
+    eyes = args.cnn or (f"deeper-lstm/{base}" if args.seed else "")
+    run = args.out or Path("runs") / (f"{base}-seed{args.seed}" if eyes else base)
+    model = train_scenes(recipe, run, args.cache, args.device, args.workers, eyes)
+    about = card_of(args.name, recipe, run)
+    if args.name == "early":
+        step, trace = question_blind(model, run)
+        about |= {"step": step, "selection": trace}
+    folder = zoo.SHIPPED if args.install else run
+    stem = export(model, args.name, about, folder)
+    print(f"wrote {stem}.json and its weights; try: python -m qgc evaluate "
+          f"{f'deeper-lstm/{args.name}' if args.install else f'{stem}.json'}")  # fmt: skip
+
+
+def _train_pythia(args) -> None:
+    from dataclasses import replace
+
+    from ..lab.train.pythia import export, train_pythia
+    from ..lab.train.recipes import PYTHIA
+    from ..lab.train.run import card_of
+    from ..models import zoo
+
+    recipe = replace(PYTHIA, seed=args.seed)
+    run = args.out or Path("runs") / ("pythia" if args.seed == 0 else f"pythia-seed{args.seed}")
+    model = train_pythia(recipe, run, args.cache, args.device, args.workers)
+    stem = export(model, card_of("pythia", recipe, run), zoo.SHIPPED if args.install else run)
+    print(f"wrote {stem}.json and its weights; try: python -m qgc evaluate "
+          f"{'pythia/natural' if args.install else f'{stem}.json'}")  # fmt: skip
+
+
+def _evaluate(args) -> None:
+    import torch
+
+    from ..measure import evaluate, similarity
+    from ..models import card, cards, load
+
+    about = card(args.name)
+    if "distribution" not in about or args.dataset or args.data_dir:
+        cli_photos.evaluate_run(args)
+        return
+    vqa = load(args.name, device=args.device, dtype=torch.float32)  # thousands of scenes: speed, not the last digit
+    result = evaluate(
+        vqa, args.scenes, distribution=about["distribution"], prior=about["question_prior"], split=args.split
+    )
+    alike = similarity(vqa, min(args.scenes, 500), distribution=about["distribution"], split=args.split)
+    alike.pop("per_scene")
+    result |= {"model": args.name, "same_answer_pairs": alike}
+    if args.record:
+        cards.record(args.name, result)
+    if args.json:
+        print_json(result)
+        return
+    print(cards.table(result))
+
+
+def _bench(args) -> None:
+    if args.full_size:
+        cli_photos.bench_full_size(args)
+        return
+    if args.peers:
+        _bench_peers(args)
+        return
+    if args.record:
+        raise QGCError("--record goes with --peers; of the other figures nothing is stored")
+    from ..lab.bench.speed import bench
+
+    found = bench(args.model, args.scenes)
+    if args.json:
+        print_json(found)
+        return
+    for name, row in found.items():
+        print(f"{name:58s} {row['value']:>12.4g} {row['unit']:4s}  (bound: {row['bound']})")
+
+
+def _bench_peers(args) -> None:
+    from ..lab.bench import peers
+
+    found = peers.compare(args.model, args.scenes, peers.RESULTS if args.record else None)
+    print_json(found) if args.json else print(peers.table(found))
+
+
+def _measure(args) -> int:
+    if args.photo_runs:
+        cli_photos.measure_runs(args)
+        return 0
+    from ..lab.experiments import stages
+    from ..lab.protocol import ARMS, grounding, run, summary
+    from ..lab.protocol.stored import Stored
+    from ..models.zoo import usable
+    from ..paper import SPEARMAN
+
+    if args.check:
+        faults = summary.check(args.out) + stages.check(Stored.read(args.out).arrays)
+        print_json({"faults": faults}) if args.json else print("\n".join(faults) or "the sample agrees")
+        return int(bool(faults))
+    usable(args.device)  # what is wrong is said before the hours of measuring
+    args.out.mkdir(parents=True, exist_ok=True)
+    options = {"arms": ARMS, "workers": args.workers, "device": args.device}
+    folder = args.runs / "measure"
+    validation = run.measure("validation", args.runs, folder, **options)
+    chosen = summary.choose(validation, ARMS)
+    registered = {gate: [chosen["grounding"][gate]] for gate in grounding.GATES}
+    test = run.measure("test", args.runs, folder, **options, chosen=registered)
+    other = {stage: stages.measure(stage, folder, runs=args.runs, **options) for stage in stages.STAGES}
+    tables, arrays = summary.summarise(validation, test, ARMS, chosen)
+    more, more_arrays = stages.summarise(other, [row.value for row in SPEARMAN])
+    tables, arrays = tables | more, arrays | more_arrays
+    paths = [str(run.where(arm, args.runs)) for arm in ARMS]
+    tables = {"about": summary.about(ARMS, paths, "python -m qgc measure", args.device), **tables}
+    summary.write(args.out, tables, arrays)
+    if args.json:
+        print_json(tables, indent=None)
+        return 0
+    for name, arm in tables["arms"].items():
+        print(f"\n{name}: {arm['pairs']} pairs of {arm['scenes']} scenes, {arm['seeds']} seed(s)")
+        for row in arm["table"]:
+            shown = ("{:.3f} [{:.3f}, {:.3f}]".format(*row[k]) for k in ("rank", "object", "grounding"))
+            print(f"  {row['method']:36s} {row['n'] or '':>5}  " + "  ".join(shown))
+    print(f"\nwrote {args.out / 'measure.json'}")
+    return 0
+
+
+def _ledger(args) -> int:
+    from ..lab.ledger import equations, ledger
+    from ..lab.ledger import links as ledger_links
+    from ..lab.ledger import show as shown
+
+    root = ledger_links.checkout()
+    sources = ledger.Sources()
+    fresh = ledger.compute(sources)
+    stored, faults = fresh, []
+    if args.check:
+        stored = ledger.read()
+        faults = ledger.drift(stored, fresh)
+    else:
+        shown.draw(sources, root)
+        shown.write(fresh, root)
+    faults += [*ledger.faults(stored, root), *shown.stale(stored, root), *equations.faults(root=root)]
+    rows = len(ledger.row_ids())
+    good = sum(not any(fault.startswith(f"{row}:") for fault in faults) for row in ledger.row_ids())
+    counts = ledger.summary(stored)
+    if args.json:
+        numbers = {"rows": rows, "in_order": good, "verdicts": counts, "equations": len(equations.EQUATIONS)}
+        print_json({**numbers, "faults": faults})
+    else:
+        print(*faults, sep="\n", end="\n" * bool(faults))
+        print(f"{good} of {rows} rows are in order; " + ", ".join(f"{v}: {n}" for v, n in counts.items()))
+        print(f"{len(equations.EQUATIONS)} equations; {len(faults)} faults")
+    return int(args.check and bool(faults))

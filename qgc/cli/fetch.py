@@ -1,0 +1,94 @@
+"""``python -m qgc fetch``: the parser, and the report in words or as JSON."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+from ..errors import FetchError
+from .common import path, print_json
+
+
+def add(commands) -> None:
+    """Add the subcommand ``fetch`` to the parsers of ``qgc.cli``."""
+    from ..lab.fetch.sources import COLLECTIONS
+
+    fetch = commands.add_parser(
+        "fetch",
+        help="bring photographs, questions or published weights from their public sources",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="Bring photographs, questions or published weights from their public sources.\n"
+        "What was cut off goes on when the same command is given again.\n\n"
+        + "\n".join(f"  {name:14} {c.title}" for name, c in COLLECTIONS.items()),
+    )
+    fetch.add_argument("name", nargs="?", choices=list(COLLECTIONS), metavar="name", help="one of the names above")
+    fetch.add_argument("--to", type=path, metavar="DIR", help="where it goes (default: data/NAME)")
+    fetch.add_argument("--from", dest="given", type=path, metavar="DIR", help="copy files from here, where they are")
+    chosen = fetch.add_mutually_exclusive_group()
+    chosen.add_argument("--images-of", type=path, metavar="FILE", help="only the photographs that this file asks about")
+    chosen.add_argument(
+        "--images", nargs="*", metavar="N", help="only these photographs, by number or file name; none if none is named"
+    )
+    fetch.add_argument(
+        "--part", nargs="+", metavar="PART", help="only these official parts of VQA: train2014, val2014 (default: both)"
+    )
+    fetch.add_argument("--list", action="store_true", help="show what would come from where, and fetch nothing")
+    fetch.add_argument("--json", action="store_true")
+    fetch.set_defaults(run=_fetch)
+
+
+def _fetch(args: argparse.Namespace) -> int:
+    from ..lab.fetch.chosen import images_of
+    from ..lab.fetch.fetch import fetch, lookup
+    from ..lab.fetch.sources import COLLECTIONS
+
+    if args.list:
+        _list({args.name: lookup(args.name)} if args.name else COLLECTIONS, args.json)
+        return 0
+    if args.name is None:
+        raise FetchError(f"say what to fetch: {', '.join(COLLECTIONS)}; --list shows what comes from where")
+    images = images_of(args.images_of) if args.images_of else args.images
+    folder = args.to or Path("data") / args.name
+    report = fetch(args.name, folder, args.given, images, args.part, say=lambda line: print(line, file=sys.stderr))
+    if args.json:
+        print_json(asdict(report))
+    else:
+        print(_in_words(report))
+    return 2 if report.missing else 0
+
+
+def _list(collections: dict, as_json: bool) -> None:
+    from ..lab.fetch.sources import registry_table
+
+    if as_json:
+        print_json({name: asdict(c) for name, c in collections.items()})
+        return
+    print(registry_table(collections))
+    for name, collection in collections.items():
+        print(f"\n{name}: {collection.title}\n  {collection.home}\n  terms: {collection.terms}")
+
+
+def _in_words(report) -> str:
+    """The report in words, with what to do about what is missing."""
+    from ..lab.fetch.sources import COLLECTIONS, human
+
+    lines = [f"{name}: {entry['how']} ({human(entry['bytes'])})" for name, entry in report.files.items()]
+    if report.photographs:
+        lines.append(f"{report.photographs['there']} of {report.photographs['wanted']} photographs are there")
+    if not report.missing:
+        return "\n".join([*lines, f"{report.name} is in {report.folder}"])
+    names = list(report.missing)
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    collection = COLLECTIONS[report.name]
+    return "\n".join(
+        [
+            *lines,
+            f"\nnot fetched: {', '.join(names[:5])}{more}",
+            *(f"  {name}: {report.missing[name]}" for name in names[:5]),
+            "What can be done: get the files in another way, put them into a folder, and run",
+            f"  python -m qgc fetch {report.name} --to {report.folder} --from FOLDER",
+            f"{collection.without}\nThe source's own page: {collection.home}",
+        ]
+    )

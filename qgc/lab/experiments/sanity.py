@@ -1,0 +1,238 @@
+"""Do the maps notice when the model is broken? Randomised question encoder, foreign questions, randomised weights.
+
+After Adebayo et al. (2018). What is left of rank grounding (:func:`qgc.measure.rank_grounding`) and of contrastive
+grounding (:func:`qgc.measure.contrastive_grounding`) once nothing can know which object was asked for is what a measure
+gives for nothing. It should be one half:
+
+* ``other questions``: each of a pair's questions is replaced by one drawn from all training questions, without
+  replacement, with the answer and both things kept. The two draws are exchangeable: drawing them in the other order
+  is as likely and turns 1 into 0. So the expectation is *exactly* ½, for every map and every model.
+* ``encoder``: the modules that turn words into q start anew. Fresh word vectors are drawn alike for all words, so for
+  questions in one frame ("What color is the sink?", "What color is the cake?") the encoders that have both nouns
+  exchanged are as likely, and again the expectation is exactly ½. Between frames ("is", "are"; one word or two) only
+  grammar is left to tell them apart, and whether it does is measured, not assumed.
+* ``encoder and Wq``: the question branch's own layer starts anew, too.
+
+That is an expectation *over encoders*. One random encoder, used for every scene, is a fixed and arbitrary reading of
+every word: "wall" against "sink" then comes out the same way in all bathrooms, and the mean over scenes stays off ½
+however many there are. So each scene draws encoders of its own, ``draws`` of them; nothing is mirrored or averaged
+with its opposite, which would give ½ whatever the maps are.
+
+``cascade``: layers start anew one after the other from the output side down, and stay so: Wo; Wq, LSTM and
+embedding; Wi; fc7; fc6; the blocks of convolutions. ½ is expected there for the question contrast from the first step
+on (a fresh Wo is as likely with its sign turned round, which exchanges the two maps), for all maps from the second:
+again over seeds, of which a cascade has few, so read its curve for where the map is lost, not for its third decimal.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from ...explain import View, explain
+from ...measure.localise import cell_weights, contrastive_grounding
+from ...measure.pairs import rank_grounding
+from ...measure.similarity import Pair, cosine, same_answer_pairs
+from ...measure.stats import intervals
+from ...models import DeeperLSTM
+from ...scenes import Scene
+from .interventions import CONTRAST, NS, map_names, signed_pair_maps
+from .nulls import Bank
+
+CONTROLS = ("none", "other questions", "encoder", "encoder and Wq")
+HALF = ("other questions", "encoder", "encoder and Wq")
+"""Controls under which rank grounding and contrastive grounding are one half in expectation."""
+
+
+# -- models that start anew in part -----------------------------------------------------------------------
+def encoder_parts(vqa) -> list[str]:
+    """Names of the modules with weights of their own that ``encode`` goes through: the question encoder."""
+    called: list[str] = []
+    hooks = []
+    for name, module in vqa.named_modules():
+        if next(module.parameters(recurse=False), None) is not None:
+            hooks.append(module.register_forward_hook(lambda *_, name=name: called.append(name)))
+    try:
+        with torch.no_grad():
+            vqa.encode(vqa.vocabulary.words[0])
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return list(dict.fromkeys(called))
+
+
+def cascade_parts(vqa) -> list[tuple[str, list[str]]]:
+    """Steps of the cascade from the output side down, each with its modules; empty for models but the Deeper LSTM."""
+    if not isinstance(vqa, DeeperLSTM):
+        return []
+    convolutions = [f"cnn.features.{i}" for i, m in enumerate(vqa.cnn.features) if isinstance(m, nn.Conv2d)]
+    blocks, used = [], 0
+    for number, block in enumerate(vqa.cnn.config.blocks, 1):
+        blocks.append((f"conv{number}", convolutions[used : used + len(block)]))
+        used += len(block)
+    if convolutions[used:]:
+        blocks.append(("detectors", convolutions[used:]))
+    head = [("Wo", ["output"]), ("Wq, LSTM", ["question", "lstm", "embedding"]), ("Wi", ["image"])]
+    return [*head, ("fc7", ["cnn.fc7"]), ("fc6", ["cnn.fc6"]), *reversed(blocks)]
+
+
+def started_anew(vqa, parts: Sequence[str], seed: int):
+    """A copy of a model in which the named modules start anew; the given model keeps every weight.
+
+    Modules are drawn as PyTorch starts them (``reset_parameters``); one that cannot has each of its tensors redrawn
+    from a Gaussian of the tensor's own mean and standard deviation. What does not start anew is shared, not copied.
+    """
+    redrawn = {id(p) for name in parts for p in vqa.get_submodule(name).parameters(recurse=False)}
+    shared = {id(p): p for p in vqa.parameters() if id(p) not in redrawn}
+    anew = copy.deepcopy(vqa, shared)
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        torch.manual_seed(seed)
+        for name in parts:
+            _reset(anew.get_submodule(name))
+    return anew
+
+
+def _reset(module: nn.Module) -> None:
+    if hasattr(module, "reset_parameters"):
+        module.reset_parameters()
+        return
+    for p in module.parameters(recurse=False):
+        spread = float(p.std()) if p.numel() > 1 else 0.0
+        p.normal_(float(p.mean()), spread)
+
+
+def cascade(vqa, seed: int) -> list[tuple[str, nn.Module]]:
+    """Every step of the cascade (:func:`cascade_parts`) as a model, each with all that came before it anew, too."""
+    steps, gone = [], []
+    for label, parts in cascade_parts(vqa):
+        gone = gone + parts
+        steps.append((f"cascade: {label}", started_anew(vqa, gone, seed)))
+    return steps
+
+
+# -- one scene and one model ------------------------------------------------------------------------------
+@torch.no_grad()
+def sanity_rows(
+    vqa,
+    scene: Scene,
+    bank: Bank,
+    rng: np.random.Generator,
+    *,
+    cascades: Sequence[Sequence[tuple[str, nn.Module]]] = (),
+    pairs: Sequence[Pair] | None = None,
+    draws: int = 2,
+    ns: Sequence[int] = NS,
+    controls: Sequence[str] = CONTROLS,
+) -> list[dict]:
+    """What is left of the maps of one scene's pairs under every control.
+
+    Parameters
+    ----------
+    bank : from :func:`.nulls.bank`, for foreign questions. cascades : from :func:`cascade`, several seeds
+    worked out once for a model; a scene uses one of them by chance. pairs : one same-answer pair drawn from the
+    scene's if None. draws : encoders, and foreign pairs of questions, drawn for each pair. controls : some of
+    :data:`CONTROLS`; without an encoder among them no model starts anew.
+
+    Returns
+    -------
+    list of flat dicts, one for each pair, control and draw
+        ``scene``, ``pair``, ``control``, ``draw``, ``frame`` (1 if the questions differ in one word alone); and
+        ``rank/NAME`` (the verdict of rank grounding), ``grounding/NAME``, ``margin/NAME`` (mean share on the own object
+        − on the other's) and ``cosine/NAME`` with the map of the unharmed model, for each of
+        :func:`~qgc.lab.experiments.interventions.map_names`.
+    """
+    if pairs is None:
+        pairs = same_answer_pairs([scene])
+        pairs = [pairs[rng.integers(len(pairs))]] if pairs else []
+    if not pairs:
+        return []
+    view, seeds = View(vqa, scene), rng.integers(2**31, size=draws).tolist()
+    encoder = encoder_parts(vqa)
+    models = [("encoder", d, started_anew(vqa, encoder, s)) for d, s in enumerate(seeds) if "encoder" in controls]
+    if isinstance(vqa, DeeperLSTM):
+        view.M(bank.q[:1])  # whatever the question: worked out here, all views of the same picture share it
+    if isinstance(vqa, DeeperLSTM) and "encoder and Wq" in controls:
+        models += [("encoder and Wq", d, started_anew(vqa, [*encoder, "question"], s)) for d, s in enumerate(seeds)]
+    views = [(control, draw, view.through(model)) for control, draw, model in models]
+    steps = cascades[rng.integers(len(cascades))] if cascades else []
+    views += [(label, 0, _cascade_view(view, model)) for label, model in steps]
+    rows = []
+    for number, pair in enumerate(pairs):
+        texts = (pair.first.question, pair.second.question)
+        masks = [scene.masks[a.thing] for a in (pair.first, pair.second)]
+        plain = _maps(view, texts, pair.answer, ns)
+        foreign = [t for t in bank.questions if t not in texts]
+        found = [("none", 0, plain)]
+        for d in range(draws if "other questions" in controls else 0):
+            drawn = rng.permutation(len(foreign))[:2]
+            found.append(("other questions", d, _maps(view, [foreign[i] for i in drawn], pair.answer, ns)))
+        found += [(control, draw, _maps(other, texts, pair.answer, ns)) for control, draw, other in views]
+        label = {"scene": scene.seed, "pair": number, "frame": float(_one_frame(vqa, *texts))}
+        for control, draw, maps in found:
+            rows.append({**label, "control": control, "draw": draw, **_scores(maps, plain, masks, map_names(ns))})
+    return rows
+
+
+def _cascade_view(view: View, model) -> View:
+    # F is kept while no convolution has started anew; v and M are not.
+    kept = {id(p) for p in view.vqa.cnn.features.parameters()}
+    anew = any(id(p) not in kept for p in model.cnn.features.parameters())
+    return View(model, view.image, None if anew else view.F)
+
+
+def _maps(view: View, texts: Sequence[str], answer: str, ns: Sequence[int]) -> Tensor:
+    return signed_pair_maps(*explain(view.vqa, view, list(texts), answer), ns)
+
+
+def _mask_weights(masks: Sequence[np.ndarray], like: Tensor) -> Tensor:
+    # (h·w, 3): how much a cell's mass falls on the first object, on the second, and anywhere.
+    (first, anywhere), (second, _) = (cell_weights(m, tuple(like.shape[-2:]), like) for m in masks)
+    return torch.stack([first, second, anywhere], 1)
+
+
+def _one_frame(vqa, first: str, second: str) -> bool:
+    a, b = vqa.vocabulary.tokens(first), vqa.vocabulary.tokens(second)
+    return len(a) == len(b) and sum(x != y for x, y in zip(a, b, strict=True)) == 1
+
+
+def _scores(signed: Tensor, before: Tensor, masks: Sequence[np.ndarray], names: Sequence[str]) -> dict[str, float]:
+    # signed (2, names, h, w): the pair's maps before the ReLU; before: the unharmed model's.
+    inputs = signed.abs().amax((2, 3))
+    inputs[:, names.index(CONTRAST)] = inputs[:, 0].max()  # a contrast of equal maps is rounding, and empty
+    rank = rank_grounding(signed.transpose(0, 1), np.stack(masks), inputs.T).verdict
+    maps, plain, weights = signed.relu(), before.relu(), _mask_weights(masks, signed)
+    sums = (maps.flatten(2) @ weights).double()  # (2, names, 3)
+    share = sums[..., :2] / sums[..., 2:]
+    own = torch.stack([share[0, :, 0], share[1, :, 1]], 1)
+    other = torch.stack([share[0, :, 1], share[1, :, 0]], 1)
+    grounding = contrastive_grounding(own, other)
+    margin = (own.nan_to_num(0) - other.nan_to_num(0)).mean(1)
+    found = {}
+    for i, name in enumerate(names):
+        found[f"rank/{name}"] = float(rank[i])
+        found[f"grounding/{name}"], found[f"margin/{name}"] = float(grounding[i]), float(margin[i])
+        alike = [cosine(m[i], p[i]) for m, p in zip(maps, plain, strict=True)]
+        known = [c for c in alike if np.isfinite(c)]
+        found[f"cosine/{name}"] = float(np.mean(known)) if known else float("nan")
+    return found
+
+
+# -- many scenes ------------------------------------------------------------------------------------------
+def summarise(rows: Iterable[dict], **bootstrapping) -> pd.DataFrame:
+    """A tidy table with 95 % intervals by scene (and ``seed``, if the rows have it) from :func:`sanity_rows`.
+
+    ``control``, ``measure`` (rank, grounding, margin, cosine), ``map``, ``estimate``, ``low``, ``high``, ``scenes``,
+    ``rows``. Draws are averaged within a scene first.
+    """
+    frame = pd.DataFrame(list(rows))
+    columns = [c for c in frame if "/" in c]
+    table = intervals(frame, ["control"], columns, **bootstrapping)
+    names = table.pop("measure").str.split("/", n=1, expand=True)
+    table.insert(1, "measure", names[0])
+    table.insert(2, "map", names[1])
+    return table

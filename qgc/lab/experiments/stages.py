@@ -1,0 +1,330 @@
+"""What the protocol asks for besides the maps: nulls, interventions, deletion and sanity checks, scene by scene.
+
+Each stage turns a test scene and a model into rows of plain data, in chunks like those of :mod:`.run`, so
+that an interrupted measurement goes on where it stopped; :func:`summarise` makes the book's tables of them.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ...explain import View, explain
+from ...measure import stats
+from ...measure.similarity import Pair
+from ...models import zoo
+from ...scenes import Scene, sample
+from ..protocol import (  # fmt: skip
+    ABSENT_MODEL_SCENES,
+    ABSENT_SCENES,
+    ABSENT_SEED_SCENES,
+    ARMS,
+    BANK,
+    CASCADE_SCENES,
+    CASCADES,
+    DELETION_SCENES,
+    FAITHFULNESS_SCENES,
+    FOREIGN_DRAWS,
+    FOREIGN_SCENES,
+    INTERVENTION_SCENES,
+    NULL_SCENES,
+    OTHER_IMAGE_SCENES,
+    SANITY_DRAWS,
+    SANITY_SCENES,
+    SCENES,
+    Arm,
+    grounding,
+    run,
+)
+from ..train.files import write_whole
+from ..train.recipes import FIRST_SEED
+from . import absent, faithfulness, interventions, nulls, other_image, sanity
+
+CHUNK = 20
+_MODULES = ("absent", "compare", "faithfulness", "interventions", "nulls", "other_image", "sanity", "stages")
+CODE = (*run.CODE, *(f"lab/experiments/{name}.py" for name in _MODULES))
+NULL_ARRAYS = ("l2", "sum")
+"""Reductions whose nulls are kept scene by scene, for the book's figure and for :func:`.summary.check`."""
+
+
+# -- rows of one scene ----------------------------------------------------------------------------------------
+@cache
+def _bank(path: str, distribution: str, others: int) -> nulls.Bank:
+    vqa = run.subject(path)[0].vqa
+    return nulls.bank(vqa, (sample(FIRST_SEED["validation"] + i, distribution) for i in range(others)))
+
+
+@cache
+def _cascades(path: str) -> list:
+    return [sanity.cascade(run.subject(path)[0].vqa, seed) for seed in range(CASCADES)]
+
+
+def null_rows(path: str, scene: Scene, pairs: Sequence[Pair], index: int, shared: dict) -> list[dict]:
+    """One draw of every null of :mod:`qgc.lab.experiments.nulls` for the scene's first pair."""
+    vqa = run.subject(path)[0].vqa
+    bank = _bank(path, scene.distribution, BANK)
+    row = nulls.null_row(vqa, scene, bank, np.random.default_rng([index, 71]), pairs[0])
+    return [{**row, "scene": index}] if row else []
+
+
+def intervention_rows(path: str, scene: Scene, pairs: Sequence[Pair], index: int, shared: dict) -> list[dict]:
+    """Every change of the scene, asked about and held against the maps (:mod:`qgc.lab.experiments.interventions`)."""
+    if "changes" not in shared:  # the arms of a distribution are shown the same changed pictures
+        shared["changes"] = interventions.changes(scene, {p.answer for p in pairs})
+    rows = interventions.intervention_rows(run.subject(path)[0].vqa, scene, pairs, shared["changes"])
+    return [{**row, "scene": index} for row in rows]
+
+
+def deletion_rows(path: str, scene: Scene, pairs: Sequence[Pair], index: int, shared: dict) -> list[dict]:
+    """What is lost when the pixels that each map marks are blurred away (:func:`interventions.deletion`)."""
+    vqa = run.subject(path)[0].vqa
+    view, pair = View(vqa, scene), pairs[0]
+    first, second = explain(vqa, view, [pair.first.question, pair.second.question], pair.answer)
+    maps = interventions.pair_maps(first, second)[0]
+    rows = []
+    for name, map_ in zip(interventions.map_names(), maps, strict=True):
+        lost = interventions.deletion(first, map_, np.random.default_rng([index, 72]))
+        rows.append({"scene": index, "map": name, **lost})
+    return rows
+
+
+def sanity_rows(path: str, scene: Scene, pairs: Sequence[Pair], index: int, shared: dict) -> list[dict]:
+    """What is left of the maps under every control of :mod:`qgc.lab.experiments.sanity`, for the scene's first pair."""
+    vqa = run.subject(path)[0].vqa
+    cascades = _cascades(path) if index < CASCADE_SCENES else ()
+    rng = np.random.default_rng([index, 73])
+    rows = sanity.sanity_rows(
+        vqa, scene, _bank(path, scene.distribution, 0), rng, cascades=cascades, pairs=pairs[:1], draws=SANITY_DRAWS
+    )
+    return [{**row, "scene": index} for row in rows]
+
+
+def foreign_rows(path: str, scene: Scene, pairs: Sequence[Pair], index: int, shared: dict) -> list[dict]:
+    """The control of foreign questions once more, with fresh and more draws (book/protocol.md says why)."""
+    vqa, rng = run.subject(path)[0].vqa, np.random.default_rng([index, 74])
+    bank, only = _bank(path, scene.distribution, 0), ("none", "other questions")
+    rows = sanity.sanity_rows(vqa, scene, bank, rng, pairs=pairs[:1], draws=FOREIGN_DRAWS, controls=only)
+    return [{**row, "scene": index} for row in rows]
+
+
+def faithfulness_rows(path: str, scene: Scene, pairs: Sequence[Pair], index: int, shared: dict) -> list[dict]:
+    """The model's own verdict and every map's, pair by pair (:mod:`qgc.lab.experiments.faithfulness`)."""
+    subject, cnn = run.subject(path)
+    if "alterations" not in shared:
+        shared["alterations"] = faithfulness.alterations(scene, pairs)
+    if cnn not in shared:
+        shared[cnn] = faithfulness.maps_of(subject.vqa, scene, shared["alterations"])
+    rows = faithfulness.faithfulness_rows(subject.vqa, scene, pairs, shared["alterations"], shared[cnn])
+    return [{**row, "scene": index} for row in rows]
+
+
+def other_image_rows(path: str, scene: Scene, pairs: Sequence[Pair], index: int, shared: dict) -> list[dict]:
+    """Maps of the first pair's questions about another scene, on this one's masks (:mod:`.other_image`)."""
+    if "partner" not in shared:
+        scene_of = _test_scene(scene.distribution)
+        shared["partner"] = other_image.partner(scene_of, index, SCENES["test"], pairs[0])
+    if shared["partner"] is None:
+        return []
+    vqa, rng = run.subject(path)[0].vqa, np.random.default_rng([index, 75])
+    rows = other_image.other_image_rows(vqa, scene, shared["partner"], pairs[0], rng, faithfulness.NS)
+    return [{**row, "scene": index} for row in rows]
+
+
+def absent_rows(path: str, scene: Scene, pairs: Sequence[Pair], index: int, shared: dict) -> list[dict]:
+    """Maps, and the model itself, under questions about absent objects (:mod:`qgc.lab.experiments.absent`)."""
+    subject, cnn = run.subject(path)
+    if "absent" not in shared:  # all arms are asked the same
+        pairs = [p for p in pairs if all(interventions._visible(scene, a.thing) for a in (p.first, p.second))]
+        rng, sizes = np.random.default_rng([index, 76]), _usual_sizes(scene.distribution)
+        texts = [absent.absent_questions(scene, pair, sizes, rng) for pair in pairs]
+        altered = faithfulness.alterations(scene, pairs) if index < ABSENT_MODEL_SCENES and any(texts) else []
+        shared["absent"] = pairs, texts, altered
+    pairs, texts, altered = shared["absent"]
+    if not any(texts):
+        return []
+    if cnn not in shared:
+        shared[cnn] = faithfulness.maps_of(subject.vqa, scene, altered)
+    rows = absent.absent_rows(subject.vqa, scene, pairs, texts, shared[cnn], altered, faithfulness.NS)
+    return [{**row, "scene": index} for row in rows]
+
+
+@cache
+def _usual_sizes(distribution: str) -> dict[str, tuple[float, str]]:
+    first = FIRST_SEED["validation"]
+    return absent.usual_sizes(sample(first + i, distribution) for i in range(absent.SIZES_OF))
+
+
+@cache
+def _test_scene(distribution: str) -> Callable[[int], Scene]:
+    return lru_cache(SCENES["test"])(lambda i: sample(FIRST_SEED["test"] + i, distribution))
+
+
+@dataclass(frozen=True)
+class Stage:
+    """``rows(path, scene, pairs, index, shared)`` of one scene under one arm; ``scenes`` says of how many.
+
+    ``seed_scenes``: of how many under each training seed; none under 0.
+    """
+
+    rows: Callable[[str, Scene, Sequence[Pair], int, dict], list[dict]]
+    scenes: dict[str, int]
+    seed_scenes: int = 0
+
+    def count(self, arm: str) -> int:
+        """Scenes that are measured under an arm."""
+        return self.scenes.get(arm, self.seed_scenes)
+
+
+STAGES = {
+    "nulls": Stage(null_rows, NULL_SCENES),
+    "interventions": Stage(intervention_rows, INTERVENTION_SCENES),
+    "deletion": Stage(deletion_rows, DELETION_SCENES),
+    "sanity": Stage(sanity_rows, SANITY_SCENES),
+    "foreign questions": Stage(foreign_rows, FOREIGN_SCENES),
+    "faithfulness": Stage(faithfulness_rows, FAITHFULNESS_SCENES),
+    "other image": Stage(other_image_rows, OTHER_IMAGE_SCENES),
+    "absent objects": Stage(absent_rows, ABSENT_SCENES, ABSENT_SEED_SCENES),
+}
+
+
+# -- many scenes ----------------------------------------------------------------------------------------------
+def _chunk(job: run.Job) -> Path:
+    # job.split holds the stage's name: all stages read the test split
+    found: dict[str, list[dict]] = {name: [] for name, _ in job.arms}
+    stage = STAGES[job.split]
+    for index in range(job.first, job.first + job.count):
+        scene, shared = sample(FIRST_SEED["test"] + index, job.distribution), {}
+        pairs = grounding.chosen_pairs(scene)
+        for name, path in job.arms:
+            if pairs and index < stage.count(name):
+                found[name] += stage.rows(path, scene, pairs, index, shared)
+    text = json.dumps(found, separators=(",", ":"), default=float)
+    write_whole(job.target, lambda p: p.write_text(text, encoding="utf-8"))
+    return job.target
+
+
+def measure(
+    stage: str, folder: Path, *, arms: Sequence[Arm] = ARMS, scenes: int | None = None,
+    workers: int = 2, device: str = "cpu", runs: Path = Path("runs"),
+) -> list[Path]:  # fmt: skip
+    """Work through a stage for its arms, of which the training seeds are in ``runs``; returns the chunks' files, in
+    order.
+
+    Raises
+    ------
+    QGCError
+        If a training seed that the stage wants is missing; the message says which command trains it.
+    """
+    wanted = STAGES[stage]
+    found = run.located([arm for arm in arms if wanted.count(arm.name)], runs)
+    folder = folder / run.fingerprint(list(found.values()), CODE)
+    jobs = []
+    for distribution in dict.fromkeys(arm.distribution for arm in found):
+        here = {arm.name: path for arm, path in found.items() if arm.distribution == distribution}
+        most = max(wanted.count(name) for name in here)
+        count = min(scenes or most, most)
+        for first in range(0, count, CHUNK):
+            names = tuple(item for item in here.items() if first < wanted.count(item[0]))
+            target = folder / f"{stage.replace(' ', '-')}-{distribution}-{first:05d}.json"
+            jobs.append(run.Job(stage, distribution, first, min(CHUNK, count - first), names, target))
+    return run.work(jobs, _chunk, stage, workers, device)
+
+
+def gather(paths: Sequence[Path], arm: str) -> list[dict]:
+    """All rows of one arm, in the scenes' order."""
+    return [row for path in paths for row in json.loads(path.read_text(encoding="utf-8")).get(arm, [])]
+
+
+# -- measuring a sample again -------------------------------------------------------------------------------
+def digest(rows: Sequence[dict]) -> float:
+    """One number for all rows of a scene: the sum of their numbers, each column with its own weight from 1 to 2."""
+    total = 0.0
+    for row in rows:
+        for key, value in row.items():
+            if key != "scene" and not isinstance(value, str) and value is not None and np.isfinite(value):
+                total += float(value) * (1 + zlib.crc32(key.encode()) / 2**32)
+    return total
+
+
+def _digests(stage: str, arm: str, rows: Sequence[dict]) -> dict[str, np.ndarray]:
+    by_scene: dict[int, list[dict]] = {}
+    for row in rows:
+        by_scene.setdefault(row["scene"], []).append(row)
+    head = f"digest|{stage}|{arm}"
+    values = np.array([digest(part) for part in by_scene.values()], np.float32)
+    return {f"{head}|scene": np.array(list(by_scene), np.int16), f"{head}|value": values}
+
+
+def check(arrays: dict[str, np.ndarray], scenes: int = 1, seed: int = 0) -> list[str]:
+    """Measure a random sample of every stage's scenes again; returns whose digest differs, in words."""
+    faults, rng = [], np.random.default_rng(seed)
+    for head in (key.removesuffix("|value") for key in arrays if key.startswith("digest|") and key.endswith("|value")):
+        _, stage, arm = head.split("|")
+        known, values = arrays[f"{head}|scene"], arrays[f"{head}|value"].astype(float)
+        typical = np.median(np.abs(values))
+        for at in rng.choice(len(known), min(scenes, len(known)), replace=False):
+            index = int(known[at])
+            scene = sample(FIRST_SEED["test"] + index, zoo.card(arm)["distribution"])
+            again = digest(STAGES[stage].rows(arm, scene, grounding.chosen_pairs(scene), index, {}))
+            if abs(again - values[at]) > 0.01 * (typical + abs(values[at])):
+                faults.append(f"{stage}, {arm}, scene {index}: the digest is {again:.4f}, stored is {values[at]:.4f}")
+    return faults
+
+
+def _records(table: pd.DataFrame) -> list[dict]:
+    return json.loads(table.to_json(orient="records", double_precision=5))
+
+
+def _deletion_table(rows: Sequence[dict]) -> pd.DataFrame:
+    frame = pd.DataFrame(rows)
+    return stats.intervals(frame, ["map"], [c for c in frame if "/" in c])
+
+
+def summarise(
+    chunks: dict[str, Sequence[Path]], printed: Sequence[float], arms: Sequence[Arm] = ARMS
+) -> tuple[dict, dict[str, np.ndarray]]:
+    """Tables of every stage and arm, and the nulls scene by scene as arrays.
+
+    Parameters
+    ----------
+    chunks : stage → its files, from :func:`measure`. printed : the paper's values (``qgc.paper.SPEARMAN``).
+    """
+    made = {
+        "nulls": lambda rows: nulls.summarise(rows, printed),
+        "interventions": interventions.summarise,
+        "deletion": lambda rows: {"lost": _deletion_table(rows)},
+        "sanity": lambda rows: {"controls": sanity.summarise(rows)},
+        "foreign questions": lambda rows: {"controls": sanity.summarise(rows)},
+        "faithfulness": faithfulness.summarise,
+        "other image": other_image.summarise,
+        "absent objects": absent.summarise,
+    }
+
+    def tables_of(stage: str, rows: list[dict]) -> dict:
+        about = {"scenes": len({row["scene"] for row in rows}), "rows": len(rows)}
+        return about | {name: _records(table) for name, table in made[stage](rows).items()}
+
+    tables: dict[str, dict] = {stage: {} for stage in chunks}
+    arrays: dict[str, np.ndarray] = {}
+    for arm in (arm.name for arm in arms if arm.name in zoo.names()):
+        rows = {stage: gather(paths, arm) for stage, paths in chunks.items()}
+        for stage, found in rows.items():
+            if found:
+                arrays |= _digests(stage, arm, found)
+                tables[stage][arm] = tables_of(stage, found)
+        for row in rows.get("nulls", [])[:1]:
+            for column in ["scene", *(c for c in row if c.endswith(NULL_ARRAYS) or c == "divided")]:
+                values = np.array([r[column] for r in rows["nulls"]])
+                arrays[f"nulls|{arm}|{column}"] = values.astype(np.int16 if column == "scene" else np.float16)
+    seeds = [arm.name for arm in arms if arm.name not in zoo.names()]
+    for stage, paths in chunks.items():
+        if found := [{**row, "seed": k} for k, name in enumerate(seeds) for row in gather(paths, name)]:
+            tables[stage]["natural"] = tables_of(stage, found)
+    return tables, arrays

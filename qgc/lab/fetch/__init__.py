@@ -1,0 +1,1 @@
+"""Downloads of photographs, questions and weights: resumed where they stopped, checked, and never run."""

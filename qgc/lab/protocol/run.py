@@ -1,0 +1,215 @@
+"""``python -m qgc measure``: the whole measurement by the protocol, in pieces that survive an interruption.
+
+Scenes are measured in chunks by worker processes; every chunk is a file, and one that is there is not measured again.
+The folder of chunks is named after a fingerprint of the weights and of the code that measures, so that nothing stale
+is ever mixed in. :func:`summarise` turns them into what the book reads.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import as_completed
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from ...errors import QGCError
+from ...explain import View
+from ...files import remove_leftovers
+from ...models import zoo
+from ...scenes import sample
+from ..train.files import write_whole
+from ..train.memory import keep_freed_memory
+from ..train.recipes import FIRST_SEED
+from ..train.workers import worker_pool
+from . import ARMS, SCENES, Arm, grounding
+
+CHUNK = 20
+CLOSELY = 4  # one scene in so many is held against the mask by every measure
+CODE = ("scenes", "explain", "models/deeper_lstm.py", "models/pythia.py", "models/backbones.py", "models/vqa.py",
+        "measure/pairs.py", "measure/rankings.py", "measure/localise.py", "lab/protocol/grounding.py",
+        "lab/protocol/__init__.py")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Job:
+    """One chunk: scenes ``first`` … ``first + count − 1`` of a split, for arms (name, path of weights).
+
+    ``chosen``: for each ranking the n at which it is measured besides the protocol's grid.
+    """
+
+    split: str
+    distribution: str
+    first: int
+    count: int
+    arms: tuple[tuple[str, str], ...]
+    target: Path
+    chosen: Mapping[str, Sequence[int]] = field(default_factory=dict)
+
+
+def where(arm: Arm, runs: Path) -> str | None:
+    """What :func:`qgc.load` takes for an arm: a shipped name, or a run's card; None if there is neither."""
+    if arm.name in zoo.names():
+        return arm.name
+    card = runs / arm.name / "deeper-lstm" / f"{arm.distribution}.json"
+    return str(card) if card.exists() else None
+
+
+def located(arms: Sequence[Arm], runs: Path) -> dict[Arm, str]:
+    """:func:`where` of all arms.
+
+    Raises
+    ------
+    QGCError
+        If a model of the protocol is missing; the message says which commands train it.
+    """
+    found = {arm: where(arm, runs) for arm in arms}
+    if missing := [arm.name for arm, path in found.items() if path is None]:
+        seeds = " && ".join(
+            f"python -m qgc train scenes natural --seed {name[-1]} --cnn deeper-lstm/natural"
+            for name in missing
+            if "seed" in name
+        )
+        raise QGCError(f"these models are missing: {', '.join(missing)}" + (f"; train them: {seeds}" if seeds else ""))
+    return {arm: path for arm, path in found.items() if path}
+
+
+def fingerprint(
+    paths: Sequence[str], code: Sequence[str] = CODE, chosen: Mapping[str, Sequence[int]] = MappingProxyType({})
+) -> str:
+    """A short hash of the models' checksums, of the code that measures, and of the n that it is told to look at."""
+    digest = hashlib.sha256(json.dumps(sorted(chosen.items())).encode() if chosen else b"")
+    for path in paths:
+        digest.update(json.dumps(sorted(zoo.card(path)["files"].items())).encode())
+    home = Path(__file__).resolve().parents[2]
+    for name in code:
+        for file in sorted((home / name).rglob("*.py")) if (home / name).is_dir() else [home / name]:
+            if file.exists():
+                digest.update(file.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+_device = "cpu"  # of this worker
+_subjects: dict[str, tuple[grounding.Subject, str]] = {}
+
+
+def _start(device: str) -> None:
+    global _device
+    keep_freed_memory()
+    torch.set_num_threads(1)
+    _device = device
+
+
+def subject(path: str) -> tuple[grounding.Subject, str]:
+    """A model, loaded once a worker, and which CNN it looks through: the checksum of a shared file, or its own path."""
+    if path not in _subjects:
+        shared = "".join(sorted(checksum for file, checksum in zoo.card(path)["files"].items() if "cnn" in file))
+        _subjects[path] = grounding.Subject(zoo.load(path, device=_device, dtype=torch.float32)), shared or path
+    return _subjects[path]
+
+
+def measure_scene(
+    split: str,
+    distribution: str,
+    index: int,
+    arms: Sequence[tuple[str, str]],
+    chosen: Mapping[str, Sequence[int]] = MappingProxyType({}),
+) -> dict[str, list]:
+    """Every pair of one scene under every arm: arm → list of what :func:`grounding.measure_pair` gives."""
+    scene = sample(FIRST_SEED[split] + index, distribution)
+    pairs = grounding.chosen_pairs(scene)
+    found: dict[str, list] = {name: [] for name, _ in arms}
+    if not pairs:
+        return found
+    maps: dict[str, torch.Tensor] = {}
+    for name, path in arms:
+        subject_, eyes = subject(path)
+        view = View(subject_.vqa, scene, maps.get(eyes))
+        maps[eyes] = view.F
+        found[name] = [grounding.measure_pair(subject_, view, p, index % CLOSELY == 0, chosen) for p in pairs]
+    return found
+
+
+def _chunk(job: Job) -> Path:
+    columns: dict[str, list] = {}
+    for index in range(job.first, job.first + job.count):
+        for arm, rows in measure_scene(job.split, job.distribution, index, job.arms, job.chosen).items():
+            for row in rows:
+                for key, value in {"scene": np.int32(index), **row}.items():
+                    columns.setdefault(f"{arm}|{key}", []).append(value)
+                if "measures" in row:
+                    columns.setdefault(f"{arm}|measured scene", []).append(np.int32(index))
+    arrays = {key: np.stack(values) for key, values in columns.items()}
+    write_whole(job.target, lambda p: np.savez_compressed(p.open("wb"), **arrays))
+    return job.target
+
+
+def measure(
+    split: str, runs: Path, folder: Path, *, arms: Sequence[Arm] = ARMS, scenes: int | None = None,
+    workers: int = 2, device: str = "cpu", chosen: Mapping[str, Sequence[int]] = MappingProxyType({}),
+) -> list[Path]:  # fmt: skip
+    """Measure every arm on a split of the protocol; returns the chunks' files, in order.
+
+    Parameters
+    ----------
+    runs : where the other seeds' runs are. folder : receives the chunks. scenes : fewer than the protocol's, for
+        trying things out. chosen : ranking → n at which it is measured besides the protocol's grid.
+
+    Raises
+    ------
+    QGCError
+        If a model of the protocol is missing; the message says which commands train it.
+    """
+    found = located(arms, runs)
+    folder = folder / fingerprint(list(found.values()), chosen=chosen)
+    count = scenes or SCENES[split]
+    jobs = []
+    for distribution in dict.fromkeys(arm.distribution for arm in arms):
+        for first in range(0, count, CHUNK):
+            here = tuple(
+                (arm.name, path) for arm, path in found.items()
+                if arm.distribution == distribution and first < arm.share * count
+            )  # fmt: skip
+            target = folder / f"{split}-{distribution}-{first:05d}.npz"
+            jobs.append(Job(split, distribution, first, min(CHUNK, count - first), here, target, dict(chosen)))
+    return work(jobs, _chunk, f"measuring {split}", workers, device)
+
+
+def work(
+    jobs: Sequence[Job], do: Callable[[Job], object], title: str, workers: int = 2, device: str = "cpu"
+) -> list[Path]:
+    """Do those jobs whose file is not there yet, in worker processes; returns all files, in order."""
+    missing = [job for job in jobs if not job.target.exists()]
+    if missing:
+        remove_leftovers(missing[0].target.parent)
+    bar = tqdm(total=len(jobs), initial=len(jobs) - len(missing), desc=title, unit="chunk")
+    if workers == 1:
+        _start(device)
+        for job in missing:
+            do(job)
+            bar.update()
+    elif missing:
+        with worker_pool(workers, _start, (device,)) as pool:
+            for done in as_completed([pool.submit(do, job) for job in missing]):
+                done.result()
+                bar.update()
+    bar.close()
+    return [job.target for job in jobs]
+
+
+def gather(paths: Sequence[Path], arm: str) -> dict[str, np.ndarray]:
+    """The rows of one arm from all chunks, key → (pairs, …), in the scenes' order."""
+    parts: dict[str, list[np.ndarray]] = {}
+    for path in paths:
+        with np.load(path) as chunk:
+            for key in chunk.files:
+                name, _, column = key.partition("|")
+                if name == arm:
+                    parts.setdefault(column, []).append(chunk[key])
+    return {column: np.concatenate(values) for column, values in parts.items()}

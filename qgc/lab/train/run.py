@@ -1,0 +1,143 @@
+"""One command from nothing to weights: render, pre-train the CNN, train on questions, export.
+
+Every stage leaves a whole file in the run's folder and is skipped when that file is there, so a run
+that was killed goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from ...errors import QGCError
+from ...files import remove_leftovers
+from ...models import cards, zoo
+from ...models.backbones import SCENES, VGGLike
+from ...models.deeper_lstm import DeeperLSTM, DeeperLSTMConfig
+from ...models.text import Vocabulary
+from ...scenes.questions import ANSWERS, every_question
+from . import cnn as cnn_training
+from . import vqa as vqa_training
+from .data import SceneSet
+from .files import save_json, write_whole
+from .memory import keep_freed_memory
+from .recipes import Recipe
+
+
+def config(recipe: Recipe | None = None) -> DeeperLSTMConfig:
+    """The scene-sized Deeper LSTM with the scenes' words and answers; the recipe's CNN head and dropout."""
+    words = tuple(Vocabulary.of(every_question()).words)
+    if recipe is None or not recipe.detectors:
+        return DeeperLSTMConfig(words, ANSWERS, dropout=recipe.dropout if recipe else 0.5)
+    labels = len(cnn_training.Labels(recipe.labels))
+    cnn = replace(SCENES, detectors=labels, tied=True, fc=labels)
+    return DeeperLSTMConfig(words, ANSWERS, dropout=recipe.dropout, cnn=cnn)
+
+
+def train_scenes(recipe: Recipe, run: Path, cache: Path, device="cpu", workers: int = 2, eyes="") -> DeeperLSTM:
+    """Train a scene-sized Deeper LSTM by ``recipe``; returns the best epoch's model.
+
+    ``run`` receives checkpoints and traces; ``cache`` the rendered scenes, shared between runs. With ``eyes``, the name
+    of a shipped model, only the question and answer side is trained, and looks through that model's CNN; what the CNN
+    makes of the scenes is then kept beside ``run``, for the other seeds.
+    """
+    keep_freed_memory()
+    cnn_run = run.with_name(f"cnn-{_eyes(eyes)[:12]}") if eyes else run
+    for folder, part in ((cnn_run, replace(recipe, question_seed=0)), (run, recipe)):
+        folder.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(folder)
+        _same_recipe(part, folder)
+    with stage(cnn_run, "scenes", device):
+        train = SceneSet(cache, recipe.distribution, "train", recipe.scenes, workers)
+        asked = SceneSet(cache, recipe.distribution, "train", recipe.question_scenes, workers)
+        val = SceneSet(cache, recipe.distribution, "validation", recipe.validation, workers)
+    torch.manual_seed(recipe.seed)
+    model = DeeperLSTM(config(recipe))
+    if eyes:
+        model.cnn.load_state_dict(zoo.load(eyes, dtype=torch.float32).cnn.state_dict())
+    else:
+        with stage(cnn_run, "convolutions", device):
+            _fit_cnn(recipe, model.cnn, train, cnn_run, device)
+    with stage(cnn_run, "features", device):
+        pooled = cnn_training.pooled_maps(model.cnn, asked, cnn_run / "pooled-train.npy", device)
+        val_pooled = cnn_training.pooled_maps(model.cnn, val, cnn_run / "pooled-validation.npy", device)
+    if not eyes:
+        with stage(cnn_run, "fc6, fc7", device):
+            cnn_training.pretrain_fc(recipe, model.cnn, pooled, asked.facts, cnn_run, device)
+    with stage(run, "questions", device):
+        vqa_training.train(model, recipe, pooled, asked.facts, val_pooled, val.facts, run, device)
+    model.load_state_dict(torch.load(run / "best.pt", map_location="cpu", weights_only=True))
+    save_json(run / "question_prior.json", vqa_training.question_prior(asked.facts))
+    return model.eval()
+
+
+def _eyes(name: str) -> str:
+    # The checksum of a shipped model's CNN: what it makes of the scenes is of no use to another.
+    return next(checksum for file, checksum in zoo.card(name)["files"].items() if "cnn" in file)
+
+
+@contextmanager
+def stage(run: Path, name: str, device) -> Iterator[None]:
+    """Add this stage's wall time to ``run/time.json``; a stage that was interrupted goes on counting."""
+    began = time.time()
+    try:
+        yield
+    finally:
+        path = run / "time.json"
+        spent = (
+            json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"device": str(device), "seconds": {}}
+        )
+        spent["seconds"][name] = round(spent["seconds"].get(name, 0) + time.time() - began)
+        save_json(path, spent)
+
+
+def _same_recipe(recipe: Recipe, run: Path) -> None:
+    path, text = run / "recipe.json", json.dumps(recipe.__dict__, sort_keys=True)
+    if path.exists() and path.read_text(encoding="utf-8") != text:
+        raise QGCError(f"{run} holds a run with another recipe; give another folder or remove it")
+    write_whole(path, lambda p: p.write_text(text, encoding="utf-8"))
+
+
+def _fit_cnn(recipe: Recipe, cnn: VGGLike, scenes: SceneSet, run: Path, device) -> None:
+    net, head = cnn_training.pretrain_convolutions(recipe, scenes, SCENES, run, device)
+    net.cpu().fold_into(cnn)
+    if recipe.detectors:
+        cnn_training.detect(cnn, head.cpu())
+
+
+def card_of(name: str, recipe: Recipe, run: Path) -> dict:
+    """What a finished run says about itself, for the model's card."""
+    trace = json.loads((run / "trace.json").read_text(encoding="utf-8"))
+    best = max(trace, key=lambda row: row["all"])
+    seed = getattr(recipe, "question_seed", 0)
+    return {
+        "trained_on": f"abstract scenes, {recipe.distribution}",
+        "drawn_by": cards.DRAWN_BY,
+        "distribution": recipe.distribution,
+        "command": f"python -m qgc train scenes {name}" + (f" --seed {seed}" if seed else ""),
+        "recipe": recipe.__dict__,
+        "time": json.loads((run / "time.json").read_text(encoding="utf-8")),
+        "validation": best,
+        "question_prior": json.loads((run / "question_prior.json").read_text(encoding="utf-8")),
+    }
+
+
+def export(model: DeeperLSTM, name: str, about: dict, folder: Path) -> Path:
+    """Write weights and card of ``deeper-lstm/NAME`` into ``folder``; returns their common stem.
+
+    Models of one distribution share one CNN file.
+    """
+    stem = folder / "deeper-lstm" / name
+    zoo.save(model, stem, about, f"cnn-{about['distribution']}.safetensors")
+    return stem
+
+
+def snapshots(run: Path) -> list[tuple[int, Path]]:
+    """The snapshots of a run as (step, path), in order."""
+    return sorted((int(p.stem), p) for p in (run / "snapshots").glob("*.pt"))

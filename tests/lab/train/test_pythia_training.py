@@ -1,0 +1,190 @@
+"""A small training of Pythia behind another model's CNN: whole, interrupted, resumed, shipped."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from qgc.errors import QGCError
+from qgc.lab.train import pythia as training
+from qgc.lab.train.cnn import to_input
+from qgc.lab.train.data import SceneSet
+from qgc.lab.train.recipes import PYTHIA
+from qgc.lab.train.run import card_of, config
+from qgc.lab.train.vqa import Asked
+from qgc.models import DeeperLSTM, zoo
+from qgc.models.pythia import Pythia, checkpoint_state
+from qgc.scenes import sample
+from qgc.scenes.questions import facts
+
+TINY = replace(PYTHIA, scenes=24, validation=8, batch=8, epochs=3, cnn="deeper-lstm/tiny")
+
+
+@pytest.fixture(scope="module")
+def shipped(tmp_path_factory) -> Path:
+    """A folder as the package's, with one untrained Deeper LSTM to lend its CNN."""
+    folder = tmp_path_factory.mktemp("weights")
+    about = {"distribution": "natural"}
+    zoo.save(DeeperLSTM(config()), folder / "deeper-lstm" / "tiny", about, "cnn-natural.safetensors")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def lent(shipped, monkeypatch):
+    """The zoo knows that model only."""
+    monkeypatch.setattr(zoo, "SHIPPED", shipped)
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory) -> Path:
+    """The rendered scenes, shared by all runs here."""
+    return tmp_path_factory.mktemp("cache")
+
+
+def finish(run: Path, cache: Path, recipe=TINY) -> Pythia:
+    """Train in ``run`` to the end."""
+    return training.train_pythia(recipe, run, cache, workers=1)
+
+
+def last_state(run: Path) -> dict[str, torch.Tensor]:
+    """The weights after a run's last epoch."""
+    return torch.load(run / "vqa.pt", weights_only=True)["model"]
+
+
+def largest_difference(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> float:
+    """Over all weights."""
+    assert a.keys() == b.keys()
+    return max((a[k] - b[k]).abs().max().item() for k in a)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory, cache, shipped) -> tuple[Path, Pythia]:
+    """The folder and the model of a run that nobody stopped."""
+    run = tmp_path_factory.mktemp("runs") / "undisturbed"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(zoo, "SHIPPED", shipped)
+        return run, finish(run, cache)
+
+
+def test_a_run_finishes_and_leaves_what_it_should(undisturbed, cache):
+    run, model = undisturbed
+    there = {p.name for p in run.iterdir()}
+    assert {"recipe.json", "regions", "vqa.pt", "best.pt", "trace.json", "question_prior.json", "time.json"} <= there
+    assert not list(run.rglob("*.tmp"))
+    assert not model.training and all(torch.isfinite(p).all() for p in model.parameters())
+    about = card_of("pythia", TINY, run)
+    assert about["command"] == "python -m qgc train scenes pythia" and len(about["question_prior"]) > 5
+    before = (run / "vqa.pt").read_bytes()
+    assert largest_difference(finish(run, cache).state_dict(), model.state_dict()) == 0  # only read again
+    assert (run / "vqa.pt").read_bytes() == before
+
+
+def test_the_cnn_stays_as_it_was_lent(undisturbed):
+    _, model = undisturbed
+    lender = zoo.load(TINY.cnn, dtype=torch.float32)
+    assert largest_difference(model.cnn.state_dict(), lender.cnn.state_dict()) == 0
+    assert model.answers == lender.answers and model.vocabulary.words == lender.vocabulary.words
+
+
+def test_everything_else_learns(undisturbed):
+    _, model = undisturbed
+    torch.manual_seed(TINY.seed)
+    beginning = Pythia(model.config)
+    training.start(beginning)
+    learnt, before = checkpoint_state(model), checkpoint_state(beginning)
+    still = [k for k in learnt if torch.equal(learnt[k], before[k])]
+    # one number added to all regions' logits changes no softmax, so its bias has no gradient
+    assert [k for k in still if "transform.lc.bias" not in k] == []
+
+
+STOPS = {"within the regions": ("_shard", 2), "before the questions": ("train", 1), "after an epoch": ("accuracy", 2)}
+
+
+@pytest.mark.parametrize("stop", STOPS)
+def test_an_interrupted_run_goes_on_to_the_same_weights(undisturbed, cache, tmp_path, monkeypatch, stop):
+    name, call = STOPS[stop]
+    plain, calls = getattr(training, name), []
+
+    def wrapped(*args, **kwargs):
+        calls.append(1)
+        if len(calls) == call:
+            raise KeyboardInterrupt
+        return plain(*args, **kwargs)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(training, name, wrapped)
+        finish(tmp_path / "run", cache)
+    assert not list(tmp_path.rglob("*.tmp"))
+    finish(tmp_path / "run", cache)
+    assert largest_difference(last_state(tmp_path / "run"), last_state(undisturbed[0])) == 0
+
+
+def test_another_recipe_or_cnn_in_the_same_folder_is_refused(undisturbed, cache, monkeypatch):
+    run, _ = undisturbed
+    with pytest.raises(QGCError, match="another recipe or another CNN; give another folder or remove it"):
+        finish(run, cache, replace(TINY, seed=1))
+    about = zoo.card(TINY.cnn)
+    monkeypatch.setattr(zoo, "card", lambda name: about | {"files": {"cnn-natural.safetensors": "0"}})
+    with pytest.raises(QGCError, match="another CNN"):
+        training._same_run(TINY, run)
+
+
+def test_a_training_that_diverges_ends_with_one_sentence(undisturbed, cache, tmp_path):
+    model = copy.deepcopy(undisturbed[1])
+    scenes = SceneSet(cache, "natural", "train", TINY.scenes, 1)
+    regions = training.Regions(model.cnn, scenes, tmp_path / "regions", "train", "cpu")
+    with pytest.raises(QGCError, match="the training diverged: the loss is"):
+        training.train(model, replace(TINY, lr=1e35), regions, scenes.facts, regions, scenes.facts, tmp_path)
+
+
+def test_what_is_exported_can_be_loaded(undisturbed, shipped, tmp_path):
+    """Beside its lender it shares the CNN's file; on its own it brings its CNN along."""
+    run, model = undisturbed
+    about = card_of("pythia", TINY, run)
+    halves = {k: v.half().float() for k, v in model.state_dict().items()}
+    try:
+        training.export(model, about, shipped)
+        files = ["../deeper-lstm/cnn-natural.safetensors", "natural.safetensors"]
+        assert sorted(zoo.card("pythia/natural")["files"]) == files
+        loaded = zoo.load("pythia/natural", dtype=torch.float32)
+        assert largest_difference(loaded.state_dict(), halves) == 0
+    finally:
+        for path in (shipped / "pythia").iterdir():
+            path.unlink()
+    alone = zoo.load(f"{training.export(model, about, tmp_path)}.json", dtype=torch.float32)
+    assert largest_difference(alone.state_dict(), halves) == 0
+
+
+def test_regions_are_the_cells_of_the_maps(undisturbed, cache):
+    run, model = undisturbed
+    scenes = SceneSet(cache, "natural", "train", TINY.scenes, 1)
+    regions = training.Regions(model.cnn, scenes, run / "regions", "train", "cpu")
+    got = regions[np.array([5, 2])]
+    assert got.shape == (2, 196, 192) and got.dtype == torch.float32
+    with torch.no_grad():
+        F = model.cnn(to_input(scenes.pictures([5, 2]), model.cnn.config, "cpu"))
+    assert (got - F.flatten(2).mT).abs().max() <= 1e-3 * F.abs().max()  # float16
+    mean_square = F.new_tensor([regions[np.array([i])].square().mean() for i in range(TINY.scenes)]).mean()
+    assert regions.spread() == pytest.approx(mean_square.sqrt().item(), rel=5e-3)
+
+
+def test_scores_are_the_pipelines(undisturbed, cache):
+    """Side by side or one at a time: what training computes is what the model answers."""
+    run, model = undisturbed
+    all_facts = [facts(sample(i, "natural")) for i in range(3)]
+    scenes = SceneSet(cache, "natural", "train", TINY.scenes, 1)
+    asked = Asked(all_facts, model.answers)
+    rows = asked.of_scenes(range(3))
+    q = asked.worded(rows, np.random.default_rng(0))
+    tokens, lengths = model.vocabulary.batch(asked.questions)
+    with torch.no_grad():
+        F = model.cnn(to_input(scenes.pictures(range(3)), model.cnn.config, "cpu"))
+        y = training._asked(model, tokens, lengths, F.flatten(2).mT, asked.scene[rows], q)
+        for i, row in enumerate(rows):
+            u, v = model.branches(F[asked.scene[row]][None], model.encode(asked.questions[q[i]]))
+            assert torch.allclose(model.classify(u * v)[0], y[i], atol=1e-4)
