@@ -160,6 +160,7 @@ def test_summary_by_hand():
     assert np.isnan(faithful.loc["m", "rank", "all", "< 2"]["kappa"])
     plausible = found["plausible"].set_index(["pairs", "map", "measure"])["estimate"]
     assert plausible["all", "m", "rank"] == 0.5 and plausible["sure", "m", "rank"] == 0.375
+    assert all(table.index.is_unique for table in found.values())
 
 
 # -- alterations ------------------------------------------------------------------------------------------
