@@ -118,9 +118,9 @@ def main() -> int:
                     flush=True,
                 )
     alive = [m for m, killed in results.items() if not killed]
-    summary = f"{len(mutants)} mutants: {len(mutants) - len(alive)} killed, {len(alive)} alive"
     share = 100 * (1 - len(alive) / max(len(mutants), 1))
-    print(f"{summary} ({share:.1f} % killed, {time.monotonic() - started:.0f} s)")
+    summary = f"{len(mutants)} mutants: {len(mutants) - len(alive)} killed ({share:.1f} %), {len(alive)} alive"
+    print(f"{summary}; {time.monotonic() - started:.0f} s")
     if not arguments.modules:
         write_report(summary, alive)
     return int(len(alive) > 0.05 * len(mutants))
@@ -390,7 +390,11 @@ def write_report(summary: str, alive: list[Mutant]) -> None:
     if REPORT.exists():
         reasons = dict(re.findall(r"^- (`.*`): ([^`\n]+)$", REPORT.read_text(encoding="utf-8"), re.MULTILINE))
     lines = [f"- {m.name}: {reasons.get(m.name, 'no reason yet')}" for m in alive]
-    head = f"# What no test sees\n\nWritten by `python tools/mutate.py` (reasons by hand). {summary}.\n\n"
+    head = (
+        "# What no test sees\n\nWritten by `python tools/mutate.py` at the end of a whole run (reasons by hand).\n\n"
+        f"{summary}. Not counted, since the tool does not make them: changes of messages and annotations, and what it\n"
+        "names at its head as a look, speed, or a GPU's alone (`LEFT_OUT`, `KEYWORDS`, `CALLS`, `NAMES`, `UNUSED`).\n\n"
+    )
     REPORT.write_text(head + "\n".join(lines) + "\n", encoding="utf-8")
 
 
