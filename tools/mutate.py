@@ -40,7 +40,7 @@ PLACES += ["lab/ledger/show.py"]
 TESTS = "explain measure show paper lab/experiments lab/protocol lab/figures lab/ledger".split()
 KEPT = ROOT / "build" / "mutation"
 REPORT = ROOT / "tests" / "mutation.md"
-PER_MODULE, SEED, BUDGET_S = 5, 15, 20
+PER_MODULE, SEED, BUDGET_S = 5, 15, 40
 FORK = multiprocessing.get_context("fork")
 
 # Drawn by no number of ours, or run by no test of these packages: the drawing of the architecture, and command lines.

@@ -226,6 +226,8 @@ def test_an_interrupted_measurement_goes_on(chunks, monkeypatch):
         chunks()
     paths = chunks()
     assert calls == [0, 3] and all(p.exists() for p in paths) and not list(paths[0].parent.glob("*.tmp"))
+    scenes = run.gather(paths, NATURAL.name)["scene"]
+    assert 0 <= scenes.min() < 3 <= scenes.max() < 6
     before = {p: p.stat().st_mtime_ns for p in paths}
     assert {p: p.stat().st_mtime_ns for p in chunks()} == before
 
