@@ -55,7 +55,7 @@ def top_overlap(vqa, scenes: Sequence[Scene], k: int = 10, reductions: Sequence[
             colour.append(ask.family == "colour")
     where, what, is_colour = torch.tensor(scene_of), torch.tensor(asked), torch.tensor(colour)
     other_scene, other_question = where[:, None] != where, what[:, None] != what
-    pairs = torch.ones(len(where), len(where), dtype=torch.bool).triu(1)
+    pairs = torch.ones(len(where), len(where), dtype=torch.bool).triu()  # a question is no other than itself
     chosen = (
         (pairs & other_scene & ~other_question, what),
         (pairs & ~other_scene & other_question, where),

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from looking import box_of_mask, outlines
+from looking import box_of_mask, outlines, pixels
+from scipy import ndimage
 
 import qgc
 from qgc.explain import View, explain
@@ -77,6 +78,7 @@ def test_the_cut_is_upright_and_the_ranks_stand_under_their_bars(explained):
     columns = [np.flatnonzero(near(picture[y], CYCLE[1])).tolist() for y in (28, 120, 210)]
     step = (SIDE - 6 - 46) / 32
     assert columns[0] == columns[1] == columns[2] and abs(np.mean(columns[0]) - (46 + 5 * step - 1)) <= 1
+    assert not near(picture[:24], CYCLE[1]).any()  # below the title
     below = np.flatnonzero(near(picture[242:258], INK, 200).any(0))
     assert abs((below.min() + below.max()) / 2 - SIDE / 2) < 4 and below.min() > 20  # the name of the axis
     written = np.flatnonzero(near(picture[223:234], INK, 200).any(0))
@@ -90,6 +92,17 @@ def test_every_mask_of_a_scene_has_its_outline():
     found = outlines(plots.scene_masks(scene, ["towels", "sink"]).axes[1])
     for name, colour in zip(("towels", "sink"), CYCLE, strict=False):
         assert np.abs(found[colour] - box_of_mask(scene.masks[name])).max() < 4
+
+
+def test_the_line_from_a_name_ends_where_its_mask_is_deepest():
+    scene = qgc.scene("bathroom")
+    ax = plots.scene_masks(scene, ["towels", "sink"]).axes[1]
+    ends = [line.get_xydata()[0].astype(int) for line in ax.get_lines() if line.get_marker() == "o"]
+    assert {text.get_text() for text in ax.texts} == {"towels", "sink"} and len(ends) == 2
+    for text, (x, y) in zip(ax.texts, ends, strict=True):
+        inside = enlarge_mask(scene.masks[text.get_text()], pixels(ax).shape[1::-1])
+        row = ndimage.distance_transform_edt(np.pad(inside, 1))[1 + y]
+        assert row[1 + x] == row.max() > 5
 
 
 def test_a_thumbnail_of_the_ledger_shows_its_map_and_outlines_what_is_asked_first(monkeypatch):

@@ -91,6 +91,15 @@ def test_every_file_is_small_and_everything_is_there(exported):
             read_part(path)
 
 
+def test_without_scripts_one_sees_the_first_two_questions_plain_and_gated(tmp_path, monkeypatch):
+    drawn, pair = [], export.plots.pair
+    monkeypatch.setattr(export.plots, "pair", lambda *given: drawn.append(given) or pair(*given))
+    export._still("couple", "deeper-lstm/natural", tmp_path / "still.webp")
+    ((explanations, ns, scene),) = drawn
+    assert [(e.question, e.answer) for e in explanations] == [(a.question, a.answer) for a in scene.asks[:2]]
+    assert len(scene.asks) == 3 and ns == (None, 25) and scene == qgc.scene("couple")
+
+
 def test_pages_ask_for_files_by_version(tmp_path):
     """Any other byte in any file is another address of every file, so that old data never meet a new script."""
     folder, page = tmp_path / "explorer", tmp_path / "book" / "explorer.html"

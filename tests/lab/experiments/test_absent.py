@@ -2,12 +2,15 @@
 
 import numpy as np
 import pytest
+import torch
 from torch import nn
 
 from qgc.lab.experiments import absent, sanity
 from qgc.lab.experiments.faithfulness import alterations, maps_of
 from qgc.lab.experiments.stages import _usual_sizes
+from qgc.lab.protocol.grounding import chosen_pairs
 from qgc.measure import same_answer_pairs
+from qgc.measure.pairs import cell_cover, rank_grounding
 from qgc.scenes import sample
 from qgc.scenes.situations import situation
 
@@ -71,7 +74,27 @@ def test_a_model_that_ignores_the_question_has_one_half_under_both(small_model, 
     both = ["Grad-CAM", "gate n=5", "question contrast, L1", absent.MODEL]
     assert {rows[0][f"{name}/{which}"] for name in both for which in ("own", "absent")} == {0.5}
     assert rows[0]["effect size/own"] == pytest.approx(0, abs=1e-6)
-    assert absent.absent_rows(blind, scene, [pair], [None], maps_of(blind, scene, []), [], (5,)) == []
+    (second,) = absent.absent_rows(blind, scene, [pair, pair], [None, *texts], maps_of(blind, scene, []), [], (5,))
+    assert second["pair"] == 1 and f"{absent.MODEL}/own" not in second  # the first pair has no absent objects
+
+
+def test_a_map_of_the_usual_place_is_the_mean_cover_of_its_object_in_other_scenes():
+    scenes, known = ([sample(seed, "natural") for seed in range(*between)] for between in ((0, 6), (6, 30)))
+    sizes, rng, expected = absent.usual_sizes(known), np.random.default_rng(5), []
+
+    def place(name):
+        return torch.stack([cell_cover(s.masks[name], (14, 14)).view(14, 14) for s in known if name in s.masks]).mean(0)
+
+    for scene in scenes:
+        for pair in chosen_pairs(scene):
+            names = [pair.first.thing, pair.second.thing]
+            if others := absent.absent_objects(scene, pair, sizes, rng):
+                masks = np.stack([scene.masks[name] for name in names])
+                verdicts = [float(rank_grounding([place(n) for n in of], masks).verdict) for of in (names, others)]
+                expected.append([*verdicts, any(name in scene.tones for name in names)])
+    table = absent.usual_place_verdicts(scenes, known, seed=5)
+    assert table[["own", "absent", "background"]].to_numpy().tolist() == expected and len(expected) > 5
+    assert len({tuple(row) for row in expected}) > 2
 
 
 def test_summary_by_hand():

@@ -15,6 +15,7 @@ from qgc.explain import contrast
 from qgc.lab.experiments import planted_models as models
 from qgc.lab.experiments.interventions import Change, intervention_rows, interventional_grounding
 from qgc.lab.experiments.planted import (
+    CONTRASTS,
     FOLLOWS,
     GROWS,
     IGNORES,
@@ -238,6 +239,9 @@ def test_rank_grounding_is_fooled_by_no_map_but_by_usual_places(table):
     known = rga.drop(index="usual place of the asked object")
     exact = known.index[[PLANTED[n].exact for n in known.index]]
     assert (rga["value"] == rga["right"])[exact].all()
+    assert {n for n, p in PLANTED.items() if p.exact and p.group == CONTRASTS and not p.surrogate} == {
+        f"{norm} with area" for norm in ("raw, gain", "L1, gain", "L2, gain", "L2, power")
+    }
     noise = known.drop(index=exact)["value"]
     assert len(noise) == 4 and (noise - 0.5).abs().max() < 0.17  # 3 standard errors of 80 coins
     assert rga.loc["usual place of the asked object", "value"] > 0.65  # hence the other-image control

@@ -103,7 +103,7 @@ def test_scaling_holds_for_random_rows():
         assert ratio == pytest.approx(reductions.to_paper_size(name, 512), rel=0.01)
     ratio = float(rows.sum(1).std() / rows[:, :512].sum(1).std())
     assert ratio == pytest.approx(reductions.to_paper_size("sum", 512), rel=0.05)
-    assert reductions.to_paper_size("tanh only", 512) == 1
+    assert reductions.to_paper_size("tanh only", 512) == reductions.to_paper_size("l2", 2048) == 1
 
 
 def test_spanned_covers_the_middle_of_every_group():

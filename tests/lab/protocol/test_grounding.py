@@ -226,8 +226,20 @@ def test_an_interrupted_measurement_goes_on(chunks, monkeypatch):
         chunks()
     paths = chunks()
     assert calls == [0, 3] and all(p.exists() for p in paths) and not list(paths[0].parent.glob("*.tmp"))
+    scenes = run.gather(paths, NATURAL.name)["scene"]
+    assert 0 <= scenes.min() < 3 <= scenes.max() < 6
     before = {p: p.stat().st_mtime_ns for p in paths}
     assert {p: p.stat().st_mtime_ns for p in chunks()} == before
+
+
+def test_models_that_look_through_one_cnn_are_known_by_it(monkeypatch):
+    cards = {m: {"files": {f"cnn-{m[0]}.safetensors": m[0], f"{m}.safetensors": m}} for m in ("a1", "a2", "b1")}
+    cards["alone"] = {"files": {"alone.safetensors": "c"}}
+    monkeypatch.setattr(run, "_subjects", {})
+    monkeypatch.setattr(run.zoo, "card", cards.get)
+    monkeypatch.setattr(run.zoo, "load", lambda path, **_: path)
+    monkeypatch.setattr(run.grounding, "Subject", lambda vqa: vqa)
+    assert [run.subject(path) for path in cards] == [("a1", "a"), ("a2", "a"), ("b1", "b"), ("alone", "alone")]
 
 
 def test_a_missing_seed_says_how_to_train_it(tmp_path):
@@ -277,6 +289,7 @@ def test_tables_are_made_again_from_what_is_kept_of_every_pair(chunks, tmp_path)
     without = pd.Series(pairs.surrogate[:, at, 0]).groupby(pairs.scene).mean().mean()
     assert without == pytest.approx(row["rank surrogate"], abs=1e-5)
     assert np.isnan(pairs.verdicts[:, pairs.maps.index(("attention", None))]).all()
+    assert pairs.verdicts.shape[2] == 5 and pairs.surrogate.shape[2] == 4
 
 
 def test_no_stored_measurement_is_said_plainly(tmp_path):

@@ -127,8 +127,11 @@ def test_a_random_sample_measured_again_agrees(capsys):
 def test_a_changed_number_is_found(found, tmp_path):
     arrays = dict(found.arrays)
     arrays["deeper-lstm/natural|numbers"] = arrays["deeper-lstm/natural|numbers"] // 4
+    arrays["deeper-lstm/natural|verdicts"] = 255 - arrays["deeper-lstm/natural|verdicts"]  # all of them are others
     summary.write(tmp_path, found.tables, arrays)
-    assert any("shares differ" in fault for fault in summary.check(tmp_path, scenes=1))
+    faults = summary.check(tmp_path, scenes=1)
+    assert any("shares differ" in fault for fault in faults)
+    assert any("verdicts differs in 100%" in fault for fault in faults)
 
 
 def test_without_results_the_remedy_is_named(tmp_path):
