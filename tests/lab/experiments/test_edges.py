@@ -73,15 +73,15 @@ def test_rows_of_an_arm_are_gathered_from_all_chunks(tmp_path):
 
 def test_seeds_that_saw_fewer_scenes_are_read_as_far_as_that(monkeypatch):
     parts = {
-        "deeper-lstm/natural": {"scene": np.array([0, 5]), "x": np.array([1.0, 2.0]), "measures": np.array([7.0])},
-        "natural-seed1": {"scene": np.array([0, 2, 5]), "x": np.array([3.0, 4.0, 5.0]), "measures": np.array([8.0])},
+        "deeper-lstm/natural": {"scene": np.array([0, 5]), "own": np.array([1.0, 2.0]), "measures": np.array([7.0])},
+        "natural-seed1": {"scene": np.array([0, 2, 5]), "own": np.array([3.0, 4.0, 5.0]), "measures": np.array([8.0])},
     }
     monkeypatch.setattr(summary, "_gathered", lambda paths, arm: parts[arm])
     found = summary.Measured([], summary.Group("g", tuple(parts)), below=3)
-    assert found.rows["x"].tolist() == [1, 2, 3, 4] and "measures" not in found.rows
+    assert found.rows["own"].tolist() == [1, 2, 3, 4] and found.rows.keys() == {"own"}
     assert found.seed.tolist() == [0, 0, 1, 1] and found.scene.tolist() == [0, 5, 0, 2]
-    assert np.isnan(found.by_scene(found.rows["x"])[1, 2]) and found.by_scene(found.rows["x"])[0].tolist()[0] == 1
-    assert summary.Measured([], summary.Group("g", ("natural-seed1",))).rows["x"].tolist() == [3, 4, 5]
+    assert np.isnan(found.by_scene(found.rows["own"])[1, 2]) and found.by_scene(found.rows["own"])[0].tolist()[0] == 1
+    assert summary.Measured([], summary.Group("g", ("natural-seed1",))).rows["own"].tolist() == [3, 4, 5]
 
 
 def test_a_job_that_fails_is_not_passed_over(tmp_path):
