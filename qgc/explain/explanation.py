@@ -56,7 +56,9 @@ class View(KeptOfModel):
         with evaluating(vqa):
             self.F: Tensor = vqa.conv(vqa.prepare(self.image)) if F is None else F.detach()
             self.mark()
+        self._given = F is not None
         self._v: Tensor | None = None
+        self._factors: tuple[Tensor, ...] | None = ()  # () until somebody asks
         self._M: Tensor | None = None
         self._M_of: tuple[Tensor, Tensor] | None = None  # where questions change M: the last one's q, and M
 
@@ -78,28 +80,43 @@ class View(KeptOfModel):
     def _state(self):
         return self.vqa.image_state(self.F)
 
-    @cached_property
     @evaluated
-    def _factors(self) -> tuple[Tensor, ...] | None:
-        # M as a product, where no question changes it; else None
+    def factors(self, q: Tensor) -> tuple[Tensor, ...] | None:
+        """M as a product where all questions share it, since the image branch sees none; else None. Kept.
+
+        Which of the two it is, any question q (1, Q) can tell. Errors as :meth:`M`.
+        """
+        if self._factors != ():
+            return self._factors
         self.check()
         vqa, F = self.vqa, self.F
-        if factors := vqa.jacobian_factors(F, self._state):
-            return factors
-        M = vqa.pooled_jacobian(F)
-        if M is None:
-            any_q = vqa.encode(vqa.vocabulary.words[0])
-            M = None if vqa.question_branch(any_q) is None else engine.pooled_jacobian_vjp(vqa, F, any_q)
-        return None if M is None else (M,)
-
-    @property
-    def shares_M(self) -> bool:
-        """Whether M is the same for all questions, since the image branch sees none of them."""
-        return self._factors is not None
+        factors = vqa.jacobian_factors(F, self._state)
+        if factors is None:
+            M = vqa.pooled_jacobian(F)
+            if M is None and vqa.question_branch(q) is not None:
+                M = engine.pooled_jacobian_vjp(vqa, F, q)
+            factors = None if M is None else (M,)
+        self._factors = factors
+        return factors
 
     @evaluated
     def branches(self, q: Tensor) -> tuple[Tensor, Tensor]:
-        """u and v (1, J) of a question q (1, Q); v is kept where the image branch ignores the question."""
+        """u and v (1, J) of a question q (1, Q); v is kept where the image branch ignores the question.
+
+        Raises
+        ------
+        QGCError
+            If the model cannot read the F that was given.
+        """
+        try:
+            return self._branches(q)
+        except RuntimeError as error:
+            if not self._given:
+                raise
+            raise QGCError(f"this model cannot read the maps F {tuple(self.F.shape)} that were given to its View; give "
+                           f"those of a model with the same CNN ({str(error).splitlines()[0]})") from error  # fmt: skip
+
+    def _branches(self, q: Tensor) -> tuple[Tensor, Tensor]:
         u = self.vqa.question_branch(q)
         if u is None:
             return self.vqa.branches(self.F, q)
@@ -116,14 +133,15 @@ class View(KeptOfModel):
         WeightsError
             If the model's weights have changed since it looked at the picture.
         """
-        if not self.shares_M:
+        factors = self.factors(q)
+        if factors is None:
             kept = self._M_of  # read once: another thread may ask another question
             if kept is None or kept[0] is not q:
                 self.check()
                 kept = self._M_of = q, engine.pooled_jacobian(self.vqa, self.F, q)
             return kept[1]
         if self._M is None:
-            self._M = product(self._factors)
+            self._M = product(factors)
         return self._M
 
     @evaluated
@@ -133,8 +151,9 @@ class View(KeptOfModel):
         Where M's factors are narrower than M itself, M is not formed: the running sum is taken over the first factor,
         and the others go to the maps once a picture.
         """
-        if self._M is None and self.shares_M and self._factors[0].shape[1] < self.F.shape[1]:
-            raw = engine.weights(g, self._factors[0], order) @ self._cells
+        factors = self.factors(q)
+        if self._M is None and factors and factors[0].shape[1] < self.F.shape[1]:
+            raw = engine.weights(g, factors[0], order) @ self._cells
             return engine.checked(raw.view(-1, *self.F.shape[2:]))
         return engine.maps(engine.weights(g, self.M(q), order), self.F)
 
@@ -149,8 +168,8 @@ class View(KeptOfModel):
         A few rows go through M's factors, which costs less than M itself. Errors as :meth:`M`.
         """
         few = 8 * len(rows) <= rows.shape[1]
-        if self._M is None and few and self.shares_M:
-            for factor in self._factors:
+        if self._M is None and few and (factors := self.factors(q)):
+            for factor in factors:
                 rows = rows @ factor
             return rows
         return rows @ self.M(q)
@@ -164,13 +183,12 @@ def _check_sizes(vqa: VQA, A: Tensor, y: Tensor) -> None:
 
 
 def _check_maps(vqa: VQA, F: Tensor) -> None:
-    channels = getattr(getattr(vqa, "cnn", None), "maps", None)  # known of this package's CNNs
     if isinstance(F, Tensor) and F.ndim == 4 and len(F) == 1 and F.numel() and F.layout == torch.strided:
-        if (F.dtype, F.device) == (vqa.dtype, vqa.device) and channels in (None, F.shape[1]):
+        if (F.dtype, F.device) == (vqa.dtype, vqa.device):
             return
     what = f"{tuple(F.shape)}, {F.dtype} on {F.device}" if isinstance(F, Tensor) else f"a {type(F).__name__}"
     raise QGCError(f"F is {what}; it must be (1, K, h, w) in the model's number type and on its device, "
-                   f"{vqa.dtype} on {vqa.device}" + (f", K = {channels}" if channels else ""))  # fmt: skip
+                   f"{vqa.dtype} on {vqa.device}")  # fmt: skip
 
 
 class Explanation:
@@ -402,7 +420,7 @@ def maps_of(explanations: Sequence[Explanation], ns: Sequence[int], *, relu: boo
     view, J = explanations[0].view, explanations[0].vqa.combine
     with evaluating(view.vqa):
         rows = torch.stack([gates.top(e.order, list(ns)).to(e.g) * e.g for e in explanations])
-        if view.shares_M:
+        if view.factors(explanations[0].q) is not None:  # M is the same for all questions
             alpha = view.through_M(rows.view(-1, J), explanations[0].q)
         else:
             alpha = torch.cat([view.through_M(r, e.q) for r, e in zip(rows, explanations, strict=True)])

@@ -145,7 +145,7 @@ def test_weights_of_several_kinds_are_named(own, scene):
 
 @pytest.mark.parametrize(
     "wrong",
-    [lambda F: F.double(), lambda F: F[0], lambda F: F.to("meta"), lambda F: F.repeat(2, 1, 1, 1), lambda F: F[:, 1:],
+    [lambda F: F.double(), lambda F: F[0], lambda F: F.to("meta"), lambda F: F.repeat(2, 1, 1, 1),
      lambda F: F[:, :, :0], lambda F: F.numpy(), lambda F: F.to_sparse(), lambda F: F.tolist()],
 )  # fmt: skip
 def test_maps_of_another_type_or_shape_are_refused(own, scene, wrong):
@@ -153,6 +153,8 @@ def test_maps_of_another_type_or_shape_are_refused(own, scene, wrong):
     with pytest.raises(QGCError, match=r"F is .*; it must be \(1, K, h, w\)"):
         View(own, scene, wrong(view.F))
     assert torch.equal(View(own, scene, view.F).F, view.F)
+    with pytest.raises(QGCError, match=r"cannot read the maps F \(1, 191, 14, 14\).* a model with the same CNN"):
+        explain(own, View(own, scene, view.F[:, 1:]), QUESTIONS[0])
 
 
 @pytest.mark.parametrize("default", [torch.float64, torch.float16])

@@ -94,8 +94,9 @@ def test_four_methods_are_enough(bare_model, small_model, scene, without):
         agree(without[name], values, name)
     assert not any(getattr(bare_model, name)(*[None] * count) for name, count in (("embed", 1), ("attention", 2)))
     view = View(bare_model, scene)
-    assert not view.shares_M and View(small_model, scene).shares_M
-    agree(engine.pooled_jacobian(bare_model, view.F, bare_model.encode(QUESTIONS[0])), without["M"])
+    q = bare_model.encode(QUESTIONS[0])
+    assert view.factors(q) is None and View(small_model, scene).factors(q)
+    agree(engine.pooled_jacobian(bare_model, view.F, q), without["M"])
     with pytest.raises(QGCError, match="may see the question; give q as well"):
         engine.pooled_jacobian(bare_model, view.F)
 
@@ -114,8 +115,8 @@ def test_each_optional_method_alone_changes_no_number(bare_model, small_model, s
     if methods in WORDS:
         agree(Words(vqa, QUESTIONS[0]).sensitivity(View(vqa, scene)), by_words[WORDS[methods]])
     assert called == OPTIONAL[methods].keys() - UNUSED.get(methods, set())
-    assert View(vqa, scene).shares_M == ("pooled" in methods and "question_pooled" not in methods
-                                         or "factors" in methods or "question_branch" in methods)  # fmt: skip
+    shared = {"question_branch", "question_branch, image_state", "jacobian_factors", "pooled_jacobian"}
+    assert bool(View(vqa, scene).factors(vqa.encode(QUESTIONS[0]))) == (methods in shared)
 
 
 def test_the_fallback_is_worked_out_once_a_question(bare_model, scene, monkeypatch):

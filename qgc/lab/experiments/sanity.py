@@ -164,7 +164,7 @@ def sanity_rows(
     view, seeds = View(vqa, scene), rng.integers(2**31, size=draws).tolist()
     encoder = encoder_parts(vqa)
     models = [("encoder", d, randomised(vqa, encoder, s)) for d, s in enumerate(seeds) if "encoder" in controls]
-    if view.shares_M:
+    if view.factors(bank.q[:1]):
         view.M(bank.q[:1])  # whatever the question: worked out here, all views of the same picture share it
     if "encoder and Wq" in controls and (branch := question_branch_parts(vqa)):
         models += [("encoder and Wq", d, randomised(vqa, [*encoder, *branch], s)) for d, s in enumerate(seeds)]
