@@ -84,6 +84,12 @@ def test_seeds_that_saw_fewer_scenes_are_read_as_far_as_that(monkeypatch):
     assert summary.Measured([], summary.Group("g", ("natural-seed1",))).rows["own"].tolist() == [3, 4, 5]
 
 
+def test_a_job_whose_file_is_there_is_not_done(tmp_path):
+    job = SimpleNamespace(target=tmp_path / "there")
+    job.target.touch()
+    assert run.work([job], _fails, "nothing", workers=1) == [job.target]
+
+
 def test_a_job_that_fails_is_not_passed_over(tmp_path):
     job = SimpleNamespace(target=tmp_path / "never there")
     with pytest.raises(ZeroDivisionError):

@@ -119,6 +119,12 @@ def test_two_maps_are_compared_pair_by_pair(found):
     assert found.compare("early", plain, plain).estimate == 0
 
 
+def test_five_verdicts_are_kept_of_every_map_and_four_of_its_surrogate(found):
+    pairs = found.pairs("deeper-lstm/natural")
+    assert pairs.verdicts.shape == (len(pairs.scene), len(pairs.maps), 5)
+    assert pairs.surrogate.shape == (len(pairs.scene), len(pairs.maps), 4)
+
+
 def test_a_random_sample_measured_again_agrees(capsys):
     """What ``python -m qgc measure --check`` does, on one scene a model."""
     assert summary.check(RESULTS, scenes=1, seed=int(np.random.default_rng().integers(1000))) == []
