@@ -5,17 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from explorer.export import scene_part
+from explorer.packing import FEW, pack_maps, random_scores, unpack_maps
 from looking import box_of_mask, outlines
+from predict import load_scripts
 
 import qgc
 from qgc.explain import View, explain
 from qgc.paper.figures import FIGURES
 from qgc.show import ledger as page
 from qgc.show import plots, widgets
-from qgc.show.explorer.export import scene_part
-from qgc.show.explorer.packing import FEW, pack_maps, random_scores, unpack_maps
 from qgc.show.pixels import enlarge_mask, pale
-from qgc.show.predict import load_scripts
 from qgc.show.style import CYCLE, HEAT, INK, OUTLINES
 from qgc.show.widgets import SIDE
 

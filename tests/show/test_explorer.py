@@ -5,18 +5,18 @@ import re
 from pathlib import Path
 
 import numpy as np
+import parts
 import pytest
 import torch
+from explorer import check, export
+from explorer.export import model_parts, scene_part, situations, write
+from explorer.packing import pack, pack_maps, random_scores, ranked_above, unpack, unpack_maps
 
 import qgc
 from qgc.explain import View, explain
 from qgc.measure import map_share
 from qgc.measure.localise import cell_weights
 from qgc.measure.pairs import cell_cover
-from qgc.show import parts
-from qgc.show.explorer import check, export
-from qgc.show.explorer.export import model_parts, scene_part, situations, write
-from qgc.show.explorer.packing import pack, pack_maps, random_scores, ranked_above, unpack, unpack_maps
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "book" / "explorer.md").read_text(encoding="utf-8")

@@ -7,8 +7,12 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
+import parts
 import pytest
 import torch
+from parts import read_part, unpack
+from predict import EXERCISES, load_scripts, write
+from predict.export import HERE, METHODS, Pick, drawn_pairs, eight_bits, pick_part
 
 import qgc
 from qgc.explain import View, explain
@@ -17,10 +21,6 @@ from qgc.measure.grounding import chosen_pairs
 from qgc.measure.localise import cell_weights
 from qgc.measure.protocol import SCENES
 from qgc.scenes import sample
-from qgc.show import parts
-from qgc.show.parts import read_part, unpack
-from qgc.show.predict import EXERCISES, load_scripts, write
-from qgc.show.predict.export import HERE, METHODS, Pick, drawn_pairs, eight_bits, pick_part
 from qgc.train.recipes import FIRST_SEED
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -20,10 +20,10 @@ from matplotlib.path import Path as Line
 from PIL import Image
 from scipy import ndimage
 
-from ...files import write_whole
-from ...measure.localise import cell_weights
-from ...scenes import Scene
-from ..style import HEAT, OUTLINES, PAPER, Sheet
+from qgc.files import write_whole
+from qgc.measure.localise import cell_weights
+from qgc.scenes import Scene
+from qgc.show.style import HEAT, OUTLINES, PAPER, Sheet
 
 HERE = Path(__file__).parent
 SIDE = 448  # pixels of the pictures, and the unit of the outlines

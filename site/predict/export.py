@@ -24,21 +24,21 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
+import parts
 import torch
 from torch import Tensor
 
-from ...explain import Explanation, View, contrast, explain
-from ...files import write_whole
-from ...measure import cosine, map_share, rank_grounding, same_answer_pairs
-from ...measure.grounding import chosen_pairs
-from ...measure.pairs import TIE
-from ...measure.protocol import SCENES
-from ...measure.similarity import Pair
-from ...models import VQA, zoo
-from ...scenes import sample
-from ...scenes.situations import SITUATIONS, situation
-from ...train.recipes import FIRST_SEED
-from .. import parts
+from qgc.explain import Explanation, View, contrast, explain
+from qgc.files import write_whole
+from qgc.measure import cosine, map_share, rank_grounding, same_answer_pairs
+from qgc.measure.grounding import chosen_pairs
+from qgc.measure.pairs import TIE
+from qgc.measure.protocol import SCENES
+from qgc.measure.similarity import Pair
+from qgc.models import VQA, zoo
+from qgc.scenes import sample
+from qgc.scenes.situations import SITUATIONS, situation
+from qgc.train.recipes import FIRST_SEED
 
 HERE = Path(__file__).parent
 MOUNT = 'class="qgc-predict"'

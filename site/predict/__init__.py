@@ -1,7 +1,6 @@
 """Predict, then reveal: exercises on the static pages in which a reader commits to a guess before seeing the truth.
 
->>> from qgc.show.predict import write
->>> write("site/predict")     # or, for a whole site and its pages: python -m qgc.show.predict site
+`python site predict SITE` writes them into a built site and loads them on its pages.
 
 A page has an exercise where it holds ``<div class="qgc-predict" data-exercise="NAME">``; ``export`` knows the names.
 """
