@@ -488,7 +488,6 @@ def build_site(book: Book, device: str, as_committed: bool = False) -> int:
         buildinfo.touch()
         print(f"The book is as it was. Open {book.site / 'index.html'}")
         return 0
-    noted.unlink(missing_ok=True)
     site = build_pages(book, source, surroundings)
     if site is None:
         print("The site was not built: each WARNING above names the page to mend (in book/, not in its copy).")
@@ -497,6 +496,7 @@ def build_site(book: Book, device: str, as_committed: bool = False) -> int:
         return 1
     launch.offer_as_files(site)
     policy.secure(site)
+    noted.unlink(missing_ok=True)
     shutil.rmtree(book.site, ignore_errors=True)
     book.site.parent.mkdir(exist_ok=True)
     site.replace(book.site)

@@ -82,7 +82,8 @@ def drop_needless(app: Sphinx, pagename: str, templatename: str, context: dict, 
 
 def write_side_by_side(app: Sphinx, env: BuildEnvironment) -> None:
     """Once all pages are read, which is not done in parallel, write them in as many processes as there are cores."""
-    app.parallel = 1 + min(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1, 4)
+    if hasattr(os, "sched_getaffinity"):  # elsewhere a process that has started threads is not safe to fork
+        app.parallel = 1 + min(len(os.sched_getaffinity(0)), 4)
 
 
 def finish(app: Sphinx, error: Exception | None) -> None:

@@ -5,6 +5,6 @@
 A page has an exercise where it holds ``<div class="qgc-predict" data-exercise="NAME">``; ``export`` knows the names.
 """
 
-from .export import EXERCISES, load_scripts, write
+from .export import EXERCISES, write
 
-__all__ = ["EXERCISES", "load_scripts", "write"]
+__all__ = ["EXERCISES", "write"]

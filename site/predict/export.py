@@ -17,7 +17,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -29,7 +28,6 @@ import torch
 from torch import Tensor
 
 from qgc.explain import Explanation, View, contrast, explain
-from qgc.files import write_whole
 from qgc.measure import cosine, map_share, rank_grounding, same_answer_pairs
 from qgc.measure.grounding import chosen_pairs
 from qgc.measure.pairs import TIE
@@ -41,7 +39,6 @@ from qgc.scenes.situations import SITUATIONS, situation
 from qgc.train.recipes import FIRST_SEED
 
 HERE = Path(__file__).parent
-MOUNT = 'class="qgc-predict"'
 SIMPLIFY = 0.7  # units of an outline, of 448
 SMALL = 320  # pixels of the pictures of a series
 N = 25  # the paper's favourite n, and as many random neurons
@@ -116,20 +113,6 @@ def write(folder: str | Path, names: list[str] | None = None) -> Path:
         version = hashlib.sha256(json.dumps(data).encode()).hexdigest()[:8]
         parts.write_part(folder, "qgcPredict", name, {"version": version, **data})
     return folder
-
-
-def load_scripts(site: Path, folder: Path) -> list[Path]:
-    """Let each page of ``site`` that holds an exercise load the scripts in ``folder``; return these pages."""
-    for page in sorted(site.rglob("*.html")):
-        text = page.read_text(encoding="utf-8")
-        there = Path(os.path.relpath(folder, page.parent)).as_posix()
-        if MOUNT not in text or f'src="{there}/predict.js' in text:
-            continue
-        tags = "".join(f'<link rel="stylesheet" href="{there}/{name}.css">\n' for name in ("parts", "predict"))
-        tags += "".join(f'<script src="{there}/{name}.js" defer></script>\n' for name in ("maps", "predict"))
-        text = text.replace("</head>", f"{tags}</head>", 1)
-        write_whole(page, lambda path, text=text: path.write_text(text, encoding="utf-8"))
-    return parts.stamp(site, folder)
 
 
 def chapter_name(model: str) -> str:

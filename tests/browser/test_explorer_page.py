@@ -14,7 +14,7 @@ import torch
 from browsing import asked, awaited, complaints, hosts, hosts_asked, resize
 from explorer import write
 from explorer.packing import random_scores
-from parts import stamp, version
+from loading import stamp, version
 from selenium.webdriver import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys

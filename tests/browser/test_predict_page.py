@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 import torch
 from browsing import awaited, complaints, hosts_asked, resize
+from loading import load_scripts
 from parts import read_part, unpack
-from predict import EXERCISES, load_scripts, write
+from predict import EXERCISES, write
 from predict.export import centre
 from selenium.webdriver import ActionChains
 from selenium.webdriver.common.actions.pointer_input import PointerInput

@@ -7,8 +7,8 @@ import pytest
 import torch
 from explorer.export import scene_part
 from explorer.packing import FEW, pack_maps, random_scores, unpack_maps
+from loading import load_scripts
 from looking import box_of_mask, outlines
-from predict import load_scripts
 
 import qgc
 from qgc.explain import View, explain

@@ -4,8 +4,8 @@ import json
 import re
 from pathlib import Path
 
+import loading
 import numpy as np
-import parts
 import pytest
 import torch
 from explorer import check, export
@@ -102,12 +102,12 @@ def test_pages_ask_for_files_by_version(tmp_path):
     seen = []
     for content in ("a", "b", "b"):
         (folder / "bathroom.js").write_text(content)
-        assert parts.stamp(tmp_path, folder) == [page]
+        assert loading.stamp(tmp_path, folder) == [page]
         asked = re.findall(r"../explorer/([\w.]+)\?v=(\w{8})\"", page.read_text(encoding="utf-8"))
         files = {"maps.js", "parts.css", "explorer.js", "explorer.css", "still.webp"}
         assert {name for name, _ in asked} == files and len(asked) == len(files)
         seen.append({version for _, version in asked})
-    assert seen[0] != seen[1] == seen[2] == {parts.version(folder)}
+    assert seen[0] != seen[1] == seen[2] == {loading.version(folder)}
     assert "?v=" not in (tmp_path / "other.html").read_text() and '"explorer.html"' in page.read_text(encoding="utf-8")
 
 

@@ -10,8 +10,9 @@ import numpy as np
 import parts
 import pytest
 import torch
+from loading import load_scripts, version
 from parts import read_part, unpack
-from predict import EXERCISES, load_scripts, write
+from predict import EXERCISES, write
 from predict.export import HERE, METHODS, Pick, drawn_pairs, eight_bits, pick_part
 
 import qgc
@@ -159,7 +160,7 @@ def test_scripts_are_loaded_only_where_there_is_an_exercise(tmp_path):
         found = load_scripts(tmp_path, tmp_path / "predict")
         assert [p.relative_to(tmp_path).as_posix() for p in found] == ["book/with.html", "with.html"]
         text = (tmp_path / "book" / "with.html").read_text()
-        now = parts.version(tmp_path / "predict")
+        now = version(tmp_path / "predict")
         assert text.count(f'<script src="../predict/predict.js?v={now}" defer>') == 1 and text.count("?v=") == 4
         assert text.index("parts.css") < text.index("predict.css")
         assert text.index("maps.js") < text.index("predict.js") < text.index("</head>")
