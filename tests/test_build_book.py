@@ -31,9 +31,10 @@ def put(path: Path, *cells) -> Path:
 
 @pytest.fixture
 def book(tmp_path) -> Book:
-    """A repository with a package of one line, a lock, and a book of two notebooks and a page."""
+    """A repository with a package of two modules, a lock, and a book of two notebooks and a page."""
     (tmp_path / "qgc").mkdir()
     (tmp_path / "qgc" / "__init__.py").write_text("answer = 42\n")
+    (tmp_path / "qgc" / "deep.py").write_text("from . import answer\n")
     (tmp_path / "requirements.lock").write_text("numpy==2.0.0\n")
     (tmp_path / "_toc.yml").write_text(
         "format: jb-book\nroot: book/index\nchapters:\n- file: book/one\n  sections:\n  - file: book/deep/two.ipynb\n"
@@ -146,8 +147,18 @@ def test_only_what_changed_is_run_again(book, monkeypatch):
     assert runs() == both
     put(book.root / "book" / "one.ipynb", new_code_cell("print(1)", outputs=[new_output("stream", text="1\n")]))
     assert runs() == []  # outputs don't count
-    put(book.root / "book" / "one.ipynb", "print('one')")
+    put(book.root / "book" / "one.ipynb", new_markdown_cell("Words."), "print(1)")
+    assert runs() == []  # and neither does what is said about the code
+    put(book.root / "book" / "one.ipynb", "import qgc")
     assert runs() == ["one.ipynb"]
+    put(book.root / "book" / "deep" / "two.ipynb", "from qgc import deep")
+    assert runs() == ["two.ipynb"]
+    (book.root / "qgc" / "deep.py").write_text('"""Words."""\nfrom . import answer  # what it is\n')
+    assert runs() == []
+    (book.root / "qgc" / "deep.py").write_text("from . import answer as said\n")
+    assert runs() == ["two.ipynb"]
+    (book.root / "qgc" / "__init__.py").write_text("answer = 43\n")
+    assert runs() == both
     (book.root / "qgc" / "weights.safetensors").write_bytes(b"\0\1")
     assert runs() == both
     (book.root / "requirements.lock").write_text("numpy==2.0.1\n")
@@ -305,10 +316,92 @@ def test_write_back_does_not_overwrite_an_edit(book):
     assert nbformat.read(book.root / "book" / "one.ipynb", as_version=4).cells[0].source == "print(1)"
 
 
+def test_the_words_and_alternative_texts_of_today_meet_the_outputs_of_the_run():
+    run = new_notebook(cells=[new_markdown_cell("Old."), *executed().cells])
+    cells = [
+        new_code_cell(c.source, metadata=c.metadata) for c in executed().cells if INJECTED not in build_book.tags(c)
+    ]
+    cells[1].metadata = {"mystnb": {"image": {"alt": "What it shows."}}}
+    now = new_notebook(cells=[*cells, new_markdown_cell("New.")])
+    merged = build_book.with_outputs(now, run)
+    assert [c.source for c in merged.cells] == ["device = 'cpu'", "x", "x", "New."]
+    assert merged.cells[1].metadata == cells[1].metadata and merged.cells[1].outputs[0].text == "ab"
+    kept = build_book.with_outputs(now, run, keep_injected=True)
+    assert [c.source for c in kept.cells][:2] == ["device = 'cpu'", "device = 'cuda'"]
+    for wrong in (now.cells[:2], [*now.cells, new_code_cell("y")], [new_code_cell("y"), *now.cells[1:]]):
+        assert build_book.with_outputs(new_notebook(cells=wrong), run) is None
+
+
+def test_what_is_staged_again_keeps_its_date_unless_it_changed(book):
+    (book.root / "_config.yml").write_text("title: A book\n")
+    pages = [build_book.stage(book, "cpu", as_committed=True) / "book" / name for name in ("index.md", "one.ipynb")]
+    for page in pages:
+        os.utime(page, (1, 1))
+    put(book.root / "book" / "one.ipynb", "print('one')")
+    build_book.stage(book, "cpu", as_committed=True)
+    assert [page.stat().st_mtime == 1 for page in pages] == [True, False]
+
+
+def pretend_to_build(monkeypatch, book: Book, seen: list[list[str]]) -> None:
+    """Replace Jupyter Book by one that writes its arguments, fails where a page says so, and remembers pages."""
+
+    real = subprocess.run
+
+    def run(command, **options):
+        if "--path-output" not in command:
+            return real(command, **options)
+        output = Path(command[command.index("--path-output") + 1]) / "_build"
+        pages = {p: p.read_text() for p in Path(command[4]).rglob("*.md")}
+        known = output / "read.json"
+        before = json.loads(known.read_text()) if known.exists() else {}
+        seen.append([p.name for p, text in pages.items() if before.get(p.name) != text])
+        (output / "html").mkdir(parents=True)
+        for name in ("index.html", ".buildinfo"):
+            (output / "html" / name).write_text("<html></html>")
+        known.write_text(json.dumps({p.name: text for p, text in pages.items()}))
+        return subprocess.CompletedProcess(command, any("warn" in text for text in pages.values()))
+
+    monkeypatch.setattr(build_book.subprocess, "run", run)
+    monkeypatch.setattr(build_book, "add_interactive_parts", lambda book, site: True)
+    (book.root / "_config.yml").write_text("title: A book\n")
+    (book.root / "book" / "other.md").write_text("# Another\n")
+
+
+def test_only_changed_pages_are_read_again_and_a_site_that_would_be_the_same_stays(book, monkeypatch):
+    seen: list[list[str]] = []
+    pretend_to_build(monkeypatch, book, seen)
+    index, every = book.root / "book" / "index.md", [["index.md", "other.md"]]
+
+    def read(status: int = 0) -> list[list[str]]:
+        seen.clear()
+        assert build_book.build_site(book, "cpu", as_committed=True) == status
+        return [sorted(pages) for pages in seen]
+
+    assert read() == every
+    assert read() == []
+    index.write_text("# New\n")
+    assert read() == [["index.md"]]
+    index.write_text("# warn\n")
+    assert read(status=1) == [["index.md"]]
+    assert read(status=1) == [["index.md"]], "a page that was warned of is read until it is right"
+    assert (book.site / "index.html").exists(), "the good site stays"
+    index.write_text("# New\n")
+    assert read() == [], "and is as the pages are"
+    for change in ("qgc/deep.py", "tools/new.py", "site/new.css", "book/references.bib", "_config.yml"):
+        (book.root / change).parent.mkdir(exist_ok=True)
+        (book.root / change).write_text("# Changed\n" if change != "_config.yml" else "title: Another\n")
+        assert read() == every, change
+        assert read() == [], change
+    (book.site / "index.html").unlink()
+    (book.site / ".buildinfo").unlink()
+    assert read() == [[]]
+
+
 def test_the_staged_copy_holds_the_runs_and_no_hidden_files(book):
     (book.root / "_config.yml").write_text("title: A book\n")
     (book.root / "book" / ".ipynb_checkpoints").mkdir()
     for notebook in book.notebooks():
+        put(book.root / notebook, "1")
         put(book.run_of(notebook), new_code_cell("1", outputs=[new_output("stream", text="ran\n")]))
     copy = build_book.stage(book, "cpu")
     assert printed(copy / "book" / "one.ipynb") == "ran\n"

@@ -1,8 +1,9 @@
 """Run the notebooks of the book and build its site: python tools/build_book.py [--device cuda] [--force].
 
 Each notebook of `_toc.yml` is run by papermill into `build/notebooks/`, unless the run that lies there was made from
-the same notebook, package, lock and device. A run takes its final name only when it has succeeded; a failed one stays
-beside the earlier good one as `NAME.failed.ipynb`. Then Jupyter Book turns the runs and pages into `_build/html/`.
+the same code, modules of the package (tools/depends.py), data, lock and device. A run takes its final name only when it
+has succeeded; a failed one stays beside the earlier good one as `NAME.failed.ipynb`. Then Jupyter Book turns the runs
+and pages into `_build/html/`; pages that have not changed are not read again, and a site that would be the same stays.
 With `--write-back` the clean outputs go to `book/` in place of building the site; with `--as-committed` no notebook is
 run, and the site shows the outputs that stand in `book/`. `--only book/gate.ipynb` runs just this one.
 """
@@ -19,12 +20,13 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
+import depends
 import execution_page
 import launch
 import nbformat
@@ -109,20 +111,23 @@ def tags(cell: NotebookNode) -> list[str]:
     return cell.metadata.get("tags", [])
 
 
-def digest_of_surroundings(root: Path) -> str:
-    """Hash of what every run depends on besides its notebook: the package with its weights, the lock, its pictures."""
-    digest = hashlib.sha256(Path(small_pictures.__file__).read_bytes())
-    files = [p for p in (root / "qgc").rglob("*") if p.is_file() and "__pycache__" not in p.parts]
-    for path in [*sorted(files), root / "requirements.lock"]:
+def digest_of_files(root: Path, files: Iterable[Path]) -> str:
+    """Hash of files, their places below ``root`` included."""
+    digest = hashlib.sha256()
+    for path in sorted(files):
         digest.update(path.relative_to(root).as_posix().encode() + b"\0")
         digest.update(hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()
 
 
-def key_of(nb: NotebookNode, device: str, surroundings: str) -> str:
-    """Hash of a notebook's cells (their outputs and metadata left out, but for tags), the device and the rest."""
-    cells = [(c.cell_type, c.source, sorted(tags(c))) for c in nb.cells]
-    return hashlib.sha256(json.dumps([cells, device, surroundings]).encode()).hexdigest()
+def key_of(nb: NotebookNode, device: str, sources: depends.Sources) -> str:
+    """Hash of a notebook's code and tags, of what its code reaches of the package, the lock, and the device."""
+    cells = [c for c in nb.cells if c.cell_type == "code"]
+    own = [(c.source, sorted(tags(c))) for c in cells]
+    reached = sources.key_of_cells(c.source for c in cells if "setup" not in tags(c))  # that one finds the package
+    lock = (sources.root / "requirements.lock").read_text(encoding="utf-8")
+    pictures = depends.Program.of(Path(small_pictures.__file__).read_bytes()).digest().hex()
+    return hashlib.sha256(json.dumps([own, device, reached, lock, pictures]).encode()).hexdigest()
 
 
 def takes_parameters(nb: NotebookNode) -> bool:
@@ -230,8 +235,8 @@ def remedy_for(name: str, message: str) -> str:
 
 def run_one(book: Book, notebook: Path, device: str) -> float:
     """Run a notebook, note beside its run what it was made from, and return the seconds that it took."""
-    run, nb, start = book.run_of(notebook), nbformat.read(book.root / notebook, as_version=4), time.perf_counter()
-    key = key_of(nb, device, digest_of_surroundings(book.root))
+    run, nb = book.run_of(notebook), nbformat.read(book.root / notebook, as_version=4)
+    key, start = key_of(nb, device, depends.Sources(book.root)), time.perf_counter()
     execute(book.root / notebook, run, device)
     seconds = round(time.perf_counter() - start, 1)
     beside(run, ".key.json").write_text(json.dumps({"key": key, "seconds": seconds}) + "\n", encoding="utf-8")
@@ -292,7 +297,7 @@ def run_all(
     ``workers`` notebooks run side by side, the longest first; but those that measure how long something takes
     (`alone` in their metadata) run after the others, one by one.
     """
-    surroundings = digest_of_surroundings(book.root)
+    sources = depends.Sources(book.root)
     timings: dict[str, dict[str, object]] = {}
     failed: list[Path] = []
     notebooks = book.notebooks()
@@ -310,7 +315,7 @@ def run_all(
     shared, alone = [], []
     for notebook in notebooks:
         nb = nbformat.read(book.root / notebook, as_version=4)
-        seconds = None if force else earlier_seconds(book.run_of(notebook), key_of(nb, device, surroundings))
+        seconds = None if force else earlier_seconds(book.run_of(notebook), key_of(nb, device, sources))
         if seconds is not None:
             told(notebook, seconds, fresh=False)
         else:
@@ -394,13 +399,30 @@ def write(nb: NotebookNode, path: Path) -> None:
         part.unlink(missing_ok=True)
 
 
+def with_outputs(nb: NotebookNode, run: NotebookNode, keep_injected: bool = False) -> NotebookNode | None:
+    """The notebook as it stands now, with what its code printed in a run; None if the run is one of other code."""
+    nb, code = nbformat.from_dict(nb), [c for c in run.cells if c.cell_type == "code"]
+    ran = iter([c for c in code if INJECTED not in tags(c)])
+    for cell in (c for c in nb.cells if c.cell_type == "code"):
+        done = next(ran, None)
+        if done is None or done.source != cell.source:
+            return None
+        cell.outputs, cell.execution_count = done.outputs, done.execution_count
+    if next(ran, None):
+        return None
+    for injected in [c for c in code if INJECTED in tags(c)] if keep_injected else []:
+        before = next(i for i, c in enumerate(nb.cells) if "parameters" in tags(c))
+        nb.cells.insert(before + 1, injected)
+    return clean(nb, keep_injected)
+
+
 def write_back(book: Book, say: Callable[[str], None] = print) -> list[Path]:
     """Write the clean runs over the notebooks in `book/`; return those refused for what their outputs show."""
     refused = []
     for notebook in book.notebooks():
-        nb = clean(nbformat.read(book.run_of(notebook), as_version=4))
-        now = nbformat.read(book.root / notebook, as_version=4)
-        if [c.source for c in nb.cells] != [c.source for c in now.cells]:
+        now, run = (nbformat.read(path, as_version=4) for path in (book.root / notebook, book.run_of(notebook)))
+        nb = with_outputs(now, run)
+        if nb is None:
             say(f"REFUSED {notebook.as_posix()}: it was edited while it ran. Run again.")
             refused.append(notebook)
             continue
@@ -415,62 +437,119 @@ def write_back(book: Book, say: Callable[[str], None] = print) -> list[Path]:
 
 
 def stage(book: Book, device: str, as_committed: bool = False) -> Path:
-    """Copy the book for Jupyter Book to read, with the clean runs in place of its notebooks unless `as_committed`."""
-    copy = book.build / "source"
+    """Copy the book for Jupyter Book to read, with the clean runs in place of its notebooks unless `as_committed`.
+
+    A file that is as it was in the copy of the last build keeps its date, by which Sphinx knows what to read again.
+    """
+    final, copy = book.build / "source", book.build / "source.part"
     shutil.rmtree(copy, ignore_errors=True)
-    shutil.copytree(book.root / "book", copy / "book", ignore=shutil.ignore_patterns(".*"))
+    shutil.copytree(book.root / "book", copy / "book", ignore=shutil.ignore_patterns(".*"), copy_function=shutil.copy)
     for name in ("_config.yml", "_toc.yml"):
         shutil.copy(book.root / name, copy / name)
     for notebook in [] if as_committed else book.notebooks():
-        nb = nbformat.read(book.run_of(notebook), as_version=4)
-        write(clean(nb, keep_injected=device != "cpu"), copy / notebook)
+        now, run = (nbformat.read(path, as_version=4) for path in (book.root / notebook, book.run_of(notebook)))
+        nb = with_outputs(now, run, keep_injected=device != "cpu")
+        if nb is None:
+            raise NotebookFailed(f"{notebook.as_posix()} was edited while it ran. Run again.")
+        write(nb, copy / notebook)
     repository = launch.find(book.root)
     launch.configure(copy / "_config.yml", repository)
     launch.stamp(copy / "book", repository)
     execution_page.fill(book.root, copy, as_committed)
-    return copy
+    for path in (p for p in copy.rglob("*") if p.is_file()):
+        before = final / path.relative_to(copy)
+        if before.is_file() and before.read_bytes() == path.read_bytes():
+            os.utime(path, ns=(before.stat().st_atime_ns, before.stat().st_mtime_ns))
+    shutil.rmtree(final, ignore_errors=True)
+    return copy.rename(final)
+
+
+def made_from(book: Book, source: Path) -> tuple[str, str]:
+    """Hashes of what the site is made from: all of it, and all but the pages' own texts.
+
+    The reference shows docstrings, so here every byte of the package counts.
+    """
+    staged = [p for p in source.rglob("*") if p.is_file()]
+    ours = [p for top in ("tools", "qgc", "site") for p in (book.root / top).rglob("*")]
+    ours = [p for p in ours if p.is_file() and not any(part.startswith((".", "__pyc")) for part in p.parts)]
+    lock = book.root / "requirements.lock"
+    shared = f"{sys.version} {sys.prefix} {digest_of_files(book.root, [*ours, lock])}"
+    pages = (".md", ".ipynb")
+    rest = digest_of_files(source, (p for p in staged if p.suffix not in pages))
+    return f"{shared} {digest_of_files(source, staged)}", f"{shared} {rest}"
 
 
 def build_site(book: Book, device: str, as_committed: bool = False) -> int:
     """Build the site with warnings as errors; an earlier good site is replaced only by a good one."""
-    output = book.build / "site"
-    shutil.rmtree(output, ignore_errors=True)
-    jupyter_book = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()"]
-    options = ["--path-output", str(output), "--warningiserror", "--nitpick", "--keep-going", "--quiet"]
-    print("Building the site …", flush=True)  # Jupyter Book's own words name a place that the site then leaves
-    command = [*jupyter_book, "build", str(stage(book, device, as_committed)), *options]
-    done = subprocess.run(command, cwd=book.root, stdout=subprocess.DEVNULL)
-    if done.returncode:
+    source = stage(book, device, as_committed)
+    whole, surroundings = made_from(book, source)
+    noted, buildinfo = book.build / "site.made-from", book.site / ".buildinfo"
+    if buildinfo.exists() and noted.exists() and noted.read_text(encoding="utf-8") == whole:
+        buildinfo.touch()
+        print(f"The book is as it was. Open {book.site / 'index.html'}")
+        return 0
+    site = build_pages(book, source, surroundings)
+    if site is None:
         print("The site was not built: each WARNING above names the page to mend (in book/, not in its copy).")
-        return done.returncode
-    site = output / "_build" / "html"
+        return 1
     if not add_interactive_parts(book, site):
         return 1
     launch.offer_as_files(site)
     policy.secure(site)
+    noted.unlink(missing_ok=True)
     shutil.rmtree(book.site, ignore_errors=True)
     book.site.parent.mkdir(exist_ok=True)
     site.replace(book.site)
+    noted.write_text(whole, encoding="utf-8")
     print(f"The book is built. Open {book.site / 'index.html'}")
     return 0
+
+
+def build_pages(book: Book, source: Path, surroundings: str) -> Path | None:
+    """Have Jupyter Book write all pages into a new folder; None where it warns of anything.
+
+    What it knows of pages that it has read (`build/read`) is used again as long as nothing but texts of pages has
+    changed, and comes from good builds alone: a warning is given only when a page is read.
+    """
+    output, read = book.build / "site", book.build / "read"
+    noted = read / "made-from"
+    shutil.rmtree(output, ignore_errors=True)
+    if noted.exists() and noted.read_text(encoding="utf-8") == surroundings:
+        shutil.copytree(read, output / "_build")
+    jupyter_book = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()"]
+    options = ["--path-output", str(output), "--warningiserror", "--nitpick", "--keep-going", "--quiet"]
+    print("Building the site …", flush=True)  # Jupyter Book's own words name a place that the site then leaves
+    command = [*jupyter_book, "build", str(source), *options]
+    if subprocess.run(command, cwd=book.root, stdout=subprocess.DEVNULL).returncode:
+        return None
+    site = (output / "_build" / "html").rename(output / "html")
+    shutil.rmtree(read, ignore_errors=True)
+    (output / "_build").rename(read)
+    noted.write_text(surroundings, encoding="utf-8")
+    return site
 
 
 def add_interactive_parts(book: Book, site: Path) -> bool:
     """Write the data of what works without a kernel beside the pages; whether that went well.
 
     Not into html_static_path: Jupyter Book loads every script from there on every page. The data are kept for the next
-    build, as long as the package and the lock are the same.
+    build, as long as what they are made from is the same.
     """
-    key = digest_of_surroundings(book.root)[:12]
+    sources, home = depends.Sources(book.root), book.root / "site"
     for part, target in {"explorer": site / "explorer", "predict": site}.items():
-        kept = book.build / "parts" / f"{part}-{key}"
+        files = [p for folder in (part, "parts") for p in (home / folder).glob("*.*")]
+        reached = sources.key_of_files(p for p in files if p.suffix == ".py")
+        styled = digest_of_files(home, (p for p in files if p.suffix != ".py"))
+        lock = (book.root / "requirements.lock").read_bytes()
+        key = hashlib.sha256(f"{reached} {styled}".encode() + lock).hexdigest()
+        kept = book.build / "parts" / f"{part}-{key[:12]}"
         options = []
         if kept.exists():
             shutil.copytree(kept, site / part)
             options = ["--keep"]
-        command = [sys.executable, "-m", f"qgc.show.{part}", str(target), *options]
+        command = [sys.executable, "site", part, str(target), *options]
         if subprocess.run(command, cwd=book.root, env=os.environ | ONE_THREAD).returncode:
-            print(f"The site was not built: the data of qgc.show.{part} could not be written, see above.")
+            print(f"The site was not built: the data of site/{part} could not be written, see above.")
             return False
         if not kept.exists():
             for older in kept.parent.glob(f"{part}-*"):
@@ -516,7 +595,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print("Nothing was built, since notebooks failed: see above.")
             return 1
         return bool(write_back(book)) if options.write_back else build_site(book, options.device)
-    except (FileNotFoundError, launch.NoAddress, policy.Forbidden) as error:
+    except (FileNotFoundError, NotebookFailed, launch.NoAddress, policy.Forbidden) as error:
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
 from docutils import nodes
 from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
 from sphinx.locale import _
 from sphinx.util import logging
 from sphinx.util.math import get_node_equation_number
@@ -78,6 +80,12 @@ def drop_needless(app: Sphinx, pagename: str, templatename: str, context: dict, 
         context[kind] = [asset for asset in context.get(kind, []) if is_needed(asset, body)]
 
 
+def write_side_by_side(app: Sphinx, env: BuildEnvironment) -> None:
+    """Once all pages are read, which is not done in parallel, write them in as many processes as there are cores."""
+    if hasattr(os, "sched_getaffinity"):  # elsewhere a process that has started threads is not safe to fork
+        app.parallel = 1 + min(len(os.sched_getaffinity(0)), 4)
+
+
 def finish(app: Sphinx, error: Exception | None) -> None:
     """Once all pages are written: the font of the formulas, icons, pictures."""
     if error or app.builder.format != "html":
@@ -96,5 +104,6 @@ def setup(app: Sphinx) -> dict[str, object]:
     app.add_css_file("math.css")
     app.connect("source-read", cite)
     app.connect("html-page-context", drop_needless, priority=900)
+    app.connect("env-updated", write_side_by_side)
     app.connect("build-finished", finish)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -12,7 +12,7 @@ import pytest
 from build_book import ROOT, Book
 from selenium import webdriver
 
-MADE_FROM = ["book/**/*", "_config.yml", "_toc.yml", "tools/**/*.py", "qgc/**/*"]
+MADE_FROM = ["book/**/*", "_config.yml", "_toc.yml", "tools/**/*.py", "qgc/**/*", "site/**/*"]
 
 
 @pytest.fixture(scope="session")

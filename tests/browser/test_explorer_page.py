@@ -12,6 +12,9 @@ import psutil
 import pytest
 import torch
 from browsing import asked, awaited, complaints, hosts, hosts_asked, resize
+from explorer import write
+from explorer.packing import random_scores
+from loading import stamp, version
 from selenium.webdriver import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
@@ -22,9 +25,6 @@ from qgc.explain import View, contrast, explain
 from qgc.measure import cosine, map_share
 from qgc.measure.pairs import RankGrounding
 from qgc.measure.rankings import RANKINGS, RankingInputs
-from qgc.show.explorer import write
-from qgc.show.explorer.packing import random_scores
-from qgc.show.parts import stamp, version
 
 ROOT = Path(__file__).resolve().parents[2]
 SCENES = ["bathroom", "couple"]

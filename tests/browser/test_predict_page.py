@@ -10,15 +10,16 @@ import numpy as np
 import pytest
 import torch
 from browsing import awaited, complaints, hosts_asked, resize
+from loading import load_scripts
+from parts import read_part, unpack
+from predict import EXERCISES, write
+from predict.export import centre
 from selenium.webdriver import ActionChains
 from selenium.webdriver.common.actions.pointer_input import PointerInput
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
 from qgc.measure import cosine, map_share
-from qgc.show.parts import read_part, unpack
-from qgc.show.predict import EXERCISES, load_scripts, write
-from qgc.show.predict.export import centre
 
 LOOK, PICK = "look-natural", "pick-gate"
 HEAD = '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Guess</title>'

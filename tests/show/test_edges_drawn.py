@@ -5,6 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from explorer.export import scene_part
+from explorer.packing import FEW, pack_maps, random_scores, unpack_maps
+from loading import load_scripts
 from looking import box_of_mask, outlines, pixels
 from scipy import ndimage
 
@@ -13,10 +16,7 @@ from qgc.explain import View, explain
 from qgc.lab.ledger import show as page
 from qgc.paper.figure_list import FIGURES
 from qgc.show import plots, widgets
-from qgc.show.explorer.export import scene_part
-from qgc.show.explorer.packing import FEW, pack_maps, random_scores, unpack_maps
 from qgc.show.pixels import enlarge_mask, pale
-from qgc.show.predict import load_scripts
 from qgc.show.style import CYCLE, HEAT, INK, OUTLINES
 from qgc.show.widgets import SIDE
 

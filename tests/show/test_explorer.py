@@ -4,19 +4,19 @@ import json
 import re
 from pathlib import Path
 
+import loading
 import numpy as np
 import pytest
 import torch
+from explorer import check, export
+from explorer.export import model_parts, scene_part, situations, write
+from explorer.packing import pack, pack_maps, random_scores, ranked_above, unpack, unpack_maps
 
 import qgc
 from qgc.explain import View, explain
 from qgc.measure import map_share
 from qgc.measure.localise import cell_weights
 from qgc.measure.pairs import cell_cover
-from qgc.show import parts
-from qgc.show.explorer import check, export
-from qgc.show.explorer.export import model_parts, scene_part, situations, write
-from qgc.show.explorer.packing import pack, pack_maps, random_scores, ranked_above, unpack, unpack_maps
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "book" / "explorer.md").read_text(encoding="utf-8")
@@ -111,12 +111,12 @@ def test_pages_ask_for_files_by_version(tmp_path):
     seen = []
     for content in ("a", "b", "b"):
         (folder / "bathroom.js").write_text(content)
-        assert parts.stamp(tmp_path, folder) == [page]
+        assert loading.stamp(tmp_path, folder) == [page]
         asked = re.findall(r"../explorer/([\w.]+)\?v=(\w{8})\"", page.read_text(encoding="utf-8"))
         files = {"maps.js", "parts.css", "explorer.js", "explorer.css", "still.webp"}
         assert {name for name, _ in asked} == files and len(asked) == len(files)
         seen.append({version for _, version in asked})
-    assert seen[0] != seen[1] == seen[2] == {parts.version(folder)}
+    assert seen[0] != seen[1] == seen[2] == {loading.version(folder)}
     assert "?v=" not in (tmp_path / "other.html").read_text() and '"explorer.html"' in page.read_text(encoding="utf-8")
 
 

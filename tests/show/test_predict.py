@@ -7,8 +7,13 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
+import parts
 import pytest
 import torch
+from loading import load_scripts, version
+from parts import read_part, unpack
+from predict import EXERCISES, write
+from predict.export import HERE, METHODS, Pick, drawn_pairs, eight_bits, pick_part
 
 import qgc
 from qgc.explain import View, explain
@@ -17,10 +22,6 @@ from qgc.lab.protocol.grounding import chosen_pairs
 from qgc.measure import map_share, rank_grounding
 from qgc.measure.localise import cell_weights
 from qgc.scenes import FIRST_SEED, sample
-from qgc.show import parts
-from qgc.show.parts import read_part, unpack
-from qgc.show.predict import EXERCISES, load_scripts, write
-from qgc.show.predict.export import HERE, METHODS, Pick, drawn_pairs, eight_bits, pick_part
 
 ROOT = Path(__file__).resolve().parents[2]
 MOST = 150_000  # bytes of an exercise
@@ -158,7 +159,7 @@ def test_scripts_are_loaded_only_where_there_is_an_exercise(tmp_path):
         found = load_scripts(tmp_path, tmp_path / "predict")
         assert [p.relative_to(tmp_path).as_posix() for p in found] == ["book/with.html", "with.html"]
         text = (tmp_path / "book" / "with.html").read_text()
-        now = parts.version(tmp_path / "predict")
+        now = version(tmp_path / "predict")
         assert text.count(f'<script src="../predict/predict.js?v={now}" defer>') == 1 and text.count("?v=") == 4
         assert text.index("parts.css") < text.index("predict.css")
         assert text.index("maps.js") < text.index("predict.js") < text.index("</head>")

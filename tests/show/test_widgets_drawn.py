@@ -6,19 +6,20 @@ import base64
 import io
 
 import numpy as np
+import parts
 import pytest
 import torch
+from explorer.export import Kept, index, model_parts, offered, scene_part
+from explorer.packing import unpack_maps
 from looking import heat
 from PIL import Image
+from predict.export import centre, eight_bits
 
 import qgc
 from qgc.explain import explain
 from qgc.measure import map_share
-from qgc.show import parts, widgets
-from qgc.show.explorer.export import Kept, index, model_parts, offered, scene_part
-from qgc.show.explorer.packing import unpack_maps
+from qgc.show import widgets
 from qgc.show.pixels import pale, stroke
-from qgc.show.predict.export import centre, eight_bits
 from qgc.show.style import CYCLE, HEAT, OUTLINES
 from qgc.show.widgets import EDITED, OWN, SIDE, EditorState, ExplorerState
 

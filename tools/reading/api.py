@@ -307,6 +307,16 @@ def add_uses(app: Sphinx, doctree: nodes.document, docname: str) -> None:
         entry.next_node(addnodes.desc_content).append(line)
 
 
+def remember(app: Sphinx) -> None:
+    """Give sphinx-codeautolink the code of pages that are not read again: its own memory knows only ``.rst`` files."""
+    app.qgc_code_of_pages = dict(getattr(app.env, "sphinx_codeautolink_transforms", {}))
+
+
+def remind(app: Sphinx) -> None:
+    """See :func:`remember`."""
+    app.env.sphinx_codeautolink_transforms.update(app.qgc_code_of_pages)
+
+
 def configure(app: Sphinx, config) -> None:
     """The settings that the reference needs."""
     for name, value in SETTINGS.items():
@@ -324,6 +334,8 @@ def setup(app: Sphinx) -> None:
     autolink.link_html = link_code
     app.add_directive("qgc-room", Room)
     app.connect("config-inited", configure, priority=0)
+    app.connect("builder-inited", remember, priority=0)
+    app.connect("builder-inited", remind, priority=999)
     app.connect("autodoc-process-docstring", tidy_docstring, priority=100)  # before napoleon
     app.connect("autodoc-process-signature", shorten_types)
     app.connect("autodoc-skip-member", skip_what_others_wrote)

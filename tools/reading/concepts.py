@@ -187,7 +187,7 @@ class ConceptsDirective(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         found = chapters(Path(self.env.srcdir))
-        for path in ("_toc.yml", "book/index.md"):
+        for path in ("_toc.yml", *(self.env.doc2path(page, base=False) for page in self.env.found_docs)):
             self.env.note_dependency(path)
         listed = f"<details><summary>The same as a list</summary>{in_words(found)}</details>"
         drawn = (

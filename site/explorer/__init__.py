@@ -1,7 +1,6 @@
 """The explorer of the static pages: every n, every ranking, with no kernel and no network (book/explorer.md).
 
->>> from qgc.show.explorer import write
->>> write("site/explorer")     # or: python -m qgc.show.explorer site/explorer
+`python site explorer FOLDER` writes it into a folder beside the built pages.
 
 A gated map is a sum of one small map per neuron (:mod:`qgc.explain.engine`), Σ g_j P_j over the first n of a ranking.
 So a page needs no precomputed maps: ``export`` writes P, g's two factors and ∂A/∂q, ``packing`` says how the numbers

@@ -17,20 +17,22 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+import parts
 import torch
+from parts import GRID, SIDE, pack, webp
 from PIL import Image
 
-from ...explain import Explanation, View, explain
-from ...files import atomic_write
-from ...measure.pairs import cell_cover
-from ...measure.rankings import neuron_maps
-from ...models import VQA, zoo
-from ...paper import sweep_n
-from ...scenes import Scene
-from ...scenes.situations import SITUATIONS, situation
-from .. import parts, plots
-from ..parts import GRID, SIDE, pack, webp
-from ..pixels import pale
+from qgc.explain import Explanation, View, explain
+from qgc.files import atomic_write
+from qgc.measure.pairs import cell_cover
+from qgc.measure.rankings import neuron_maps
+from qgc.models import VQA, zoo
+from qgc.paper import sweep_n
+from qgc.scenes import Scene
+from qgc.scenes.situations import SITUATIONS, situation
+from qgc.show import plots
+from qgc.show.pixels import pale
+
 from .packing import pack_maps
 
 HERE = Path(__file__).parent

@@ -1,6 +1,6 @@
 /* The explorer of book/explorer.md: a reader drags n, and the map follows.
 
-   Nothing here asks a server. `python -m qgc.show.explorer` wrote down, for each scene and model, what the neurons of
+   Nothing here asks a server. `python site explorer` wrote down, for each scene and model, what the neurons of
    the combine layer know; this file ranks them, adds up their small maps and paints the sum, with parts/maps.js.
    Read it from top to bottom: numbers, the method, plots, the page. export.py names what the parts hold. */
 "use strict";

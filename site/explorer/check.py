@@ -1,20 +1,20 @@
-"""python -m qgc.show.explorer.check FOLDER: how far the numbers that written files give are from qgc's in float64."""
+"""How far the numbers that written files give are from qgc's in float64: `python site check FOLDER`."""
 
 from __future__ import annotations
 
-import argparse
 from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 import torch
+from parts import read_part, unpack
 
-from ...explain import View, explain, gates
-from ...measure import map_share, rank_grounding
-from ...measure.rankings import neuron_maps, running
-from ...models import zoo
-from ...scenes.situations import situation
-from ..parts import read_part, unpack
+from qgc.explain import View, explain, gates
+from qgc.measure import map_share, rank_grounding
+from qgc.measure.rankings import neuron_maps, running
+from qgc.models import zoo
+from qgc.scenes.situations import situation
+
 from .packing import random_scores, ranked_above, unpack_maps
 
 DRAWS = 3  # random rankings to compare, besides those by ∂A/∂q, by its opposite and by |g|
@@ -59,11 +59,8 @@ def differences(folder: Path, place: str, vqa) -> dict[str, np.ndarray]:
     return {key: np.concatenate(values) for key, values in found.items()}
 
 
-def main() -> None:
+def report(folder: Path) -> None:
     """Print the largest and the mean difference for every model."""
-    parser = argparse.ArgumentParser(prog="python -m qgc.show.explorer.check", description=__doc__)
-    parser.add_argument("folder", type=Path)
-    folder = parser.parse_args().folder
     index = read(folder, "index")
     for name in index["models"]:
         vqa = zoo.load(name)
@@ -72,7 +69,3 @@ def main() -> None:
             off = np.concatenate([each[what] for each in every])
             rare = np.quantile(off, 0.999)
             print(f"{name:22} {len(off)} {what}: max {off.max():.4f}, 99.9 % below {rare:.4f}, mean {off.mean():.5f}")
-
-
-if __name__ == "__main__":
-    main()

@@ -7,10 +7,8 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import io
 import json
-import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,10 +18,10 @@ from matplotlib.path import Path as Line
 from PIL import Image
 from scipy import ndimage
 
-from ...files import atomic_write
-from ...measure.localise import cell_weights
-from ...scenes import Scene
-from ..style import HEAT, OUTLINES, PAPER, Sheet
+from qgc.files import atomic_write
+from qgc.measure.localise import cell_weights
+from qgc.scenes import Scene
+from qgc.show.style import HEAT, OUTLINES, PAPER, Sheet
 
 HERE = Path(__file__).parent
 SIDE = 448  # pixels of the pictures, and the unit of the outlines
@@ -34,32 +32,6 @@ def copy_scripts(folder: Path, scripts: Sequence[Path]) -> None:
     """Put what is shared, and the ``scripts`` and styles of one part of the pages, into ``folder``."""
     for path in (HERE / "maps.js", HERE / "parts.css", *scripts):
         shutil.copy(path, folder / path.name)
-
-
-def version(folder: Path) -> str:
-    """Eight hexadecimal digits that change with any file in ``folder``."""
-    digest = hashlib.sha256()
-    for path in sorted(folder.glob("*")):
-        digest.update(path.name.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
-    return digest.hexdigest()[:8]
-
-
-def stamp(site: Path, folder: Path) -> list[Path]:
-    """Let every page of ``site`` that loads files of ``folder`` ask for them by version; return these pages.
-
-    ``maps.js`` asks for the data by the version in its script's own address. So a browser that kept the files of an
-    earlier site does not mix them with new ones.
-    """
-    link = re.compile(rf'((?:src|href)="(?:[^"?]*/)?{re.escape(folder.name)}/[\w.-]+\.(?:js|css|webp))(?:\?v=\w+)?"')
-    now, found = version(folder), []
-    for page in sorted(site.rglob("*.html")):
-        text = page.read_text(encoding="utf-8")
-        stamped = link.sub(rf'\1?v={now}"', text)
-        if link.search(text):
-            found.append(page)
-        if stamped != text:
-            atomic_write(page, lambda path, stamped=stamped: path.write_text(stamped, encoding="utf-8"))
-    return found
 
 
 def write_part(folder: Path, registry: str, name: str, data: dict) -> None:

@@ -1,4 +1,4 @@
-/* Predict, then reveal: the reader guesses first, and then sees what qgc measured (qgc/show/predict/export.py).
+/* Predict, then reveal: the reader guesses first, and then sees what qgc measured (site/predict/export.py).
 
    Read it from top to bottom: memory, numbers, words; then the two kinds of exercise, `look` (mark where the model
    looks) and `pick` (which of two methods is the more grounded one). maps.js loads the data and paints. */

@@ -17,30 +17,27 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
+import parts
 import torch
 from torch import Tensor
 
-from ...explain import Explanation, View, contrast, explain, gates
-from ...files import atomic_write
-from ...lab.protocol import SCENES
-from ...lab.protocol.grounding import chosen_pairs
-from ...measure import cosine, map_share, rank_grounding, same_answer_pairs
-from ...measure.pairs import TIE
-from ...measure.similarity import Pair
-from ...models import VQA, zoo
-from ...scenes import FIRST_SEED, sample
-from ...scenes.situations import SITUATIONS, situation
-from .. import parts
+from qgc.explain import Explanation, View, contrast, explain, gates
+from qgc.lab.protocol import SCENES
+from qgc.lab.protocol.grounding import chosen_pairs
+from qgc.measure import cosine, map_share, rank_grounding, same_answer_pairs
+from qgc.measure.pairs import TIE
+from qgc.measure.similarity import Pair
+from qgc.models import VQA, zoo
+from qgc.scenes import FIRST_SEED, sample
+from qgc.scenes.situations import SITUATIONS, situation
 
 HERE = Path(__file__).parent
-MOUNT = 'class="qgc-predict"'
 SIMPLIFY = 0.7  # units of an outline, of 448
 SMALL = 320  # pixels of the pictures of a series
 N = 25  # the paper's favourite n, and as many random neurons
@@ -115,20 +112,6 @@ def write(folder: str | Path, names: list[str] | None = None) -> Path:
         version = hashlib.sha256(json.dumps(data).encode()).hexdigest()[:8]
         parts.write_part(folder, "qgcPredict", name, {"version": version, **data})
     return folder
-
-
-def load_scripts(site: Path, folder: Path) -> list[Path]:
-    """Let each page of ``site`` that holds an exercise load the scripts in ``folder``; return these pages."""
-    for page in sorted(site.rglob("*.html")):
-        text = page.read_text(encoding="utf-8")
-        there = Path(os.path.relpath(folder, page.parent)).as_posix()
-        if MOUNT not in text or f'src="{there}/predict.js' in text:
-            continue
-        tags = "".join(f'<link rel="stylesheet" href="{there}/{name}.css">\n' for name in ("parts", "predict"))
-        tags += "".join(f'<script src="{there}/{name}.js" defer></script>\n' for name in ("maps", "predict"))
-        text = text.replace("</head>", f"{tags}</head>", 1)
-        atomic_write(page, lambda path, text=text: path.write_text(text, encoding="utf-8"))
-    return parts.stamp(site, folder)
 
 
 def chapter_name(model: str) -> str:

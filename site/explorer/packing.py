@@ -5,8 +5,7 @@ from __future__ import annotations
 import base64
 
 import numpy as np
-
-from ..parts import pack, unpack
+from parts import pack, unpack
 
 FEW = 48  # patterns up to which P is written as a product: then it is smaller *and* more exact
 NEGLIGIBLE = 1e-9  # a singular value below this share of the largest is rounding
