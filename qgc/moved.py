@@ -25,6 +25,7 @@ _MOVES = (
     ("qgc.measure", "qgc.lab.train", "early"),
     ("qgc.measure", "qgc.lab.bench", "bench=speed peers"),
     ("qgc.models", "qgc.lab.published", "published=convert published_lstm=deeper_lstm published_pythia=pythia torch7"),
+    ("qgc.explain", "qgc.explain", "engine=closed_form"),
     ("qgc.data", "qgc.lab.fetch", "chosen download fetch sources unpack"),
     ("qgc.paper", "qgc.lab.ledger", "equations ledger ledger_links=links ledger_measure=measure ledger_rules=rules"),
     ("qgc.show", "qgc.lab.ledger", "ledger=show"),

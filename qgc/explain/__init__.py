@@ -3,7 +3,7 @@
 :mod:`.gradcam`      the map of an answer, and the gate, by automatic differentiation (paper Eq. 1–2, §3.3)
 :mod:`.sensitivity`  ∂A/∂q, what the paper ranks combine neurons by (§3.2)
 :mod:`.gates`        sets of combine neurons (§3.3)
-:mod:`.engine`       the same maps for all sets of a ranking at once, in closed form
+:mod:`.closed_form`  the same maps for all sets of a ranking at once, in closed form
 :mod:`.explanation`  ``qgc.explain``: all of this for a question and an answer
 :mod:`.contrast`     what one question's map has more of than another's
 :mod:`.guided`       gradients at the image: guided backpropagation, guided Grad-CAM (§3.1)

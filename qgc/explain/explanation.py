@@ -16,7 +16,7 @@ from ..images import open_image
 from ..models import VQA
 from ..models.evaluation import KeptOfModel, evaluated, evaluating, is_finite
 from ..models.jacobian import product
-from . import engine, gates, rankings, sensitivity
+from . import closed_form, gates, rankings, sensitivity
 
 
 def check_model(vqa) -> None:
@@ -94,7 +94,7 @@ class View(KeptOfModel):
         if factors is None:
             M = vqa.pooled_jacobian(F)
             if M is None and vqa.question_branch(q) is not None:
-                M = engine.pooled_jacobian_vjp(vqa, F, q)
+                M = closed_form.pooled_jacobian_vjp(vqa, F, q)
             factors = None if M is None else (M,)
         self._factors = factors
         return factors
@@ -138,7 +138,7 @@ class View(KeptOfModel):
             kept = self._M_of  # read once: another thread may ask another question
             if kept is None or kept[0] is not q:
                 self.check()
-                kept = self._M_of = q, engine.pooled_jacobian(self.vqa, self.F, q)
+                kept = self._M_of = q, closed_form.pooled_jacobian(self.vqa, self.F, q)
             return kept[1]
         if self._M is None:
             self._M = product(factors)
@@ -153,9 +153,9 @@ class View(KeptOfModel):
         """
         factors = self.factors(q)
         if self._M is None and factors and factors[0].shape[1] < self.F.shape[1]:
-            raw = engine.weights(g, factors[0], order) @ self._cells
-            return engine.checked(raw.view(-1, *self.F.shape[2:]))
-        return engine.maps(engine.weights(g, self.M(q), order), self.F)
+            raw = closed_form.weights(g, factors[0], order) @ self._cells
+            return closed_form.checked(raw.view(-1, *self.F.shape[2:]))
+        return closed_form.maps(closed_form.weights(g, self.M(q), order), self.F)
 
     @cached_property
     def _cells(self) -> Tensor:
@@ -298,7 +298,7 @@ class Explanation:
             raise GateError("give either n or neurons, not both")
         keep = gates.check_indices(neurons, self.vqa.combine).to(self.g.device)
         alpha = self.g[keep] @ self.M[keep]
-        raw = engine.maps(alpha[None], self.F)[0]
+        raw = closed_form.maps(alpha[None], self.F)[0]
         return raw.relu() if relu else raw
 
     @evaluated
@@ -316,7 +316,7 @@ class Explanation:
             raise GateError(f"maps takes a list of n, such as [10, 25, 1024], not {shown(ns)}; map(n) gives one map")
         else:
             alpha = self.view.through_M(gates.top(self.order, list(ns)).to(self.g) * self.g, self.q)
-            raw = engine.maps(alpha, self.F)
+            raw = closed_form.maps(alpha, self.F)
         return raw.relu() if relu else raw.clone()  # what is kept is not handed out: it may be changed in place
 
     @cached_property
@@ -424,7 +424,7 @@ def maps_of(explanations: Sequence[Explanation], ns: Sequence[int], *, relu: boo
             alpha = view.through_M(rows.view(-1, J), explanations[0].q)
         else:
             alpha = torch.cat([view.through_M(r, e.q) for r, e in zip(rows, explanations, strict=True)])
-        raw = engine.maps(alpha, view.F).view(len(explanations), -1, *view.F.shape[2:])
+        raw = closed_form.maps(alpha, view.F).view(len(explanations), -1, *view.F.shape[2:])
     return raw.relu() if relu else raw
 
 

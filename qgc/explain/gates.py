@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..errors import GateError, shown
 from ..models.evaluation import evaluated
-from . import engine
+from . import closed_form
 
 BYTES = (bytes, bytearray, memoryview)  # which Python takes for lists of whole numbers
 
@@ -103,7 +103,7 @@ def maps(explanation, keep: Tensor, *, relu: bool = True) -> Tensor:
     A row that keeps nothing gives an empty map.
     """
     alpha = (keep.to(explanation.g) * explanation.g) @ explanation.M
-    raw = engine.maps(alpha, explanation.F)
+    raw = closed_form.maps(alpha, explanation.F)
     return raw.relu() if relu else raw
 
 

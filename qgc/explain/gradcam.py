@@ -1,7 +1,7 @@
 """Grad-CAM by automatic differentiation (paper Eq. 1–2), with the gate of §3.3: the reference.
 
 Slow and plain on purpose: one pass back for each answer and set of neurons, and nothing asked of the model but its
-four methods. ``qgc.explain.engine`` gives the same maps for every n at once; a test holds the two together.
+four methods. ``qgc.explain.closed_form`` gives the same maps for every n at once; a test holds the two together.
 """
 
 from __future__ import annotations

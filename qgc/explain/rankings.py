@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ..errors import GateError, shown
 from ..models.evaluation import evaluating
-from . import engine
+from . import closed_form
 from .sensitivity import reductions
 
 
@@ -71,7 +71,7 @@ class RankingInputs:
 
 def neuron_maps(M: Tensor, F: Tensor) -> Tensor:
     """P (J, h·w): the map of every combine neuron alone, before its g (book/gate.ipynb)."""
-    return engine.maps(M, F).flatten(1)
+    return closed_form.maps(M, F).flatten(1)
 
 
 PARTNER = "another question's explanation"

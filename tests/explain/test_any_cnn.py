@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 import qgc
-from qgc.explain import View, engine, explain, gradcam, guided_backprop, guided_gradcam, input_gradient, maps_of
+from qgc.explain import View, closed_form, explain, gradcam, guided_backprop, guided_gradcam, input_gradient, maps_of
 from qgc.explain.sensitivity import jacobian, reduce_rows
 from qgc.lab.train.vqa import start
 from qgc.models import DeeperLSTM, DeeperLSTMConfig, full_size
@@ -73,7 +73,7 @@ def test_the_closed_form_is_the_jacobian(on):
     view, cells = on
     assert view.F.shape[2:] == cells and view.F.shape[1] == view.vqa.cnn.maps
     closed = view.vqa.pooled_jacobian(view.F)
-    error = relative(engine.pooled_jacobian_vjp(view.vqa, view.F), closed)
+    error = relative(closed_form.pooled_jacobian_vjp(view.vqa, view.F), closed)
     print(f"\nclosed form against vector-Jacobian products: {error:.1e}")
     assert closed.shape == (24, view.vqa.cnn.maps) and error <= 1e-12
 
@@ -133,7 +133,7 @@ def test_dense_heads_have_a_closed_form_and_others_fall_back(monkeypatch, head):
         assert relative(e.maps(relu=False)[n - 1], reference) <= 1e-12
     with torch.no_grad():  # what is kept of the weights must not outlive them
         vqa.cnn.fc6.weight.mul_(torch.linspace(0, 2, 4 * 49))
-    assert relative(vqa.pooled_jacobian(view.F), engine.pooled_jacobian_vjp(vqa, view.F)) <= 1e-12
+    assert relative(vqa.pooled_jacobian(view.F), closed_form.pooled_jacobian_vjp(vqa, view.F)) <= 1e-12
 
 
 # -- what is made of them -----------------------------------------------------------------------------

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from qgc.errors import AnswerError, GateError
-from qgc.explain import View, contrast, engine, explain, gates, gradcam, maps_of, normalised
+from qgc.explain import View, closed_form, contrast, explain, gates, gradcam, maps_of, normalised
 from qgc.explain.contrast import normalised_by, without_rounding
 from qgc.explain.sensitivity import jacobian, reduce_rows
 
@@ -38,12 +38,12 @@ def test_grad_cam_on_paper():
 
 
 def test_the_engine_on_paper():
-    M = engine.pooled_jacobian_vjp(Paper(), F, q)
+    M = closed_form.pooled_jacobian_vjp(Paper(), F, q)
     assert M.tolist() == [[0.5, 0.5], [1.0, 0.0]]
     g = torch.tensor([15.0, -7.0])
-    alpha = engine.weights(g, M, torch.tensor([1, 0]))
+    alpha = closed_form.weights(g, M, torch.tensor([1, 0]))
     assert alpha.tolist() == [[-7.0, 0.0], [0.5, 7.5]]
-    assert engine.maps(alpha, F).tolist() == [[[-14.0, 0.0]], [[1.0, 45.0]]]
+    assert closed_form.maps(alpha, F).tolist() == [[[-14.0, 0.0]], [[1.0, 45.0]]]
 
 
 def test_the_sensitivity_on_paper():

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from qgc.explain import View, explain, gradcam
-from qgc.explain.engine import pooled_jacobian_vjp
+from qgc.explain.closed_form import pooled_jacobian_vjp
 from qgc.lab.train.recipes import RECIPES
 from qgc.lab.train.run import config
 from qgc.models import DeeperLSTM

@@ -15,8 +15,9 @@ from torch import Tensor, nn
 
 import qgc
 from qgc.errors import QGCError
-from qgc.explain import View, Words, engine, explain, gradcam, guided_backprop, maps_of
-from qgc.measure import compare, nulls, rankings, sanity
+from qgc.explain import View, Words, closed_form, explain, gradcam, guided_backprop, maps_of
+from qgc.lab.experiments import compare, nulls, sanity
+from qgc.measure import rankings
 from qgc.models import VQA
 from qgc.models.text import Vocabulary
 from qgc.scenes.situations import situation
@@ -41,7 +42,7 @@ def results(vqa, scene) -> dict[str, Tensor]:
     return {
         "y": first.y, "sensitivity": first.sensitivity, "few": few.maps([1, 9]), "every": first.maps(relu=False),
         "other": second.maps(relu=False), "M": second.M, "of both": maps_of([first, second], [3, 32]),
-        "M again": engine.pooled_jacobian(vqa, first.F, second.q),
+        "M again": closed_form.pooled_jacobian(vqa, first.F, second.q),
     }  # fmt: skip
 
 
@@ -96,9 +97,9 @@ def test_four_methods_are_enough(bare_model, small_model, scene, without):
     view = View(bare_model, scene)
     q = bare_model.encode(QUESTIONS[0])
     assert view.factors(q) is None and View(small_model, scene).factors(q)
-    agree(engine.pooled_jacobian(bare_model, view.F, q), without["M"])
+    agree(closed_form.pooled_jacobian(bare_model, view.F, q), without["M"])
     with pytest.raises(QGCError, match="may see the question; give q as well"):
-        engine.pooled_jacobian(bare_model, view.F)
+        closed_form.pooled_jacobian(bare_model, view.F)
 
 
 @pytest.mark.parametrize("methods", OPTIONAL)
@@ -120,8 +121,10 @@ def test_each_optional_method_alone_changes_no_number(bare_model, small_model, s
 
 
 def test_the_fallback_is_worked_out_once_a_question(bare_model, scene, monkeypatch):
-    asked, plain = [], engine.pooled_jacobian_vjp
-    monkeypatch.setattr(engine, "pooled_jacobian_vjp", lambda vqa, F, q, chunk: asked.append(q) or plain(vqa, F, q))
+    asked, plain = [], closed_form.pooled_jacobian_vjp
+    monkeypatch.setattr(
+        closed_form, "pooled_jacobian_vjp", lambda vqa, F, q, chunk: asked.append(q) or plain(vqa, F, q)
+    )
     first, second = explain(bare_model, scene, QUESTIONS, "white")
     for e in (first, second):
         for n in (1, 2, 3):

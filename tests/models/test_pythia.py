@@ -16,7 +16,7 @@ from torch import Tensor
 from qgc.data.schema import parsed
 from qgc.errors import WeightsError
 from qgc.explain import View, explain, gradcam
-from qgc.explain.engine import pooled_jacobian_vjp
+from qgc.explain.closed_form import pooled_jacobian_vjp
 from qgc.explain.sensitivity import jacobian, reduce_rows
 from qgc.lab.train.pythia import start
 from qgc.lab.train.run import config

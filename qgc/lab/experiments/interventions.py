@@ -28,7 +28,7 @@ import torch
 from PIL import Image, ImageFilter
 from torch import Tensor
 
-from ...explain import Explanation, View, engine, explain, gates
+from ...explain import Explanation, View, closed_form, explain, gates
 from ...measure.effects import interventional_grounding
 from ...measure.localise import contrastive_grounding, enlarge, map_share
 from ...measure.similarity import Pair, same_answer_pairs, spearman
@@ -123,7 +123,7 @@ def pair_maps(first: Explanation, second: Explanation, ns: Sequence[int] = NS) -
 def signed_pair_maps(first: Explanation, second: Explanation, ns: Sequence[int] = NS) -> Tensor:
     """:func:`pair_maps` before the ReLU, whose cells :func:`~qgc.measure.rank_grounding` orders."""
     pair = (first, second)
-    raw = torch.cat([engine.maps((e.g @ e.M)[None], e.F) for e in pair])  # no running sums: n = J alone is needed
+    raw = torch.cat([closed_form.maps((e.g @ e.M)[None], e.F) for e in pair])  # no running sums: n = J alone is needed
     gated = torch.stack([gates.maps(e, gates.top(e.order, ns), relu=False) for e in pair])
     return torch.cat([raw[:, None], gated, (raw - raw.flip(0))[:, None]], 1)
 

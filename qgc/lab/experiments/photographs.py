@@ -35,7 +35,7 @@ from tqdm import tqdm
 from ...data import PhotoSet
 from ...data.tokens import TOKENIZERS
 from ...errors import DataError
-from ...explain import REDUCTIONS, Explanation, View, engine, explain, gates
+from ...explain import REDUCTIONS, Explanation, View, closed_form, explain, gates
 from ...explain.sensitivity import reductions
 from ...measure.similarity import TOP, cosine, shared, spearman
 from ...measure.stats import intervals
@@ -246,7 +246,7 @@ def _orders(a, b, rng: np.random.Generator) -> Orders:
 def _maps(explanation, order: Tensor, ns: Sequence[int]) -> Tensor:
     # (len(ns), h, w), gated to the first n of an order.
     alpha = explanation.view.through_M(gates.top(order, ns).to(explanation.g) * explanation.g, explanation.q)
-    return engine.maps(alpha, explanation.F).relu()
+    return closed_form.maps(alpha, explanation.F).relu()
 
 
 def _alike(a, b, orders: Orders) -> list[dict]:

@@ -559,11 +559,15 @@ def _write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
 def as_text(value, depth: int = 3) -> str:
     """JSON with a line for each row of a table."""
     if depth and isinstance(value, dict) and value:
-        inside = (f"{json.dumps(k, ensure_ascii=False)}: {as_text(v, depth - 1)}" for k, v in value.items())
+        inside = (f"{_compact(k)}:{as_text(v, depth - 1)}" for k, v in value.items())
         return "{\n" + ",\n".join(inside) + "\n}"
     if isinstance(value, list) and value and isinstance(value[0], dict):
-        return "[\n" + ",\n".join(json.dumps(row, ensure_ascii=False) for row in value) + "\n]"
-    return json.dumps(value, ensure_ascii=False)
+        return "[\n" + ",\n".join(map(_compact, value)) + "\n]"
+    return _compact(value)
+
+
+def _compact(value) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def check(folder: Path, scenes: int = 3, seed: int = 0) -> list[str]:

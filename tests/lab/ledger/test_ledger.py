@@ -130,7 +130,7 @@ def test_a_changed_page_is_stale(stored, tmp_path):
 def test_an_equation_that_leads_nowhere_is_reported():
     good = equations.EQUATIONS[0]
     bad = {
-        "function": "qgc.explain.engine.no_such", "test": "tests/explain/test_engine.py::test_nothing",
+        "function": "qgc.explain.closed_form.no_such", "test": "tests/explain/test_closed_form.py::test_nothing",
         "names": "Eq. 99", "section": "No such heading", "chapter": "no-such-chapter",
     }  # fmt: skip
     for field, value in bad.items():
