@@ -105,7 +105,9 @@ class Unreadable:
         raise ValueError("no numbers today")
 
 
-@pytest.mark.parametrize("source", [None, 3, object(), {"image": UNIT}, (UNIT,), np.ndarray], ids=repr)
+@pytest.mark.parametrize(
+    "source", [None, 3, object(), {"image": UNIT}, (UNIT,), np.ndarray], ids=lambda source: type(source).__name__
+)
 def test_what_is_no_source_of_pictures_is_refused(source):
     with pytest.raises(ImageError, match="give a path, a PIL image or an array"):
         open_image(source)

@@ -133,7 +133,9 @@ def test_an_answer_that_the_model_cannot_give_is_refused(model, view, answer):
 
 
 @pytest.mark.parametrize(
-    "answers", [3, {"yes", "no"}, frozenset(["yes", "no"]), {"a": "yes", "b": "no"}, b"no", np.array("yes")], ids=repr
+    "answers",
+    [3, {"yes", "no"}, frozenset(["yes", "no"]), {"a": "yes", "b": "no"}, b"no", np.array("yes")],
+    ids=lambda answers: type(answers).__name__,
 )
 def test_answers_without_an_order_are_refused(model, view, answers):
     with pytest.raises(AnswerError, match="must be a list in the same order, one text for all, or None, not"):

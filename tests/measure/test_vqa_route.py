@@ -23,7 +23,7 @@ from qgc.lab.train.photo_recipes import ORIGINAL, RECIPES
 from qgc.models import zoo
 
 BOOK = Path(__file__).resolve().parents[2] / "book"
-SMALL = replace(ORIGINAL, embedding=16, hidden=16, combine=64, batch=50, steps=60, look=20, lr=3e-3)
+SMALL = replace(ORIGINAL, embedding=16, hidden=16, combine=64, batch=50, steps=60, validate_every=20, lr=3e-3)
 
 
 @pytest.fixture(scope="module")
