@@ -128,7 +128,7 @@ def _is(value, kind: type) -> bool:
         return not isinstance(value, bool | np.bool_) and str(getattr(value, "dtype", "")) != "torch.bool"
     if kind is float:
         return isinstance(value, Real) and not isinstance(value, bool)
-    return isinstance(value, kind)
+    return isinstance(value, (np.ndarray, Tensor) if kind is np.ndarray else kind)  # what draws takes either
 
 
 def _are_numbers(values) -> bool:
