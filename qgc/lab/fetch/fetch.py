@@ -22,7 +22,7 @@ from ...data.schema import SchemaError, parsed, read_json
 from ...errors import DataError, FetchError, shown
 from ...files import atomic_write
 from .chosen import bring_chosen
-from .download import Patience, download, forget, need_space, origin, sha256
+from .download import RetryPolicy, download, forget, need_space, origin, sha256
 from .sources import COLLECTIONS, Collection, Source
 from .unpack import contents, unpack
 
@@ -49,7 +49,7 @@ def fetch(
     given: Path | str | None = None,
     images: Iterable[str] | None = None,
     parts: Iterable[str] | None = None,
-    patience: Patience | None = None,
+    retry: RetryPolicy | None = None,
     say: Callable[[str], object] = print,
 ) -> Report:
     """Bring a collection into ``folder``; what is there already and whole is left alone.
@@ -79,7 +79,7 @@ def fetch(
         say(f"another run is fetching into {folder}; this one goes on when that is done")
         lock.acquire()
     try:
-        run = _Run(folder, given, patience or Patience(), say)
+        run = _Run(folder, given, retry or RetryPolicy(), say)
         return run.collect(collection, parts, None if images is None else _each(images))
     finally:
         lock.release()
@@ -115,8 +115,8 @@ def _parts(collection: Collection, parts: Iterable[str] | None) -> tuple[str, ..
 class _Run:
     """One run in one folder, under its lock."""
 
-    def __init__(self, folder: Path, given: Path | None, patience: Patience, say: Callable[[str], object]):
-        self.folder, self.given, self.patience, self.say = folder, given, patience, say
+    def __init__(self, folder: Path, given: Path | None, retry: RetryPolicy, say: Callable[[str], object]):
+        self.folder, self.given, self.retry, self.say = folder, given, retry, say
         self.work = folder / ".fetch"
         self.record = _read_record(folder)
 
@@ -200,7 +200,7 @@ class _Run:
         """Download and verify; what arrives damaged is fetched once more from the start."""
         checked = bool(source.sha256 or self._pin(source))
         for tries_left in (1, 0):
-            download(source.addresses, part, source.size, checked, self.patience, source.name)
+            download(source.addresses, part, source.size, checked, self.retry, source.name)
             try:
                 return self._verify(source, part, f"what comes from {origin(part)}")
             except FetchError:

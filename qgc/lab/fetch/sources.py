@@ -362,7 +362,7 @@ COLLECTIONS: dict[str, Collection] = {
 }
 
 
-def human(count: float) -> str:
+def format_bytes(count: float) -> str:
     """A number of bytes for people, in powers of ten: 13.5 GB."""
     for unit in ("B", "kB", "MB"):
         if count < 1000:
@@ -382,7 +382,7 @@ def checksum_known(source: Source) -> str:
 
 def size_known(source: Source) -> str:
     """A file's size in words, "about" where it is not known to the byte."""
-    return human(source.bytes) if source.size else f"about {human(source.about)}"
+    return format_bytes(source.bytes) if source.size else f"about {format_bytes(source.about)}"
 
 
 def registry_table(collections: dict[str, Collection] | None = None) -> str:

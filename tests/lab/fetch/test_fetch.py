@@ -35,11 +35,11 @@ from qgc.errors import FetchError
 from qgc.lab.fetch import download as downloading
 from qgc.lab.fetch import sources, unpack
 from qgc.lab.fetch.chosen import images_of
-from qgc.lab.fetch.download import Patience
+from qgc.lab.fetch.download import RetryPolicy
 from qgc.lab.fetch.fetch import fetch
 from qgc.lab.fetch.sources import COLLECTIONS, Archive, Collection, Source, registry_table
 
-HASTY = Patience(connect=2, stall=0.4, tries=3, pause=0.01)
+HASTY = RetryPolicy(connect=2, stall=0.4, tries=3, pause=0.01)
 JPEG = b"\xff\xd8 a photograph \xff\xd9"
 
 
@@ -68,7 +68,7 @@ def one(server: Server, name="file.bin", **known) -> Collection:
 
 def bring(collection, folder, **options):
     """Fetch in a hurry, quietly."""
-    return fetch(collection, folder, patience=HASTY, say=lambda line: None, **options)
+    return fetch(collection, folder, retry=HASTY, say=lambda line: None, **options)
 
 
 def reason(report) -> str:
@@ -368,7 +368,7 @@ def test_two_runs_at_once_do_not_destroy_each_other(server, body, tmp_path):
     said: list[str] = []
 
     def run():
-        fetch(one(server), tmp_path, patience=HASTY, say=said.append)
+        fetch(one(server), tmp_path, retry=HASTY, say=said.append)
 
     threads = [threading.Thread(target=run) for _ in range(2)]
     for thread in threads:
@@ -391,7 +391,7 @@ def test_what_no_checksum_protects_comes_over_https_where_that_answers(tmp_path,
         asked.append(self.address)
         return True
 
-    monkeypatch.setattr(downloading._Download, "_go_on", go_on)
+    monkeypatch.setattr(downloading._Download, "_request", go_on)
     downloading.download(("http://a.example/file", "https://a.example/file"), part, checked=checked)
     assert asked == ["http://a.example/file" if checked else "https://a.example/file"]
 
@@ -908,7 +908,7 @@ def test_bad_input_of_the_command(capsys, tmp_path):
 
 
 def test_sizes_for_people():
-    assert [sources.human(n) for n in (0, 999, 1000, 4958839, 13510573713)] == [
+    assert [sources.format_bytes(n) for n in (0, 999, 1000, 4958839, 13510573713)] == [
         "0 B",
         "999 B",
         "1 kB",
