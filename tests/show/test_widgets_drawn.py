@@ -57,16 +57,16 @@ def test_the_explorer_paints_the_chosen_questions_map_of_the_chosen_n(state, sce
     for n in (1, 8, 32):
         state.n = n
         map_ = state.explanation.map(n)
-        assert shown_well(opened(state.picture()), map_, ground, scene.masks[thing], SIDE)
+        assert shown_well(opened(state.image()), map_, ground, scene.masks[thing], SIDE)
         own = f"{float(map_share(map_, scene.masks[thing])):.0%} of the map lies on the {thing}, which covers "
-        assert own + f"{scene.masks[thing].mean():.0%}" in state.told()[1]
+        assert own + f"{scene.masks[thing].mean():.0%}" in state.status()[1]
     other = explain(state.vqa, scene, scene.questions[1 - question], "white").map(32)
-    assert not shown_well(opened(state.picture()), other, ground, scene.masks[thing], SIDE)
+    assert not shown_well(opened(state.image()), other, ground, scene.masks[thing], SIDE)
 
 
 def test_the_outline_lies_round_the_asked_thing(state, scene):
     state.question = scene.questions[1]
-    close = np.abs(opened(state.picture()).astype(int) - BLUE).sum(2) < 60
+    close = np.abs(opened(state.image()).astype(int) - BLUE).sum(2) < 60
     rows, columns = np.nonzero(close)
     mask_rows, mask_columns = np.nonzero(scene.masks["towels"])
     side = SIDE / scene.masks["towels"].shape[0]
@@ -95,12 +95,12 @@ def test_the_bars_are_as_high_as_the_scores_and_coloured_up_to_n(state):
 def test_ones_own_picture_keeps_its_shape_and_has_no_outline(state):
     own = Image.fromarray(np.random.default_rng(0).integers(0, 256, (60, 120, 3), dtype=np.uint8))
     state.situation, state.own, state.question, state.n = OWN, own, "What color is the sink?", 32
-    shown = opened(state.picture())
+    shown = opened(state.image())
     assert shown.shape == (SIDE // 2, SIDE, 3)
     map_ = explain(state.vqa, own, state.question).map()
     large = own.resize((SIDE, SIDE // 2), Image.Resampling.BICUBIC)
     assert np.corrcoef(heat(shown, pale(large)).ravel(), map_.numpy().ravel())[0, 1] > 0.9
-    assert "lies on" not in state.told()[1]
+    assert "lies on" not in state.status()[1]
 
 
 # -- the editor ---------------------------------------------------------------------------------------
@@ -110,7 +110,7 @@ def test_the_editor_paints_the_scene_now_and_the_maps_before_and_now(small_model
     editor.edit("sink", dx=-40, colour="red")
     changed = editor.scene
     assert changed == scene.recolour("sink", "red").move("sink", -40, 0)
-    now, before, after = (opened(p) for p in editor.paint())
+    now, before, after = (opened(p) for p in editor.render())
     assert np.abs(now.astype(int) - np.asarray(changed.render(EDITED))).mean() < 3
     for picture, there in ((before, scene), (after, changed)):
         e = explain(small_model, there, scene.questions[0])
