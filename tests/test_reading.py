@@ -23,15 +23,15 @@ PAGES = {
     "index.md": "# A book\n\n```{toctree}\nbook/gate\nbook/api/explain\nbook/api/measure\n```\n",
     "book/gate.md": '# The gate\n\n```python\nimport qgc\nfrom qgc.measure import map_share\n\nvqa = qgc.load("x")\n'
     'e = qgc.explain(vqa, None, "why?")\nmap_share(e.map(25), None)\n```\n',
-    "book/api/explain.md": "# explain\n\n```{eval-rst}\n.. qgc-room:: explain\n```\n",
-    "book/api/measure.md": "# measure\n\n```{eval-rst}\n.. qgc-room:: measure\n```\n",
+    "book/api/explain.md": "# explain\n\n```{eval-rst}\n.. qgc-package:: explain\n```\n",
+    "book/api/measure.md": "# measure\n\n```{eval-rst}\n.. qgc-package:: measure\n```\n",
 }
 CONFIG = {"extensions": ["myst_parser", "reading.api"], "nitpicky": True}
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory) -> Path:
-    """A site of a chapter and two rooms, built without a warning that is not about a chapter left out."""
+    """A site of a chapter and two packages, built without a warning that is not about an omitted chapter."""
     source, out = tmp_path_factory.mktemp("book"), tmp_path_factory.mktemp("site")
     for name, text in PAGES.items():
         (source / name).parent.mkdir(parents=True, exist_ok=True)
@@ -70,7 +70,7 @@ def test_the_reference_leads_back(site):
 
 def test_every_public_name_is_described(site):
     described = {tag["id"] for tag in soup(site, "book/api/measure.html").select("dt[id]")}
-    assert set(api.doors("measure").values()) <= described
+    assert set(api.public_names("measure").values()) <= described
 
 
 GLOSSARY = """# Glossary
