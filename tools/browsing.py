@@ -125,7 +125,7 @@ def complaints(browser: webdriver.Chrome) -> list[str]:
 
 
 def asked(browser: webdriver.Chrome) -> list[str]:
-    """Addresses that the pages asked for since the last call, data in the page itself left out."""
+    """Addresses that the pages asked for since the last call, data in the page itself omitted."""
     events = (json.loads(entry["message"])["message"] for entry in browser.get_log("performance"))
     found = (e["params"]["request"]["url"] for e in events if e["method"] == "Network.requestWillBeSent")
     return [address for address in found if not address.startswith(("data:", "chrome:", "about:", "blob:"))]

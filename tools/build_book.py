@@ -1,6 +1,6 @@
 """Run the notebooks of the book and build its site: python tools/build_book.py [--device cuda] [--force].
 
-Each notebook of `_toc.yml` is run by papermill into `build/notebooks/`, unless the run that lies there was made from
+Each notebook of `_toc.yml` is run by papermill into `build/notebooks/`, unless the run that is there was made from
 the same code, modules of the package (tools/depends.py), data, lock and device. A run takes its final name only when it
 has succeeded; a failed one stays beside the earlier good one as `NAME.failed.ipynb`. Then Jupyter Book turns the runs
 and pages into `_build/html/`; pages that have not changed are not read again, and a site that would be the same stays.
@@ -55,7 +55,7 @@ class NotebookFailed(Exception):
 
 @dataclass(frozen=True)
 class Book:
-    """Where things lie: the repository `root`, the runs and the staged sources under `build/`, the site."""
+    """Where everything is: the repository `root`, the runs and the staged sources under `build/`, the site."""
 
     root: Path
 
@@ -141,7 +141,7 @@ def beside(run: Path, suffix: str) -> Path:
 
 
 def earlier_seconds(run: Path, key: str | None = None) -> float | None:
-    """How long the run that lies there took, or None where there is none (that was made with this key)."""
+    """How long the run that is there took, or None where there is none (that was made with this key)."""
     record = beside(run, ".key.json")
     if not (run.exists() and record.exists()):
         return None
@@ -228,7 +228,7 @@ def remedy_for(name: str, message: str) -> str:
     if name == "CellTimeoutError":
         return f"the cell ran for more than {CELL_TIMEOUT_S} s: make it smaller, or look what it waits for."
     return (
-        "open the notebook in `.venv/bin/jupyter lab`, mend the cell (an error that is meant needs try/except:"
+        "open the notebook in `.venv/bin/jupyter lab`, fix the cell (an error that is meant needs try/except:"
         " papermill stops at it) and run again; earlier good outputs are untouched."
     )
 
@@ -400,7 +400,7 @@ def write(nb: NotebookNode, path: Path) -> None:
 
 
 def with_outputs(nb: NotebookNode, run: NotebookNode, keep_injected: bool = False) -> NotebookNode | None:
-    """The notebook as it stands now, with what its code printed in a run; None if the run is one of other code."""
+    """The notebook as it is now, with what its code printed in a run; None if the run is one of other code."""
     nb, code = nbformat.from_dict(nb), [c for c in run.cells if c.cell_type == "code"]
     ran = iter([c for c in code if INJECTED not in tags(c)])
     for cell in (c for c in nb.cells if c.cell_type == "code"):
@@ -428,7 +428,7 @@ def write_back(book: Book, say: Callable[[str], None] = print) -> list[Path]:
             continue
         if places := leaks(nb, book.root):
             say(f"REFUSED {notebook.as_posix()}: the output of {', '.join(places)} shows a path of this machine.")
-            say("  remedy: print the path relative to the book, or mend what warns, and run again.")
+            say("  remedy: print the path relative to the book, or fix what warns, and run again.")
             refused.append(notebook)
             continue
         write(nb, book.root / notebook)
@@ -490,7 +490,7 @@ def build_site(book: Book, device: str, as_committed: bool = False) -> int:
         return 0
     site = build_pages(book, source, surroundings)
     if site is None:
-        print("The site was not built: each WARNING above names the page to mend (in book/, not in its copy).")
+        print("The site was not built: each WARNING above names the page to fix (in book/, not in its copy).")
         return 1
     if not add_interactive_parts(book, site):
         return 1
@@ -574,7 +574,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--device", default="cpu", help="passed to notebooks that have a `parameters` cell")
     parser.add_argument("--force", action="store_true", help="run unchanged notebooks too")
-    parser.add_argument("--root", type=Path, default=ROOT, help="where the book lies")
+    parser.add_argument("--root", type=Path, default=ROOT, help="where the book is")
     parser.add_argument("--workers", type=int, default=cores(), help="notebooks that run side by side (default: cores)")
     instead = parser.add_mutually_exclusive_group()
     instead.add_argument("--write-back", action="store_true", help="write clean outputs to book/, build no site")
@@ -599,7 +599,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("\nStopped. Finished notebooks are kept; the next run goes on from here.", file=sys.stderr)
+        print("\nStopped. Finished notebooks are kept; the next run resumes here.", file=sys.stderr)
         return 130
 
 

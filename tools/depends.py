@@ -1,8 +1,8 @@
 """What the outputs of a notebook, or the data of a part of the site, are made from: read from sources, nothing is run.
 
-Imports are followed wherever they stand, in functions too; where a source leaves open what it imports, the whole
+Imports are followed wherever they are, in functions too; where a source leaves open what it imports, the whole
 package counts. Comments, and strings that do nothing (docstrings), count only where they are asked for. One reader of
-sources is left out: the fingerprint that `python -m qgc measure` gives its chunks, which no notebook runs. Data are not
+sources is omitted: the fingerprint that `python -m qgc measure` gives its chunks, which no notebook runs. Data are not
 told apart: weights and results count for whoever imports anything of the package.
 """
 

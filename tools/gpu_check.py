@@ -193,7 +193,7 @@ def differences(ours: str, theirs: str) -> tuple[int, list[str]]:
 
 
 def notebook(name: str, device: str) -> Row:
-    """Run a notebook on the device, and compare what it prints with what stands in it."""
+    """Run a notebook on the device, and compare what it prints with what is in it."""
     import build_book
     import nbformat
 

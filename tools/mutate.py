@@ -91,7 +91,7 @@ class Mutant(NamedTuple):
 
     @property
     def killed(self) -> Path:
-        """A file that is there once the mutant was killed: a run goes on where it stopped; added tests kill more."""
+        """A file that is there once the mutant was killed: a run resumes where it stopped; added tests kill more."""
         return KEPT / f"killed-{hashlib.sha256(self.source.encode()).hexdigest()[:16]}"
 
 
@@ -157,9 +157,7 @@ def named() -> list[Mutant]:
     for path, before, after in NAMED:
         source = (ROOT / "qgc" / path).read_text(encoding="utf-8")
         if source.count(before) != 1:
-            raise SystemExit(
-                f"tools/mutate.py: {before!r} stands {source.count(before)} times in {path}; it must be once"
-            )
+            raise SystemExit(f"tools/mutate.py: {before!r} is {source.count(before)} times in {path}; it must be once")
         line = source[: source.index(before)].count("\n") + 1
         found.append(Mutant(path, line, before, after, source.replace(before, after)))
     return found
@@ -261,7 +259,7 @@ class Contexts:
         self.seconds[report.nodeid] = self.seconds.get(report.nodeid, 0) + report.duration
         if report.failed:
             self.seconds.pop(report.nodeid)
-            print(f"fails without any mutation, and is left out: {report.nodeid}", file=sys.__stderr__, flush=True)
+            print(f"fails without any mutation, and is omitted: {report.nodeid}", file=sys.__stderr__, flush=True)
 
 
 def reach(processes: int) -> dict[str, dict]:
@@ -385,7 +383,7 @@ def forked(work, timeout_s: float) -> int:
 
 # -- the report -----------------------------------------------------------------------------------
 def write_report(summary: str, alive: list[Mutant]) -> None:
-    """What is alive, with the reasons that stand in the report already."""
+    """What is alive, with the reasons that are in the report already."""
     reasons = {}
     if REPORT.exists():
         reasons = dict(re.findall(r"^- (`.*`): ([^`\n]+)$", REPORT.read_text(encoding="utf-8"), re.MULTILINE))

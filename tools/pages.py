@@ -1,4 +1,4 @@
-"""The last touches to a built site: icons without a script, pictures of known size that load when they are needed."""
+"""The last touches to a built site: icons without a script, images of known size that load when they are needed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ICON = re.compile(r'<(?P<tag>i|span) class="(?P<classes>[^"]*\bfa-[^"]*)"(?P<res
 ICON_RULE = re.compile(r'(?:\.fa-[\w-]+:before,?)+\{content:"\\[0-9a-f]+"\}')
 ICON_FILES = re.compile(r"src:url\([^)]*fontawesome[^}]*?([\w-]+\.ttf)[^}]*(?=\})")
 PICTURE = re.compile(r"<img\b(?P<attributes>[^>]*?)\s*/?>")
-SMALL = 64 * 1024  # a picture below this is kept without any loss
+SMALL = 64 * 1024  # an image below this is kept without any loss
 QUALITY = 92
 
 
@@ -50,7 +50,7 @@ def icon(match: re.Match, known: dict[str, list[tuple[str, str, str]]]) -> str:
 
 
 def size(picture: Path) -> tuple[int, int] | None:
-    """A picture's width and height in its own points, None for what Pillow cannot read, such as SVG."""
+    """An image's width and height in its own points, None for what Pillow cannot read, such as SVG."""
     try:
         with Image.open(picture) as opened:
             return opened.size
@@ -59,9 +59,9 @@ def size(picture: Path) -> tuple[int, int] | None:
 
 
 def lazy(markup: str, page: Path, measure: Callable[[Path], tuple[int, int] | None] = size) -> str:
-    """A page whose pictures have their size, and load only when somebody comes near them.
+    """A page whose images have their size, and load only when somebody comes near them.
 
-    Pictures before the first section are at once in sight, so those are not put off.
+    Images before the first section are at once in sight, so those are not put off.
     """
     first_section = markup.find("<h2")
 
@@ -104,7 +104,7 @@ def as_webp(picture: Path, target: Path) -> None:
 def lighter_pictures(site: Path, store: Path) -> dict[str, str]:
     """Put a WebP in the place of every PNG of the site; old name → new name.
 
-    Names of notebook pictures are hashes of what they show, so `store` keeps what was once written.
+    Names of notebook images are hashes of what they show, so `store` keeps what was once written.
     """
     store.mkdir(parents=True, exist_ok=True)
     pictures = sorted(site.glob("_images/*.png"))
@@ -125,7 +125,7 @@ def lighter_pictures(site: Path, store: Path) -> dict[str, str]:
 def lighter_icons(static: Path) -> None:
     """Keep of Font Awesome's fonts the few characters that the theme's own styles draw, and no rule for one icon.
 
-    The icons in the pages are drawings (:func:`icon`), which leaves those that stand in front of notes and the like.
+    The icons in the pages are drawings (:func:`icon`), which leaves those that are in front of notes and the like.
     """
     fonts = static / "vendor" / "fontawesome" / "webfonts"
     texts = {p: ICON_RULE.sub("", p.read_text(encoding="utf-8")) for p in static.glob("styles/*.css")}

@@ -1,15 +1,15 @@
 """A content security policy in every page of the built site: nothing runs but the site's own scripts.
 
-The policy stands in the page itself, so it holds wherever the site is put, and for the unpacked archive on a disk
+The policy is in the page itself, so it holds wherever the site is put, and for the unpacked archive on a disk
 (``file:``, where 'self' means any file: the browser's own rules keep pages of other hosts from those). Scripts within a
 page are allowed by the hash of what they say; handlers in attributes become ``data-qgc-click``, which
 ``book/_static/site.js`` serves. What the policy cannot forbid, and why:
 
 styles within a page (``'unsafe-inline'``)
     The theme, pandas' tables and the widths of drawn bars are style attributes.
-``data:`` for fonts and pictures
-    Fonts lie in the styles, as Firefox refuses to load a font file beside a page on a disk; so do the theme's small
-    drawings, and the pictures of the explorer and the exercises lie in their data.
+``data:`` for fonts and images
+    Fonts are in the styles, as Firefox refuses to load a font file beside a page on a disk; so are the theme's small
+    drawings, and the images of the explorer and the exercises are in their data.
 who puts a page into a frame (``frame-ancestors``)
     Only a server's header can say that.
 """

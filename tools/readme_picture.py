@@ -1,4 +1,4 @@
-"""The picture of README.md and of the landing page: python tools/readme_picture.py."""
+"""The image of README.md and of the landing page: python tools/readme_picture.py."""
 
 from __future__ import annotations
 

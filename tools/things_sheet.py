@@ -1,4 +1,4 @@
-"""Contact sheet of things, for the eye: python tools/things_sheet.py OUT.png [NAME ...]."""
+"""Contact sheet of objects, for the eye: python tools/things_sheet.py OUT.png [NAME ...]."""
 
 from __future__ import annotations
 

@@ -41,14 +41,14 @@ from .pixels import compose, enlarge_mask, pale, share_of_maximum
 from .style import CYCLE, FAINT, HEAT_BAR, INK, MUTED, OUTLINES, PAGE, PALETTE, SMALL, Sheet, styled
 
 LONGEST = 300  # letters of a question that a title shows
-SIDE = 448  # pixels at which pictures are shown
+SIDE = 448  # pixels at which images are shown
 WORDS_LEFT = 112.0  # points: the margin of a question's words, right of their heading
 WORD_TINT = LinearSegmentedColormap.from_list("qgc-words", ["white", PALETTE["sky"]])  # black text is read on all of it
 
 
 # -- maps over scenes -----------------------------------------------------------------------------
 def _filled(question: str, width: int) -> str:
-    """A question in lines; a very long one is cut, and a $ is no mathematics."""
+    """A question in lines; a very long one is cut, and a $ does not start a formula."""
     text = question if len(question) <= LONGEST else f"{question[:LONGEST]} …"
     return textwrap.fill(text, width).replace("$", r"\$")
 
@@ -63,13 +63,13 @@ def overlay(
     mask: np.ndarray | Tensor | None = None,
     scene: Scene | None = None,
 ) -> Figure:
-    """One map over its picture (paper Figs 2–3, 5–6 and every other map).
+    """One map over its image (paper Figs 2–3, 5–6 and every other map).
 
     Parameters
     ----------
     n : how many combine neurons the gradient may pass; None is all of them, the original Grad-CAM.
-    outline : draw the outline of ``mask``, or of the asked thing where ``scene`` is given.
-    mask : (H, W) bool, pixels of the asked thing.
+    outline : draw the outline of ``mask``, or of the queried object where ``scene`` is given.
+    mask : (H, W) bool, pixels of the queried object.
     scene : the scene that the explanation was made of.
     """
     ground = _ground(explanation, scene)
@@ -90,7 +90,7 @@ def pair(explanations: Sequence[Explanation], ns: Sequence[int | None] = (None,)
     """The scene and the map of each question, a row for every n (paper Figs 1–6, 7–22, 78–101).
 
     With ``scene``, the first column names and outlines what is asked about, and each map has the
-    outline of its own thing.
+    outline of its own object.
     """
     explanations, ns = list(explanations), list(ns)
     columns = 1 + len(explanations)
@@ -120,7 +120,7 @@ def pair(explanations: Sequence[Explanation], ns: Sequence[int | None] = (None,)
 def sweep(
     explanation: Explanation, ns: Sequence[int] | None = None, scene: Scene | None = None, columns: int = 6
 ) -> Figure:
-    """The maps of one question over many n, the picture first (paper Figs 27–77, one of the questions).
+    """The maps of one question over many n, the image first (paper Figs 27–77, one of the questions).
 
     ``ns`` defaults to the paper's 17 values, 10 to 1024.
     """
@@ -199,7 +199,7 @@ def top10(explanations: Sequence[Explanation] | Mapping[str, Explanation], paper
     """The ten highest values of ∂A/∂q and their neurons, side by side (paper Tables 1–4).
 
     Columns are (question, "value") and (question, "index"); give a dictionary to choose other
-    headings. ``paper`` is the number of one of the paper's Tables 1–4, to be put beside.
+    headings. ``paper`` is the number of one of the paper's Tables 1–4, to compare with.
     """
     blocks = {}
     for heading, e in _headed(explanations).items():
@@ -207,7 +207,7 @@ def top10(explanations: Sequence[Explanation] | Mapping[str, Explanation], paper
         blocks[heading] = pd.DataFrame({"value": table["value"].round(4), "index": table["index"]})
     if paper is not None:
         if paper not in range(1, 5):
-            raise QGCError(f"the paper's Table {paper} is no top-10 table; choose 1 to 4")
+            raise QGCError(f"the paper's Table {paper} is not a top-10 table; choose 1 to 4")
         table = printed.table(paper)
         blocks |= {f"paper: {heading}": table[heading] for heading in table.columns.unique(0)}
     return pd.concat(blocks, axis=1)
@@ -249,7 +249,7 @@ def architecture(vqa: DeeperLSTM, gate: int | None = None) -> Figure:
 # -- scenes ---------------------------------------------------------------------------------------
 @styled
 def scene_masks(scene: Scene, things: Iterable[str] | None = None) -> Figure:
-    """A scene beside the visible pixels of its things, in colour and named (book/scenes-gallery.ipynb)."""
+    """A scene beside the visible pixels of its objects, in colour and named (book/scenes-gallery.ipynb)."""
     names = [n for n in scene.names if n in scene.masks] if things is None else list(things)
     _check_seen(scene, names)
     sheet = Sheet(PAGE, 3.0)
@@ -309,9 +309,9 @@ def distribution(
     xlabel: str = "",
     ax: Axes | None = None,
 ) -> Figure:
-    """Every value, the middle half and the median of each label, beside the paper's printed values (Tables 5–6).
+    """Every value, the middle half and the median of each label, and the paper's printed values (Tables 5–6).
 
-    Values that are not finite are left out, and so not counted in the n beside the label.
+    Values that are not finite are omitted, and so not counted in the n beside the label.
     """
     groups = {k: np.asarray(v, float)[np.isfinite(np.asarray(v, float))] for k, v in values_by_label.items()}
     if ax is None:
@@ -348,7 +348,7 @@ def label_n(n: int | None, explanation: Explanation) -> str:
 
 @checked
 def asked_mask(scene: Scene, question: str) -> np.ndarray | None:
-    """Visible pixels of what a question of the scene asks about; None where there is no such thing."""
+    """Visible pixels of what a question of the scene asks about; None where there is no such object."""
     thing = next((a.thing for a in scene.asks if a.question == question), None)
     return scene.masks.get(thing)
 
@@ -364,8 +364,8 @@ def _picture(explanation: Explanation, scene: Scene | None) -> Image.Image:
             raise ImageError("this is not the scene that was explained; give the one that went into qgc.explain")
         return scene.render(SIDE)
     picture = explanation.image.copy()
-    picture.thumbnail((2 * SIDE, 2 * SIDE))  # a camera's picture has more pixels than a figure
-    if max(picture.size) < SIDE:  # the heat is drawn at this size, and would be blocky on a small picture
+    picture.thumbnail((2 * SIDE, 2 * SIDE))  # a camera's image has more pixels than a figure
+    if max(picture.size) < SIDE:  # the heat is drawn at this size, and would be blocky on a small image
         factor = SIDE / max(picture.size)
         picture = picture.resize([max(1, round(s * factor)) for s in picture.size], Image.Resampling.BICUBIC)
     return picture
@@ -515,11 +515,11 @@ def gate_sweep(
     ylabel: str = "own share − other share",
     columns: int = 3,
 ) -> Figure:
-    """A number for every n, beside random rankings of the neurons (paper Figs 78–101; book/examples.ipynb).
+    """A number for every n, compared with random rankings of the neurons (paper Figs 78–101; book/examples.ipynb).
 
     Parameters
     ----------
-    panels : title → (the gate's J values, n = 1 … J; the same of R random rankings, (R, J)). nan is left out.
+    panels : title → (the gate's J values, n = 1 … J; the same of R random rankings, (R, J)). nan is omitted.
     marked : values of n that get a vertical line, for example the paper's.
     """
     for title, (gate, random) in panels.items():
@@ -552,10 +552,10 @@ def gate_sweep(
     return sheet
 
 
-# -- gradients at the picture ---------------------------------------------------------------------
+# -- gradients at the image ---------------------------------------------------------------------
 @styled
 def gradients(rows: Mapping[str, Mapping[str, Tensor | np.ndarray]], scene: Scene | None = None) -> Figure:
-    """Gradients with respect to the picture, as pictures around grey (Springenberg et al. 2015; paper §3.1).
+    """Gradients with respect to the image, as images around grey (Springenberg et al. 2015; paper §3.1).
 
     Parameters
     ----------
@@ -598,7 +598,7 @@ def map_rows(
     Parameters
     ----------
     rows : heading of a row → title → map (h, w), without negative values.
-    things : for each row the thing that is asked about, to be outlined, or None.
+    things : for each row the queried object, to be outlined, or None.
     """
     _check_seen(scene, [thing for thing in things if thing is not None])
     asked = [*things, *[None] * (len(rows) - len(things))]
@@ -620,7 +620,7 @@ def map_rows(
             _show(ax, Image.fromarray(compose(ground, share)))
             ax.set_title(title if share is not None else f"{title}: empty", fontsize=SMALL)
         if asked[k] is not None:
-            colour = OUTLINES[asked.index(asked[k]) % len(OUTLINES)]  # a thing that is asked about twice keeps its own
+            colour = OUTLINES[asked.index(asked[k]) % len(OUTLINES)]  # an object that is queried twice keeps its own
             for ax in grid[: 1 + len(row)]:
                 _outline(ax, scene.masks[asked[k]], colour, 0.7)
     blank, bar, blank_too = foot.subplots(1, 3, width_ratios=(1, 5, 1))

@@ -4,7 +4,7 @@ A file registers itself, ``qgcExplorer.part(name, data)``, and is loaded through
 does not work on pages that are opened from a disk. Loaded at once is ``index.js``; the others when they are chosen:
 
 SCENE.js
-    The picture, the outline of each queried object, how much of each cell's heat falls on it, and which part of each
+    The image, the outline of each queried object, how much of each cell's heat falls on it, and which part of each
     cell it covers.
 SCENE.MODEL.js
     Of every question: u, ∂A/∂q, and ∂y_a/∂A of the answers on offer.
@@ -37,11 +37,11 @@ from .packing import pack_maps
 
 HERE = Path(__file__).parent
 LIKELY = 3  # how many of a model's most probable answers are on offer, besides the true one
-STILL_N = (None, 25)  # what the picture for readers without JavaScript shows
+STILL_N = (None, 25)  # what the image for readers without JavaScript shows
 
 
 def situations() -> list[str]:
-    """The paper's situations in which two things are asked about, so that there is something to compare."""
+    """The paper's situations in which two objects are asked about, so that there is something to compare."""
     return [name for name in SITUATIONS if len({ask.thing for ask in situation(name).asks}) > 1]
 
 
@@ -87,7 +87,7 @@ def index(scenes: Sequence[str], models: Sequence[str]) -> dict:
 
 # -- a scene --------------------------------------------------------------------------------------
 def scene_part(scene: Scene) -> dict:
-    """A situation without any model: pictures, questions, and where the queried objects are."""
+    """A situation without any model: images, questions, and where the queried objects are."""
     picture = scene.render(SIDE)
     masks = {ask.thing: scene.masks[ask.thing] for ask in scene.asks}
     return {

@@ -168,7 +168,7 @@ def test_top10_looks_like_the_papers_table(both):
     assert table[both[0].question]["index"].tolist() == both[0].order[:10].tolist()
     assert table[both[0].question]["value"].tolist() == both[0].top(10)["value"].round(4).tolist()
     assert table["paper: What color is the cake?"]["index"].tolist() == list(paper.TOP10[4].columns[0].indices)
-    with pytest.raises(QGCError, match="no top-10 table"):
+    with pytest.raises(QGCError, match="not a top-10 table"):
         plots.top10(both, paper=5)
 
 

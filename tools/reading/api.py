@@ -42,7 +42,7 @@ SETTINGS = {
     "napoleon_use_rtype": False,
     "toc_object_entries": False,
 }
-OTHERS_TYPES = ("py:class", r"(?!qgc\.).*")  # torch, numpy, …: their references lie elsewhere, and no network is asked
+OTHERS_TYPES = ("py:class", r"(?!qgc\.).*")  # torch, numpy, …: their references are elsewhere, and no network is asked
 LEFT_OUT = re.compile(r"qgc\.scenes\.things\.|.*\.__main__$")  # drawings, which the gallery shows better; and programs
 CHAPTER = re.compile(r"(`{0,2})book/([a-z-]+)\.(?:ipynb|md)\1")
 CODE = re.compile(r"(?<=<pre>)(.*?)(?=</pre>)", re.DOTALL)
@@ -197,7 +197,7 @@ def tidy_docstring(app: Sphinx, what: str, name: str, obj: object, options: obje
 
 
 def skip_what_others_wrote(app: Sphinx, what: str, name: str, obj: object, skip: bool, options: object) -> bool | None:
-    """Leave out members that a class has from another package."""
+    """Omit members that a class has from another package."""
     return True if not (getattr(obj, "__module__", None) or "qgc").startswith("qgc") else None
 
 

@@ -49,7 +49,7 @@ def abouts(index: str) -> dict[str, tuple[str, str]]:
 
 
 def chapters(root: Path) -> list[Chapter]:
-    """The chapters in the book's order; the last part of the table of contents is about the book and left out."""
+    """The chapters in the book's order; the last part of the table of contents is about the book and omitted."""
     parts = yaml.safe_load((root / "_toc.yml").read_text(encoding="utf-8"))["parts"][:-1]
     titles = abouts((root / "book" / "index.md").read_text(encoding="utf-8"))
     found = []
@@ -68,7 +68,7 @@ def depths(found: list[Chapter]) -> dict[str, int]:
 
     def depth(name: str, above: tuple[str, ...] = ()) -> int:
         if name in above:
-            raise ValueError(f"these chapters need each other: {' → '.join([*above, name])}; mend their 'You need'")
+            raise ValueError(f"these chapters need each other: {' → '.join([*above, name])}; fix their 'You need'")
         return 1 + max((depth(n, (*above, name)) for n in needs[name]), default=-1)
 
     return {name: depth(name) for name in needs}
@@ -93,7 +93,7 @@ Key = str | tuple[str, str, int]  # a chapter, or where an arrow (needed, needin
 
 
 def places(found: list[Chapter]) -> dict[Key, tuple[float, int]]:
-    """Where each box stands, (column, row): below what it needs, and near to it.
+    """Where each box is, (column, row): below what it needs, and near to it.
 
     An arrow that passes a row has a narrow place there, so that it does not run behind a box that is none of its ends.
     """

@@ -1,4 +1,4 @@
-"""The landing page's moving picture, drawn while the site is built, and the numbers in its sentences.
+"""The landing page's animated image, drawn while the site is built, and the numbers in its sentences.
 
 The numbers come from book/results by way of :mod:`.headlines`; the page names them as ``{{ natural_gate }}``.
 """
@@ -20,11 +20,11 @@ from . import headlines
 
 FOLDER = "landing"
 MOVING = ("natural", "balanced")  # one on either side
-SIDE = 560  # pixels of a picture, twice what a phone gives it
+SIDE = 560  # pixels of an image, twice what a phone gives it
 
 
 def pictures() -> dict[str, Image.Image]:
-    """The bathroom, and Grad-CAM of both its questions in both models, each with the asked thing outlined."""
+    """The bathroom, and Grad-CAM of both its questions in both models, each with the queried object outlined."""
     scene = qgc.scene("bathroom")
     ground = pale(scene.render(SIDE))
     found = {"scene": scene.render(SIDE)}
@@ -43,7 +43,7 @@ def facts() -> dict[str, str]:
     """Every number of :func:`.headlines.quantities` in words: "natural: gate, n = 25" becomes ``natural_gate_n_25``.
 
     Accuracies are of 100 pairs, with their interval ("58 [55, 62]"), and differences of two have a sign; others have
-    two decimals, margins three. A name that ends in "_alone" leaves the interval out.
+    two decimals, margins three. A name that ends in "_alone" omits the interval.
     """
     found = Stored.read()
     facts = {"n": str(found.chosen[headlines.PAPER])}
@@ -66,7 +66,7 @@ def in_words(name: str, quantity: headlines.Quantity) -> str:
 
 
 def write_pictures(app: Sphinx, failure: Exception | None) -> None:
-    """Write the pictures into the site."""
+    """Write the images into the site."""
     if failure or app.builder.format != "html":
         return
     folder = Path(app.outdir) / FOLDER

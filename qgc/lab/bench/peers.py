@@ -178,7 +178,7 @@ def full_size_model(words: Sequence[str]) -> DeeperLSTM:
 
 
 def methods(vqa: DeeperLSTM, scene: Scene) -> tuple[dict[str, Method], float]:
-    """The methods, for the same 72 maps (4 questions × 18 n) of one scene, and how far Captum's are from ours (relative).
+    """The methods for the same 72 maps (4 questions × 18 n) of one scene; how far Captum's are from ours (relative).
 
     The slow peers make one map, or one batch, in a call, and others in the next one.
     """
@@ -247,7 +247,7 @@ def ratio(above: np.ndarray, below: np.ndarray, sign: str = "", bound: float | N
 
 
 def speed(vqa: DeeperLSTM, label: str, bounded: bool) -> dict:
-    """Times and ratios of the methods for one model, in float32 on the CPU, and with ``bounded`` whether they suffice."""
+    """Times and ratios of the methods for one model, in float32 on the CPU; with ``bounded`` whether they suffice."""
     began = time.perf_counter()
     vqa.cnn.pooled_fc6()
     once = time.perf_counter() - began

@@ -46,8 +46,8 @@ def _of_vqa(path: Path | str) -> list[str]:
     entries = entries if isinstance(entries, list) else [entries]
     numbers = [entry.get("image_id") if isinstance(entry, dict) else None for entry in entries]
     if type(part) is not str or not PART.fullmatch(part or "-") or not all(map(is_count, numbers)):
-        raise DataError(f"{path} is no questions or annotations of VQA (its data_subtype is no name, or an image_id no "
-                        "number); give the official file")  # fmt: skip
+        raise DataError(f"{path} is not a file of VQA's questions or annotations (its data_subtype is not a name, or "
+                        "an image_id not a number); give the official file")  # fmt: skip
     return [f"COCO_{part}_{number:012d}.jpg" if part else str(number) for number in numbers]
 
 

@@ -65,10 +65,10 @@ def download(
     label: str = "",
     stop: Event | None = None,
 ) -> None:
-    """Bring the file of the first address that has it to ``part``, going on where an earlier run was cut off.
+    """Bring the file of the first address that has it to ``part``, resuming where an earlier run was cut off.
 
-    ``size``: its published length in bytes; ``checked``: the caller knows a checksum, so that a part may be gone on
-    with even where the server names no version, and that the file may come over plain http; ``label`` stands before
+    ``size``: its published length in bytes; ``checked``: the caller knows a checksum, so that a part may be resumed
+    even where the server names no version, and that the file may come over plain http; ``label`` stands before
     the progress bar, and there is none without it; once ``stop`` is set, nothing more is asked for. Afterwards
     ``origin`` tells which address it came from. Raises ``FetchError`` that says what each address answered; what has
     arrived stays for the next run, unless the server's file is another one now.
@@ -85,7 +85,7 @@ def download(
         except FetchError as error:
             errors[address] = error
             if _length(part) and not isinstance(error, NotFound):
-                break  # another address would begin from nothing; the next run goes on here
+                break  # another address would begin from nothing; the next run resumes here
     kinds = (Unreachable, NotFound, FetchError)
     kind = next(kind for kind in kinds if all(isinstance(error, kind) for error in errors.values()))
     raise kind("\n  ".join(f"{address}: {error}" for address, error in errors.items()))
@@ -122,7 +122,7 @@ class _Download:
                     raise Unreachable(reason) from error
             failures = 0 if _length(self.part) > before else failures + 1
             if failures >= self.retry.tries:
-                raise FetchError(f"{reason}, {failures} times in a row. Run the same command again to go on.")
+                raise FetchError(f"{reason}, {failures} times in a row. Run the same command again to resume.")
             self.stop.wait(max(wait, self.retry.pause * 2**failures / 2))
         raise FetchError("stopped")
 
@@ -264,7 +264,7 @@ def origin(part: Path) -> str:
 
 
 def forget(part: Path) -> None:
-    """Take away a part and what was noted about it."""
+    """Remove a part and what was noted about it."""
     part.unlink(missing_ok=True)  # first: a part without a state is begun anew, a state without its part harms nothing
     _state_path(part).unlink(missing_ok=True)
 

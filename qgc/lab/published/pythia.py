@@ -3,7 +3,7 @@
 It is what ``torch.save`` made of ``{"state_dict": …, "optimizer": …, …}`` (facebookresearch/pythia,
 train_model/Engineer.py), and its names are those of :mod:`qgc.models.pythia`. Both vocabularies begin with ``<unk>``.
 Among the words it is the blank; among the answers it is one that the model may not give: ``masked_unk_softmax`` sets
-its probability to zero and lets the others add up to one, and so it is left out here.
+its probability to zero and lets the others add up to one, and so it is omitted here.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def config_of(checkpoint: Path, state: Mapping[str, Tensor], words, answers, cnn
 
     def shape(name: str, dimensions: int) -> tuple[int, ...]:
         if name not in state or state[name].ndim != dimensions:
-            raise WeightsError(f"{checkpoint} is no checkpoint of Pythia v0.1: it has no {name!r} of {dimensions} "
+            raise WeightsError(f"{checkpoint} is not a checkpoint of Pythia v0.1: it has no {name!r} of {dimensions} "
                                "dimensions; give its best_model.pth")  # fmt: skip
         return tuple(state[name].shape)
 

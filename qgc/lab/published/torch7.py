@@ -134,10 +134,10 @@ class _Reader:
         return CLASSES[name][1]
 
     def other(self, what: str) -> WeightsError:
-        return WeightsError(f"{self.path} is no table of tensors that Torch7 saved, or a damaged one (it holds {what}"
-                            "); download it again, or save the weights alone, as tensors")  # fmt: skip
+        return WeightsError(f"{self.path} is not a table of tensors that Torch7 saved, or a damaged one (it holds "
+                            f"{what}); download it again, or save the weights alone, as tensors")  # fmt: skip
 
     def damaged(self, why: str) -> WeightsError:
         return WeightsError(
-            f"{self.path} is no binary Torch7 file, or a damaged one ({why}); download or copy it again"
+            f"{self.path} is not a binary Torch7 file, or a damaged one ({why}); download or copy it again"
         )

@@ -1,4 +1,4 @@
-"""Pre-training of the small CNN: which things, colours, poses and places are in the picture.
+"""Pre-training of the small CNN: which objects, colours, poses and places are in the image.
 
 The convolutions learn with a per-location linear classifier and log-sum-exp pooling over the 14×14
 cells, so that no fully connected layer is needed yet; then fc6 and fc7 learn the same labels from
@@ -27,7 +27,7 @@ from .trainer import EpochTrainer
 
 
 class Labels:
-    """Multi-hot labels of a scene's facts: ``unbound`` (things, colours, poses) or ``bound`` (pairs)."""
+    """Multi-hot labels of a scene's facts: ``unbound`` (objects, colours, poses) or ``bound`` (pairs)."""
 
     def __init__(self, kind: str):
         self.bound = kind == "bound"
@@ -185,10 +185,10 @@ def detect(cnn: VGGLike, head: nn.Conv2d) -> None:
 
 @torch.no_grad()
 def init_identity_head(cnn: VGGLike, pooled: np.ndarray) -> None:
-    """Let fc6 and fc7 hand the detectors' sums through, all on one scale: f_k = Σ F^k / r_k.
+    """Let fc6 and fc7 pass the detectors' sums through, all on one scale: f_k = Σ F^k / r_k.
 
     r_k is the root mean square of Σ F^k over the training scenes in which detector k fires at all, so that
-    small things weigh as much in f as large ones.
+    small objects weigh as much in f as large ones.
     """
     sums = torch.from_numpy(pooled).float()
     fires = (sums > 0.5).sum(0).clamp_min(1)
@@ -201,7 +201,7 @@ def init_identity_head(cnn: VGGLike, pooled: np.ndarray) -> None:
 
 @torch.no_grad()
 def init_shared_fc6(cnn: VGGLike) -> None:
-    """Start fc6 with the same weights at all 49 positions: a thing means the same wherever it stands."""
+    """Start fc6 with the same weights at all 49 positions: an object means the same wherever it is."""
     K = cnn.maps
     shared = torch.randn(cnn.config.fc, K, 1) * math.sqrt(2 / K) / 4
     cnn.fc6.weight.copy_(shared.expand(-1, -1, 49).reshape(cnn.config.fc, K * 49))

@@ -1,4 +1,4 @@
-"""Rendered scenes on disk: pictures and facts in shards, made once, resumed where they stopped."""
+"""Rendered scenes on disk: images and facts in shards, made once, resumed where they stopped."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The question-blind checkpoint: the early moment at which the model answers without telling things apart."""
+"""The question-blind checkpoint: the early moment at which the model answers without distinguishing objects."""
 
 from __future__ import annotations
 

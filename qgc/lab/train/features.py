@@ -32,9 +32,9 @@ from ...errors import DataError, QGCError
 from ...models import backbones
 from .files import save_json
 
-BLOCK = 32  # pictures that go through the CNN together
+BLOCK = 32  # images that go through the CNN together
 DONE, FAULTY = 1, 2  # what is noted of a row; 0 of one that was not looked at
-FEW = 5  # how many faulty pictures a message describes
+FEW = 5  # how many faulty images a message describes
 
 
 class Features:
@@ -77,13 +77,13 @@ def extract(
     path_of : gives the file of a name, as :meth:`qgc.data.PhotoSet.image_path` does.
     folder : where caches are kept.
     device : where the CNN runs.
-    workers : threads that decode pictures ahead of it.
+    workers : threads that decode images ahead of it.
     maps : whether F is kept in the place of f; it takes h·w times as much disk.
 
     Raises
     ------
     DataError
-        If the disk has no room for them, or pictures are absent, at once; if they are damaged, after all others have
+        If the disk has no room for them, or images are absent, at once; if they are damaged, after all others have
         been done. One message names them all. They alone (with their blocks) are then left to do.
     """
     cnn = cnn.to(device, torch.float32).eval()
@@ -142,13 +142,13 @@ def _check_room(place: Path, needed: int) -> None:
 
 @torch.no_grad()
 def _shape(cnn: nn.Module) -> tuple[int, ...]:
-    """(K, h, w) of the maps of one picture."""
+    """(K, h, w) of the maps of one image."""
     some = next(cnn.parameters())
     return tuple(cnn(some.new_zeros(1, 3, cnn.config.side, cnn.config.side)).shape[1:])
 
 
 def _absent(images: Iterable[str], path_of: Callable[[str], Path]) -> dict[str, str]:
-    """The images that have no file, and what is said of each; told before hours are spent on the others."""
+    """The images that have no file, and what is wrong with each; reported before hours are spent on the others."""
     absent = {}
     for image in images:
         try:
@@ -205,9 +205,9 @@ def _ahead(pool: ThreadPoolExecutor, read: Callable, blocks: list, ahead: int = 
 
 
 def _message(faults: Mapping[str, str]) -> str:
-    told = "\n".join(f"  {reason}" for reason in list(faults.values())[:FEW])
+    reasons = "\n".join(f"  {reason}" for reason in list(faults.values())[:FEW])
     more = f"\n  and {len(faults) - FEW} more: {', '.join(list(faults)[FEW:])}" if len(faults) > FEW else ""
     return (
-        f"{len(faults)} of the photographs cannot be used:\n{told}{more}\n"
-        "what is done is kept; mend these and run the same command again"
+        f"{len(faults)} of the photographs cannot be used:\n{reasons}{more}\n"
+        "what is done is kept; fix these and run the same command again"
     )

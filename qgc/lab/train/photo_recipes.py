@@ -119,7 +119,7 @@ PYTHIA = PhotoRecipe(
     clamp=0.0, clip=0.25, soft=True, batch=512, steps=12_000, validate_every=1000,
 )  # fmt: skip
 """Jiang et al. 2018 for VQA v2: v0.1's sizes, optimiser, rates and loss. But it reads the grid alone, without a
-detector's boxes; its answer layers begin at random; questions without an answer in the vocabulary are left out; and the
+detector's boxes; its answer layers begin at random; questions without an answer in the vocabulary are omitted; and the
 best weights on a validation part are kept. Its words begin at GloVe's vectors where these are given."""
 
 PYTHIA_MODERN = PhotoRecipe(

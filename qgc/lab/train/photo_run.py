@@ -1,4 +1,4 @@
-"""One command from photographs and questions to a model and its question-only twin.
+"""One command from photographs and questions to a model and its question-only baseline.
 
 The protocol, fixed before the test split was looked at for the first time:
 
@@ -10,7 +10,7 @@ The protocol, fixed before the test split was looked at for the first time:
 3. With a recipe that retrains (``modern``: little data), a second training starts from nothing on all of the official
    training part, validation included, and takes as many passes as the first gave; its weights are the run's. Else the
    weights that were best on validation are.
-4. The twin goes through the same steps with the same recipe, seed and numbers, but it reads zeros in the place of f
+4. The baseline goes through the same steps with the same recipe, seed and numbers, but it reads zeros in the place of f
    (or of F), so v is the same whatever the photograph: what the question alone gives.
 5. ``python -m qgc evaluate RUN`` answers the test part once with both.
 """
@@ -106,7 +106,7 @@ class Result:
 
 
 def train_photos(training: TrainingConfig, group: ProcessGroup) -> dict[str, Result]:
-    """Train the model and its question-only twin by the protocol above; returns both as ``"model"`` and ``"twin"``.
+    """Train the model and its question-only baseline by the protocol above; returns both as ``"model"`` and ``"twin"``.
 
     ``training.out`` receives ``model.json`` and ``twin.json`` with their weights, ``data.json`` (where the data is)
     and the checkpoints; the same training again resumes where it stopped.
@@ -246,7 +246,7 @@ def _write(training: TrainingConfig, results: dict[str, Result], group: ProcessG
         about = {
             "trained_on": f"photographs, {TITLES[training.dataset]}",
             "dataset": training.dataset,
-            "role": "model" if name == "model" else f"question-only twin ({blind} = 0)",
+            "role": "model" if name == "model" else f"question-only baseline ({blind} = 0)",
             "command": training.command,
             "seed": training.seed,
             "recipe": {"name": training.recipe_name, **asdict(training.recipe)},
@@ -287,7 +287,7 @@ def versions() -> dict[str, str]:
 
 
 def places(run: Path) -> dict[str, Path]:
-    """Where a run's data set and feature cache lie: its ``data.json``.
+    """Where a run's data set and feature cache are: its ``data.json``.
 
     Raises
     ------

@@ -1,7 +1,7 @@
 """Training of all but the CNN on the features of photographs (Antol et al. 2015, Jiang et al. 2018).
 
 Everything random in a step follows from the seed, the step and the shard, and the questions of a step from the seed and
-the step alone. So a run that was killed goes on from its last checkpoint as if nothing had happened, and ends, on the
+the step alone. So a run that was killed resumes from its last checkpoint as if nothing had happened, and ends, on the
 CPU, with the same weights to the last bit; and so do several processes (:mod:`qgc.lab.train.distributed`).
 """
 
@@ -121,7 +121,7 @@ def fit(
     Raises
     ------
     QGCError
-        If ``folder`` holds the checkpoint of another training, or this one diverges.
+        If ``folder`` holds the checkpoint of another training run, or this one diverges.
     DataError
         If there is no question to learn from.
     """

@@ -62,7 +62,7 @@ def _parts(rows: range, size: int) -> list[range]:
 
 @torch.no_grad()
 def start(model: Pythia) -> None:
-    """Every layer hands its signal on at its own size; the original's start takes several times as long.
+    """Every layer keeps the size of its signal; the original's start takes several times as long.
 
     Embedding normal, LSTM orthogonal with an open forget gate, the rest after Glorot and Bengio (2010); the length
     g of a weight-normalised matrix is that of its start.

@@ -25,7 +25,7 @@ NUMBERS = 2**23  # of maps that are squared together
 
 
 class ImageInput:
-    """A Deeper LSTM's: z = (f/‖f‖ − mean)/scale, or zeros for the question-only twin.
+    """A Deeper LSTM's: z = (f/‖f‖ − mean)/scale, or zeros for the question-only baseline.
 
     Parameters
     ----------
@@ -61,8 +61,8 @@ class ImageInput:
     def start(self, model: DeeperLSTM, recipe: PhotoRecipe) -> None:
         """Where the model begins: if z is standardised, v tells nothing about the photograph at first, but is not 0.
 
-        With bi = 0 a blind v would be 0, and with it all of A, so that u learnt nothing. The twin's Wi is 0 and stays
-        so.
+        With bi = 0 a blind v would be 0, and with it all of A, so that u learnt nothing. The
+        baseline's Wi is 0 and stays so.
         """
         vqa.start(model, recipe.start)
         if recipe.standardise:
@@ -98,7 +98,7 @@ def _moments(features: Features, rows: np.ndarray) -> tuple[Tensor, Tensor]:
 
 
 class GridInput:
-    """A Pythia's: the maps F, or for the question-only twin one cell of zeros.
+    """A Pythia's: the maps F, or for the question-only baseline one cell of zeros.
 
     Parameters
     ----------
@@ -131,7 +131,7 @@ class GridInput:
         """Where the model begins: PyTorch's own start as the original's, or the scenes' one (``"scaled"``).
 
         Where it is scaled, v tells little about the photograph at first (:attr:`PhotoRecipe.image_start`), but is not
-        0. In the twin the length g of the image side's matrix is 0, and stays so.
+        0. In the baseline the length g of the image side's matrix is 0, and stays so.
         """
         image = model.multi_modal_combine.Fa_image.main[0]
         if recipe.start == "scaled":

@@ -76,7 +76,7 @@ class Trainer:
         Raises
         ------
         QGCError
-            If the folder holds another training's checkpoint, or a loss or a weight is no longer finite.
+            If the folder holds another training run's checkpoint, or a loss or a weight is no longer finite.
         """
         self.resume()
         stop = min(stop or self.total_steps, self.total_steps)

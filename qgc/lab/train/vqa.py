@@ -114,7 +114,7 @@ def start(model: DeeperLSTM, how: str) -> None:
     """Where the question and answer side begins.
 
     ``"original"``: every weight uniform in ±0.08 (Antol et al. 2015). Its signals are so faint that for long
-    nothing tells two questions apart. ``"scaled"``: every layer hands its signal on at its own size (embedding
+    nothing distinguishes two questions. ``"scaled"``: every layer keeps the size of its signal (embedding
     normal, LSTM orthogonal with an open forget gate, the rest after Glorot and Bengio 2010, Wi widened since
     f/‖f‖ has length one), which learns the same in a fifth of the time.
     """

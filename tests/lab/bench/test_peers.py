@@ -1,4 +1,4 @@
-"""The closed form compared with pytorch-grad-cam and Captum: the peers see the same gate, and the stored result is consistent."""
+"""The closed form compared with pytorch-grad-cam and Captum: the same gate for all, and a consistent stored result."""
 
 import json
 from importlib.util import find_spec

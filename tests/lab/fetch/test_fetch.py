@@ -194,7 +194,7 @@ def test_a_range_fits_only_where_the_part_ends(header, fits):
 def test_a_stalling_server_is_left_with_a_clear_message_and_nothing_is_lost(server, body, tmp_path):
     server.files["file.bin"] = File(body, cut=[300_000] + [0] * 9, stall=True)
     said = reason(bring(one(server), tmp_path))
-    assert "stalls" in said and "again to go on" in said
+    assert "stalls" in said and "again to resume" in said
     assert not (tmp_path / "file.bin").exists()
     assert (tmp_path / ".fetch" / "file.bin.part").stat().st_size > 200_000
     server.files["file.bin"] = File(body)

@@ -277,7 +277,7 @@ def test_sizes_are_found_for_every_model_of_the_family():
     [
         ({"fusion_w": np.zeros(3)}, "fusion_w"),
         ({"encoder_w_q": None}, "no table of tensors"),
-        ({"encoder_w_q": np.zeros((3, 3))}, "no vector"),
+        ({"encoder_w_q": np.zeros((3, 3))}, "not a vector"),
         ({"encoder_w_q": np.zeros(3, "<i4")}, "no table of tensors"),
         ({"encoder_w_q": np.full(3, 1e300)}, "encoder_w_q holds numbers that are not finite"),
         ({"embedding_w_q": np.full(SIZES["E"] * (SIZES["V"] + 1), np.nan)}, "not finite"),
@@ -294,7 +294,7 @@ def test_what_is_no_table_of_the_three_vectors_is_refused(tmp_path):
     flat = vectors(parameters())
     for value in ({}, {"embedding_w_q": flat["embedding_w_q"]}, flat["encoder_w_q"], "text", None, {1: 2.0}):
         refused(
-            "is no lstm.t7|no table of tensors",
+            "is not an lstm.t7|not a table of tensors",
             published.deeper_lstm,
             save(tmp_path / "lstm.t7", value),
             prepro(tmp_path),
