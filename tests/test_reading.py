@@ -128,8 +128,8 @@ def test_the_glossary_holds_the_books_symbols_and_leads_to_chapters():
 def test_the_first_pages_sentences_follow_from_the_results():
     """Each clause of "What it found" in book/index.md, held against book/results."""
     found = Stored.read()
-    natural, pythia = (headlines.of_model(found, m) for m in ("natural", "pythia"))
-    balanced, early = (headlines.of_model(found, m) for m in ("balanced", "early"))
+    natural, pythia = (headlines.model_quantities(found, m) for m in ("natural", "pythia"))
+    balanced, early = (headlines.model_quantities(found, m) for m in ("balanced", "early"))
     assert min(m["cosine"].value for m in (natural, pythia, early)) > 0.9 and balanced["cosine"].value < 0.2
     assert PYTHIA.cnn == "deeper-lstm/natural"
     assert natural["gate"].high < natural["Grad-CAM"].low  # not better on natural
@@ -165,7 +165,7 @@ def test_the_first_pages_sentences_follow_from_the_results():
 
 
 def test_the_moving_picture_is_small_and_moves_as_its_words_say(tmp_path):
-    pictures = landing.pictures()
+    pictures = landing.images()
     sizes = []
     for name, picture in pictures.items():
         picture.save(tmp_path / f"{name}.webp", quality=82, method=6)

@@ -96,8 +96,8 @@ def awaited(
         return WebDriverWait(browser, seconds, poll_s, ignored_exceptions=unready).until(until)
     except TimeoutException:
         shown = " ".join(browser.find_element(By.TAG_NAME, "body").text.split())
-        told = f"the page showed {shown[:800]!r}, its console {complaints(browser)[-5:]}"
-        raise TimeoutError(f"waited {seconds:.0f} s for {what}; {told}") from None
+        state = f"the page showed {shown[:800]!r}, its console {complaints(browser)[-5:]}"
+        raise TimeoutError(f"waited {seconds:.0f} s for {what}; {state}") from None
 
 
 def resize(browser: webdriver.Chrome, width: int, height: int = 900) -> None:

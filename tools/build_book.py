@@ -126,8 +126,8 @@ def key_of(nb: NotebookNode, device: str, sources: depends.Sources) -> str:
     own = [(c.source, sorted(tags(c))) for c in cells]
     reached = sources.key_of_cells(c.source for c in cells if "setup" not in tags(c))  # that one finds the package
     lock = (sources.root / "requirements.lock").read_text(encoding="utf-8")
-    pictures = depends.Program.of(Path(small_pictures.__file__).read_bytes()).digest().hex()
-    return hashlib.sha256(json.dumps([own, device, reached, lock, pictures]).encode()).hexdigest()
+    shrinking = depends.Program.parse(Path(small_pictures.__file__).read_bytes()).digest().hex()
+    return hashlib.sha256(json.dumps([own, device, reached, lock, shrinking]).encode()).hexdigest()
 
 
 def takes_parameters(nb: NotebookNode) -> bool:
@@ -259,10 +259,10 @@ class Elsewhere:
             [sys.executable, __file__, *what], env=self.environment, stdout=subprocess.PIPE, text=True
         ) as process:
             self.running.add(process)
-            said = process.communicate()[0]
+            output = process.communicate()[0]
             self.running.discard(process)
         if process.returncode:
-            raise NotebookFailed(said.rstrip() or f"  its process ended with status {process.returncode}")
+            raise NotebookFailed(output.rstrip() or f"  its process ended with status {process.returncode}")
         return earlier_seconds(book.run_of(notebook)) or 0.0
 
     def stop(self) -> None:
@@ -304,7 +304,7 @@ def run_all(
     began = time.perf_counter()
     bar = tqdm(total=len(notebooks), desc="notebooks", unit="notebook")
 
-    def told(notebook: Path, seconds: float, fresh: bool) -> None:
+    def report(notebook: Path, seconds: float, fresh: bool) -> None:
         name = notebook.as_posix()
         say(f"{seconds:7.1f} s  {name}" + ("" if fresh else "  (unchanged: the earlier run is used)"))
         if device == "cpu" and seconds > SLOW_S:
@@ -317,18 +317,18 @@ def run_all(
         nb = nbformat.read(book.root / notebook, as_version=4)
         seconds = None if force else earlier_seconds(book.run_of(notebook), key_of(nb, device, sources))
         if seconds is not None:
-            told(notebook, seconds, fresh=False)
+            report(notebook, seconds, fresh=False)
         else:
             (alone if nb.metadata.get("alone") else shared).append(notebook)
     shared.sort(key=lambda notebook: -(earlier_seconds(book.run_of(notebook)) or 0.0))
     runs = chain(finished(book, shared, device, workers), finished(book, alone, device, 1))
-    for notebook, found in runs:
-        if isinstance(found, NotebookFailed):
-            say(f"FAILED {notebook.as_posix()}\n{found}")
+    for notebook, outcome in runs:
+        if isinstance(outcome, NotebookFailed):
+            say(f"FAILED {notebook.as_posix()}\n{outcome}")
             failed.append(notebook)
             bar.update()
         else:
-            told(notebook, found, fresh=True)
+            report(notebook, outcome, fresh=True)
     bar.close()
     total = round(time.perf_counter() - began, 1)
     say(f"{total:7.1f} s  in all, {len(timings)} of {len(notebooks)} notebooks good")
@@ -542,20 +542,20 @@ def add_interactive_parts(book: Book, site: Path) -> bool:
         styled = digest_of_files(home, (p for p in files if p.suffix != ".py"))
         lock = (book.root / "requirements.lock").read_bytes()
         key = hashlib.sha256(f"{reached} {styled}".encode() + lock).hexdigest()
-        kept = book.build / "parts" / f"{part}-{key[:12]}"
+        stored = book.build / "parts" / f"{part}-{key[:12]}"
         options = []
-        if kept.exists():
-            shutil.copytree(kept, site / part)
+        if stored.exists():
+            shutil.copytree(stored, site / part)
             options = ["--keep"]
         command = [sys.executable, "site", part, str(target), *options]
         if subprocess.run(command, cwd=book.root, env=os.environ | ONE_THREAD).returncode:
             print(f"The site was not built: the data of site/{part} could not be written, see above.")
             return False
-        if not kept.exists():
-            for older in kept.parent.glob(f"{part}-*"):
+        if not stored.exists():
+            for older in stored.parent.glob(f"{part}-*"):
                 shutil.rmtree(older)
-            shutil.copytree(site / part, kept.with_suffix(".part"), dirs_exist_ok=True)
-            kept.with_suffix(".part").rename(kept)
+            shutil.copytree(site / part, stored.with_suffix(".part"), dirs_exist_ok=True)
+            stored.with_suffix(".part").rename(stored)
     return True
 
 

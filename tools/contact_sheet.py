@@ -13,8 +13,8 @@ def main(out: str, distribution: str = "natural", count: int = 48, first: int = 
     rows = -(-count // columns)
     sheet = Image.new("RGB", (columns * side, rows * side), "white")
     for i in range(count):
-        picture = scenes.sample(first + i, distribution).render(side)
-        sheet.paste(picture, (i % columns * side, i // columns * side))
+        image = scenes.sample(first + i, distribution).render(side)
+        sheet.paste(image, (i % columns * side, i // columns * side))
     sheet.save(out)
 
 

@@ -162,8 +162,8 @@ def training_speed(device: str) -> Iterator[Row]:
     """Steps of the paper's own recipe and sizes, on generated features."""
     from qgc.lab.bench.full_size import full_size
 
-    (found,) = full_size(sizes=(4_000,), device=device).values()
-    rate = found["questions_per_second"]
+    (measured,) = full_size(sizes=(4_000,), device=device).values()
+    rate = measured["questions_per_second"]
     yield Row(f"the full-size Deeper LSTM learns, {device}", f"{rate:,.0f} questions a second")
 
 

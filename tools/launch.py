@@ -107,13 +107,13 @@ def git(root: Path, *words: str) -> str:
     return done.stdout.strip() if done.returncode == 0 else ""
 
 
-def find(root: Path = ROOT, said: Mapping[str, str] = os.environ) -> Repository | None:
+def find(root: Path = ROOT, environment: Mapping[str, str] = os.environ) -> Repository | None:
     """The repository, or None where nothing names one.
 
     Raises NoAddress if what somebody wrote down is not an address; a remote `origin` elsewhere is merely not used.
     """
-    branch, hub = said.get("QGC_BRANCH", ""), said.get("QGC_JUPYTERHUB", "")
-    given = said.get("QGC_REPOSITORY") or noted(root)
+    branch, hub = environment.get("QGC_BRANCH", ""), environment.get("QGC_JUPYTERHUB", "")
+    given = environment.get("QGC_REPOSITORY") or noted(root)
     if given == "none":
         return None
     if given:

@@ -49,10 +49,10 @@ def icon(match: re.Match, known: dict[str, list[tuple[str, str, str]]]) -> str:
     return f'<svg class="svg-inline--fa {kept}" {view}{rest}><path d="{path}"></path></svg>'
 
 
-def size(picture: Path) -> tuple[int, int] | None:
+def size(path: Path) -> tuple[int, int] | None:
     """An image's width and height in its own points, None for what Pillow cannot read, such as SVG."""
     try:
-        with Image.open(picture) as opened:
+        with Image.open(path) as opened:
             return opened.size
     except OSError:
         return None
@@ -65,7 +65,7 @@ def lazy(markup: str, page: Path, measure: Callable[[Path], tuple[int, int] | No
     """
     first_section = markup.find("<h2")
 
-    def mend(match: re.Match) -> str:
+    def complete(match: re.Match) -> str:
         attributes = match["attributes"]
         present = set(re.findall(r'\s([a-z-]+)="', attributes))
         source = re.search(r'\ssrc="([^"]+)"', attributes)
@@ -82,22 +82,22 @@ def lazy(markup: str, page: Path, measure: Callable[[Path], tuple[int, int] | No
         added = "".join(f' {name}="{escape(value)}"' for name, value in wanted.items() if name not in present)
         return f"<img{attributes}{added} />"
 
-    return PICTURE.sub(mend, markup)
+    return PICTURE.sub(complete, markup)
 
 
-def as_webp(picture: Path, target: Path) -> None:
+def as_webp(path: Path, target: Path) -> None:
     """Write a PNG as WebP: a small one without loss, a large one (maps over scenes) as a photograph."""
-    with Image.open(picture) as opened:
+    with Image.open(path) as opened:
         image = opened.convert("RGBA" if opened.has_transparency_data else "RGB")
-    kept = io.BytesIO()
-    if picture.stat().st_size > SMALL:
-        image.save(kept, "webp", quality=QUALITY, method=4, use_sharp_yuv=True)
-    if not 0 < kept.tell() < picture.stat().st_size / 2:  # drawings with few colours fare better without loss
+    encoded = io.BytesIO()
+    if path.stat().st_size > SMALL:
+        image.save(encoded, "webp", quality=QUALITY, method=4, use_sharp_yuv=True)
+    if not 0 < encoded.tell() < path.stat().st_size / 2:  # drawings with few colours fare better without loss
         exact = io.BytesIO()
         image.save(exact, "webp", lossless=True, quality=40, method=3)
-        kept = exact if not kept.tell() or exact.tell() < kept.tell() else kept
+        encoded = exact if not encoded.tell() or exact.tell() < encoded.tell() else encoded
     part = target.with_suffix(".part")
-    part.write_bytes(kept.getvalue())
+    part.write_bytes(encoded.getvalue())
     part.replace(target)
 
 
@@ -108,15 +108,15 @@ def lighter_pictures(site: Path, store: Path) -> dict[str, str]:
     """
     store.mkdir(parents=True, exist_ok=True)
     pictures = sorted(site.glob("_images/*.png"))
-    kept = {p: store / f"{p.stem}-{p.stat().st_size}.webp" for p in pictures}
-    fresh = [p for p in pictures if not kept[p].exists()]
+    stored = {p: store / f"{p.stem}-{p.stat().st_size}.webp" for p in pictures}
+    fresh = [p for p in pictures if not stored[p].exists()]
     with ProcessPoolExecutor(max_workers=2) as pool:
-        list(pool.map(as_webp, fresh, [kept[p] for p in fresh]))
+        list(pool.map(as_webp, fresh, [stored[p] for p in fresh]))
     renamed = {}
     for picture in pictures:
-        if kept[picture].stat().st_size >= picture.stat().st_size:
+        if stored[picture].stat().st_size >= picture.stat().st_size:
             continue
-        picture.with_suffix(".webp").write_bytes(kept[picture].read_bytes())
+        picture.with_suffix(".webp").write_bytes(stored[picture].read_bytes())
         picture.unlink()
         renamed[picture.name] = f"{picture.stem}.webp"
     return renamed

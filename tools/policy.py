@@ -95,6 +95,6 @@ def secure(site: Path) -> None:
             continue
         try:
             markup = secured(page.read_text(encoding="utf-8"))
-        except Forbidden as found:
-            raise Forbidden(f"The site was not built: {page.relative_to(site)} holds {found}") from None
+        except Forbidden as forbidden:
+            raise Forbidden(f"The site was not built: {page.relative_to(site)} holds {forbidden}") from None
         page.write_text(markup, encoding="utf-8")

@@ -15,7 +15,7 @@ from qgc.scenes.render import painted
 from qgc.scenes.svg import hexcolour
 
 
-def picture(kind, colour, seed, side=220, **pose) -> Image.Image:
+def drawing(kind, colour, seed, side=220, **pose) -> Image.Image:
     rng = np.random.default_rng(seed)
     shapes = kind.drawn(paint(colour, rng), rng, **pose)
     defs: list[str] = []
@@ -42,7 +42,7 @@ def main(out: str, names: list[str]) -> None:
         pool = kind.colours or COLOURS
         row = Image.new("RGB", (side * columns, side))
         for i in range(columns):
-            row.paste(picture(kind, pool[(i * 5 + 1) % len(pool)], i, side), (i * side, 0))
+            row.paste(drawing(kind, pool[(i * 5 + 1) % len(pool)], i, side), (i * side, 0))
         rows.append(row)
     sheet = Image.new("RGB", (side * columns, side * len(rows)))
     for i, row in enumerate(rows):

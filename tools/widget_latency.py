@@ -104,8 +104,8 @@ def started(folder: Path) -> tuple[subprocess.Popen, str, str]:
         except (urllib.error.URLError, OSError):
             time.sleep(0.25)
     end(server)
-    said = log.read_text(encoding="utf-8", errors="replace").strip()[-800:]
-    raise NoServer(f"JupyterLab did not answer within {START_S} s, status {server.returncode}; it said: {said or '-'}")
+    log_end = log.read_text(encoding="utf-8", errors="replace").strip()[-800:]
+    raise NoServer(f"JupyterLab did not answer within {START_S} s, status {server.returncode}; log: {log_end or '-'}")
 
 
 def end(server: subprocess.Popen) -> None:
@@ -179,15 +179,15 @@ def live_widget() -> Iterator[webdriver.Chrome]:
 
 def measure(browser: webdriver.Chrome, rounds: int = ROUNDS) -> dict[str, list[float]]:
     """Milliseconds of several changes of n, of the scene, and of the question (each seen for the first time)."""
-    found: dict[str, list[float]] = {"n": [], "scene": [], "question": []}
+    times: dict[str, list[float]] = {"n": [], "scene": [], "question": []}
     for _ in range(rounds):
-        found["n"].append(timed(browser, control(browser, "Top n"), 1))
+        times["n"].append(timed(browser, control(browser, "Top n"), 1))
     for _ in range(rounds):
-        found["scene"].append(timed(browser, control(browser, "Scene"), 1))
+        times["scene"].append(timed(browser, control(browser, "Scene"), 1))
         questions = control(browser, "Question")
         if int(questions.get_property("length")) > 1:
-            found["question"].append(timed(browser, questions, 1))
-    return found
+            times["question"].append(timed(browser, questions, 1))
+    return times
 
 
 def main() -> int:
@@ -197,17 +197,17 @@ def main() -> int:
     options = parser.parse_args()
     try:
         with live_widget() as browser:
-            found = measure(browser)
+            measured = measure(browser)
     except browsing.NoBrowser as error:
         print(error, file=sys.stderr)
         return 1
-    medians = {what: statistics.median(times) for what, times in found.items()}
+    medians = {what: statistics.median(times) for what, times in measured.items()}
     if options.json:
-        print(json.dumps({"median": medians, "all": found}))
+        print(json.dumps({"median": medians, "all": measured}))
     else:
         for what, bound in BOUNDS.items():
             verdict = "holds" if medians[what] <= bound else "MISSED"
-            middle = f"[{min(found[what]):.0f}, {max(found[what]):.0f}]"
+            middle = f"[{min(measured[what]):.0f}, {max(measured[what]):.0f}]"
             print(f"a new {what:8s} {medians[what]:5.0f} ms {middle:12s} (bound {bound:.0f}: {verdict})")
     return int(any(medians[what] > bound for what, bound in BOUNDS.items()))
 

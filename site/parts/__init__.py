@@ -60,7 +60,7 @@ def colours() -> dict:
     return {"heat": pack(HEAT), "paper": PAPER, "outlines": list(OUTLINES)}
 
 
-def thing(mask: np.ndarray, simplify: float = 0) -> dict:
+def region(mask: np.ndarray, simplify: float = 0) -> dict:
     """Where an object is: its outline, its share of the image, and how much of each cell's heat falls on it.
 
     ``inside`` and :func:`anywhere` are :func:`qgc.measure.localise.cell_weights`: a map's share on an object is the
@@ -80,10 +80,10 @@ def about(scene: Scene) -> str:
     return f"a {scene.place} with {', '.join(scene.names[:-1])} and {scene.names[-1]}"
 
 
-def webp(picture: Image.Image, quality: int = 80) -> str:
+def webp(image: Image.Image, quality: int = 80) -> str:
     """An image as an address that holds it."""
     with io.BytesIO() as file:
-        picture.save(file, "WEBP", quality=quality, method=6)
+        image.save(file, "WEBP", quality=quality, method=6)
         return "data:image/webp;base64," + base64.b64encode(file.getvalue()).decode()
 
 
@@ -98,7 +98,7 @@ def outline(mask: np.ndarray, simplify: float = 0) -> str:
         np.arange(-0.5, mask.shape[0] + 1) * SIDE / mask.shape[0],
     )
     contours = Sheet().subplots().contour(*at, soft, [0.5])
-    found = []
+    paths = []
     for points in contours.allsegs[0]:
         if simplify:
             line = Line(points)
@@ -107,5 +107,5 @@ def outline(mask: np.ndarray, simplify: float = 0) -> str:
             points = line.cleaned(simplify=True).vertices[:-1]  # the last one only ends the path
         points = np.clip(np.rint(points), 0, SIDE).astype(int)
         if len(points) > 3:
-            found.append("M" + "L".join(f"{x} {y}" for x, y in points) + "Z")
-    return "".join(found)
+            paths.append("M" + "L".join(f"{x} {y}" for x, y in points) + "Z")
+    return "".join(paths)

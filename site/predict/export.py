@@ -148,7 +148,7 @@ def look_part(exercise: Look, vqa: VQA) -> dict:
             }
             for e, thing in zip(both, names, strict=True)
         ],
-        "things": {name: parts.thing(pair.scene.masks[name], SIMPLIFY) for name in names},
+        "things": {name: parts.region(pair.scene.masks[name], SIMPLIFY) for name in names},
         "anywhere": parts.anywhere(pair.scene.masks[names[0]]),
     }
 

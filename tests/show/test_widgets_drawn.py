@@ -9,7 +9,7 @@ import numpy as np
 import parts
 import pytest
 import torch
-from explorer.export import Kept, index, model_parts, offered, scene_part
+from explorer.export import Distinct, index, model_parts, offered, scene_part
 from explorer.packing import unpack_maps
 from looking import heat
 from PIL import Image
@@ -177,8 +177,8 @@ def test_answers_on_offer_are_the_true_ones_then_the_probable_ones(small_model, 
     found = offered(asked)
     likely = [small_model.answers[i] for e in asked for i in e.probabilities.argsort(descending=True)[:3]]
     assert found == list(dict.fromkeys(["white", *likely]))
-    kept = Kept()
-    assert [kept.place(x) for x in "abca"] == [0, 1, 2, 0] and kept.values == ["a", "b", "c"]
+    distinct = Distinct()
+    assert [distinct.index(x) for x in "abca"] == [0, 1, 2, 0] and distinct.values == ["a", "b", "c"]
 
 
 def test_an_outline_goes_round_its_mask_in_units_of_the_page():

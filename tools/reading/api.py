@@ -256,11 +256,12 @@ def link_code(document: str, out_dir: str, transforms: list, inventory: dict[str
         for name in transform.names:
             first, last = name.lineno - 1, name.end_lineno
             code = "\n".join(lines[first:last])
-            found = list(re.finditer(construct_name_pattern(name), code))
-            if not found:
+            matches = list(re.finditer(construct_name_pattern(name), code))
+            if not matches:
                 logger.warning("%s is not in its line of code", name.code_str, location=document)
                 continue
-            start, end = found[-1].start() + len(found[-1].group(1)), found[-1].end()  # the last: links before it stay
+            last_match = matches[-1]  # links before it stay
+            start, end = last_match.start() + len(last_match.group(1)), last_match.end()
             target = "../" * document.count("/") + inventory[name.resolved_location]
             link = f'<a href="{target}" class="sphinx-codeautolink-a">{code[start:end]}</a>'
             lines[first:last] = f"{code[:start]}{link}{code[end:]}".split("\n")
