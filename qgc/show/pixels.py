@@ -20,9 +20,9 @@ _GLASS[..., :3] = _LEVELS[:, None] * HEAT.astype(np.float32)[:, None]
 _GLASS = _GLASS.view(np.uint32).ravel()
 
 
-def pale(picture: Image.Image) -> np.ndarray:
+def pale(image: Image.Image) -> np.ndarray:
     """An image in pale grey, (H, W, 3) bytes: recognisable, and out of the heat's way."""
-    grey = np.asarray(picture.convert("L"), np.float32)
+    grey = np.asarray(image.convert("L"), np.float32)
     # Cut off at both ends, so that dim images keep their contrast.
     low, high = np.percentile(grey, (1, 99))
     share = np.clip((grey - low) / max(high - low, 1.0), 0, 1)

@@ -103,13 +103,13 @@ def pair(explanations: Sequence[Explanation], ns: Sequence[int | None] = (None,)
     grid = sheet.subplots(len(ns), columns, squeeze=False)
     masks = [asked_mask(scene, e.question) if scene else None for e in explanations]
     for row, n in zip(grid, ns, strict=True):
-        _show(row[0], _picture(explanations[0], scene))
+        _show(row[0], _image(explanations[0], scene))
         row[0].set_ylabel(label_n(n, explanations[0]), fontsize=10.5)
         for k, (ax, e) in enumerate(zip(row[1:], explanations, strict=True)):
             _map(ax, e, n, grounds[k], masks[k], OUTLINES[k % len(OUTLINES)])
             if masks[k] is not None:
                 _outline(row[0], masks[k], OUTLINES[k % len(OUTLINES)])
-    grid[0, 0].set_title("the scene" if scene else "the picture", fontsize=10)
+    grid[0, 0].set_title("the scene" if scene else "the image", fontsize=10)
     for ax, title in zip(grid[0, 1:], titles, strict=True):
         ax.set_title(title, fontsize=10)
     _colour_bar(sheet, list(grid.flat))
@@ -149,8 +149,8 @@ def sweeps(
         part.suptitle(f"{_filled(e.question, 60)}  A: {e.answer}", fontsize=11)
         colour = OUTLINES[k % len(OUTLINES)]
         mask = asked_mask(scene, e.question) if scene else None
-        _show(grid.flat[0], _picture(e, scene))
-        grid.flat[0].set_title("scene" if scene else "picture", fontsize=SMALL)
+        _show(grid.flat[0], _image(e, scene))
+        grid.flat[0].set_title("scene" if scene else "image", fontsize=SMALL)
         if mask is not None:
             _outline(grid.flat[0], mask, colour, 0.7)
         ground = _ground(e, scene)
@@ -177,7 +177,7 @@ def sensitivity_bars(explanation: Explanation, n: int = 25, top: int = 60, ax: A
     values = explanation.scores[explanation.order[:top]].cpu().double().numpy()
     rank = np.arange(1, top + 1)
     ax.bar(rank, values, width=0.82, color=[CYCLE[0] if r <= n else FAINT for r in rank])
-    kept = f"top {n}: gradient passes" if n < size else f"all {n} pass"
+    passing = f"top {n}: gradient passes" if n < size else f"all {n} pass"
     if n < top:
         ax.axvline(n + 0.5, color=CYCLE[1], lw=1.6)
         ax.annotate(
@@ -185,9 +185,9 @@ def sensitivity_bars(explanation: Explanation, n: int = 25, top: int = 60, ax: A
             color=CYCLE[1], va="top", ha="left" if n < 0.6 * top else "right", fontsize=10.5,
         ).set_position((6 if n < 0.6 * top else -6, 0))  # fmt: skip
     else:
-        kept += f"; the cut lies beyond the {top} shown" if n > top else ""
+        passing += f"; the cut lies beyond the {top} shown" if n > top else ""
     about = f"∂A/∂q ({explanation.reduce})" if explanation.rank == "sensitivity" else "score"
-    ax.set_title(f"{_filled(explanation.question, 50)}\n{kept}", fontsize=10.5)
+    ax.set_title(f"{_filled(explanation.question, 50)}\n{passing}", fontsize=10.5)
     ax.set(xlabel=f"combine neurons, the {top} highest of {size}, ranked", ylabel=about, xlim=(0.2, top + 0.8))
     ax.set_ylim(min(0, values.min() * 1.05), max(values.max(), 0) * 1.12 or 1)
     ax.yaxis.grid(True)
@@ -254,9 +254,9 @@ def scene_masks(scene: Scene, things: Iterable[str] | None = None) -> Figure:
     _check_seen(scene, names)
     sheet = Sheet(PAGE, 3.0)
     left, right = sheet.subplots(1, 2, width_ratios=(1, 1))
-    picture = scene.render(SIDE)
-    _show(left, picture)
-    pixels = pale(picture).astype(float)
+    image = scene.render(SIDE)
+    _show(left, image)
+    pixels = pale(image).astype(float)
     h, w = pixels.shape[:2]
     spots, taken = [], []
     for k, name in enumerate(names):
@@ -349,8 +349,8 @@ def label_n(n: int | None, explanation: Explanation) -> str:
 @checked
 def asked_mask(scene: Scene, question: str) -> np.ndarray | None:
     """Visible pixels of what a question of the scene asks about; None where there is no such object."""
-    thing = next((a.thing for a in scene.asks if a.question == question), None)
-    return scene.masks.get(thing)
+    name = next((a.thing for a in scene.asks if a.question == question), None)
+    return scene.masks.get(name)
 
 
 def _check_seen(scene: Scene, names: Iterable[str]) -> None:
@@ -358,25 +358,25 @@ def _check_seen(scene: Scene, names: Iterable[str]) -> None:
         raise ImageError(f"there is no {absent!r} to see in this scene; it has {', '.join(scene.masks)}")
 
 
-def _picture(explanation: Explanation, scene: Scene | None) -> Image.Image:
+def _image(explanation: Explanation, scene: Scene | None) -> Image.Image:
     if scene is not None:
         if scene.image.tobytes() != explanation.image.tobytes():
             raise ImageError("this is not the scene that was explained; give the one that went into qgc.explain")
         return scene.render(SIDE)
-    picture = explanation.image.copy()
-    picture.thumbnail((2 * SIDE, 2 * SIDE))  # a camera's image has more pixels than a figure
-    if max(picture.size) < SIDE:  # the heat is drawn at this size, and would be blocky on a small image
-        factor = SIDE / max(picture.size)
-        picture = picture.resize([max(1, round(s * factor)) for s in picture.size], Image.Resampling.BICUBIC)
-    return picture
+    image = explanation.image.copy()
+    image.thumbnail((2 * SIDE, 2 * SIDE))  # a camera's image has more pixels than a figure
+    if max(image.size) < SIDE:  # the heat is drawn at this size, and would be blocky on a small image
+        factor = SIDE / max(image.size)
+        image = image.resize([max(1, round(s * factor)) for s in image.size], Image.Resampling.BICUBIC)
+    return image
 
 
 def _ground(explanation: Explanation, scene: Scene | None) -> np.ndarray:
-    return pale(_picture(explanation, scene))
+    return pale(_image(explanation, scene))
 
 
-def _show(ax: Axes, picture) -> None:
-    ax.imshow(picture, extent=(0, picture.width, picture.height, 0))
+def _show(ax: Axes, image) -> None:
+    ax.imshow(image, extent=(0, image.width, image.height, 0))
     _bare(ax)
 
 
@@ -600,18 +600,18 @@ def map_rows(
     rows : heading of a row → title → map (h, w), without negative values.
     things : for each row the queried object, to be outlined, or None.
     """
-    _check_seen(scene, [thing for thing in things if thing is not None])
+    _check_seen(scene, [name for name in things if name is not None])
     asked = [*things, *[None] * (len(rows) - len(things))]
     columns = 1 + max(map(len, rows.values()))
     side = PAGE / columns
     sheet = Sheet(PAGE, len(rows) * (side + 0.5) + 0.75)
     *parts, foot = sheet.subfigures(len(rows) + 1, 1, height_ratios=[*[side + 0.5] * len(rows), 0.75])
-    picture = scene.render(SIDE)
-    ground = pale(picture)
+    image = scene.render(SIDE)
+    ground = pale(image)
     for k, (part, (heading, row)) in enumerate(zip(parts, rows.items(), strict=True)):
         part.suptitle(heading, fontsize=10.5)
         grid = part.subplots(1, columns)
-        _show(grid[0], picture)
+        _show(grid[0], image)
         grid[0].set_title("the scene", fontsize=SMALL)
         for ax in grid[1 + len(row) :]:
             ax.set_axis_off()

@@ -152,7 +152,7 @@ def test_a_pair_has_each_questions_map_in_its_column_and_each_n_in_its_row(both,
 def test_a_pair_without_a_scene_shows_the_picture_and_no_outline(both):
     figure = plots.pair(both, [3])
     picture = both[0].image.resize((448, 448), Image.Resampling.BICUBIC)
-    assert (pixels(figure.axes[0]) == np.asarray(picture)).all() and figure.axes[0].get_title() == "the picture"
+    assert (pixels(figure.axes[0]) == np.asarray(picture)).all() and figure.axes[0].get_title() == "the image"
     assert shows(pixels(figure.axes[2]), both[1].map(3), pale(picture))
     assert not any(ax.collections for ax in figure.axes[:3])
 

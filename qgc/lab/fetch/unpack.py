@@ -66,17 +66,17 @@ def contents(archive: Path, limit: int) -> list[Member]:
     Raises ``FetchError`` if the archive is damaged or encrypted, holds more than ``limit`` bytes or 100,000 files, or
     has an entry whose name or link leads out of the folder (an absolute path, "..") or is none, or a device.
     """
-    found: list[Member] = []
+    members: list[Member] = []
     total = 0
     with _readable(archive) as entries:
         for member, _ in entries:
             total += member.size
             if total > limit:
                 raise FetchError(f"{archive.name} holds more than {limit} bytes, far more than it should: not unpacked")
-            if len(found) == MOST_FILES:
+            if len(members) == MOST_FILES:
                 raise FetchError(f"{archive.name} holds more than {MOST_FILES} files: not unpacked")
-            found.append(member)
-    return found
+            members.append(member)
+    return members
 
 
 def unpack(

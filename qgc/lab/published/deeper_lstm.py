@@ -170,8 +170,8 @@ def read_prepro(file: Path) -> tuple[list[str], list[str]]:
     remedy = "give the one of the weights"
     try:
         data = read_json(file, "a data_prepro.json", remedy)
-        found = parsed(Prepro, {key: data[key] for key in ("ix_to_word", "ix_to_ans") if key in data})
-        lists = [[table[str(i)] for i in range(1, len(table) + 1)] for table in (found.ix_to_word, found.ix_to_ans)]
+        prepro = parsed(Prepro, {key: data[key] for key in ("ix_to_word", "ix_to_ans") if key in data})
+        lists = [[table[str(i)] for i in range(1, len(table) + 1)] for table in (prepro.ix_to_word, prepro.ix_to_ans)]
     except DataError as error:
         raise WeightsError(str(error)) from None
     except (SchemaError, KeyError, TypeError) as error:

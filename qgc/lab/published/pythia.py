@@ -39,11 +39,11 @@ def pythia(checkpoint: Path, words: Path, answers: Path, cnn: BackboneConfig | N
     config = config_of(checkpoint, state, known[1:], given, cnn or backbones.named("resnet152", side=448))
     _check_lines(words, known, "words", state["question_embedding_models.0.embedding.weight"])
     _check_lines(answers, given, "answers", state["classifier.linear_text.weight"])
-    kept = [i for i, answer in enumerate(given) if answer != BLANK]
+    answerable = [i for i, answer in enumerate(given) if answer != BLANK]
     for name in [k for k in state if k.startswith("classifier.linear_")]:
         if len(state[name]) == len(given):  # of another length it is refused below
-            state[name] = state[name][kept]
-    model = Pythia(PythiaConfig(**{**config, "answers": tuple(given[i] for i in kept)}))
+            state[name] = state[name][answerable]
+    model = Pythia(PythiaConfig(**{**config, "answers": tuple(given[i] for i in answerable)}))
     try:
         load_checkpoint(model, state)
     except WeightsError as error:

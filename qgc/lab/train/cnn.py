@@ -32,7 +32,7 @@ class Labels:
     def __init__(self, kind: str):
         self.bound = kind == "bound"
         names = [*KINDS, "shirt", "top", "phone", *sorted({p for q in PLACES.values() for p in (q.upper, q.lower)})]
-        keys: list[tuple] = [("thing", k) for k in KINDS] + [("place", p) for p in PLACES]
+        keys: list[tuple] = [("object", k) for k in KINDS] + [("place", p) for p in PLACES]
         if self.bound:
             keys += [("colour", n, c) for n in names for c in COLOURS]
             keys += [("activity", p, a) for p in ("man", "woman") for a in ACTIVITIES]
@@ -54,7 +54,7 @@ class Labels:
             elif family == "place":
                 row[self.index["place", answer]] = 1
             if about in KINDS:
-                row[self.index["thing", about]] = 1
+                row[self.index["object", about]] = 1
         return row
 
     def encode_all(self, facts: list[list[tuple]]) -> Tensor:
@@ -123,7 +123,7 @@ def pretrain_convolutions(
     nn.init.constant_(head.bias, -5.0)
 
     def loss(rows: np.ndarray) -> Tensor:
-        x = to_input(scenes.pictures(rows), config, device)
+        x = to_input(scenes.images(rows), config, device)
         with torch.autocast(x.device.type, torch.bfloat16):
             logits = head(net(x))
         return label_loss(log_sum_exp(logits.float()), targets[rows])
@@ -144,7 +144,7 @@ def pooled_maps(cnn: VGGLike, scenes: SceneSet, path: Path, device) -> np.ndarra
         out = np.empty((scenes.count, cnn.fc6.in_features), np.float16)
         for start in tqdm(range(0, scenes.count, 64), desc="features", mininterval=5):
             rows = range(start, min(start + 64, scenes.count))
-            F = cnn(to_input(scenes.pictures(rows), cnn.config, device))
+            F = cnn(to_input(scenes.images(rows), cnn.config, device))
             out[start : start + len(rows)] = cnn.pooled(F).half().cpu().numpy()
         save_array(path, out)
     return np.load(path)

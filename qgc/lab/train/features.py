@@ -89,7 +89,7 @@ def extract(
     cnn = cnn.to(device, torch.float32).eval()
     place = folder / key_of(cnn, images, maps)[:20]
     place.mkdir(parents=True, exist_ok=True)
-    with alone(place):
+    with locked(place):
         rows, noted = _open(place, cnn, images, maps)
         todo = [b for b in range(0, len(images), BLOCK) if (noted[b : b + BLOCK] != DONE).any()]
         if absent := _absent((image for b in todo for image in images[b : b + BLOCK]), path_of):
@@ -113,7 +113,7 @@ def key_of(cnn: nn.Module, images: Iterable[str], maps: bool = False) -> str:
 
 
 @contextmanager
-def alone(place: Path) -> Iterator[None]:
+def locked(place: Path) -> Iterator[None]:
     """Hold a folder's lock; it falls with the process, whatever ends that."""
     with FileLock(place / "lock"):
         yield
@@ -178,9 +178,9 @@ def _fill(cnn, images, path_of, rows, noted, todo, device, workers) -> dict[str,
         tqdm(total=len(images), initial=done, desc="features", unit="photo", mininterval=1) as bar,
     ):
         names = [images[b : b + BLOCK] for b in todo]
-        for first, block, pictures in zip(todo, names, _ahead(pool, read, names), strict=True):
-            bad = {i: p for i, p in enumerate(pictures) if isinstance(p, str)}
-            pixels = torch.stack([blank if i in bad else p for i, p in enumerate(pictures)])
+        for first, block, images_read in zip(todo, names, _prefetch(pool, read, names), strict=True):
+            bad = {i: p for i, p in enumerate(images_read) if isinstance(p, str)}
+            pixels = torch.stack([blank if i in bad else p for i, p in enumerate(images_read)])
             F = cnn(backbones.normalise(pixels.to(device), cnn.config))
             row = (F if rows.ndim > 2 else cnn.feature(F)).half()
             if not row.isfinite().all():
@@ -195,7 +195,7 @@ def _fill(cnn, images, path_of, rows, noted, todo, device, workers) -> dict[str,
     return faults
 
 
-def _ahead(pool: ThreadPoolExecutor, read: Callable, blocks: list, ahead: int = 2) -> Iterator[list]:
+def _prefetch(pool: ThreadPoolExecutor, read: Callable, blocks: list, ahead: int = 2) -> Iterator[list]:
     """What ``read`` makes of each block's images, in order, with the next few blocks already under way."""
     waiting = iter(blocks)
     under_way = [[pool.submit(read, image) for image in block] for block in islice(waiting, ahead)]

@@ -40,13 +40,13 @@ from ...models.text import Vocabulary
 from ...models.torchvision_cnn import torchvision_weights
 from .asked import EncodedQuestions, as_arrays
 from .distributed import ProcessGroup
-from .features import Features, alone, extract
+from .features import Features, extract, locked
 from .files import save_json
 from .memory import keep_freed_memory
 from .photo_recipes import RECIPES, USUAL, PhotoRecipe
 from .photos import Trained, fit
 from .run import timed
-from .sights import image_input, spread
+from .sights import image_input, root_mean_square
 from .word_vectors import read_vectors
 
 TITLES = {"daquar": "DAQUAR", "vqa1": "VQA v1", "vqa2": "VQA v2"}
@@ -193,7 +193,7 @@ def _prepare(
             continue
         place = folder / name
         place.mkdir(parents=True, exist_ok=True)
-        with alone(place):  # the processes of one machine share the files
+        with locked(place):  # the processes of one machine share the files
             as_arrays(photos, known, answers, features.index, learn=name == "train").save(place)
             opened.append(EncodedQuestions.open(place))
     return _Learning(config, {w: vectors[w] for w in config.words if w in vectors}, *opened)
@@ -207,7 +207,7 @@ def _config(training: TrainingConfig, train: PhotoSet, answers, features: Featur
     if recipe.pythia is None:
         return DeeperLSTMConfig(known, tuple(answers), **sizes, **same)
     seen = [features.index[image] for image in train.images]
-    scale = spread(features, seen) if recipe.standardise else 1.0
+    scale = root_mean_square(features, seen) if recipe.standardise else 1.0
     return PythiaConfig(known, tuple(answers), **sizes, **asdict(recipe.pythia), scale=scale, **same)
 
 

@@ -50,31 +50,31 @@ class Trained:
         return next((row["accuracy"] for row in self.trace if row["step"] == self.step), None)
 
 
-def side(model: VQA) -> nn.ModuleDict:
+def all_but_cnn(model: VQA) -> nn.ModuleDict:
     """What learns, all but the CNN, with the parameters' names as the model has them."""
     return nn.ModuleDict({name: part for name, part in model.named_children() if name != "cnn"})
 
 
 @without_onednn()
 @torch.no_grad()
-def predict(model: VQA, asked: EncodedQuestions, inputs: ImageInput | GridInput, group: ProcessGroup) -> np.ndarray:
+def predict(model: VQA, questions: EncodedQuestions, inputs: ImageInput | GridInput, group: ProcessGroup) -> np.ndarray:
     """The index of the best answer to every question (N,); each process answers its share."""
     model.eval()
-    share = -(-len(asked) // group.size)
-    mine = np.arange(group.rank * share, (group.rank + 1) * share) % max(len(asked), 1)
-    parts = [_best(model, asked, inputs, mine[i : i + inputs.chunk]) for i in range(0, share, inputs.chunk)]
-    return group.all_gather(torch.cat(parts)).cpu().numpy()[: len(asked)]
+    share = -(-len(questions) // group.size)
+    mine = np.arange(group.rank * share, (group.rank + 1) * share) % max(len(questions), 1)
+    parts = [_best_answers(model, questions, inputs, mine[i : i + inputs.chunk]) for i in range(0, share, inputs.chunk)]
+    return group.all_gather(torch.cat(parts)).cpu().numpy()[: len(questions)]
 
 
-def _best(model: VQA, asked: EncodedQuestions, inputs: ImageInput | GridInput, rows: np.ndarray) -> Tensor:
-    tokens, lengths = _words(asked, rows)
-    z = inputs.read(asked.image[rows], model.device)
+def _best_answers(model: VQA, questions: EncodedQuestions, inputs: ImageInput | GridInput, rows: np.ndarray) -> Tensor:
+    tokens, lengths = _tokens(questions, rows)
+    z = inputs.read(questions.image[rows], model.device)
     return inputs.scores(model, tokens.to(model.device), lengths, z).argmax(1)
 
 
-def _words(asked: EncodedQuestions, rows: np.ndarray) -> tuple[Tensor, Tensor]:
-    lengths = torch.from_numpy(asked.lengths[rows]).long()
-    return torch.from_numpy(asked.tokens[rows][:, : int(lengths.max())]).long(), lengths
+def _tokens(questions: EncodedQuestions, rows: np.ndarray) -> tuple[Tensor, Tensor]:
+    lengths = torch.from_numpy(questions.lengths[rows]).long()
+    return torch.from_numpy(questions.tokens[rows][:, : int(lengths.max())]).long(), lengths
 
 
 # -- learning -----------------------------------------------------------------------------------------
@@ -155,7 +155,7 @@ class PhotoTrainer(Trainer):
         self.inputs, self.seed, self.patience = inputs, seed, recipe.patience
         self.shards = group.shards(recipe.shards)
         self.unknown = unknown_word(model.vocabulary)
-        learning = side(model)
+        learning = all_but_cnn(model)
         self.parameters = list(learning.parameters())
         optimiser, total_steps = _optimiser(recipe, learning, inputs), recipe.total_steps(len(train))
         schedule = LambdaLR(optimiser, lambda step: recipe.learning_rate_at(step, total_steps))
@@ -168,8 +168,8 @@ class PhotoTrainer(Trainer):
     def _identity(self) -> str:
         """The checksum of recipe, seed and data; not of the number of processes, which changes nothing."""
         digest = hashlib.sha256(json.dumps([asdict(self.recipe), self.seed, self.inputs.blind]).encode())
-        for asked in (self.train, self.validation):
-            for values in (asked.tokens, asked.image, asked.target) if asked else ():
+        for questions in (self.train, self.validation):
+            for values in (questions.tokens, questions.image, questions.target) if questions else ():
                 digest.update(np.ascontiguousarray(values))
         digest.update("\n".join([*self.model.vocabulary.words, *self.model.answers]).encode())
         digest.update(np.ascontiguousarray(self.inputs.features.rows[:1]))
@@ -187,7 +187,7 @@ class PhotoTrainer(Trainer):
         self.model.train()
         rows = rows_of(self.step, self.recipe.batch, len(self.train), self.seed)
         total = self.group.total(self._gradients(rows))
-        gradient = _limited(total[:-1], self.recipe)
+        gradient = _clipped(total[:-1], self.recipe)
         for p, part in zip(self.parameters, gradient.split([p.numel() for p in self.parameters]), strict=True):
             p.grad = part.view_as(p)
         return float(total[-1])
@@ -210,7 +210,7 @@ class PhotoTrainer(Trainer):
 
     def _loss(self, rows: np.ndarray) -> Tensor:
         device, recipe = self.group.device, self.recipe
-        tokens, lengths = _words(self.train, rows)
+        tokens, lengths = _tokens(self.train, rows)
         if recipe.unknown:
             tokens[(torch.rand(tokens.shape) < recipe.unknown) & (tokens > 0)] = self.unknown
         z = self.inputs.read(self.train.image[rows], device)
@@ -222,7 +222,7 @@ class PhotoTrainer(Trainer):
         return nn.functional.cross_entropy(y, target, reduction="sum", label_smoothing=recipe.smoothing)
 
 
-def _limited(gradient: Tensor, recipe: PhotoRecipe) -> Tensor:
+def _clipped(gradient: Tensor, recipe: PhotoRecipe) -> Tensor:
     """All gradients in one vector, each within ±``clamp`` and their length at most ``clip``, where these are given."""
     if recipe.clamp:
         gradient = gradient.clamp(-recipe.clamp, recipe.clamp)

@@ -42,7 +42,7 @@ class Regions:
         """Regions (len(rows), h·w, K), float32."""
         return torch.from_numpy(np.stack([self._shards[i // SHARD][i % SHARD] for i in rows])).float()
 
-    def spread(self) -> float:
+    def root_mean_square(self) -> float:
         """Root mean square of the first shard's entries: the scale of :class:`PythiaConfig`, to three digits."""
         total = sum(float(np.square(r, dtype=np.float64).mean()) for r in self._shards[0])
         return float(f"{(total / len(self._shards[0])) ** 0.5:.3g}")
@@ -51,7 +51,7 @@ class Regions:
 @torch.no_grad()
 def _shard(cnn: nn.Module, scenes: SceneSet, rows: range, path: Path, device) -> np.ndarray:
     if not path.exists():
-        maps = [cnn(to_input(scenes.pictures(part), cnn.config, device)) for part in _parts(rows, 50)]
+        maps = [cnn(to_input(scenes.images(part), cnn.config, device)) for part in _parts(rows, 50)]
         save_array(path, torch.cat(maps).flatten(2).mT.half().cpu().numpy())
     return np.load(path, mmap_mode="r")
 
@@ -132,8 +132,8 @@ def train_pythia(recipe: PythiaRecipe, run: Path, cache: Path, device="cpu", wor
         val_regions = Regions(cnn, val, run / "regions", "validation", device)
     model = Pythia(
         PythiaConfig(
-            tuple(lender.vocabulary.words), tuple(lender.answers), scale=regions.spread(), dropout=recipe.dropout,
-            cnn=cnn.config,
+            tuple(lender.vocabulary.words), tuple(lender.answers), scale=regions.root_mean_square(),
+            dropout=recipe.dropout, cnn=cnn.config,
         )
     ).to(device)  # fmt: skip
     model.cnn.load_state_dict(cnn.state_dict())

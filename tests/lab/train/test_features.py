@@ -45,7 +45,7 @@ class Tiny(nn.Module):
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory) -> Path:
-    """A folder with small pictures of noise."""
+    """A folder with small images of noise."""
     folder = tmp_path_factory.mktemp("photos")
     rng = np.random.default_rng(0)
     for name in NAMES:
