@@ -61,10 +61,12 @@ class Book:
 
     @property
     def build(self) -> Path:
+        """Runs, staged sources, and what a next build uses again."""
         return self.root / "build"
 
     @property
     def site(self) -> Path:
+        """Where the finished site is."""
         return self.root / "_build" / "html"
 
     def notebooks(self) -> list[Path]:
@@ -254,6 +256,7 @@ class Elsewhere:
         self.running: set[subprocess.Popen] = set()
 
     def __call__(self, book: Book, notebook: Path, device: str) -> float:
+        """Run one; the seconds that it took."""
         what = ["--root", str(book.root), "--only", notebook.as_posix(), "--device", device]
         with subprocess.Popen(
             [sys.executable, __file__, *what], env=self.environment, stdout=subprocess.PIPE, text=True
@@ -297,7 +300,7 @@ def run_all(
     ``workers`` notebooks run side by side, the longest first; but those that measure how long something takes
     (`alone` in their metadata) run after the others, one by one.
     """
-    sources = depends.Sources(book.root)
+    sources = depends.Sources(book.root)  # one for all notebooks: it reads every module once
     timings: dict[str, dict[str, object]] = {}
     failed: list[Path] = []
     notebooks = book.notebooks()
@@ -320,6 +323,7 @@ def run_all(
             report(notebook, seconds, fresh=False)
         else:
             (alone if nb.metadata.get("alone") else shared).append(notebook)
+    # The longest first, so that none is left to run alone at the end.
     shared.sort(key=lambda notebook: -(earlier_seconds(book.run_of(notebook)) or 0.0))
     runs = chain(finished(book, shared, device, workers), finished(book, alone, device, 1))
     for notebook, outcome in runs:

@@ -10,6 +10,7 @@ import qgc.scenes as scenes
 
 
 def main(out: str, distribution: str = "natural", count: int = 48, first: int = 0, columns: int = 8, side: int = 224):
+    """Draw ``count`` scenes in rows, and write the sheet."""
     rows = -(-count // columns)
     sheet = Image.new("RGB", (columns * side, rows * side), "white")
     for i in range(count):

@@ -188,9 +188,10 @@ class Sources:
                 return self.place(argument) if argument.split(".")[0] == PACKAGE else set()
             if not offering:
                 raise Anything
-        elif chain(call.func) in RUNS_ANYTHING or name in RUNS_PROGRAMS:
-            if name != "run_line_magic" or argument not in HARMLESS_MAGICS:
-                raise Anything
+        elif chain(call.func) in RUNS_ANYTHING or (
+            name in RUNS_PROGRAMS and (name != "run_line_magic" or argument not in HARMLESS_MAGICS)
+        ):
+            raise Anything
         return set()
 
     def used(self, program: Program, bound: dict[str, str]) -> set[str]:

@@ -170,9 +170,7 @@ def training_speed(device: str) -> Iterator[Row]:
 # -- notebooks ----------------------------------------------------------------------------------------------
 def printed(cell) -> str:
     """What a cell printed, tables too, without what names a device or a duration."""
-    texts = []
-    for out in cell.get("outputs", []):
-        texts.append(out.get("text", "") or out.get("data", {}).get("text/plain", ""))
+    texts = [out.get("text", "") or out.get("data", {}).get("text/plain", "") for out in cell.get("outputs", [])]
     return re.sub(r"\b(cuda(:\d+)?|cpu|mps)\b", "DEVICE", "\n".join(texts))
 
 

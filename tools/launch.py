@@ -47,10 +47,12 @@ class Repository:
 
     @property
     def host(self) -> str:
+        """The address's server."""
         return self.address.split("/")[2]
 
     @property
     def provider(self) -> str:
+        """Which of the known hosts it is, by its name in :data:`HOSTS`."""
         return next(name for name in HOSTS if name in self.host)
 
     def theme_options(self) -> dict:

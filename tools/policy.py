@@ -50,6 +50,7 @@ class Page(HTMLParser):
         self.close()
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Begin a script of the page's own; note handlers in attributes."""
         if tag == "script" and "src" not in dict(attrs):
             self.within = True
             self.scripts.append("")
@@ -57,10 +58,12 @@ class Page(HTMLParser):
         self.handlers += [f"<{tag} {what}>" for what in bad]
 
     def handle_endtag(self, tag: str) -> None:
+        """End a script."""
         if tag == "script":
             self.within = False
 
     def handle_data(self, data: str) -> None:
+        """Collect a script's text."""
         if self.within:
             self.scripts[-1] += data
 

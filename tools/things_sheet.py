@@ -16,6 +16,7 @@ from qgc.scenes.svg import hexcolour
 
 
 def drawing(kind, colour, seed, side=220, **pose) -> Image.Image:
+    """One object on a plain ground."""
     rng = np.random.default_rng(seed)
     shapes = kind.drawn(paint(colour, rng), rng, **pose)
     defs: list[str] = []
@@ -34,6 +35,7 @@ def drawing(kind, colour, seed, side=220, **pose) -> Image.Image:
 
 
 def main(out: str, names: list[str]) -> None:
+    """Draw six of each kind, all kinds or those of ``names``, and write the sheet."""
     for m in pkgutil.iter_modules(things.__path__):
         importlib.import_module(f"qgc.scenes.things.{m.name}")
     kinds = [things.KINDS[n] for n in names] if names else list(things.KINDS.values())

@@ -96,7 +96,7 @@ def _fault(value, hint, place: str, needed: bool) -> tuple | None:
     if kind is Mapping:
         if not isinstance(value, Mapping | pd.Series) or needed and not len(value):
             return place, hint, value
-        for key in value.keys():
+        for key in value.keys():  # noqa: SIM118 - a column is iterated by its values
             if not _is(key, inside[0]):
                 return f"a name in {place}", inside[0], key
         parts = [(f"{place}[{shown(key)}]", part, inside[1]) for key, part in value.items()]

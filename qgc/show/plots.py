@@ -340,7 +340,7 @@ def distribution(
 # -- parts ----------------------------------------------------------------------------------------
 @checked
 def label_n(n: int | None, explanation: Explanation) -> str:
-    """ "n = 25 of 1024", or "Grad-CAM (all 1024)"."""
+    """The gate's size in words: "n = 25 of 1024", or "Grad-CAM (all 1024)"."""
     size = explanation.vqa.combine
     n = size if n is None else check_n(n, size)
     return f"Grad-CAM (all {size})" if n == size else f"n = {n} of {size}"
@@ -527,12 +527,13 @@ def gate_sweep(
             raise QGCError(f"{title!r} has {len(gate)} values of the gate, and random ones of shape {random.shape}; "
                            f"these must be (R, {len(gate)})")  # fmt: skip
     rows = -(-len(panels) // columns)
-    sheet = Sheet(PAGE, 1.75 * rows + 0.85)
+    sheet = Sheet(PAGE, 1.75 * rows + 0.85)  # 0.85 inches for the legend and the label of the axis
     grid = sheet.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     for ax in grid.flat[len(panels) :]:
         ax.set_axis_off()
     for ax, (title, (gate, random)) in zip(grid.flat, panels.items(), strict=False):
         n = np.arange(1, len(gate) + 1)
+        # Of each n on its own: a random ranking that is high at one n need not be so at the next.
         low, middle, high = np.nanpercentile(np.asarray(random), (5, 50, 95), axis=0)
         band = ax.fill_between(n, low, high, color=FAINT, alpha=0.55, lw=0)
         (line,) = ax.plot(n, middle, color=MUTED, lw=1, ls="--")

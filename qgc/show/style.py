@@ -103,6 +103,7 @@ class Sheet(Figure):
             self.get_layout_engine().set(w_pad=0.06, h_pad=0.07)
 
     def draw(self, renderer) -> None:
+        """As matplotlib's, in the book's style."""
         with _in_style():  # ticks are made while drawing
             super().draw(renderer)
 

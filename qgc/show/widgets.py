@@ -371,7 +371,7 @@ class Explorer(_Controlled):
         if control is self.model:
             state.model = self.model.value
             self._offer_answers()
-        state.question = self.own.value if self.own.value else self.question.value
+        state.question = self.own.value or self.question.value
         state.answer = None if self.answer.value == _PREDICTED else self.answer.value
 
     def _offer_answers(self) -> None:

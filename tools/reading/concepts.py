@@ -186,6 +186,7 @@ class ConceptsDirective(SphinxDirective):
     """``{qgc-concepts}``: the map, and the same in words."""
 
     def run(self) -> list[nodes.Node]:
+        """Draw the map, and read it again when a chapter changes."""
         book = chapters(Path(self.env.srcdir))
         for path in ("_toc.yml", *(self.env.doc2path(page, base=False) for page in self.env.found_docs)):
             self.env.note_dependency(path)

@@ -50,6 +50,7 @@ class FiguresDirective(SphinxDirective):
     """``{qgc-figures}``: the index."""
 
     def run(self) -> list[nodes.Node]:
+        """Leave a place for the index."""
         return [Index()]
 
 

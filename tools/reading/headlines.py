@@ -58,7 +58,7 @@ def quantities(stored: Stored) -> dict[str, Quantity]:
 
 
 def model_quantities(stored: Stored, model: str) -> dict[str, Quantity]:
-    """ "method, measure" → its value on the test scenes; without a measure it is rank grounding.
+    """Of "method, measure" its value on the test scenes; without a measure it is rank grounding.
 
     Gates are at the registered n or at the paper's, "n = 25"; "random gates" are of the gate's size. "the model" is the
     verdict on the pairs that are sure (:mod:`.faithfulness`), "effect of the model" Yule's Y over all pairs;
@@ -73,6 +73,7 @@ def model_quantities(stored: Stored, model: str) -> dict[str, Quantity]:
     }
     gate = table.loc[PAPER]
     itself = stored.rows("faithfulness", model, "model").set_index(["pairs", "measure"])[["estimate", "low", "high"]]
+    # "all" has no suffix: its numbers are the ones that pages name most.
     for pairs in ("all", "without backgrounds", "with a background"):
         suffix = "" if pairs == "all" else f", {pairs}"
         control = stored.absent(model, pairs)

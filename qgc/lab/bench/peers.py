@@ -109,6 +109,7 @@ class Gated(nn.Module):
         self.work: Work | None = None
 
     def forward(self, x: Tensor) -> Tensor:
+        """Scores y (B, answers) of every row of ``work``."""
         work = self.work
         u, v = self.vqa.branches(self.cnn(x), work.q)
         A = u * v
@@ -327,7 +328,7 @@ def compare(name: str, scenes: int, target: Path | None = None) -> dict:
     before = torch.get_num_threads()  # of the caller, which gets them back whatever happens
     torch.set_num_threads(THREADS)
     try:
-        small = load(name, dtype=torch.float32)
+        small = load(name, dtype=torch.float32)  # speed as in use; agreement below to the last digits
         models = {
             FULL_SIZE: speed(full_size_model(small.vocabulary.words), FULL_SIZE, bounded=True),
             name: speed(small, name, bounded=False),

@@ -76,6 +76,7 @@ class ConvBN(nn.Module):
         self.features = nn.Sequential(*layers)
 
     def forward(self, x: Tensor) -> Tensor:
+        """The maps F (B, K, h, w) of normalised images."""
         return self.features(x)
 
     @torch.no_grad()
@@ -120,11 +121,11 @@ def pretrain_convolutions(
     targets = Labels(recipe.labels).encode_all(scenes.facts)
     net = ConvBN(config).to(device, memory_format=torch.channels_last).train()
     head = nn.Conv2d(config.blocks[-1][-1], targets.shape[1], 1).to(device)
-    nn.init.constant_(head.bias, -5.0)
+    nn.init.constant_(head.bias, -5.0)  # most labels are absent from most scenes: begin near that
 
     def loss(rows: np.ndarray) -> Tensor:
         x = to_input(scenes.images(rows), config, device)
-        with torch.autocast(x.device.type, torch.bfloat16):
+        with torch.autocast(x.device.type, torch.bfloat16):  # the loss below is in float32: it sums over many cells
             logits = head(net(x))
         return label_loss(log_sum_exp(logits.float()), targets[rows])
 
@@ -162,7 +163,7 @@ def pretrain_fc(recipe: Recipe, cnn: VGGLike, pooled: np.ndarray, facts: list, r
     init_shared_fc6(cnn)
     targets = Labels(recipe.labels).encode_all(facts)
     head = nn.Linear(cnn.config.fc, targets.shape[1]).to(device)
-    nn.init.constant_(head.bias, -4.0)
+    nn.init.constant_(head.bias, -4.0)  # most labels are absent
     cnn.to(device).eval()  # no dropout here: 7×7 cells of few channels have nothing to spare
 
     def loss(rows: np.ndarray) -> Tensor:

@@ -89,8 +89,9 @@ def extract(
     cnn = cnn.to(device, torch.float32).eval()
     place = folder / key_of(cnn, images, maps)[:20]
     place.mkdir(parents=True, exist_ok=True)
-    with locked(place):
+    with locked(place):  # another process with the same cache waits, and then finds the rows done
         rows, noted = _open(place, cnn, images, maps)
+        # Whole blocks: the last digits of a row depend on the others that go through the CNN with it.
         todo = [b for b in range(0, len(images), BLOCK) if (noted[b : b + BLOCK] != DONE).any()]
         if absent := _absent((image for b in todo for image in images[b : b + BLOCK]), path_of):
             raise DataError(_message(absent))

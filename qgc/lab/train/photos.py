@@ -34,8 +34,10 @@ CHECKPOINT_EVERY = 500  # steps between two checkpoints
 
 @dataclass(frozen=True)
 class Trained:
-    """What came of a training: the step whose weights the model has, of ``steps``; the trace of validation
-    (``step``, ``accuracy``, ``loss``); questions a second; peak memory in MB."""
+    """What came of a training run: the step whose weights the model has, of ``steps``.
+
+    ``trace`` has ``step``, ``accuracy`` and ``loss`` of every validation; ``memory_mb`` is the peak.
+    """
 
     step: int
     steps: int
@@ -127,15 +129,16 @@ def fit(
     """
     if not len(train):
         raise DataError("no question to learn from is left; is the answer vocabulary of these questions?")
-    torch.manual_seed(seed)
+    torch.manual_seed(seed)  # of the initial weights, drawn on the CPU: so they are the same on every device
     inputs.start(model, recipe)
     model.to(group.device)
     trainer = PhotoTrainer(model, recipe, train, validation, inputs, folder / "state.pt", group, seed)
     trainer.run(name, stop)
     step = trainer.step
+    # After a whole cycle the last weights stay (see above); a stopped or constant schedule has no such end.
     if trainer.best and not (recipe.cycle and step == trainer.total_steps):
         step = trainer.load_best()
-    inputs.fold(model)
+    inputs.fold(model)  # after the choice: checkpoints hold the weights before it
     model.eval()
     peaks = {"cpu": round(trainer.peak_mb), **memory.gpu_mb(group.device)}
     speed = round(trainer.steps_per_second * recipe.batch, 1)
@@ -178,12 +181,14 @@ class PhotoTrainer(Trainer):
         return digest.hexdigest()
 
     def validate(self, loss: float) -> dict | None:
+        """The accuracy on validation, if there is one."""
         if self.validation is None:
             return None
         accuracy = self.validation.score(predict(self.model, self.validation, self.inputs, self.group))
         return {"step": self.step, "accuracy": accuracy, "loss": loss}
 
     def compute_gradients(self) -> float:
+        """The gradients of a step's batch, summed over its shards in a fixed order; returns its loss."""
         self.model.train()
         rows = rows_of(self.step, self.recipe.batch, len(self.train), self.seed)
         total = self.group.total(self._gradients(rows))

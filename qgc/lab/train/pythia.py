@@ -122,7 +122,7 @@ def train_pythia(recipe: PythiaRecipe, run: Path, cache: Path, device="cpu", wor
     keep_freed_memory()
     remove_leftovers(run)
     claim_folder(run, {**asdict(recipe), "files": zoo.card(recipe.cnn)["files"]})  # the folder keeps this CNN's maps
-    lender = zoo.load(recipe.cnn, device=device, dtype=torch.float32)
+    lender = zoo.load(recipe.cnn, device=device, dtype=torch.float32)  # of the CNN, of words and of answers
     with timed(run, "scenes", device):
         scenes = SceneSet(cache, recipe.distribution, "train", recipe.scenes, workers)
         val = SceneSet(cache, recipe.distribution, "validation", recipe.validation, workers)
@@ -137,7 +137,7 @@ def train_pythia(recipe: PythiaRecipe, run: Path, cache: Path, device="cpu", wor
         )
     ).to(device)  # fmt: skip
     model.cnn.load_state_dict(cnn.state_dict())
-    model.cnn.requires_grad_(False)
+    model.cnn.requires_grad_(False)  # the regions on disk are this CNN's, so it must stay as it is
     with timed(run, "questions", device):
         train(model, recipe, regions, scenes.facts, val_regions, val.facts, run)
     save_json(run / "question_prior.json", question_prior(scenes.facts))

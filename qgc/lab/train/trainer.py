@@ -197,6 +197,7 @@ class EpochTrainer(Trainer):
         """What is to be done before each pass, with ``self.rng`` fresh."""
 
     def compute_gradients(self) -> Tensor:
+        """The gradients of the pass's next batch, clipped; returns its loss."""
         epoch, step = divmod(self.step, self.epoch_steps)
         if step == 0:  # a resumed training, too, begins here
             if epoch in self.cycles:

@@ -108,7 +108,7 @@ def question_prior(facts: list[list[tuple]]) -> dict[str, str]:
         for family, name, answer, _ in scene:
             counts[f"{family}|{name}"][answer] += 1
             counts[family][answer] += 1
-    return {key: sorted(c.items(), key=lambda kv: (-kv[1], kv[0]))[0][0] for key, c in counts.items()}
+    return {key: min(c.items(), key=lambda kv: (-kv[1], kv[0]))[0] for key, c in counts.items()}
 
 
 @torch.no_grad()
@@ -195,10 +195,12 @@ class QuestionTrainer(EpochTrainer):
         self.snapshot_steps = {max(1, round(steps * 2.0**k)) for k in range(-4, 10)} if snapshots else set()
 
     def start_epoch(self) -> None:
+        """Seed dropout from the pass's own numbers."""
         torch.manual_seed(int(self.rng.integers(2**62)))  # dropout too resumes as if never interrupted
         self.model.train()
 
     def after_step(self) -> None:
+        """Keep the weights at the steps of the snapshots."""
         if self.step in self.snapshot_steps:
             save_state(self.path.parent / "snapshots" / f"{self.step:06d}.pt", self.model.state_dict())
 

@@ -276,9 +276,9 @@ def test_sizes_are_found_for_every_model_of_the_family():
     "change, match",
     [
         ({"fusion_w": np.zeros(3)}, "fusion_w"),
-        ({"encoder_w_q": None}, "no table of tensors"),
+        ({"encoder_w_q": None}, "not a table of tensors"),
         ({"encoder_w_q": np.zeros((3, 3))}, "not a vector"),
-        ({"encoder_w_q": np.zeros(3, "<i4")}, "no table of tensors"),
+        ({"encoder_w_q": np.zeros(3, "<i4")}, "not a table of tensors"),
         ({"encoder_w_q": np.full(3, 1e300)}, "encoder_w_q holds numbers that are not finite"),
         ({"embedding_w_q": np.full(SIZES["E"] * (SIZES["V"] + 1), np.nan)}, "not finite"),
         ({"encoder_w_q": np.zeros(0, "<f4")}, "0 dimensions"),
@@ -449,7 +449,7 @@ def changed(model: Pythia, name: str, value) -> dict:
 )
 def test_another_models_checkpoint_is_refused(tmp_path, name, value):
     files = write_pythia(tmp_path, random_pythia(), changed(random_pythia(), name, value))
-    refused("best_model.pth.* is no checkpoint", published.convert_pythia, **files)
+    refused("best_model.pth.* is not a checkpoint", published.convert_pythia, **files)
     assert not files["out"].exists()
 
 

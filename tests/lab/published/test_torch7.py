@@ -189,7 +189,7 @@ def test_genuine_tensors_come_back_and_the_writer_writes_the_same_bytes(genuine)
 def test_other_genuine_files_are_refused(genuine):
     for file in genuine.glob("*.t7"):
         if not file.stem.endswith("tensor"):
-            with pytest.raises(WeightsError, match="no table of tensors that Torch7 saved"):
+            with pytest.raises(WeightsError, match="not a table of tensors that Torch7 saved"):
                 torch7.load(file)
 
 
