@@ -138,3 +138,13 @@ def test_the_real_package_is_followed_as_python_does():
     reached = sources.reached(sources.imported(depends.program_of(cells)))
     assert set(done.stdout.split()) & set(sources.files) <= reached
     assert "qgc.show.widgets" not in reached and "qgc.cli" not in reached
+
+
+def test_an_old_name_of_a_module_leads_to_where_it_is():
+    sources = depends.Sources(Path(depends.__file__).resolve().parents[1])
+    for cell in (
+        "from qgc.measure.stored import Stored",
+        "from qgc.measure import stored",
+        "import qgc.measure.stored",
+    ):
+        assert "qgc.lab.protocol.stored" in sources.imported(depends.program_of([cell]))

@@ -17,7 +17,10 @@ from pathlib import Path
 
 from IPython.core.inputtransformer2 import TransformerManager
 
+from qgc.moved import new_name
+
 PACKAGE = "qgc"
+OLD_NAMES = "qgc.moved"  # imports by a computed name, but only what somebody asks it for by an old one
 DATA = (f"{PACKAGE}/**/*", "book/results/**/*", "book/*.json")  # without sources, and texts about them
 KINDS = ("code", "docstrings", "file")  # what of a module counts, from the least to all of it
 READS_DOCSTRINGS = {"__doc__", "getdoc", "pydoc", "help", "pinfo", "pinfo2"}
@@ -134,6 +137,9 @@ class Sources:
     def place(self, path: str) -> set[str]:
         """The modules that ``path``, such as ``qgc.plot.pair``, leads through."""
         first, *rest = path.split(".")
+        for last in range(len(rest), 0, -1):  # an old name is looked up as what it is called now
+            if new := new_name(".".join([first, *rest[:last]])):
+                return self.place(".".join([new, *rest[last:]]))
         found, here = {first}, first
         for name in rest:
             if f"{here}.{name}" in self.files or f"{here}.{name}" in self.folders:
@@ -149,6 +155,8 @@ class Sources:
     def _imports(self, module: str) -> frozenset[str]:
         file = self.files[module]
         home = module if file.name == "__init__.py" else module.rpartition(".")[0]
+        if module == OLD_NAMES:
+            return frozenset()
         return frozenset(self.imported(self.program(module), home, bool(self.offers(module))))
 
     def imported(self, program: Program, home: str = "", offering: bool = False) -> set[str]:

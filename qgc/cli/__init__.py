@@ -304,6 +304,7 @@ def _train_pythia(args) -> None:
     from ..lab.train.run import card_of
     from ..models import zoo
 
+    zoo.usable(args.device)  # a device that is not there is said before the run's folder is claimed
     recipe = replace(PYTHIA, seed=args.seed)
     run = args.out or Path("runs") / ("pythia" if args.seed == 0 else f"pythia-seed{args.seed}")
     model = train_pythia(recipe, run, args.cache, args.device, args.workers)
