@@ -150,7 +150,7 @@ def test_bench_prints_every_figure(run_folder, capsys, monkeypatch):
 
 
 @pytest.mark.parametrize("link", [os.symlink, os.link], ids=["symbolic", "hard"])
-def test_out_may_not_be_another_name_of_the_picture(link, scene_file, run_folder, capsys):
+def test_out_may_not_be_another_name_of_the_image(link, scene_file, run_folder, capsys):
     link(scene_file, "other.png")
     assert explain("other.png", run_folder, QUESTION, "--out", str(scene_file)) == 2
     assert "is the image itself" in capsys.readouterr().err
@@ -174,7 +174,7 @@ def test_without_out_the_figure_goes_into_the_current_folder(scene_file, run_fol
 
 
 @pytest.mark.parametrize("letter", ["x", "é", "🐈"])
-def test_a_long_name_of_a_picture_gives_one_that_can_be_written(letter, scene_file):
+def test_a_long_name_of_an_image_gives_one_that_can_be_written(letter, scene_file):
     name = letter * (251 // len(letter.encode())) + ".png"
     out = cli._figure_file(None, scene_file.rename(name))
     out.write_text("it can")

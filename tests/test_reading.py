@@ -164,7 +164,7 @@ def test_the_first_pages_sentences_follow_from_the_results():
     assert not re.search(r"\d", by_hand), "a number typed by hand"
 
 
-def test_the_moving_picture_is_small_and_moves_as_its_words_say(tmp_path):
+def test_the_moving_image_is_small_and_moves_as_its_words_say(tmp_path):
     pictures = landing.images()
     sizes = []
     for name, picture in pictures.items():

@@ -73,7 +73,7 @@ def test_a_new_n_repaints_quickly_and_differently(state):
     assert "Grad-CAM (all 1024)" in rendered.text
 
 
-def test_the_picture_is_seen_once_for_all_questions(state, model, monkeypatch):
+def test_the_image_is_seen_once_for_all_questions(state, model, monkeypatch):
     seen = []
     whole = type(model).conv
     monkeypatch.setattr(type(model), "conv", lambda self, x: (seen.append(1), whole(self, x))[1])
@@ -187,7 +187,7 @@ def test_controls_reach_the_state(load):
     assert box.state.scene == sample(3) and box._random.layout.display == "flex"
 
 
-def test_in_a_kernel_the_picture_comes_first_and_the_rest_once_after_a_pause(load, monkeypatch):
+def test_in_a_kernel_the_image_comes_first_and_the_rest_once_after_a_pause(load, monkeypatch):
     box = explorer(NAMES, load)
     images, shown = [box.image.jpeg], []
     tell = box.state.status
@@ -240,19 +240,19 @@ def uploaded(picture: Image.Image | bytes) -> tuple:
     )
 
 
-def test_a_picture_of_ones_own(load, model):
+def test_an_image_of_ones_own(load, model):
     box = explorer(NAMES, load)
     box.situation.value = OWN
     assert "no image yet" in box.status.value and box.upload.layout.display == "flex"
     photograph = Image.fromarray(np.random.default_rng(0).integers(0, 255, (200, 300, 3), np.uint8))
     box.upload.value = uploaded(photograph)
     assert opened(box.image.jpeg).shape == (256, 384, 3) and "→" in box.status.value
-    assert "lies on" not in box.status.value  # nobody knows where things are
+    assert "lies on" not in box.status.value  # nobody knows where objects are
     box.own.value = "Is there a cat?"
     found = qgc.explain(model, photograph, "Is there a cat?")
     assert repr(found.answer) in html.unescape(box.status.value) and f"{found.confidence:.0%}" in box.status.value
     first = box.state.image()
-    box.upload.value = uploaded(ImageOps.mirror(photograph))  # another picture is seen anew
+    box.upload.value = uploaded(ImageOps.mirror(photograph))  # another image is seen anew
     assert box.state.image() != first and len(box.state._cache["view"]) == 3  # the bathroom is one
     box.upload.value = uploaded(b"no picture")
     assert "not a picture" in box.status.value and "Is there a cat?" in box.status.value
@@ -261,7 +261,7 @@ def test_a_picture_of_ones_own(load, model):
     assert box.question.value == "What color are the trees?" and box.upload.layout.display == "none"
 
 
-def test_a_picture_to_begin_with(load):
+def test_an_image_to_begin_with(load):
     box = explorer(NAMES, load, image=np.full((50, 90, 3), 200, np.uint8))
     assert box.situation.value == OWN and len(box.question.options) > 100 and not box.state.render().problem
     with pytest.raises(ImageError, match="no file"):
@@ -301,7 +301,7 @@ def test_truth_follows_the_edits(editor):
     assert all(row.truth == "white" for row in rows.values())
 
 
-def test_what_stands_on_a_thing_goes_with_it(model):
+def test_what_stands_on_an_object_goes_with_it(model):
     editor = EditorState(qgc.scene("birthday"), model)
     editor.edit("cake", dx=5)
     editor.edit("table", removed=True)
@@ -329,7 +329,7 @@ def test_maps_before_and_after(editor):
     assert editor.explanations(editor.question)[0] is first  # what no edit changes is not worked out again
 
 
-def test_existence_is_false_without_the_thing(model):
+def test_existence_is_false_without_the_object(model):
     scene = next(s for s in map(sample, range(50)) if any(a.family == "existence" and a.thing for a in s.asks))
     ask = next(a for a in scene.asks if a.family == "existence" and a.thing)
     editor = EditorState(scene, model)

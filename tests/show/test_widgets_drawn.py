@@ -64,7 +64,7 @@ def test_the_explorer_paints_the_chosen_questions_map_of_the_chosen_n(state, sce
     assert not shown_well(opened(state.image()), other, ground, scene.masks[thing], SIDE)
 
 
-def test_the_outline_lies_round_the_asked_thing(state, scene):
+def test_the_outline_lies_round_the_asked_object(state, scene):
     state.question = scene.questions[1]
     close = np.abs(opened(state.image()).astype(int) - BLUE).sum(2) < 60
     rows, columns = np.nonzero(close)
@@ -92,7 +92,7 @@ def test_the_bars_are_as_high_as_the_scores_and_coloured_up_to_n(state):
     assert (np.asarray(widgets._bars(found, 32))[:, :, 0].astype(int) != picture[:, :, 0]).any()
 
 
-def test_ones_own_picture_keeps_its_shape_and_has_no_outline(state):
+def test_ones_own_image_keeps_its_shape_and_has_no_outline(state):
     own = Image.fromarray(np.random.default_rng(0).integers(0, 256, (60, 120, 3), dtype=np.uint8))
     state.situation, state.own, state.question, state.n = OWN, own, "What color is the sink?", 32
     shown = opened(state.image())
@@ -141,7 +141,7 @@ def decoded(address: str) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(base64.b64decode(address.split(",", 1)[1]))).convert("RGB"), int)
 
 
-def test_a_scenes_file_has_its_picture_pale_and_in_colour(scene):
+def test_a_scenes_file_has_its_image_pale_and_in_colour(scene):
     part = scene_part(scene)
     assert np.abs(decoded(part["picture"]) - np.asarray(scene.render(448))).mean() < 4
     assert np.abs(decoded(part["pale"]) - pale(scene.render(448))).mean() < 4
@@ -195,7 +195,7 @@ def test_an_outline_goes_round_its_mask_in_units_of_the_page():
     assert len(parts.outline(mask, 2.0)) < len(path) / 2
 
 
-def test_where_a_thing_is_in_words_and_bytes():
+def test_where_an_object_is_in_words_and_bytes():
     mask = np.zeros((10, 20), bool)
     mask[2:4, 10:16] = True
     assert centre(mask) == [round(12.5 / 20, 2), 0.25]

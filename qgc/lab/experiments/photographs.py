@@ -282,8 +282,7 @@ def _told_apart(a, b, orders: Orders) -> list[dict]:
 
 def _costs(explanations: Sequence, maps: Tensor) -> Tensor:
     """By how much the log-probability of each explanation's answer falls, (len, N), for each of the maps (N, h, w) of
-    their picture, if its largest cells are painted over.
-    """
+    their picture, if its largest cells are painted over."""
     vqa, view = explanations[0].vqa, explanations[0].view
     x, cells = vqa.prepare(view.image), maps.flatten(1)
     painted = torch.zeros_like(cells)

@@ -122,12 +122,10 @@ class PlantedVQA(VQA):
         return F.mean((-2, -1))
 
     def branches(self, F: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
-        """u = q · table and v, both (B, neurons)."""
         v = self.image_branch(F)
         return (q @ self.table).expand_as(v), v
 
     def classify(self, A: Tensor) -> Tensor:
-        """The score of the answer is the sum of A; that of the other answer is 0."""
         y = A.sum(-1, keepdim=True)
         return torch.cat([y, torch.zeros_like(y)], -1)
 
@@ -177,7 +175,6 @@ class LargerObject(PlantedVQA):
         super().__init__(objects, torch.ones(len(objects), 1), **options)
 
     def image_branch(self, F: Tensor) -> Tensor:
-        """v (B, 1): the largest object's mean over the cells."""
         return super().image_branch(F).amax(-1, keepdim=True)
 
 
@@ -191,5 +188,4 @@ class FixedPlace(PlantedVQA):
         super().__init__(objects, torch.ones(len(objects), 1), **options)
 
     def image_branch(self, F: Tensor) -> Tensor:
-        """v (B, 1): what is in the left half."""
         return F[..., : F.shape[-1] // 2].mean((-2, -1)).sum(-1, keepdim=True)

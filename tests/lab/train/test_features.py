@@ -75,7 +75,7 @@ def undisturbed(tmp_path_factory, photos) -> np.ndarray:
     return np.array(rows(tmp_path_factory.mktemp("cache"), photos).rows)
 
 
-def test_a_row_is_what_the_cnn_makes_of_the_picture(photos, undisturbed):
+def test_a_row_is_what_the_cnn_makes_of_the_image(photos, undisturbed):
     cnn = Tiny()
     for i in (0, BLOCK, len(NAMES) - 1):
         x = backbones.normalise(backbones.prepare(photos / f"{NAMES[i]}.png", cnn.config)[None], cnn.config)

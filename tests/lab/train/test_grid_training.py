@@ -1,4 +1,4 @@
-"""Training a Pythia on the maps of photographs: the published step, what it learns, its twin, and that it goes on."""
+"""Training a Pythia on maps of photographs: the published step, what it learns, its baseline, and that it resumes."""
 
 from __future__ import annotations
 
@@ -66,14 +66,14 @@ def weights(model: Pythia) -> torch.Tensor:
     return torch.cat([p.detach().reshape(-1) for p in all_but_cnn(model).parameters()])
 
 
-def test_it_learns_to_look_and_its_twin_does_not(tmp_path, features):
+def test_it_learns_to_look_and_its_baseline_does_not(tmp_path, features):
     model, found = trained(tmp_path / "a", features)
-    twin, blind = trained(tmp_path / "b", features, blind=True)
+    baseline, blind = trained(tmp_path / "b", features, blind=True)
     assert found.accuracy > 0.9 > 0.5 > blind.accuracy
     said = predict(model, VALIDATION, GridInput(features), ProcessGroup())
     assert VALIDATION.score(said) == pytest.approx(found.accuracy)
-    assert (predict(twin, VALIDATION, GridInput(features), ProcessGroup()) ==
-            predict(twin, VALIDATION, GridInput(features, True), ProcessGroup())).all()  # fmt: skip
+    assert (predict(baseline, VALIDATION, GridInput(features), ProcessGroup()) ==
+            predict(baseline, VALIDATION, GridInput(features, True), ProcessGroup())).all()  # fmt: skip
 
 
 def test_the_original_step_is_that_of_the_paper(tmp_path, features):

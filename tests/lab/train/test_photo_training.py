@@ -83,9 +83,9 @@ def undisturbed(tmp_path_factory, features) -> torch.Tensor:
 def test_it_learns_to_look(tmp_path, features):
     eager = replace(SMALL, epochs=25, dropout=0.0, unknown=0.0, shards=1)
     model, found = trained(tmp_path / "a", features, eager)
-    twin, blind = trained(tmp_path / "b", features, eager, blind=True)
+    baseline, blind = trained(tmp_path / "b", features, eager, blind=True)
     assert found.accuracy > 0.9 > 0.5 > blind.accuracy
-    assert (twin.image.weight == 0).all() and found.questions_per_second > 0
+    assert (baseline.image.weight == 0).all() and found.questions_per_second > 0
     said = predict(model, VALIDATION, ImageInput(features), ProcessGroup())
     assert VALIDATION.score(said) == pytest.approx(found.accuracy)  # mean and scale are in the weights now
 
