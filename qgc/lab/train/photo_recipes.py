@@ -82,7 +82,7 @@ class PhotoRecipe:
         return "pythia" if self.pythia else "deeper-lstm"
 
     def total_steps(self, questions: int) -> int:
-        """How many steps the whole training has on that many questions."""
+        """How many steps the whole training run has on that many questions."""
         return self.steps or math.ceil(self.epochs * questions / self.batch)
 
     def learning_rate_at(self, step: int, steps: int) -> float:

@@ -7,7 +7,7 @@ The protocol, fixed before the test split was looked at for the first time:
    (all five for the Deeper LSTM, two for Pythia).
 2. The model learns on the rest, and validation is looked at as the recipe says: the training stops when it gets no
    better. The words and answers that it knows come from the questions that it learns on.
-3. With a recipe that retrains (``modern``: little data), a second training starts from nothing on all of the official
+3. With a recipe that retrains (``modern``: little data), a second training run starts from nothing on all of the official
    training part, validation included, and takes as many passes as the first gave; its weights are the run's. Else the
    weights that were best on validation are.
 4. The baseline goes through the same steps with the same recipe, seed and numbers, but it reads zeros in the place of f
@@ -98,7 +98,7 @@ class TrainingConfig:
 
 @dataclass(frozen=True)
 class Result:
-    """A trained model, the training that chose the number of steps, and the one that made its weights (or the same)."""
+    """A trained model, the run that chose the number of steps, and the one that made its weights (or the same)."""
 
     model: DeeperLSTM | Pythia
     chosen: Trained
@@ -109,7 +109,7 @@ def train_photos(training: TrainingConfig, group: ProcessGroup) -> dict[str, Res
     """Train the model and its question-only baseline by the protocol above; returns both as ``"model"`` and ``"twin"``.
 
     ``training.out`` receives ``model.json`` and ``twin.json`` with their weights, ``data.json`` (where the data is)
-    and the checkpoints; the same training again resumes where it stopped.
+    and the checkpoints; the same command again resumes where it stopped.
 
     Raises
     ------
@@ -165,7 +165,7 @@ class _Learning:
 
 
 def _vectors(training: TrainingConfig, *parts: PhotoSet) -> dict[str, Tensor]:
-    """The published vectors of the words in these questions, if the training names any."""
+    """The published vectors of the words in these questions, if the configuration names any."""
     if training.glove is None:
         return {}
     known = words((q.text for photos in parts for q in photos.questions), training.recipe.tokens)

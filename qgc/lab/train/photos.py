@@ -117,7 +117,7 @@ def fit(
 
     Parameters
     ----------
-    stop : end after this step of the recipe's schedule (the choice of an earlier training with validation).
+    stop : end after this step of the recipe's schedule (the choice of an earlier run with validation).
     name : what the progress bar says.
 
     Raises

@@ -13,7 +13,7 @@ class Recipe:
 
     ``labels`` is what the CNN is pre-trained to see: ``"bound"`` names (object, colour) pairs,
     ``"unbound"`` objects and colours separately, as ImageNet-like features do. ``cnn_cycles`` are the epochs of
-    each cycle of the convolutions' learning rate, which rises and falls once a cycle; the optimiser starts anew
+    each cycle of the convolutions' learning rate, which rises and falls once a cycle; the optimiser starts afresh
     with each. ``detectors`` makes the per-location classifier of the labels the last convolution, and lets fc6
     and fc7 pass its sums through; otherwise fc6 and fc7 learn the labels for ``fc_epochs``. ``start`` is that of
     the question and answer side: ``"original"`` or ``"scaled"`` (:func:`qgc.lab.train.vqa.start`); ``dropout`` is its
