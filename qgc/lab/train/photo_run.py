@@ -7,7 +7,7 @@ The protocol, fixed before the test split was looked at for the first time:
    (all five for the Deeper LSTM, two for Pythia).
 2. The model learns on the rest, and validation is looked at as the recipe says: the training stops when it gets no
    better. The words and answers that it knows come from the questions that it learns on.
-3. With a recipe that retrains (``modern``: little data), a second training run starts from nothing on all of the official
+3. With a recipe that retrains (``modern``: little data), a second run starts from nothing on all of the official
    training part, validation included, and takes as many passes as the first gave; its weights are the run's. Else the
    weights that were best on validation are.
 4. The baseline goes through the same steps with the same recipe, seed and numbers, but it reads zeros in the place of f

@@ -161,7 +161,7 @@ class Trainer:
 
 
 class EpochTrainer(Trainer):
-    """A training run in passes over ``count`` scenes in random order, ``batch`` a step, with a checkpoint after each pass.
+    """A run in passes over ``count`` scenes in random order, ``batch`` a step, with a checkpoint after each pass.
 
     Parameters
     ----------
