@@ -136,13 +136,13 @@ def training_step(device: str, batch: int = 32) -> Iterator[Row]:
     vqa = qgc.load(MODELS[0], device=device, dtype=torch.float32).requires_grad_(True)
     scenes = [qgc.scene(name) for name in ("bathroom", "bedroom", "park", "birthday")]
     asks = [(scene, ask) for scene in scenes for ask in scene.asks][:batch]
-    pictures = torch.cat([vqa.prepare(scene.image) for scene, _ in asks])
+    x = torch.cat([vqa.prepare(scene.image) for scene, _ in asks])
     questions = torch.cat([vqa.encode(ask.question) for _, ask in asks]).detach()
-    target = torch.tensor([vqa.answer_index(ask.answer) for _, ask in asks], device=pictures.device)
+    target = torch.tensor([vqa.answer_index(ask.answer) for _, ask in asks], device=x.device)
 
     def loss(fast: bool) -> torch.Tensor:
-        with torch.autocast(pictures.device.type, torch.bfloat16, enabled=fast):
-            u, v = vqa.branches(vqa.conv(pictures), questions)
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=fast):
+            u, v = vqa.branches(vqa.conv(x), questions)
             scores = vqa.classify(u * v)
         return nn.functional.cross_entropy(scores.float(), target)
 

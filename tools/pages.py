@@ -107,18 +107,18 @@ def lighter_pictures(site: Path, store: Path) -> dict[str, str]:
     Names of notebook images are hashes of what they show, so `store` keeps what was once written.
     """
     store.mkdir(parents=True, exist_ok=True)
-    pictures = sorted(site.glob("_images/*.png"))
-    stored = {p: store / f"{p.stem}-{p.stat().st_size}.webp" for p in pictures}
-    fresh = [p for p in pictures if not stored[p].exists()]
+    pngs = sorted(site.glob("_images/*.png"))
+    stored = {p: store / f"{p.stem}-{p.stat().st_size}.webp" for p in pngs}
+    fresh = [p for p in pngs if not stored[p].exists()]
     with ProcessPoolExecutor(max_workers=2) as pool:
         list(pool.map(as_webp, fresh, [stored[p] for p in fresh]))
     renamed = {}
-    for picture in pictures:
-        if stored[picture].stat().st_size >= picture.stat().st_size:
+    for png in pngs:
+        if stored[png].stat().st_size >= png.stat().st_size:
             continue
-        picture.with_suffix(".webp").write_bytes(stored[picture].read_bytes())
-        picture.unlink()
-        renamed[picture.name] = f"{picture.stem}.webp"
+        png.with_suffix(".webp").write_bytes(stored[png].read_bytes())
+        png.unlink()
+        renamed[png.name] = f"{png.stem}.webp"
     return renamed
 
 

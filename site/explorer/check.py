@@ -52,8 +52,8 @@ def differences(folder: Path, place: str, vqa) -> dict[str, np.ndarray]:
                 there = map_share(truth.relu(), scene.masks[name]).numpy()
                 errors["shares"].append(np.abs(np.nan_to_num(shares) - np.nan_to_num(there)))
             for pair in combinations(own["things"], 2):
-                a = ranked_above(raw, *(unpack(own["things"][thing]["cover"]) for thing in pair))
-                masks = np.stack([scene.masks[thing] for thing in pair])
+                a = ranked_above(raw, *(unpack(own["things"][name]["cover"]) for name in pair))
+                masks = np.stack([scene.masks[name] for name in pair])
                 there = rank_grounding(torch.stack([truth, truth], 1), masks).a_1.numpy()
                 errors["ranks"].append(np.abs(a - there))
     return {key: np.concatenate(values) for key, values in errors.items()}

@@ -140,13 +140,13 @@ def look_part(exercise: Look, vqa: VQA) -> dict:
         "questions": [
             {
                 "question": e.question,
-                "thing": thing,
+                "thing": name,
                 "said": e.predicted,
                 "sure": round(float(e.probabilities.max()), 4),
                 "probability": round(e.confidence, 4),
                 "map": parts.pack(e.map().cpu()),
             }
-            for e, thing in zip(both, names, strict=True)
+            for e, name in zip(both, names, strict=True)
         ],
         "things": {name: parts.region(pair.scene.masks[name], SIMPLIFY) for name in names},
         "anywhere": parts.anywhere(pair.scene.masks[names[0]]),

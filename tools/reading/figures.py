@@ -104,8 +104,8 @@ def chapter(app: Sphinx, here: str, page: str, figures: list[Figure], tables: li
         name = thumbnail_name(env.images[figure.source][1])
         folder = "_images" if name.endswith(".svg") else FOLDER
         words = html.escape(first_sentence(figure.alt))
-        picture = f'<img src="{up}{folder}/{name}" alt="" loading="lazy" width="{WIDE}">'
-        items.append(f'<li><a href="{link}#{figure.anchor}">{picture}<span>{words}</span></a></li>')
+        image = f'<img src="{up}{folder}/{name}" alt="" loading="lazy" width="{WIDE}">'
+        items.append(f'<li><a href="{link}#{figure.anchor}">{image}<span>{words}</span></a></li>')
     if items:
         section += nodes.raw("", f'<ul class="qgc-figures">{"".join(items)}</ul>', format="html")
     if tables:
@@ -143,9 +143,9 @@ def has_index(env: BuildEnvironment) -> Iterator[bool]:
     yield from (page.endswith("figures-and-tables") for page in env.found_docs)
 
 
-def shrink(picture: Path, thumbnail: Path) -> None:
+def shrink(path: Path, thumbnail: Path) -> None:
     """A small copy of an image."""
-    with Image.open(picture) as image:
+    with Image.open(path) as image:
         image.draft("RGB", (2 * WIDE, 2 * WIDE))
         small = image.convert("RGBA" if image.has_transparency_data else "RGB")
         small.thumbnail((WIDE, 3 * WIDE))
