@@ -72,7 +72,7 @@ gpu-check: $(if $(WHEELS),,env) ## on a machine with a GPU: speed, exactness, a 
 lint: env ## style and layers only
 	@$(BIN)/python tools/check.py lint
 
-format: env ## format and mend what ruff can mend
+format: env ## format and fix what ruff can fix
 	@$(BIN)/python -m ruff check --fix .
 	@$(BIN)/python -m ruff format .
 

@@ -409,7 +409,7 @@ def test_the_staged_copy_holds_the_runs_and_no_hidden_files(book):
     assert (copy / "_config.yml").exists() and not (copy / "book" / ".ipynb_checkpoints").exists()
 
 
-def test_a_run_has_small_pictures_and_its_text_as_it_was(tmp_path):
+def test_a_run_has_small_images_and_its_text_as_it_was(tmp_path):
     grain = "np.random.default_rng(0).integers(90, 110, (90, 90, 3), np.uint8)"
     code = f"import numpy as np; from PIL import Image\nImage.fromarray({grain})"
     run = tmp_path / "build" / "a.ipynb"

@@ -101,7 +101,7 @@ def test_a_photo_is_told_apart(tmp_path, run_folder, capsys):
         (["SCENE", QUESTION, "--out", "newdir/"], "newdir/ is a folder; name a file in it"),
         (["SCENE", QUESTION, "--out", "scene.png/"], "is a folder; name a file in it"),
         (["SCENE", QUESTION, "--out", "x.xyz"], "let --out end in .png, .pdf"),
-        (["SCENE", QUESTION, "--out", "SCENE"], "is the picture itself"),
+        (["SCENE", QUESTION, "--out", "SCENE"], "is the image itself"),
         (["https://example.org/photo.jpg", QUESTION], "is an address; download it first"),
         (["file:///photo.jpg", QUESTION], "is an address; download it first"),
         (["SCENE", QUESTION, "--out", "https://example.org/x.png"], "is an address"),
@@ -150,10 +150,10 @@ def test_bench_prints_every_figure(run_folder, capsys, monkeypatch):
 
 
 @pytest.mark.parametrize("link", [os.symlink, os.link], ids=["symbolic", "hard"])
-def test_out_may_not_be_another_name_of_the_picture(link, scene_file, run_folder, capsys):
+def test_out_may_not_be_another_name_of_the_image(link, scene_file, run_folder, capsys):
     link(scene_file, "other.png")
     assert explain("other.png", run_folder, QUESTION, "--out", str(scene_file)) == 2
-    assert "is the picture itself" in capsys.readouterr().err
+    assert "is the image itself" in capsys.readouterr().err
     assert explain(scene_file, run_folder, QUESTION, "--out", "other.png") == 2
     assert Scene.open(scene_file) is not None
 
@@ -174,7 +174,7 @@ def test_without_out_the_figure_goes_into_the_current_folder(scene_file, run_fol
 
 
 @pytest.mark.parametrize("letter", ["x", "é", "🐈"])
-def test_a_long_name_of_a_picture_gives_one_that_can_be_written(letter, scene_file):
+def test_a_long_name_of_an_image_gives_one_that_can_be_written(letter, scene_file):
     name = letter * (251 // len(letter.encode())) + ".png"
     out = cli._figure_file(None, scene_file.rename(name))
     out.write_text("it can")

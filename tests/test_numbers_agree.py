@@ -52,7 +52,7 @@ def told(text: str) -> list[tuple[list[str], float, str]]:
     """Of every number beside a method's name: the quantities that it may be, the number, and the sentence."""
     found = []
     for paragraph in re.split(r"\n\s*\n|\n(?=[-|\d] ?)", text):
-        plain = re.sub(r"\s+", " ", re.sub(r"[*`$\\]|^> ", "", paragraph, flags=re.M))
+        plain = re.sub(r"\s+", " ", re.sub(r"[*`$\\]|^> ", "", paragraph, flags=re.MULTILINE))
         for sentence in re.split(r"(?<=[.:?|]) (?=\w)", plain):
             if OTHERWISE.search(sentence):
                 continue
@@ -68,7 +68,7 @@ def told(text: str) -> list[tuple[list[str], float, str]]:
 
 
 def models_in(text: str) -> list[str]:
-    return [m for m in MODELS if re.search(rf"\b{m}\b", text, re.I)]
+    return [m for m in MODELS if re.search(rf"\b{m}\b", text, re.IGNORECASE)]
 
 
 def disagreements(text: str, known: dict[str, headlines.Quantity]) -> list[str]:

@@ -23,15 +23,15 @@ PAGES = {
     "index.md": "# A book\n\n```{toctree}\nbook/gate\nbook/api/explain\nbook/api/measure\n```\n",
     "book/gate.md": '# The gate\n\n```python\nimport qgc\nfrom qgc.measure import map_share\n\nvqa = qgc.load("x")\n'
     'e = qgc.explain(vqa, None, "why?")\nmap_share(e.map(25), None)\n```\n',
-    "book/api/explain.md": "# explain\n\n```{eval-rst}\n.. qgc-room:: explain\n```\n",
-    "book/api/measure.md": "# measure\n\n```{eval-rst}\n.. qgc-room:: measure\n```\n",
+    "book/api/explain.md": "# explain\n\n```{eval-rst}\n.. qgc-package:: explain\n```\n",
+    "book/api/measure.md": "# measure\n\n```{eval-rst}\n.. qgc-package:: measure\n```\n",
 }
 CONFIG = {"extensions": ["myst_parser", "reading.api"], "nitpicky": True}
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory) -> Path:
-    """A site of a chapter and two rooms, built without a warning that is not about a chapter left out."""
+    """A site of a chapter and two packages, built without a warning that is not about an omitted chapter."""
     source, out = tmp_path_factory.mktemp("book"), tmp_path_factory.mktemp("site")
     for name, text in PAGES.items():
         (source / name).parent.mkdir(parents=True, exist_ok=True)
@@ -70,7 +70,7 @@ def test_the_reference_leads_back(site):
 
 def test_every_public_name_is_described(site):
     described = {tag["id"] for tag in soup(site, "book/api/measure.html").select("dt[id]")}
-    assert set(api.doors("measure").values()) <= described
+    assert set(api.public_names("measure").values()) <= described
 
 
 GLOSSARY = """# Glossary
@@ -128,8 +128,8 @@ def test_the_glossary_holds_the_books_symbols_and_leads_to_chapters():
 def test_the_first_pages_sentences_follow_from_the_results():
     """Each clause of "What it found" in book/index.md, held against book/results."""
     found = Stored.read()
-    natural, pythia = (headlines.of_model(found, m) for m in ("natural", "pythia"))
-    balanced, early = (headlines.of_model(found, m) for m in ("balanced", "early"))
+    natural, pythia = (headlines.model_quantities(found, m) for m in ("natural", "pythia"))
+    balanced, early = (headlines.model_quantities(found, m) for m in ("balanced", "early"))
     assert min(m["cosine"].value for m in (natural, pythia, early)) > 0.9 and balanced["cosine"].value < 0.2
     assert PYTHIA.cnn == "deeper-lstm/natural"
     assert natural["gate"].high < natural["Grad-CAM"].low  # not better on natural
@@ -164,8 +164,8 @@ def test_the_first_pages_sentences_follow_from_the_results():
     assert not re.search(r"\d", by_hand), "a number typed by hand"
 
 
-def test_the_moving_picture_is_small_and_moves_as_its_words_say(tmp_path):
-    pictures = landing.pictures()
+def test_the_moving_image_is_small_and_moves_as_its_words_say(tmp_path):
+    pictures = landing.images()
     sizes = []
     for name, picture in pictures.items():
         picture.save(tmp_path / f"{name}.webp", quality=82, method=6)

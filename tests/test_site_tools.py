@@ -1,4 +1,4 @@
-"""Formulas without a script, icons without a font, pictures with a size: what is done to the pages of the site."""
+"""Formulas without a script, icons without a font, images with a size: what is done to the pages of the site."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_icons_are_drawn_into_the_page(tmp_path):
         draw('<i class="fas fa-nothing"></i>')
 
 
-def test_pictures_below_the_first_section_wait_and_have_their_size(tmp_path):
+def test_images_below_the_first_section_wait_and_have_their_size(tmp_path):
     Image.new("RGB", (30, 20)).save(tmp_path / "a.png")
     markup = '<img alt="top" src="a.png" /><h2>S</h2><img alt="x" src="a.png"><img src="a.png" width="3" alt="">'
     top, below, sized = re.findall("<img[^>]*>", pages.lazy(markup, tmp_path / "page.html"))
@@ -88,7 +88,7 @@ def test_pictures_below_the_first_section_wait_and_have_their_size(tmp_path):
     assert 'width="3"' in sized and "height" not in sized
 
 
-def test_pictures_get_lighter_and_keep_their_name(tmp_path):
+def test_images_get_lighter_and_keep_their_name(tmp_path):
     site, store = tmp_path / "site", tmp_path / "store"
     (site / "_images").mkdir(parents=True)
     Image.effect_noise((300, 300), 40).convert("RGB").save(site / "_images" / "noise.png")

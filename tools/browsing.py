@@ -96,8 +96,8 @@ def awaited(
         return WebDriverWait(browser, seconds, poll_s, ignored_exceptions=unready).until(until)
     except TimeoutException:
         shown = " ".join(browser.find_element(By.TAG_NAME, "body").text.split())
-        told = f"the page showed {shown[:800]!r}, its console {complaints(browser)[-5:]}"
-        raise TimeoutError(f"waited {seconds:.0f} s for {what}; {told}") from None
+        state = f"the page showed {shown[:800]!r}, its console {complaints(browser)[-5:]}"
+        raise TimeoutError(f"waited {seconds:.0f} s for {what}; {state}") from None
 
 
 def resize(browser: webdriver.Chrome, width: int, height: int = 900) -> None:
@@ -125,7 +125,7 @@ def complaints(browser: webdriver.Chrome) -> list[str]:
 
 
 def asked(browser: webdriver.Chrome) -> list[str]:
-    """Addresses that the pages asked for since the last call, data in the page itself left out."""
+    """Addresses that the pages asked for since the last call, data in the page itself omitted."""
     events = (json.loads(entry["message"])["message"] for entry in browser.get_log("performance"))
     found = (e["params"]["request"]["url"] for e in events if e["method"] == "Network.requestWillBeSent")
     return [address for address in found if not address.startswith(("data:", "chrome:", "about:", "blob:"))]

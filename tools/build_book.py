@@ -1,6 +1,6 @@
 """Run the notebooks of the book and build its site: python tools/build_book.py [--device cuda] [--force].
 
-Each notebook of `_toc.yml` is run by papermill into `build/notebooks/`, unless the run that lies there was made from
+Each notebook of `_toc.yml` is run by papermill into `build/notebooks/`, unless the run that is there was made from
 the same code, modules of the package (tools/depends.py), data, lock and device. A run takes its final name only when it
 has succeeded; a failed one stays beside the earlier good one as `NAME.failed.ipynb`. Then Jupyter Book turns the runs
 and pages into `_build/html/`; pages that have not changed are not read again, and a site that would be the same stays.
@@ -55,16 +55,18 @@ class NotebookFailed(Exception):
 
 @dataclass(frozen=True)
 class Book:
-    """Where things lie: the repository `root`, the runs and the staged sources under `build/`, the site."""
+    """Where everything is: the repository `root`, the runs and the staged sources under `build/`, the site."""
 
     root: Path
 
     @property
     def build(self) -> Path:
+        """Runs, staged sources, and what a next build uses again."""
         return self.root / "build"
 
     @property
     def site(self) -> Path:
+        """Where the finished site is."""
         return self.root / "_build" / "html"
 
     def notebooks(self) -> list[Path]:
@@ -126,8 +128,8 @@ def key_of(nb: NotebookNode, device: str, sources: depends.Sources) -> str:
     own = [(c.source, sorted(tags(c))) for c in cells]
     reached = sources.key_of_cells(c.source for c in cells if "setup" not in tags(c))  # that one finds the package
     lock = (sources.root / "requirements.lock").read_text(encoding="utf-8")
-    pictures = depends.Program.of(Path(small_pictures.__file__).read_bytes()).digest().hex()
-    return hashlib.sha256(json.dumps([own, device, reached, lock, pictures]).encode()).hexdigest()
+    shrinking = depends.Program.parse(Path(small_pictures.__file__).read_bytes()).digest().hex()
+    return hashlib.sha256(json.dumps([own, device, reached, lock, shrinking]).encode()).hexdigest()
 
 
 def takes_parameters(nb: NotebookNode) -> bool:
@@ -141,7 +143,7 @@ def beside(run: Path, suffix: str) -> Path:
 
 
 def earlier_seconds(run: Path, key: str | None = None) -> float | None:
-    """How long the run that lies there took, or None where there is none (that was made with this key)."""
+    """How long the run that is there took, or None where there is none (that was made with this key)."""
     record = beside(run, ".key.json")
     if not (run.exists() and record.exists()):
         return None
@@ -228,7 +230,7 @@ def remedy_for(name: str, message: str) -> str:
     if name == "CellTimeoutError":
         return f"the cell ran for more than {CELL_TIMEOUT_S} s: make it smaller, or look what it waits for."
     return (
-        "open the notebook in `.venv/bin/jupyter lab`, mend the cell (an error that is meant needs try/except:"
+        "open the notebook in `.venv/bin/jupyter lab`, fix the cell (an error that is meant needs try/except:"
         " papermill stops at it) and run again; earlier good outputs are untouched."
     )
 
@@ -254,15 +256,16 @@ class Elsewhere:
         self.running: set[subprocess.Popen] = set()
 
     def __call__(self, book: Book, notebook: Path, device: str) -> float:
+        """Run one; the seconds that it took."""
         what = ["--root", str(book.root), "--only", notebook.as_posix(), "--device", device]
         with subprocess.Popen(
             [sys.executable, __file__, *what], env=self.environment, stdout=subprocess.PIPE, text=True
         ) as process:
             self.running.add(process)
-            said = process.communicate()[0]
+            output = process.communicate()[0]
             self.running.discard(process)
         if process.returncode:
-            raise NotebookFailed(said.rstrip() or f"  its process ended with status {process.returncode}")
+            raise NotebookFailed(output.rstrip() or f"  its process ended with status {process.returncode}")
         return earlier_seconds(book.run_of(notebook)) or 0.0
 
     def stop(self) -> None:
@@ -297,14 +300,14 @@ def run_all(
     ``workers`` notebooks run side by side, the longest first; but those that measure how long something takes
     (`alone` in their metadata) run after the others, one by one.
     """
-    sources = depends.Sources(book.root)
+    sources = depends.Sources(book.root)  # one for all notebooks: it reads every module once
     timings: dict[str, dict[str, object]] = {}
     failed: list[Path] = []
     notebooks = book.notebooks()
     began = time.perf_counter()
     bar = tqdm(total=len(notebooks), desc="notebooks", unit="notebook")
 
-    def told(notebook: Path, seconds: float, fresh: bool) -> None:
+    def report(notebook: Path, seconds: float, fresh: bool) -> None:
         name = notebook.as_posix()
         say(f"{seconds:7.1f} s  {name}" + ("" if fresh else "  (unchanged: the earlier run is used)"))
         if device == "cpu" and seconds > SLOW_S:
@@ -317,18 +320,19 @@ def run_all(
         nb = nbformat.read(book.root / notebook, as_version=4)
         seconds = None if force else earlier_seconds(book.run_of(notebook), key_of(nb, device, sources))
         if seconds is not None:
-            told(notebook, seconds, fresh=False)
+            report(notebook, seconds, fresh=False)
         else:
             (alone if nb.metadata.get("alone") else shared).append(notebook)
+    # The longest first, so that none is left to run alone at the end.
     shared.sort(key=lambda notebook: -(earlier_seconds(book.run_of(notebook)) or 0.0))
     runs = chain(finished(book, shared, device, workers), finished(book, alone, device, 1))
-    for notebook, found in runs:
-        if isinstance(found, NotebookFailed):
-            say(f"FAILED {notebook.as_posix()}\n{found}")
+    for notebook, outcome in runs:
+        if isinstance(outcome, NotebookFailed):
+            say(f"FAILED {notebook.as_posix()}\n{outcome}")
             failed.append(notebook)
             bar.update()
         else:
-            told(notebook, found, fresh=True)
+            report(notebook, outcome, fresh=True)
     bar.close()
     total = round(time.perf_counter() - began, 1)
     say(f"{total:7.1f} s  in all, {len(timings)} of {len(notebooks)} notebooks good")
@@ -400,7 +404,7 @@ def write(nb: NotebookNode, path: Path) -> None:
 
 
 def with_outputs(nb: NotebookNode, run: NotebookNode, keep_injected: bool = False) -> NotebookNode | None:
-    """The notebook as it stands now, with what its code printed in a run; None if the run is one of other code."""
+    """The notebook as it is now, with what its code printed in a run; None if the run is one of other code."""
     nb, code = nbformat.from_dict(nb), [c for c in run.cells if c.cell_type == "code"]
     ran = iter([c for c in code if INJECTED not in tags(c)])
     for cell in (c for c in nb.cells if c.cell_type == "code"):
@@ -428,7 +432,7 @@ def write_back(book: Book, say: Callable[[str], None] = print) -> list[Path]:
             continue
         if places := leaks(nb, book.root):
             say(f"REFUSED {notebook.as_posix()}: the output of {', '.join(places)} shows a path of this machine.")
-            say("  remedy: print the path relative to the book, or mend what warns, and run again.")
+            say("  remedy: print the path relative to the book, or fix what warns, and run again.")
             refused.append(notebook)
             continue
         write(nb, book.root / notebook)
@@ -490,7 +494,7 @@ def build_site(book: Book, device: str, as_committed: bool = False) -> int:
         return 0
     site = build_pages(book, source, surroundings)
     if site is None:
-        print("The site was not built: each WARNING above names the page to mend (in book/, not in its copy).")
+        print("The site was not built: each WARNING above names the page to fix (in book/, not in its copy).")
         return 1
     if not add_interactive_parts(book, site):
         return 1
@@ -542,20 +546,20 @@ def add_interactive_parts(book: Book, site: Path) -> bool:
         styled = digest_of_files(home, (p for p in files if p.suffix != ".py"))
         lock = (book.root / "requirements.lock").read_bytes()
         key = hashlib.sha256(f"{reached} {styled}".encode() + lock).hexdigest()
-        kept = book.build / "parts" / f"{part}-{key[:12]}"
+        stored = book.build / "parts" / f"{part}-{key[:12]}"
         options = []
-        if kept.exists():
-            shutil.copytree(kept, site / part)
+        if stored.exists():
+            shutil.copytree(stored, site / part)
             options = ["--keep"]
         command = [sys.executable, "site", part, str(target), *options]
         if subprocess.run(command, cwd=book.root, env=os.environ | ONE_THREAD).returncode:
             print(f"The site was not built: the data of site/{part} could not be written, see above.")
             return False
-        if not kept.exists():
-            for older in kept.parent.glob(f"{part}-*"):
+        if not stored.exists():
+            for older in stored.parent.glob(f"{part}-*"):
                 shutil.rmtree(older)
-            shutil.copytree(site / part, kept.with_suffix(".part"), dirs_exist_ok=True)
-            kept.with_suffix(".part").rename(kept)
+            shutil.copytree(site / part, stored.with_suffix(".part"), dirs_exist_ok=True)
+            stored.with_suffix(".part").rename(stored)
     return True
 
 
@@ -574,7 +578,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--device", default="cpu", help="passed to notebooks that have a `parameters` cell")
     parser.add_argument("--force", action="store_true", help="run unchanged notebooks too")
-    parser.add_argument("--root", type=Path, default=ROOT, help="where the book lies")
+    parser.add_argument("--root", type=Path, default=ROOT, help="where the book is")
     parser.add_argument("--workers", type=int, default=cores(), help="notebooks that run side by side (default: cores)")
     instead = parser.add_mutually_exclusive_group()
     instead.add_argument("--write-back", action="store_true", help="write clean outputs to book/, build no site")
@@ -599,7 +603,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("\nStopped. Finished notebooks are kept; the next run goes on from here.", file=sys.stderr)
+        print("\nStopped. Finished notebooks are kept; the next run resumes here.", file=sys.stderr)
         return 130
 
 

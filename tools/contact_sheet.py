@@ -10,11 +10,12 @@ import qgc.scenes as scenes
 
 
 def main(out: str, distribution: str = "natural", count: int = 48, first: int = 0, columns: int = 8, side: int = 224):
+    """Draw ``count`` scenes in rows, and write the sheet."""
     rows = -(-count // columns)
     sheet = Image.new("RGB", (columns * side, rows * side), "white")
     for i in range(count):
-        picture = scenes.sample(first + i, distribution).render(side)
-        sheet.paste(picture, (i % columns * side, i // columns * side))
+        image = scenes.sample(first + i, distribution).render(side)
+        sheet.paste(image, (i % columns * side, i // columns * side))
     sheet.save(out)
 
 

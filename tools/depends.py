@@ -1,8 +1,8 @@
 """What the outputs of a notebook, or the data of a part of the site, are made from: read from sources, nothing is run.
 
-Imports are followed wherever they stand, in functions too; where a source leaves open what it imports, the whole
+Imports are followed wherever they are, in functions too; where a source leaves open what it imports, the whole
 package counts. Comments, and strings that do nothing (docstrings), count only where they are asked for. One reader of
-sources is left out: the fingerprint that `python -m qgc measure` gives its chunks, which no notebook runs. Data are not
+sources is omitted: the fingerprint that `python -m qgc measure` gives its chunks, which no notebook runs. Data are not
 told apart: weights and results count for whoever imports anything of the package.
 """
 
@@ -42,7 +42,7 @@ class Program:
     nodes: list[ast.AST]  # all of it, from the outside inwards
 
     @classmethod
-    def of(cls, source: str | bytes) -> Program:
+    def parse(cls, source: str | bytes) -> Program:
         """The program of a source. Raises SyntaxError."""
         tree = ast.parse(source)
         nodes: list[ast.AST] = [tree]
@@ -94,8 +94,8 @@ def imports_of(node: ast.AST) -> list[str]:
 
 def asks_for(program: Program) -> str:
     """What a program may want to see of others, besides their code: one of :data:`KINDS`."""
-    said = words(program)
-    return "file" if said & READS_SOURCES else "docstrings" if said & READS_DOCSTRINGS else "code"
+    names = words(program)
+    return "file" if names & READS_SOURCES else "docstrings" if names & READS_DOCSTRINGS else "code"
 
 
 def chain(node: ast.AST) -> list[str]:
@@ -119,7 +119,7 @@ class Sources:
         self.folders = {".".join(p.relative_to(root).parts) for f in self.files.values() for p in f.parents[:-1]
                         if root in p.parents}  # fmt: skip
         self.imports = cache(self._imports)
-        self.program = cache(lambda module: Program.of(self.files[module].read_bytes()))
+        self.program = cache(lambda module: Program.parse(self.files[module].read_bytes()))
         self.asked = cache(lambda module: asks_for(self.program(module)))
         self.digest = cache(self._digest)
 
@@ -190,15 +190,16 @@ class Sources:
     def called(self, call: ast.Call, home: str, offering: bool) -> set[str]:
         """The modules that a call imports by name."""
         name = getattr(call.func, "attr", getattr(call.func, "id", ""))
-        said = call.args[0].value if call.args and isinstance(call.args[0], ast.Constant) else None
+        argument = call.args[0].value if call.args and isinstance(call.args[0], ast.Constant) else None
         if name in ("import_module", "__import__"):
-            if isinstance(said, str) and not said.startswith("."):
-                return self.place(said) if said.split(".")[0] == PACKAGE else set()
+            if isinstance(argument, str) and not argument.startswith("."):
+                return self.place(argument) if argument.split(".")[0] == PACKAGE else set()
             if not offering:
                 raise Anything
-        elif chain(call.func) in RUNS_ANYTHING or name in RUNS_PROGRAMS:
-            if name != "run_line_magic" or said not in HARMLESS_MAGICS:
-                raise Anything
+        elif chain(call.func) in RUNS_ANYTHING or (
+            name in RUNS_PROGRAMS and (name != "run_line_magic" or argument not in HARMLESS_MAGICS)
+        ):
+            raise Anything
         return set()
 
     def used(self, program: Program, bound: dict[str, str]) -> set[str]:
@@ -269,7 +270,7 @@ class Sources:
         """Hash of programs and of what the package contributes to them."""
         digest = hashlib.sha256()
         for file in sorted(files):
-            own = Program.of(file.read_bytes())
+            own = Program.parse(file.read_bytes())
             digest.update(own.digest() + self.key(self.imported(own), asks_for(own)).encode())
         return digest.hexdigest()
 
@@ -284,4 +285,4 @@ def absolute(node: ast.ImportFrom, home: str) -> str:
 
 def program_of(cells: Iterable[str]) -> Program:
     """A notebook's code cells as one program, IPython's own syntax as the calls that it stands for."""
-    return Program.of("\n".join(TransformerManager().transform_cell(cell) for cell in cells))
+    return Program.parse("\n".join(TransformerManager().transform_cell(cell) for cell in cells))

@@ -79,7 +79,7 @@ def title(notebook: Path) -> str:
 
 
 def cell(text: str) -> str:
-    """A text as it may stand in a table."""
+    """A text as it may be in a table."""
     return text.replace("|", r"\|")
 
 

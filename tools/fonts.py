@@ -23,6 +23,6 @@ def cut(font_file: Path | str, characters: set[str], features: tuple[str, ...] =
     font["head"].modified = font["head"].created  # the same bytes every time
     font.recalcTimestamp = False
     options.flavor = "woff"
-    kept = io.BytesIO()
-    save_font(font, kept, options)
-    return f'url(data:font/woff;base64,{base64.b64encode(kept.getvalue()).decode()}) format("woff")'
+    file = io.BytesIO()
+    save_font(font, file, options)
+    return f'url(data:font/woff;base64,{base64.b64encode(file.getvalue()).decode()}) format("woff")'

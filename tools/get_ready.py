@@ -1,4 +1,4 @@
-"""Make `qgc` importable in the running kernel from the clone that this file lies in: what a notebook's setup cell runs.
+"""Make `qgc` importable in the running kernel from the clone that this file is in: what a notebook's setup cell runs.
 
 It installs only packages that are missing altogether. What is there stays as it is, even where its version is outside
 the package's range: on Colab, PyTorch and the widgets belong to the machine.
@@ -31,7 +31,7 @@ def get_ready(home=HOME):
     if lacking := missing(needs):
         done = subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", *lacking])
         if done.returncode:
-            raise RuntimeError(f"pip could not install {', '.join(lacking)}: its own words stand above.")
+            raise RuntimeError(f"pip could not install {', '.join(lacking)}: its own words are above.")
     sys.path.insert(0, str(home))
 
 

@@ -136,13 +136,13 @@ def training_step(device: str, batch: int = 32) -> Iterator[Row]:
     vqa = qgc.load(MODELS[0], device=device, dtype=torch.float32).requires_grad_(True)
     scenes = [qgc.scene(name) for name in ("bathroom", "bedroom", "park", "birthday")]
     asks = [(scene, ask) for scene in scenes for ask in scene.asks][:batch]
-    pictures = torch.cat([vqa.prepare(scene.image) for scene, _ in asks])
+    x = torch.cat([vqa.prepare(scene.image) for scene, _ in asks])
     questions = torch.cat([vqa.encode(ask.question) for _, ask in asks]).detach()
-    target = torch.tensor([vqa.answer_index(ask.answer) for _, ask in asks], device=pictures.device)
+    target = torch.tensor([vqa.answer_index(ask.answer) for _, ask in asks], device=x.device)
 
     def loss(fast: bool) -> torch.Tensor:
-        with torch.autocast(pictures.device.type, torch.bfloat16, enabled=fast):
-            u, v = vqa.branches(vqa.conv(pictures), questions)
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=fast):
+            u, v = vqa.branches(vqa.conv(x), questions)
             scores = vqa.classify(u * v)
         return nn.functional.cross_entropy(scores.float(), target)
 
@@ -162,17 +162,15 @@ def training_speed(device: str) -> Iterator[Row]:
     """Steps of the paper's own recipe and sizes, on generated features."""
     from qgc.lab.bench.full_size import full_size
 
-    (found,) = full_size(sizes=(4_000,), device=device).values()
-    rate = found["questions_per_second"]
+    (measured,) = full_size(sizes=(4_000,), device=device).values()
+    rate = measured["questions_per_second"]
     yield Row(f"the full-size Deeper LSTM learns, {device}", f"{rate:,.0f} questions a second")
 
 
 # -- notebooks ----------------------------------------------------------------------------------------------
 def printed(cell) -> str:
     """What a cell printed, tables too, without what names a device or a duration."""
-    texts = []
-    for out in cell.get("outputs", []):
-        texts.append(out.get("text", "") or out.get("data", {}).get("text/plain", ""))
+    texts = [out.get("text", "") or out.get("data", {}).get("text/plain", "") for out in cell.get("outputs", [])]
     return re.sub(r"\b(cuda(:\d+)?|cpu|mps)\b", "DEVICE", "\n".join(texts))
 
 
@@ -193,7 +191,7 @@ def differences(ours: str, theirs: str) -> tuple[int, list[str]]:
 
 
 def notebook(name: str, device: str) -> Row:
-    """Run a notebook on the device, and compare what it prints with what stands in it."""
+    """Run a notebook on the device, and compare what it prints with what is in it."""
     import build_book
     import nbformat
 

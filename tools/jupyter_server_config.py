@@ -24,4 +24,4 @@ def without_version(model: dict, **_) -> None:
 
 
 configuration.ContentsManager.pre_save_hook = without_version
-warnings.filterwarnings("ignore", "Overriding existing pre_save_hook")  # Jupyter sets twice what stands here once
+warnings.filterwarnings("ignore", "Overriding existing pre_save_hook")  # Jupyter sets twice what is here once

@@ -29,12 +29,12 @@ ROOT = Path(__file__).resolve().parents[1]
 CELL = Path(__file__).with_name("setup_cell.txt")
 TAGS = ["setup", "remove-cell"]  # a reader of the site needs no cell that fetches the package
 METADATA = {"jupyter": {"source_hidden": True}, "tags": TAGS}  # JupyterLab shows it folded
-UNKNOWN = 'os.environ.get("QGC_REPOSITORY", "")'  # stands in the cell as long as no address is known
+UNKNOWN = 'os.environ.get("QGC_REPOSITORY", "")'  # is in the cell as long as no address is known
 HOSTS = ("github", "gitlab")
 
 
 class NoAddress(ValueError):
-    """What was given is no address of a repository or hub, or no branch; the message says what one looks like."""
+    """What was given is not an address of a repository or hub, or no branch; the message says what one looks like."""
 
 
 @dataclass(frozen=True)
@@ -47,10 +47,12 @@ class Repository:
 
     @property
     def host(self) -> str:
+        """The address's server."""
         return self.address.split("/")[2]
 
     @property
     def provider(self) -> str:
+        """Which of the known hosts it is, by its name in :data:`HOSTS`."""
         return next(name for name in HOSTS if name in self.host)
 
     def theme_options(self) -> dict:
@@ -83,11 +85,11 @@ def parse(address: str, branch: str = "", hub: str = "") -> Repository:
         address.strip(),
     )
     if not found or not any(host in found[1] for host in HOSTS):
-        raise NoAddress(f"{address!r} is no address of GitHub or GitLab such as https://github.com/OWNER/NAME.")
+        raise NoAddress(f"{address!r} is not an address of GitHub or GitLab such as https://github.com/OWNER/NAME.")
     if branch and not re.fullmatch(r"[\w][\w./-]*", branch):
-        raise NoAddress(f"{branch!r} is no name of a branch or tag.")
+        raise NoAddress(f"{branch!r} is not a name of a branch or tag.")
     if hub and not re.fullmatch(r"https?://[^\s?#]+", hub):
-        raise NoAddress(f"{hub!r} is no address of a JupyterHub such as https://hub.example.org.")
+        raise NoAddress(f"{hub!r} is not an address of a JupyterHub such as https://hub.example.org.")
     return Repository(f"https://{found[1]}/{found[2].strip('/')}", branch, hub.rstrip("/"))
 
 
@@ -107,13 +109,13 @@ def git(root: Path, *words: str) -> str:
     return done.stdout.strip() if done.returncode == 0 else ""
 
 
-def find(root: Path = ROOT, said: Mapping[str, str] = os.environ) -> Repository | None:
+def find(root: Path = ROOT, environment: Mapping[str, str] = os.environ) -> Repository | None:
     """The repository, or None where nothing names one.
 
-    Raises NoAddress if what somebody wrote down is no address; a remote `origin` elsewhere is merely not used.
+    Raises NoAddress if what somebody wrote down is not an address; a remote `origin` elsewhere is merely not used.
     """
-    branch, hub = said.get("QGC_BRANCH", ""), said.get("QGC_JUPYTERHUB", "")
-    given = said.get("QGC_REPOSITORY") or noted(root)
+    branch, hub = environment.get("QGC_BRANCH", ""), environment.get("QGC_JUPYTERHUB", "")
+    given = environment.get("QGC_REPOSITORY") or noted(root)
     if given == "none":
         return None
     if given:
@@ -176,7 +178,7 @@ def offer_as_files(site: Path) -> None:
 
 
 def note(address: str, root: Path = ROOT) -> None:
-    """Write the address into `[project.urls]` of pyproject.toml, in place of one that stands there."""
+    """Write the address into `[project.urls]` of pyproject.toml, in place of one that is there."""
     file, head = root / "pyproject.toml", "[project.urls]\n"
     text = re.sub(r"^Repository = .*\n", "", file.read_text(encoding="utf-8"), flags=re.MULTILINE)
     entry = f'Repository = "{parse(address).address}"\n'

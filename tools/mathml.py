@@ -28,7 +28,7 @@ class BadFormula(ValueError):
 
 
 def mathml(tex: str, block: bool) -> str:
-    """A formula's `<math>` element; the TeX lies in it as an annotation, for whoever copies it."""
+    """A formula's `<math>` element; the TeX is in it as an annotation, for whoever copies it."""
     tex = tex.strip()
     if r"\\" in tex and r"\begin" not in tex:
         tex = rf"\begin{{matrix}}{tex}\end{{matrix}}"
@@ -59,7 +59,7 @@ def name(element: ElementTree.Element) -> str:
 
 
 def tidy(element: ElementTree.Element) -> None:
-    """Mend in one element what the converter leaves to chance: names in upright letters, bars, primes."""
+    """Fix in one element what the converter leaves open: names in upright letters, bars, primes."""
     merged: list[ElementTree.Element] = []
     for child in list(element):
         kind = name(child)

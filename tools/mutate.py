@@ -1,10 +1,11 @@
 """python tools/mutate.py: does a test fail when what explains, measures or draws is wrong? (CONTRIBUTING.md)
 
-A mutant is the package with one wrong operator or number (Cosmic Ray's operators), or one of the wrong lines in
-``NAMED``. Five places of every module are drawn at random, always the same ones. A mutant is killed when a test that
-reaches the place fails. So the tests run once under coverage first; then each mutant meets the tests that reach it,
-quickest first, until one fails or ``BUDGET_S`` seconds of tests have passed. No file changes: the wrong module exists
-in a forked process alone. tests/mutation.md says what is alive; what is written behind a survivor there is kept.
+A mutant is the package, or a part of the site, with one wrong operator or number (Cosmic Ray's operators), or one of
+the wrong lines in ``NAMED``. Five places of every module are drawn at random, always the same ones. A mutant is
+killed when a test that reaches the place fails. So the tests run once under coverage first; then each mutant meets
+the tests that reach it, quickest first, until one fails or ``BUDGET_S`` seconds of tests have passed. No file
+changes: the wrong module exists in a forked process alone. tests/mutation.md says what is alive; what is written
+behind a survivor there is kept.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import re
 import signal
 import sys
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import zip_longest
 from pathlib import Path
@@ -35,10 +37,10 @@ from cosmic_ray.mutating import mutate_code
 from cosmic_ray.plugins import get_operator, operator_names
 
 ROOT = Path(__file__).resolve().parents[1]
-PLACES = [f"{p}/**/*.py" for p in "explain measure show lab/experiments lab/protocol lab/figures".split()]
-PLACES += ["lab/ledger/show.py"]
+PLACES = [f"qgc/{p}/**/*.py" for p in "explain measure show lab/experiments lab/protocol lab/figures".split()]
+PLACES += ["qgc/lab/ledger/show.py", "site/*/*.py"]
 TESTS = "explain measure show paper lab/experiments lab/protocol lab/figures lab/ledger".split()
-KEPT = ROOT / "build" / "mutation"
+STATE = ROOT / "build" / "mutation"
 REPORT = ROOT / "tests" / "mutation.md"
 PER_MODULE, SEED, BUDGET_S = 5, 15, 40
 FORK = multiprocessing.get_context("fork")
@@ -77,7 +79,7 @@ NAMED = [
 
 
 class Mutant(NamedTuple):
-    """One wrong module."""
+    """One wrong module; ``path`` is below the package's folder, or begins with ``site/``."""
 
     path: str
     line: int
@@ -87,12 +89,13 @@ class Mutant(NamedTuple):
 
     @property
     def name(self) -> str:
+        """What the report calls it."""
         return f"`{self.path}`: `{self.before}` → `{self.after}`"
 
     @property
     def killed(self) -> Path:
-        """A file that is there once the mutant was killed: a run goes on where it stopped; added tests kill more."""
-        return KEPT / f"killed-{hashlib.sha256(self.source.encode()).hexdigest()[:16]}"
+        """A file that is there once the mutant was killed: a run resumes where it stopped; added tests kill more."""
+        return STATE / f"killed-{hashlib.sha256(self.source.encode()).hexdigest()[:16]}"
 
 
 def main() -> int:
@@ -102,7 +105,7 @@ def main() -> int:
     parser.add_argument("--processes", type=int, default=2)
     arguments = parser.parse_args()
     os.chdir(ROOT)
-    sys.path[:0] = [str(ROOT)]
+    sys.path[:0] = [str(ROOT), str(ROOT / "site")]
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # importing what no test needs takes longer than most tests
     preload()
     reached = reach(arguments.processes)
@@ -147,19 +150,29 @@ def preload() -> None:
 # -- mutants --------------------------------------------------------------------------------------
 def modules() -> list[Path]:
     """Whatever mutants are made of."""
-    found = [p for place in PLACES for p in sorted((ROOT / "qgc").glob(place))]
-    return [p for p in found if p.name not in LEFT_OUT and ast.parse(p.read_text(encoding="utf-8")).body[1:]]
+    paths = [p for place in PLACES for p in sorted(ROOT.glob(place))]
+    return [p for p in paths if p.name not in LEFT_OUT and ast.parse(p.read_text(encoding="utf-8")).body[1:]]
+
+
+def short(path: Path) -> str:
+    """A module's path below the package's folder, or below the root where it is no part of the package."""
+    return path.relative_to(ROOT).as_posix().removeprefix("qgc/")
+
+
+def module_of(path: str) -> tuple[str, Path]:
+    """The name and the file of a module by its :func:`short` path."""
+    top, inside = ("", path.removeprefix("site/")) if path.startswith("site/") else ("qgc.", path)
+    name = top + inside.removesuffix(".py").replace("/", ".").removesuffix(".__init__")
+    return name, ROOT / ("site" if not top else "qgc") / inside
 
 
 def named() -> list[Mutant]:
     """The wrong lines that somebody thought of."""
     found = []
     for path, before, after in NAMED:
-        source = (ROOT / "qgc" / path).read_text(encoding="utf-8")
+        source = module_of(path)[1].read_text(encoding="utf-8")
         if source.count(before) != 1:
-            raise SystemExit(
-                f"tools/mutate.py: {before!r} stands {source.count(before)} times in {path}; it must be once"
-            )
+            raise SystemExit(f"tools/mutate.py: {before!r} is {source.count(before)} times in {path}; it must be once")
         line = source[: source.index(before)].count("\n") + 1
         found.append(Mutant(path, line, before, after, source.replace(before, after)))
     return found
@@ -203,41 +216,36 @@ def compared(path: Path, source: str, wrong: str, start: tuple[int, int]) -> Mut
     if re.match(r"0\b(?!\.)", before[start[0] - 1][start[1] :]) and after[start[0] - 1][start[1] :].startswith(" -1"):
         return None
     line = next(k for k, (a, b) in enumerate(zip(before, after, strict=False)) if a != b)
-    where = path.relative_to(ROOT / "qgc").as_posix()
-    return Mutant(where, line + 1, before[line].strip(), after[line].strip(), wrong)
+    return Mutant(short(path), line + 1, before[line].strip(), after[line].strip(), wrong)
 
 
 def spans_left_out(source: str) -> list[tuple[tuple[int, int], tuple[int, int]]]:
     """From where to where, as (line, column), a change means nothing, or changes a message or a look."""
-    lines, found = source.splitlines(), []
+    lines = source.splitlines()
 
-    def column(line: int, offset: int) -> int:
-        return len(lines[line - 1].encode()[:offset].decode())
+    def place(line: int, offset: int) -> tuple[int, int]:  # ast counts bytes, Cosmic Ray characters
+        return line, len(lines[line - 1].encode()[:offset].decode())
 
-    def leave_out(node) -> None:
-        end = node.end_lineno, column(node.end_lineno, node.end_col_offset)
-        found.append(((node.lineno, column(node.lineno, node.col_offset)), end))
+    spared = [part for node in ast.walk(ast.parse(source)) for part in parts_left_out(node)]
+    return [(place(n.lineno, n.col_offset), place(n.end_lineno, n.end_col_offset)) for n in spared]
 
-    for node in ast.walk(ast.parse(source)):
-        for annotation in (getattr(node, "annotation", None), getattr(node, "returns", None)):
-            if annotation:
-                leave_out(annotation)
-        if isinstance(node, ast.arguments):
-            positional = [*node.posonlyargs, *node.args]
-            defaults = [*zip(reversed(positional), reversed(node.defaults), strict=False)]
-            for parameter, default in [*defaults, *zip(node.kwonlyargs, node.kw_defaults, strict=True)]:
-                if default and parameter.arg in KEYWORDS:
-                    leave_out(default)
-        if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):
-            for part in node.exc.args:
-                leave_out(part)
-        if isinstance(node, ast.Assign) and any(getattr(target, "id", "") in NAMES for target in node.targets):
-            leave_out(node.value)
-        if isinstance(node, ast.Call):
-            called = getattr(node.func, "attr", getattr(node.func, "id", ""))
-            for part in [k.value for k in node.keywords if k.arg in KEYWORDS] + (node.args if called in CALLS else []):
-                leave_out(part)
-    return found
+
+def parts_left_out(node: ast.AST) -> Iterator[ast.AST]:
+    """The parts of one node that no mutant changes: annotations, messages, looks."""
+    yield from filter(None, (getattr(node, "annotation", None), getattr(node, "returns", None)))
+    if isinstance(node, ast.arguments):
+        positional = [*node.posonlyargs, *node.args]
+        defaults = [*zip(reversed(positional), reversed(node.defaults), strict=False)]
+        defaults += zip(node.kwonlyargs, node.kw_defaults, strict=True)
+        yield from (default for parameter, default in defaults if default and parameter.arg in KEYWORDS)
+    elif isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):
+        yield from node.exc.args
+    elif isinstance(node, ast.Assign) and any(getattr(target, "id", "") in NAMES for target in node.targets):
+        yield node.value
+    elif isinstance(node, ast.Call):
+        yield from (k.value for k in node.keywords if k.arg in KEYWORDS)
+        if getattr(node.func, "attr", getattr(node.func, "id", "")) in CALLS:
+            yield from node.args
 
 
 # -- tests ----------------------------------------------------------------------------------------
@@ -249,24 +257,27 @@ class Contexts:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_setup(self, item):
+        """A test's fixtures begin."""
         self.measured.switch_context(f"setup|{item.nodeid}")
         return (yield)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_call(self, item):
+        """The test itself begins."""
         self.measured.switch_context(f"call|{item.nodeid}")
         return (yield)
 
     def pytest_runtest_logreport(self, report):
+        """A step has ended; a test that fails without a mutant says nothing about any."""
         self.seconds[report.nodeid] = self.seconds.get(report.nodeid, 0) + report.duration
         if report.failed:
             self.seconds.pop(report.nodeid)
-            print(f"fails without any mutation, and is left out: {report.nodeid}", file=sys.__stderr__, flush=True)
+            print(f"fails without any mutation, and is omitted: {report.nodeid}", file=sys.__stderr__, flush=True)
 
 
 def reach(processes: int) -> dict[str, dict]:
     """Test file → ``seconds`` of each test, and ``lines``: module → line → the tests that reach it."""
-    KEPT.mkdir(parents=True, exist_ok=True)
+    STATE.mkdir(parents=True, exist_ok=True)
     sources = b"".join(p.read_bytes() for p in modules())
     files = [p for folder in TESTS for p in sorted((ROOT / "tests" / folder).glob("test_*.py"))]
     with ThreadPoolExecutor(processes) as pool:
@@ -275,14 +286,14 @@ def reach(processes: int) -> dict[str, dict]:
 
 def reach_of(tests: Path, sources: bytes) -> dict:
     """:func:`reach` of one file, from the last time where neither it nor the package changed."""
-    kept = KEPT / f"{tests.parent.name}-{tests.stem}.json"
+    record = STATE / f"{tests.parent.name}-{tests.stem}.json"
     version = hashlib.sha256(sources + tests.read_bytes()).hexdigest()
-    if not kept.exists() or json.loads(kept.read_text())["version"] != version:
-        forked(lambda: measure(tests, kept, version), 1800)
-    return json.loads(kept.read_text())
+    if not record.exists() or json.loads(record.read_text())["version"] != version:
+        forked(lambda: measure(tests, record, version), 1800)
+    return json.loads(record.read_text())
 
 
-def measure(tests: Path, kept: Path, version: str) -> int:
+def measure(tests: Path, record: Path, version: str) -> int:
     """Run a file of tests under coverage."""
     measured = coverage.Coverage(data_file=None, include=[str(p) for p in modules()])
     plugin = Contexts(measured)
@@ -292,14 +303,16 @@ def measure(tests: Path, kept: Path, version: str) -> int:
     lines = {}
     for path in measured.get_data().measured_files():
         by_line = measured.get_data().contexts_by_lineno(path)
-        lines[Path(path).relative_to(ROOT / "qgc").as_posix()] = by_line
-    kept.write_text(json.dumps({"version": version, "seconds": plugin.seconds, "lines": lines}))
+        lines[short(Path(path))] = by_line
+    record.write_text(json.dumps({"version": version, "seconds": plugin.seconds, "lines": lines}))
     return 0
 
 
 def tests_of(mutant: Mutant, reached: dict[str, dict]) -> list[str]:
-    """The tests that reach a place, quickest first; where only an import or a fixture does, all of the file, and last
-    of all, unless the file is named after the module."""
+    """The tests that reach a place, quickest first.
+
+    Where only an import or a fixture does, all of the file, and last of all, unless the file is named after the module.
+    """
     stem, found = Path(mutant.path).stem, {}
     line = str(first_run(mutant))
     for file, own in reached.items():
@@ -340,8 +353,7 @@ def judge(mutant: Mutant, reached: dict[str, dict]) -> bool:
 
 def with_mutant(mutant: Mutant, tests: list[str]) -> int:
     """What pytest says with the mutant; runs in a process of its own."""
-    name = ".".join(("qgc", *Path(mutant.path).with_suffix("").parts)).removesuffix(".__init__")
-    path = ROOT / "qgc" / mutant.path
+    name, path = module_of(mutant.path)
 
     class Wrong(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
         def find_spec(self, fullname, _path, target=None):
@@ -385,7 +397,7 @@ def forked(work, timeout_s: float) -> int:
 
 # -- the report -----------------------------------------------------------------------------------
 def write_report(summary: str, alive: list[Mutant]) -> None:
-    """What is alive, with the reasons that stand in the report already."""
+    """What is alive, with the reasons that are in the report already."""
     reasons = {}
     if REPORT.exists():
         reasons = dict(re.findall(r"^- (`.*`): ([^`\n]+)$", REPORT.read_text(encoding="utf-8"), re.MULTILINE))

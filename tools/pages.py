@@ -1,4 +1,4 @@
-"""The last touches to a built site: icons without a script, pictures of known size that load when they are needed."""
+"""The last touches to a built site: icons without a script, images of known size that load when they are needed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ICON = re.compile(r'<(?P<tag>i|span) class="(?P<classes>[^"]*\bfa-[^"]*)"(?P<res
 ICON_RULE = re.compile(r'(?:\.fa-[\w-]+:before,?)+\{content:"\\[0-9a-f]+"\}')
 ICON_FILES = re.compile(r"src:url\([^)]*fontawesome[^}]*?([\w-]+\.ttf)[^}]*(?=\})")
 PICTURE = re.compile(r"<img\b(?P<attributes>[^>]*?)\s*/?>")
-SMALL = 64 * 1024  # a picture below this is kept without any loss
+SMALL = 64 * 1024  # an image below this is kept without any loss
 QUALITY = 92
 
 
@@ -49,23 +49,23 @@ def icon(match: re.Match, known: dict[str, list[tuple[str, str, str]]]) -> str:
     return f'<svg class="svg-inline--fa {kept}" {view}{rest}><path d="{path}"></path></svg>'
 
 
-def size(picture: Path) -> tuple[int, int] | None:
-    """A picture's width and height in its own points, None for what Pillow cannot read, such as SVG."""
+def size(path: Path) -> tuple[int, int] | None:
+    """An image's width and height in its own points, None for what Pillow cannot read, such as SVG."""
     try:
-        with Image.open(picture) as opened:
+        with Image.open(path) as opened:
             return opened.size
     except OSError:
         return None
 
 
 def lazy(markup: str, page: Path, measure: Callable[[Path], tuple[int, int] | None] = size) -> str:
-    """A page whose pictures have their size, and load only when somebody comes near them.
+    """A page whose images have their size, and load only when somebody comes near them.
 
-    Pictures before the first section are at once in sight, so those are not put off.
+    Images before the first section are at once in sight, so those are not put off.
     """
     first_section = markup.find("<h2")
 
-    def mend(match: re.Match) -> str:
+    def complete(match: re.Match) -> str:
         attributes = match["attributes"]
         present = set(re.findall(r'\s([a-z-]+)="', attributes))
         source = re.search(r'\ssrc="([^"]+)"', attributes)
@@ -82,50 +82,50 @@ def lazy(markup: str, page: Path, measure: Callable[[Path], tuple[int, int] | No
         added = "".join(f' {name}="{escape(value)}"' for name, value in wanted.items() if name not in present)
         return f"<img{attributes}{added} />"
 
-    return PICTURE.sub(mend, markup)
+    return PICTURE.sub(complete, markup)
 
 
-def as_webp(picture: Path, target: Path) -> None:
+def as_webp(path: Path, target: Path) -> None:
     """Write a PNG as WebP: a small one without loss, a large one (maps over scenes) as a photograph."""
-    with Image.open(picture) as opened:
+    with Image.open(path) as opened:
         image = opened.convert("RGBA" if opened.has_transparency_data else "RGB")
-    kept = io.BytesIO()
-    if picture.stat().st_size > SMALL:
-        image.save(kept, "webp", quality=QUALITY, method=4, use_sharp_yuv=True)
-    if not 0 < kept.tell() < picture.stat().st_size / 2:  # drawings with few colours fare better without loss
+    encoded = io.BytesIO()
+    if path.stat().st_size > SMALL:
+        image.save(encoded, "webp", quality=QUALITY, method=4, use_sharp_yuv=True)
+    if not 0 < encoded.tell() < path.stat().st_size / 2:  # drawings with few colours fare better without loss
         exact = io.BytesIO()
         image.save(exact, "webp", lossless=True, quality=40, method=3)
-        kept = exact if not kept.tell() or exact.tell() < kept.tell() else kept
+        encoded = exact if not encoded.tell() or exact.tell() < encoded.tell() else encoded
     part = target.with_suffix(".part")
-    part.write_bytes(kept.getvalue())
+    part.write_bytes(encoded.getvalue())
     part.replace(target)
 
 
 def lighter_pictures(site: Path, store: Path) -> dict[str, str]:
     """Put a WebP in the place of every PNG of the site; old name → new name.
 
-    Names of notebook pictures are hashes of what they show, so `store` keeps what was once written.
+    Names of notebook images are hashes of what they show, so `store` keeps what was once written.
     """
     store.mkdir(parents=True, exist_ok=True)
-    pictures = sorted(site.glob("_images/*.png"))
-    kept = {p: store / f"{p.stem}-{p.stat().st_size}.webp" for p in pictures}
-    fresh = [p for p in pictures if not kept[p].exists()]
+    pngs = sorted(site.glob("_images/*.png"))
+    stored = {p: store / f"{p.stem}-{p.stat().st_size}.webp" for p in pngs}
+    fresh = [p for p in pngs if not stored[p].exists()]
     with ProcessPoolExecutor(max_workers=2) as pool:
-        list(pool.map(as_webp, fresh, [kept[p] for p in fresh]))
+        list(pool.map(as_webp, fresh, [stored[p] for p in fresh]))
     renamed = {}
-    for picture in pictures:
-        if kept[picture].stat().st_size >= picture.stat().st_size:
+    for png in pngs:
+        if stored[png].stat().st_size >= png.stat().st_size:
             continue
-        picture.with_suffix(".webp").write_bytes(kept[picture].read_bytes())
-        picture.unlink()
-        renamed[picture.name] = f"{picture.stem}.webp"
+        png.with_suffix(".webp").write_bytes(stored[png].read_bytes())
+        png.unlink()
+        renamed[png.name] = f"{png.stem}.webp"
     return renamed
 
 
 def lighter_icons(static: Path) -> None:
     """Keep of Font Awesome's fonts the few characters that the theme's own styles draw, and no rule for one icon.
 
-    The icons in the pages are drawings (:func:`icon`), which leaves those that stand in front of notes and the like.
+    The icons in the pages are drawings (:func:`icon`), which leaves those that are in front of notes and the like.
     """
     fonts = static / "vendor" / "fontawesome" / "webfonts"
     texts = {p: ICON_RULE.sub("", p.read_text(encoding="utf-8")) for p in static.glob("styles/*.css")}

@@ -77,7 +77,7 @@ def printed(browser: webdriver.Chrome, margins: dict[str, float], scale: float =
 
 
 def print_pages(browser: webdriver.Chrome, site: Path, wanted: Sequence[tuple[str, str]]) -> list[Chapter]:
-    """Print each page; raises FileNotFoundError where the site lacks a page or a page a picture."""
+    """Print each page; raises FileNotFoundError where the site lacks a page or a page an image."""
     chapters = []
     for part, name in tqdm(wanted, desc="pages", unit="page"):
         file = site / f"{name}.html"
@@ -86,7 +86,7 @@ def print_pages(browser: webdriver.Chrome, site: Path, wanted: Sequence[tuple[st
         browsing.visit(browser, file)
         title, lost = browser.execute_async_script(READY)
         if lost:
-            raise FileNotFoundError(f"{name} lacks pictures: {', '.join(lost)}")
+            raise FileNotFoundError(f"{name} lacks images: {', '.join(lost)}")
         chapters.append(Chapter(file, part, title.strip(), printed(browser, SIDES, SCALE)))
     return chapters
 

@@ -1,15 +1,15 @@
 """A content security policy in every page of the built site: nothing runs but the site's own scripts.
 
-The policy stands in the page itself, so it holds wherever the site is put, and for the unpacked archive on a disk
+The policy is in the page itself, so it holds wherever the site is put, and for the unpacked archive on a disk
 (``file:``, where 'self' means any file: the browser's own rules keep pages of other hosts from those). Scripts within a
 page are allowed by the hash of what they say; handlers in attributes become ``data-qgc-click``, which
 ``book/_static/site.js`` serves. What the policy cannot forbid, and why:
 
 styles within a page (``'unsafe-inline'``)
     The theme, pandas' tables and the widths of drawn bars are style attributes.
-``data:`` for fonts and pictures
-    Fonts lie in the styles, as Firefox refuses to load a font file beside a page on a disk; so do the theme's small
-    drawings, and the pictures of the explorer and the exercises lie in their data.
+``data:`` for fonts and images
+    Fonts are in the styles, as Firefox refuses to load a font file beside a page on a disk; so are the theme's small
+    drawings, and the images of the explorer and the exercises are in their data.
 who puts a page into a frame (``frame-ancestors``)
     Only a server's header can say that.
 """
@@ -50,6 +50,7 @@ class Page(HTMLParser):
         self.close()
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Begin a script of the page's own; note handlers in attributes."""
         if tag == "script" and "src" not in dict(attrs):
             self.within = True
             self.scripts.append("")
@@ -57,10 +58,12 @@ class Page(HTMLParser):
         self.handlers += [f"<{tag} {what}>" for what in bad]
 
     def handle_endtag(self, tag: str) -> None:
+        """End a script."""
         if tag == "script":
             self.within = False
 
     def handle_data(self, data: str) -> None:
+        """Collect a script's text."""
         if self.within:
             self.scripts[-1] += data
 
@@ -95,6 +98,6 @@ def secure(site: Path) -> None:
             continue
         try:
             markup = secured(page.read_text(encoding="utf-8"))
-        except Forbidden as found:
-            raise Forbidden(f"The site was not built: {page.relative_to(site)} holds {found}") from None
+        except Forbidden as forbidden:
+            raise Forbidden(f"The site was not built: {page.relative_to(site)} holds {forbidden}") from None
         page.write_text(markup, encoding="utf-8")

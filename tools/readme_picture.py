@@ -1,4 +1,4 @@
-"""The picture of README.md and of the landing page: python tools/readme_picture.py."""
+"""The image of README.md and of the landing page: python tools/readme_picture.py."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ def draw() -> Sheet:
     words = ("the sink?", "the towels?")
     for start, name in ((1, "natural"), (3, "balanced")):
         vqa = qgc.load(f"deeper-lstm/{name}")
-        found = qgc.explain(vqa, scene, scene.questions, answer="white")
-        for ax, one, thing in zip(axes[start : start + 2], found, words, strict=True):
+        explanations = qgc.explain(vqa, scene, scene.questions, answer="white")
+        for ax, one, queried in zip(axes[start : start + 2], explanations, words, strict=True):
             qgc.plot.overlay(one, ax=ax, colorbar=False, scene=scene)
-            ax.set_title(f"{name} model:\n{thing}")
+            ax.set_title(f"{name} model:\n{queried}")
     return sheet
 
 

@@ -1,4 +1,4 @@
-"""Notebook pictures in a third of their bytes: at most 256 colours, and no more pixels than a page shows."""
+"""Notebook images in a third of their bytes: at most 256 colours, and no more pixels than a page shows."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from scipy.spatial import cKDTree
 
 COLOURS = 256
 MANY_COLOURS = 10_000  # scenes and heat maps have more, charts and tables fewer
-WIDEST = 900  # pixels of a picture with many colours: the site's column is narrower
+WIDEST = 900  # pixels of an image with many colours: the site's column is narrower
 EXACT = 64  # the commonest colours, such as paper and ink, stay exactly as they are …
-EXACT_SHARE = 1 / 2000  # … if they cover this share of the picture
+EXACT_SHARE = 1 / 2000  # … if they cover this share of the image
 BLUR = 2  # points to each side over which the eye takes the mean
 TOLERANCE = 16  # levels of 255, by which a blurred colour may be off in one point of a thousand
 
@@ -20,7 +20,7 @@ TOLERANCE = 16  # levels of 255, by which a blurred colour may be off in one poi
 def small_png(png: bytes) -> bytes:
     """A PNG with a palette in place of full colours; as it was if it has one or shows through.
 
-    The same picture gives the same bytes, and a small picture itself. One that 256 colours would visibly change keeps
+    The same image gives the same bytes, and a small image itself. One that 256 colours would visibly change keeps
     its own colours.
     """
     with Image.open(io.BytesIO(png)) as opened:

@@ -74,7 +74,7 @@ def is_needed(asset: object, body: str) -> bool:
 
 
 def drop_needless(app: Sphinx, pagename: str, templatename: str, context: dict, doctree: nodes.document | None) -> None:
-    """Leave out the scripts and styles of extensions that this page does not use."""
+    """Omit the scripts and styles of extensions that this page does not use."""
     body = context.get("body", "")
     for kind in ("script_files", "css_files"):
         context[kind] = [asset for asset in context.get(kind, []) if is_needed(asset, body)]
@@ -87,7 +87,7 @@ def write_side_by_side(app: Sphinx, env: BuildEnvironment) -> None:
 
 
 def finish(app: Sphinx, error: Exception | None) -> None:
-    """Once all pages are written: the font of the formulas, icons, pictures."""
+    """Once all pages are written: the font of the formulas, icons, images."""
     if error or app.builder.format != "html":
         return
     site = Path(app.outdir)

@@ -1,4 +1,4 @@
-"""Contact sheet of things, for the eye: python tools/things_sheet.py OUT.png [NAME ...]."""
+"""Contact sheet of objects, for the eye: python tools/things_sheet.py OUT.png [NAME ...]."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from qgc.scenes.render import painted
 from qgc.scenes.svg import hexcolour
 
 
-def picture(kind, colour, seed, side=220, **pose) -> Image.Image:
+def drawing(kind, colour, seed, side=220, **pose) -> Image.Image:
+    """One object on a plain ground."""
     rng = np.random.default_rng(seed)
     shapes = kind.drawn(paint(colour, rng), rng, **pose)
     defs: list[str] = []
@@ -34,6 +35,7 @@ def picture(kind, colour, seed, side=220, **pose) -> Image.Image:
 
 
 def main(out: str, names: list[str]) -> None:
+    """Draw six of each kind, all kinds or those of ``names``, and write the sheet."""
     for m in pkgutil.iter_modules(things.__path__):
         importlib.import_module(f"qgc.scenes.things.{m.name}")
     kinds = [things.KINDS[n] for n in names] if names else list(things.KINDS.values())
@@ -42,7 +44,7 @@ def main(out: str, names: list[str]) -> None:
         pool = kind.colours or COLOURS
         row = Image.new("RGB", (side * columns, side))
         for i in range(columns):
-            row.paste(picture(kind, pool[(i * 5 + 1) % len(pool)], i, side), (i * side, 0))
+            row.paste(drawing(kind, pool[(i * 5 + 1) % len(pool)], i, side), (i * side, 0))
         rows.append(row)
     sheet = Image.new("RGB", (side * columns, side * len(rows)))
     for i, row in enumerate(rows):

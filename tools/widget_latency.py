@@ -1,7 +1,7 @@
 """How quickly the widgets answer in a live page: python tools/widget_latency.py [--json].
 
 Opens JupyterLab with a notebook of one cell in a headless Chromium, and times what a user sees: from a key pressed on a
-control until the new picture has been decoded in the page. Kernel, messages and painting are all in it.
+control until the new image has been decoded in the page. Kernel, messages and painting are all in it.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 
 BOUNDS = {"n": 50.0, "question": 150.0, "scene": 400.0}
-"""Milliseconds from a key to the new picture, on two cores."""
+"""Milliseconds from a key to the new image, on two cores."""
 
 CELL = "import qgc\nqgc.widgets.explorer()"
 KERNEL = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
@@ -39,7 +39,7 @@ ROUNDS = 9
 START_S = 180  # for JupyterLab, or a kernel, on a busy machine
 SILENCE_S = 0.5  # before the page is asked: each question to it takes milliseconds that no user would take
 
-# Asks the page to note when the first picture of the widget has changed and is decoded.
+# Asks the page to note when the first image of the widget has changed and is decoded.
 WATCH = """
 const picture = () => document.querySelector('.widget-html img');
 const before = picture().src;
@@ -104,8 +104,8 @@ def started(folder: Path) -> tuple[subprocess.Popen, str, str]:
         except (urllib.error.URLError, OSError):
             time.sleep(0.25)
     end(server)
-    said = log.read_text(encoding="utf-8", errors="replace").strip()[-800:]
-    raise NoServer(f"JupyterLab did not answer within {START_S} s, status {server.returncode}; it said: {said or '-'}")
+    log_end = log.read_text(encoding="utf-8", errors="replace").strip()[-800:]
+    raise NoServer(f"JupyterLab did not answer within {START_S} s, status {server.returncode}; log: {log_end or '-'}")
 
 
 def end(server: subprocess.Popen) -> None:
@@ -125,7 +125,7 @@ LOADED = """return [...document.querySelectorAll('.widget-html img')]
 
 
 def open_widget(browser: webdriver.Chrome, address: str) -> None:
-    """Open the notebook, run its cell, and wait until the widget shows its pictures."""
+    """Open the notebook, run its cell, and wait until the widget shows its images."""
     browser.get(address)
     idle = ".jp-Notebook-ExecutionIndicator[data-status='idle']"
     browsing.awaited(browser, lambda b: b.find_elements(By.CSS_SELECTOR, idle), "a kernel that is ready", START_S)
@@ -140,7 +140,7 @@ def open_widget(browser: webdriver.Chrome, address: str) -> None:
         return b.execute_script(PROMPT) != unrun
 
     browsing.awaited(browser, run, "the cell to run", poll_s=2)
-    browsing.awaited(browser, lambda b: b.execute_script(LOADED), "the widget's two pictures", START_S, poll_s=0.2)
+    browsing.awaited(browser, lambda b: b.execute_script(LOADED), "the widget's two images", START_S, poll_s=0.2)
 
 
 def control(browser: webdriver.Chrome, description: str) -> WebElement:
@@ -153,7 +153,7 @@ def control(browser: webdriver.Chrome, description: str) -> WebElement:
 
 
 def timed(browser: webdriver.Chrome, element: WebElement, step: int) -> float:
-    """Milliseconds from a key on a slider, or a choice in a list, to the new picture."""
+    """Milliseconds from a key on a slider, or a choice in a list, to the new image."""
     browser.execute_script("arguments[0].focus()", element)
     browser.execute_script(WATCH)
     if element.tag_name == "select":
@@ -161,7 +161,7 @@ def timed(browser: webdriver.Chrome, element: WebElement, step: int) -> float:
     else:
         element.send_keys(Keys.ARROW_RIGHT if step > 0 else Keys.ARROW_LEFT)
     time.sleep(SILENCE_S)
-    return browsing.awaited(browser, lambda b: b.execute_script(GAP), "another picture", poll_s=0.1)
+    return browsing.awaited(browser, lambda b: b.execute_script(GAP), "another image", poll_s=0.1)
 
 
 @contextmanager
@@ -179,35 +179,35 @@ def live_widget() -> Iterator[webdriver.Chrome]:
 
 def measure(browser: webdriver.Chrome, rounds: int = ROUNDS) -> dict[str, list[float]]:
     """Milliseconds of several changes of n, of the scene, and of the question (each seen for the first time)."""
-    found: dict[str, list[float]] = {"n": [], "scene": [], "question": []}
+    times: dict[str, list[float]] = {"n": [], "scene": [], "question": []}
     for _ in range(rounds):
-        found["n"].append(timed(browser, control(browser, "Top n"), 1))
+        times["n"].append(timed(browser, control(browser, "Top n"), 1))
     for _ in range(rounds):
-        found["scene"].append(timed(browser, control(browser, "Scene"), 1))
+        times["scene"].append(timed(browser, control(browser, "Scene"), 1))
         questions = control(browser, "Question")
         if int(questions.get_property("length")) > 1:
-            found["question"].append(timed(browser, questions, 1))
-    return found
+            times["question"].append(timed(browser, questions, 1))
+    return times
 
 
 def main() -> int:
-    """Print the three figures beside their bounds; 1 if one is missed."""
+    """Print the three figures and their bounds; 1 if one is missed."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     try:
         with live_widget() as browser:
-            found = measure(browser)
+            measured = measure(browser)
     except browsing.NoBrowser as error:
         print(error, file=sys.stderr)
         return 1
-    medians = {what: statistics.median(times) for what, times in found.items()}
+    medians = {what: statistics.median(times) for what, times in measured.items()}
     if options.json:
-        print(json.dumps({"median": medians, "all": found}))
+        print(json.dumps({"median": medians, "all": measured}))
     else:
         for what, bound in BOUNDS.items():
             verdict = "holds" if medians[what] <= bound else "MISSED"
-            middle = f"[{min(found[what]):.0f}, {max(found[what]):.0f}]"
+            middle = f"[{min(measured[what]):.0f}, {max(measured[what]):.0f}]"
             print(f"a new {what:8s} {medians[what]:5.0f} ms {middle:12s} (bound {bound:.0f}: {verdict})")
     return int(any(medians[what] > bound for what, bound in BOUNDS.items()))
 

@@ -48,7 +48,7 @@ def main(argv: list[str] | None = None) -> int:
         status, lost = 2, True  # standard output may be what failed
         message = f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}"
     except KeyboardInterrupt:
-        message, status = "interrupted; run the same command again to go on", 130
+        message, status = "interrupted; run the same command again to resume", 130
     message = str(QGCError(message))  # which shortens it: a name can be long
     if "--json" in argv:
         with suppress(OSError):
@@ -126,9 +126,9 @@ def _add_train(train: Parser) -> None:
         "--seed",
         type=at_least(0),
         default=0,
-        help="of the question and answer side; any but 0 looks through the shipped model's CNN",
+        help="of the question and answer side; any but 0 uses the shipped model's CNN",
     )
-    scenes.add_argument("--cnn", default="", help="train the question and answer side alone, through this model's CNN")
+    scenes.add_argument("--cnn", default="", help="train the question and answer side alone, with this model's CNN")
     scenes.add_argument("--install", action="store_true", help="write the weights into the package, to be shipped")
     scenes.set_defaults(run=_train_scenes)
     cli_photos.add_train(kinds)
@@ -228,41 +228,42 @@ def _explain(args) -> None:
     vqa = load(args.model, device=args.device)
     if args.n is not None:
         check_n(args.n, vqa.combine)
-    found = explain(vqa, args.image, args.question, args.answer, reduce=args.reduce)
+    explanation = explain(vqa, args.image, args.question, args.answer, reduce=args.reduce)
     scene = Scene.open(args.image)
     if scene is None and "photograph" not in vqa.trained_on:
         print("note: this is not a scene of qgc; the model has only seen scenes, so do not trust it here",
               file=sys.stderr)  # fmt: skip
-    figure = plots.overlay(found, n=args.n, mask=plots.asked_mask(scene, args.question) if scene else None)
+    figure = plots.overlay(explanation, n=args.n, mask=plots.asked_mask(scene, args.question) if scene else None)
     atomic_write(out, lambda p: figure.savefig(p, format=out.suffix[1:] or "png"))
-    top = found.top(10)
+    top = explanation.top(10)
     if args.json:
         numbers = {
-            "model": args.model, "question": found.question, "answer": found.answer, "predicted": found.predicted,
-            "confidence": found.confidence, "n": args.n or vqa.combine, "reduce": args.reduce,
+            "model": args.model, "question": explanation.question, "answer": explanation.answer,
+            "predicted": explanation.predicted,
+            "confidence": explanation.confidence, "n": args.n or vqa.combine, "reduce": args.reduce,
             "top": [{"index": int(i), "value": float(v)} for i, v in zip(top["index"], top["value"], strict=True)],
             "figure": str(out),
         }  # fmt: skip
         print_json(numbers)
         return
-    print(f"{found.question}  →  {found.answer}  ({found.confidence:.1%})")
-    if found.answer != found.predicted:
-        print(f"the model itself would say: {found.predicted}")
+    print(f"{explanation.question}  →  {explanation.answer}  ({explanation.confidence:.1%})")
+    if explanation.answer != explanation.predicted:
+        print(f"the model itself would say: {explanation.predicted}")
     print(f"top 10 of ∂A/∂q ({args.reduce}):\n{top.round(4).to_string()}\nfigure: {out}")
 
 
-def _figure_file(out: Path | None, picture: Path) -> Path:
+def _figure_file(out: Path | None, image: Path) -> Path:
     """Where the figure goes, checked before the work.
 
-    Never onto the picture, which may hold the whole scene, and onto another file only if ``--out`` names it.
+    Never onto the image, which may hold the whole scene, and onto another file only if ``--out`` names it.
     """
     if out is None:
-        stem = picture.stem[:55]  # so that the name is at most 255 bytes long
+        stem = image.stem[:55]  # so that the name is at most 255 bytes long
         names = chain([f"{stem}-explained.png"], (f"{stem}-explained-{k}.png" for k in count(2)))
         out = next(Path(name) for name in names if not os.path.lexists(name))
     check_target(out)
-    if out.exists() and picture.exists() and out.samefile(picture):
-        raise QGCError(f"--out {out} is the picture itself, which would be lost; name another file")
+    if out.exists() and image.exists() and out.samefile(image):
+        raise QGCError(f"--out {out} is the image itself, which would be lost; name another file")
     if out.suffix and out.suffix.lower() not in FIGURES:
         raise QGCError(f"no figure can be written as {out.suffix!r}; let --out end in {', '.join(FIGURES)}")
     return out
@@ -282,9 +283,9 @@ def _train_scenes(args) -> None:
     base = "natural" if args.name == "early" else args.name
     zoo.usable(args.device)  # a device that is not there is said before the scenes are rendered
     recipe = replace(RECIPES[base], question_seed=args.seed)
-    eyes = args.cnn or (f"deeper-lstm/{base}" if args.seed else "")
-    run = args.out or Path("runs") / (f"{base}-seed{args.seed}" if eyes else base)
-    model = train_scenes(recipe, run, args.cache, args.device, args.workers, eyes)
+    cnn_checkpoint = args.cnn or (f"deeper-lstm/{base}" if args.seed else "")
+    run = args.out or Path("runs") / (f"{base}-seed{args.seed}" if cnn_checkpoint else base)
+    model = train_scenes(recipe, run, args.cache, args.device, args.workers, cnn_checkpoint)
     about = card_of(args.name, recipe, run)
     if args.name == "early":
         step, trace = question_blind(model, run)
@@ -341,19 +342,19 @@ def _evaluate(args) -> None:
 def _bench_speed(args) -> None:
     from ..lab.bench.speed import bench
 
-    found = bench(args.model, args.scenes)
+    rows = bench(args.model, args.scenes)
     if args.json:
-        print_json(found)
+        print_json(rows)
         return
-    for name, row in found.items():
+    for name, row in rows.items():
         print(f"{name:58s} {row['value']:>12.4g} {row['unit']:4s}  (bound: {row['bound']})")
 
 
 def _bench_peers(args) -> None:
     from ..lab.bench import peers
 
-    found = peers.compare(args.model, args.scenes, peers.RESULTS if args.record else None)
-    print_json(found) if args.json else print(peers.table(found))
+    result = peers.compare(args.model, args.scenes, peers.RESULTS if args.record else None)
+    print_json(result) if args.json else print(peers.table(result))
 
 
 def _measure(args) -> int:

@@ -70,9 +70,9 @@ def _list(collections: dict, as_json: bool) -> None:
 
 def _in_words(report) -> str:
     """The report in words, with what to do about what is missing."""
-    from ..lab.fetch.sources import COLLECTIONS, human
+    from ..lab.fetch.sources import COLLECTIONS, format_bytes
 
-    lines = [f"{name}: {entry['how']} ({human(entry['bytes'])})" for name, entry in report.files.items()]
+    lines = [f"{name}: {entry['how']} ({format_bytes(entry['bytes'])})" for name, entry in report.files.items()]
     if report.photographs:
         lines.append(f"{report.photographs['there']} of {report.photographs['wanted']} photographs are there")
     if not report.missing:

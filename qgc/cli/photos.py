@@ -13,7 +13,7 @@ def add_train(kinds) -> None:
     from ..data import NAMES
 
     for name in NAMES:
-        train = kinds.add_parser(name, help="a Deeper LSTM or a Pythia, and its question-only twin, on photographs")
+        train = kinds.add_parser(name, help="a Deeper LSTM or a Pythia, and its question-only baseline, on photographs")
         train.add_argument("--data-dir", type=path, required=True, help="the folder of the data set's official files")
         train.add_argument("--model", default="deeper-lstm", choices=["deeper-lstm", "pythia"], help="what learns")
         train.add_argument(
@@ -23,7 +23,7 @@ def add_train(kinds) -> None:
         train.add_argument("--weights", type=path, help="the CNN's weights: .safetensors, or a .pth (default: "
                            "torchvision's own, which are downloaded once)")  # fmt: skip
         train.add_argument(
-            "--out", type=path, help=f"the run's folder (default: runs/{name}, …); a killed run goes on there"
+            "--out", type=path, help=f"the run's folder (default: runs/{name}, …); a stopped run resumes there"
         )
         train.add_argument("--seed", type=at_least(0), default=0)
         train.add_argument(
@@ -66,17 +66,17 @@ def _train(args) -> None:
         args.glove,
     )  # fmt: skip
     with process_group(usable(args.device)) as group:
-        found = train_photos(training, group)
+        results = train_photos(training, group)
         if group.is_main_process:
-            _tell(found, out, args.json)
+            _print_results(results, out, args.json)
 
 
-def _tell(found: dict, out: Path, as_json: bool) -> None:
+def _print_results(results: dict, out: Path, as_json: bool) -> None:
     rows = {
         name: {"validation": r.chosen.accuracy, "step": r.made.step,
                "seconds": round(r.chosen.seconds + (r.made.seconds if r.made is not r.chosen else 0)),
                "questions_per_second": r.made.questions_per_second, "memory_mb": r.made.memory_mb}
-        for name, r in found.items()
+        for name, r in results.items()
     }  # fmt: skip
     if as_json:
         print_json({"run": str(out), **rows})
@@ -97,7 +97,7 @@ def add_evaluate(evaluate) -> None:
 
 
 def evaluate_run(args) -> None:
-    """Answer a split with a run's model and its question-only twin, if it has one, and print how often it is right."""
+    """Answer a split with a run's model and question-only baseline, if it has one; print how often each is right."""
     from ..lab.experiments import photo_accuracy, photo_results
     from ..models import card
 
@@ -159,11 +159,11 @@ def bench_full_size(args) -> None:
     from ..lab.bench.full_size import full_size
     from ..models.zoo import usable
 
-    found = full_size(device=usable(args.device))
+    measured = full_size(device=usable(args.device))
     if args.json:
-        print_json(found)
+        print_json(measured)
         return
-    for photos, row in found.items():
+    for photos, row in measured.items():
         memory = ", ".join(f"{kind} {mb} MB" for kind, mb in row["memory_mb"].items())
         print(f"{photos:>9,} photographs, {row['questions']:,} questions: {row['questions_per_second']:.0f} a second, "
               f"memory {memory} (mapped files apart)")  # fmt: skip

@@ -8,7 +8,7 @@
     >>> paper.table(1)["Figure 20"]["index"].tolist()[:3]
     [304, 281, 457]
 
-The paper's pictures are not here, only its words and numbers. Here ``paper.figures`` is the filter
+The paper's images are not here, only its words and numbers. Here ``paper.figures`` is the filter
 function; to reach the module of that name, write ``from qgc.paper.figure_list import Figure``.
 """
 

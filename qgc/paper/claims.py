@@ -1,4 +1,4 @@
-"""The paper's claims, quoted word for word, so that a ledger can set our measurements beside them."""
+"""The paper's claims, quoted word for word, so that a ledger can compare our measurements with them."""
 
 from dataclasses import dataclass
 

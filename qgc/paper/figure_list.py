@@ -1,8 +1,8 @@
 """The paper's 101 figures: captions word for word, and what they say.
 
-The paper prints its figures in plates: a photograph, then the maps computed on it. A plate is written
+The paper prints its figures in groups: a photograph, then the maps computed on it. A group is written
 down here once, and each map's question, answer, model, method and n are read off its caption. Which
-plates show the *same* photograph the paper does not say; the situations are inferred from its questions.
+groups show the *same* photograph the paper does not say; the situations are inferred from its questions.
 """
 
 import re
@@ -26,7 +26,7 @@ class Figure:
     Grad-CAM; it is None for photographs, for Pythia (whose fusion layer has 5000) and where the paper
     does not state it. ``model`` is the caption's, or the text's where the caption of a map names none.
     ``picture`` is the number of the photograph the figure belongs to, a photograph's own number being
-    itself. ``section`` is the section whose text first refers to the figure's plate, in itself or
+    itself. ``section`` is the section whose text first refers to the figure's group, in itself or
     through a table. ``note`` states what in the caption is odd, missing or at odds with the text.
     """
 
@@ -59,12 +59,12 @@ _PYTHIA = "Grad-CAM output for Pythia generated for"
 
 
 def _plate(situation: str | None, section: str, *captions: str) -> _Plate:
-    """A plate, its captions in print order."""
+    """A group, its captions in print order."""
     return _Plate(situation, section, captions)
 
 
 def _top(n: int, answer: str, *questions: str) -> tuple[str, ...]:
-    """Captions of one plate of the appendix: the photograph, then the top-n map of each question."""
+    """Captions of one group of the appendix: the photograph, then the top-n map of each question."""
     original = " (Original Grad-CAM)" if n == COMBINE else ""
     return (_ORIGINAL, *(f"Top {n}{original} for Q: {question} A: {answer}" for question in questions))
 
@@ -226,7 +226,7 @@ def _read(number: int, caption: str, picture: int, plate: _Plate) -> Figure:
 
 
 def _number() -> Iterator[Figure]:
-    """Numbers the plates' captions through, as the paper does."""
+    """Numbers the groups' captions through, as the paper does."""
     number = 0
     for plate in _PLATES:
         picture = number + 1

@@ -51,7 +51,7 @@ def checked(function: Callable) -> Callable:
     A whole float is a whole number, a bool is none; a list may be any iterable but text. A list or a dictionary that
     has to be given is not empty.
     """
-    signature, said = inspect.signature(function), function.__qualname__.removesuffix(".__init__")
+    signature, called = inspect.signature(function), function.__qualname__.removesuffix(".__init__")
 
     @functools.wraps(function)
     def wrapper(*args, **kwargs):
@@ -66,19 +66,19 @@ def checked(function: Callable) -> Callable:
                 continue
             needed = default is inspect.Parameter.empty or name in NEVER_EMPTY and default != ()
             if fault := _fault(value, hints[name], name, needed):
-                raise QGCError(f"{said}: {_sentence(*fault)}")
+                raise QGCError(f"{called}: {_sentence(*fault)}")
             if name in COUNTS and value < 1:
-                raise QGCError(f"{said}: {name} is {value}; give a whole number from 1 on")
+                raise QGCError(f"{called}: {name} is {value}; give a whole number from 1 on")
         return function(*given.args, **given.kwargs)
 
     return wrapper
 
 
-def check_attribute(thing: object, name: str, value) -> None:
+def check_attribute(owner: object, name: str, value) -> None:
     """QGCError if a value is not what the annotations of a class say of its attribute; one without is anything."""
-    hints = _hints(type(thing))
+    hints = _hints(type(owner))
     if name in hints and (fault := _fault(value, hints[name], name, False)):
-        raise QGCError(f"{type(thing).__name__}: {_sentence(*fault)}")
+        raise QGCError(f"{type(owner).__name__}: {_sentence(*fault)}")
 
 
 @functools.cache
@@ -96,7 +96,7 @@ def _fault(value, hint, place: str, needed: bool) -> tuple | None:
     if kind is Mapping:
         if not isinstance(value, Mapping | pd.Series) or needed and not len(value):
             return place, hint, value
-        for key in value.keys():
+        for key in value.keys():  # noqa: SIM118 - a column is iterated by its values
             if not _is(key, inside[0]):
                 return f"a name in {place}", inside[0], key
         parts = [(f"{place}[{shown(key)}]", part, inside[1]) for key, part in value.items()]
@@ -158,8 +158,8 @@ def _sentence(place: str, hint, value) -> str:
         remedy = f"put it in a list, [{place}]"
     elif isinstance(value, list | tuple) and value and not lists and not _fault(value[0], hint, place, True):
         remedy = "give one of them"
-    said = shown(value) if value is None or isinstance(value, str | Real) else type(value).__name__
-    return f"{place} must be {' or '.join(word for word, _ in words)}, not {said}; {remedy}"
+    given = shown(value) if value is None or isinstance(value, str | Real) else type(value).__name__
+    return f"{place} must be {' or '.join(word for word, _ in words)}, not {given}; {remedy}"
 
 
 def _words(hint, kind: type) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""Maps over pictures as plain arrays: what the figures show and the widgets repaint within milliseconds."""
+"""Maps over images as plain arrays: what the figures show and the widgets repaint within milliseconds."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from torch import Tensor
 from ..errors import ImageError
 from .style import HEAT
 
-DARKEST = 0.72  # grey of a pale picture's black
+DARKEST = 0.72  # grey of a pale image's black
 
 _LEVELS = np.arange(256, dtype=np.uint8)
-# Every level of heat (rows) over every grey, as one word of four bytes: looked up, a picture is composed in half a
+# Every level of heat (rows) over every grey, as one word of four bytes: looked up, an image is composed in half a
 # millisecond. The fourth byte stays empty.
 _GLASS = np.zeros((256, 256, 4), np.uint8)
 _GLASS[..., :3] = _LEVELS[:, None] * HEAT.astype(np.float32)[:, None]
 _GLASS = _GLASS.view(np.uint32).ravel()
 
 
-def pale(picture: Image.Image) -> np.ndarray:
-    """A picture in pale grey, (H, W, 3) bytes: recognisable, and out of the heat's way."""
-    grey = np.asarray(picture.convert("L"), np.float32)
-    # Cut off at both ends, so that dim pictures keep their contrast.
+def pale(image: Image.Image) -> np.ndarray:
+    """An image in pale grey, (H, W, 3) bytes: recognisable, and out of the heat's way."""
+    grey = np.asarray(image.convert("L"), np.float32)
+    # Cut off at both ends, so that dim images keep their contrast.
     low, high = np.percentile(grey, (1, 99))
     share = np.clip((grey - low) / max(high - low, 1.0), 0, 1)
     return np.repeat((255 * (DARKEST + (1 - DARKEST) * share)).astype(np.uint8)[:, :, None], 3, axis=2)
@@ -50,7 +50,7 @@ def share_of_maximum(map_: Tensor | np.ndarray, size: tuple[int, int]) -> np.nda
 
 
 def compose(ground: np.ndarray, share: np.ndarray | None) -> np.ndarray:
-    """The heat ``share`` (H, W) over the grey picture ``ground`` (H, W, 3) of :func:`pale`, as bytes.
+    """The heat ``share`` (H, W) over the grey image ``ground`` (H, W, 3) of :func:`pale`, as bytes.
 
     None leaves it plain.
     """
@@ -67,7 +67,7 @@ def enlarge_mask(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     Raises
     ------
     ImageError
-        If it is no mask, or has another shape than the picture.
+        If it is not a mask, or has another shape than the image.
     """
     mask = np.asarray(mask.cpu() if isinstance(mask, Tensor) else mask)
     if (
@@ -77,7 +77,7 @@ def enlarge_mask(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         or abs(mask.shape[1] * size[1] / (mask.shape[0] * size[0]) - 1) > 0.02
     ):
         raise ImageError(
-            f"a mask of shape {mask.shape} does not fit a picture of {size[0]}×{size[1]} pixels; "
+            f"a mask of shape {mask.shape} does not fit an image of {size[0]}×{size[1]} pixels; "
             "give one bool for every pixel, such as scene.masks['sink']"
         )
     soft = Image.fromarray(mask.astype(np.float32)).resize(size, Image.Resampling.BILINEAR)

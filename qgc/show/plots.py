@@ -41,14 +41,14 @@ from .pixels import compose, enlarge_mask, pale, share_of_maximum
 from .style import CYCLE, FAINT, HEAT_BAR, INK, MUTED, OUTLINES, PAGE, PALETTE, SMALL, Sheet, styled
 
 LONGEST = 300  # letters of a question that a title shows
-SIDE = 448  # pixels at which pictures are shown
+SIDE = 448  # pixels at which images are shown
 WORDS_LEFT = 112.0  # points: the margin of a question's words, right of their heading
 WORD_TINT = LinearSegmentedColormap.from_list("qgc-words", ["white", PALETTE["sky"]])  # black text is read on all of it
 
 
 # -- maps over scenes -----------------------------------------------------------------------------
 def _filled(question: str, width: int) -> str:
-    """A question in lines; a very long one is cut, and a $ is no mathematics."""
+    """A question in lines; a very long one is cut, and a $ does not start a formula."""
     text = question if len(question) <= LONGEST else f"{question[:LONGEST]} …"
     return textwrap.fill(text, width).replace("$", r"\$")
 
@@ -63,13 +63,13 @@ def overlay(
     mask: np.ndarray | Tensor | None = None,
     scene: Scene | None = None,
 ) -> Figure:
-    """One map over its picture (paper Figs 2–3, 5–6 and every other map).
+    """One map over its image (paper Figs 2–3, 5–6 and every other map).
 
     Parameters
     ----------
     n : how many combine neurons the gradient may pass; None is all of them, the original Grad-CAM.
-    outline : draw the outline of ``mask``, or of the asked thing where ``scene`` is given.
-    mask : (H, W) bool, pixels of the asked thing.
+    outline : draw the outline of ``mask``, or of the queried object where ``scene`` is given.
+    mask : (H, W) bool, pixels of the queried object.
     scene : the scene that the explanation was made of.
     """
     ground = _ground(explanation, scene)
@@ -90,7 +90,7 @@ def pair(explanations: Sequence[Explanation], ns: Sequence[int | None] = (None,)
     """The scene and the map of each question, a row for every n (paper Figs 1–6, 7–22, 78–101).
 
     With ``scene``, the first column names and outlines what is asked about, and each map has the
-    outline of its own thing.
+    outline of its own object.
     """
     explanations, ns = list(explanations), list(ns)
     columns = 1 + len(explanations)
@@ -103,13 +103,13 @@ def pair(explanations: Sequence[Explanation], ns: Sequence[int | None] = (None,)
     grid = sheet.subplots(len(ns), columns, squeeze=False)
     masks = [asked_mask(scene, e.question) if scene else None for e in explanations]
     for row, n in zip(grid, ns, strict=True):
-        _show(row[0], _picture(explanations[0], scene))
+        _show(row[0], _image(explanations[0], scene))
         row[0].set_ylabel(label_n(n, explanations[0]), fontsize=10.5)
         for k, (ax, e) in enumerate(zip(row[1:], explanations, strict=True)):
             _map(ax, e, n, grounds[k], masks[k], OUTLINES[k % len(OUTLINES)])
             if masks[k] is not None:
                 _outline(row[0], masks[k], OUTLINES[k % len(OUTLINES)])
-    grid[0, 0].set_title("the scene" if scene else "the picture", fontsize=10)
+    grid[0, 0].set_title("the scene" if scene else "the image", fontsize=10)
     for ax, title in zip(grid[0, 1:], titles, strict=True):
         ax.set_title(title, fontsize=10)
     _colour_bar(sheet, list(grid.flat))
@@ -120,7 +120,7 @@ def pair(explanations: Sequence[Explanation], ns: Sequence[int | None] = (None,)
 def sweep(
     explanation: Explanation, ns: Sequence[int] | None = None, scene: Scene | None = None, columns: int = 6
 ) -> Figure:
-    """The maps of one question over many n, the picture first (paper Figs 27–77, one of the questions).
+    """The maps of one question over many n, the image first (paper Figs 27–77, one of the questions).
 
     ``ns`` defaults to the paper's 17 values, 10 to 1024.
     """
@@ -149,8 +149,8 @@ def sweeps(
         part.suptitle(f"{_filled(e.question, 60)}  A: {e.answer}", fontsize=11)
         colour = OUTLINES[k % len(OUTLINES)]
         mask = asked_mask(scene, e.question) if scene else None
-        _show(grid.flat[0], _picture(e, scene))
-        grid.flat[0].set_title("scene" if scene else "picture", fontsize=SMALL)
+        _show(grid.flat[0], _image(e, scene))
+        grid.flat[0].set_title("scene" if scene else "image", fontsize=SMALL)
         if mask is not None:
             _outline(grid.flat[0], mask, colour, 0.7)
         ground = _ground(e, scene)
@@ -177,7 +177,7 @@ def sensitivity_bars(explanation: Explanation, n: int = 25, top: int = 60, ax: A
     values = explanation.scores[explanation.order[:top]].cpu().double().numpy()
     rank = np.arange(1, top + 1)
     ax.bar(rank, values, width=0.82, color=[CYCLE[0] if r <= n else FAINT for r in rank])
-    kept = f"top {n}: gradient passes" if n < size else f"all {n} pass"
+    passing = f"top {n}: gradient passes" if n < size else f"all {n} pass"
     if n < top:
         ax.axvline(n + 0.5, color=CYCLE[1], lw=1.6)
         ax.annotate(
@@ -185,9 +185,9 @@ def sensitivity_bars(explanation: Explanation, n: int = 25, top: int = 60, ax: A
             color=CYCLE[1], va="top", ha="left" if n < 0.6 * top else "right", fontsize=10.5,
         ).set_position((6 if n < 0.6 * top else -6, 0))  # fmt: skip
     else:
-        kept += f"; the cut lies beyond the {top} shown" if n > top else ""
+        passing += f"; the cut lies beyond the {top} shown" if n > top else ""
     about = f"∂A/∂q ({explanation.reduce})" if explanation.rank == "sensitivity" else "score"
-    ax.set_title(f"{_filled(explanation.question, 50)}\n{kept}", fontsize=10.5)
+    ax.set_title(f"{_filled(explanation.question, 50)}\n{passing}", fontsize=10.5)
     ax.set(xlabel=f"combine neurons, the {top} highest of {size}, ranked", ylabel=about, xlim=(0.2, top + 0.8))
     ax.set_ylim(min(0, values.min() * 1.05), max(values.max(), 0) * 1.12 or 1)
     ax.yaxis.grid(True)
@@ -199,7 +199,7 @@ def top10(explanations: Sequence[Explanation] | Mapping[str, Explanation], paper
     """The ten highest values of ∂A/∂q and their neurons, side by side (paper Tables 1–4).
 
     Columns are (question, "value") and (question, "index"); give a dictionary to choose other
-    headings. ``paper`` is the number of one of the paper's Tables 1–4, to be put beside.
+    headings. ``paper`` is the number of one of the paper's Tables 1–4, to compare with.
     """
     blocks = {}
     for heading, e in _headed(explanations).items():
@@ -207,7 +207,7 @@ def top10(explanations: Sequence[Explanation] | Mapping[str, Explanation], paper
         blocks[heading] = pd.DataFrame({"value": table["value"].round(4), "index": table["index"]})
     if paper is not None:
         if paper not in range(1, 5):
-            raise QGCError(f"the paper's Table {paper} is no top-10 table; choose 1 to 4")
+            raise QGCError(f"the paper's Table {paper} is not a top-10 table; choose 1 to 4")
         table = printed.table(paper)
         blocks |= {f"paper: {heading}": table[heading] for heading in table.columns.unique(0)}
     return pd.concat(blocks, axis=1)
@@ -249,14 +249,14 @@ def architecture(vqa: DeeperLSTM, gate: int | None = None) -> Figure:
 # -- scenes ---------------------------------------------------------------------------------------
 @styled
 def scene_masks(scene: Scene, things: Iterable[str] | None = None) -> Figure:
-    """A scene beside the visible pixels of its things, in colour and named (book/scenes-gallery.ipynb)."""
+    """A scene beside the visible pixels of its objects, in colour and named (book/scenes-gallery.ipynb)."""
     names = [n for n in scene.names if n in scene.masks] if things is None else list(things)
     _check_seen(scene, names)
     sheet = Sheet(PAGE, 3.0)
     left, right = sheet.subplots(1, 2, width_ratios=(1, 1))
-    picture = scene.render(SIDE)
-    _show(left, picture)
-    pixels = pale(picture).astype(float)
+    image = scene.render(SIDE)
+    _show(left, image)
+    pixels = pale(image).astype(float)
     h, w = pixels.shape[:2]
     spots, taken = [], []
     for k, name in enumerate(names):
@@ -309,9 +309,9 @@ def distribution(
     xlabel: str = "",
     ax: Axes | None = None,
 ) -> Figure:
-    """Every value, the middle half and the median of each label, beside the paper's printed values (Tables 5–6).
+    """Every value, the middle half and the median of each label, and the paper's printed values (Tables 5–6).
 
-    Values that are not finite are left out, and so not counted in the n beside the label.
+    Values that are not finite are omitted, and so not counted in the n beside the label.
     """
     groups = {k: np.asarray(v, float)[np.isfinite(np.asarray(v, float))] for k, v in values_by_label.items()}
     if ax is None:
@@ -340,7 +340,7 @@ def distribution(
 # -- parts ----------------------------------------------------------------------------------------
 @checked
 def label_n(n: int | None, explanation: Explanation) -> str:
-    """ "n = 25 of 1024", or "Grad-CAM (all 1024)"."""
+    """The gate's size in words: "n = 25 of 1024", or "Grad-CAM (all 1024)"."""
     size = explanation.vqa.combine
     n = size if n is None else check_n(n, size)
     return f"Grad-CAM (all {size})" if n == size else f"n = {n} of {size}"
@@ -348,9 +348,9 @@ def label_n(n: int | None, explanation: Explanation) -> str:
 
 @checked
 def asked_mask(scene: Scene, question: str) -> np.ndarray | None:
-    """Visible pixels of what a question of the scene asks about; None where there is no such thing."""
-    thing = next((a.thing for a in scene.asks if a.question == question), None)
-    return scene.masks.get(thing)
+    """Visible pixels of what a question of the scene asks about; None where there is no such object."""
+    name = next((a.thing for a in scene.asks if a.question == question), None)
+    return scene.masks.get(name)
 
 
 def _check_seen(scene: Scene, names: Iterable[str]) -> None:
@@ -358,25 +358,25 @@ def _check_seen(scene: Scene, names: Iterable[str]) -> None:
         raise ImageError(f"there is no {absent!r} to see in this scene; it has {', '.join(scene.masks)}")
 
 
-def _picture(explanation: Explanation, scene: Scene | None) -> Image.Image:
+def _image(explanation: Explanation, scene: Scene | None) -> Image.Image:
     if scene is not None:
         if scene.image.tobytes() != explanation.image.tobytes():
             raise ImageError("this is not the scene that was explained; give the one that went into qgc.explain")
         return scene.render(SIDE)
-    picture = explanation.image.copy()
-    picture.thumbnail((2 * SIDE, 2 * SIDE))  # a camera's picture has more pixels than a figure
-    if max(picture.size) < SIDE:  # the heat is drawn at this size, and would be blocky on a small picture
-        factor = SIDE / max(picture.size)
-        picture = picture.resize([max(1, round(s * factor)) for s in picture.size], Image.Resampling.BICUBIC)
-    return picture
+    image = explanation.image.copy()
+    image.thumbnail((2 * SIDE, 2 * SIDE))  # a camera's image has more pixels than a figure
+    if max(image.size) < SIDE:  # the heat is drawn at this size, and would be blocky on a small image
+        factor = SIDE / max(image.size)
+        image = image.resize([max(1, round(s * factor)) for s in image.size], Image.Resampling.BICUBIC)
+    return image
 
 
 def _ground(explanation: Explanation, scene: Scene | None) -> np.ndarray:
-    return pale(_picture(explanation, scene))
+    return pale(_image(explanation, scene))
 
 
-def _show(ax: Axes, picture) -> None:
-    ax.imshow(picture, extent=(0, picture.width, picture.height, 0))
+def _show(ax: Axes, image) -> None:
+    ax.imshow(image, extent=(0, image.width, image.height, 0))
     _bare(ax)
 
 
@@ -515,11 +515,11 @@ def gate_sweep(
     ylabel: str = "own share − other share",
     columns: int = 3,
 ) -> Figure:
-    """A number for every n, beside random rankings of the neurons (paper Figs 78–101; book/examples.ipynb).
+    """A number for every n, compared with random rankings of the neurons (paper Figs 78–101; book/examples.ipynb).
 
     Parameters
     ----------
-    panels : title → (the gate's J values, n = 1 … J; the same of R random rankings, (R, J)). nan is left out.
+    panels : title → (the gate's J values, n = 1 … J; the same of R random rankings, (R, J)). nan is omitted.
     marked : values of n that get a vertical line, for example the paper's.
     """
     for title, (gate, random) in panels.items():
@@ -527,12 +527,13 @@ def gate_sweep(
             raise QGCError(f"{title!r} has {len(gate)} values of the gate, and random ones of shape {random.shape}; "
                            f"these must be (R, {len(gate)})")  # fmt: skip
     rows = -(-len(panels) // columns)
-    sheet = Sheet(PAGE, 1.75 * rows + 0.85)
+    sheet = Sheet(PAGE, 1.75 * rows + 0.85)  # 0.85 inches for the legend and the label of the axis
     grid = sheet.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     for ax in grid.flat[len(panels) :]:
         ax.set_axis_off()
     for ax, (title, (gate, random)) in zip(grid.flat, panels.items(), strict=False):
         n = np.arange(1, len(gate) + 1)
+        # Of each n on its own: a random ranking that is high at one n need not be so at the next.
         low, middle, high = np.nanpercentile(np.asarray(random), (5, 50, 95), axis=0)
         band = ax.fill_between(n, low, high, color=FAINT, alpha=0.55, lw=0)
         (line,) = ax.plot(n, middle, color=MUTED, lw=1, ls="--")
@@ -552,10 +553,10 @@ def gate_sweep(
     return sheet
 
 
-# -- gradients at the picture ---------------------------------------------------------------------
+# -- gradients at the image ---------------------------------------------------------------------
 @styled
 def gradients(rows: Mapping[str, Mapping[str, Tensor | np.ndarray]], scene: Scene | None = None) -> Figure:
-    """Gradients with respect to the picture, as pictures around grey (Springenberg et al. 2015; paper §3.1).
+    """Gradients with respect to the image, as images around grey (Springenberg et al. 2015; paper §3.1).
 
     Parameters
     ----------
@@ -598,20 +599,20 @@ def map_rows(
     Parameters
     ----------
     rows : heading of a row → title → map (h, w), without negative values.
-    things : for each row the thing that is asked about, to be outlined, or None.
+    things : for each row the queried object, to be outlined, or None.
     """
-    _check_seen(scene, [thing for thing in things if thing is not None])
+    _check_seen(scene, [name for name in things if name is not None])
     asked = [*things, *[None] * (len(rows) - len(things))]
     columns = 1 + max(map(len, rows.values()))
     side = PAGE / columns
     sheet = Sheet(PAGE, len(rows) * (side + 0.5) + 0.75)
     *parts, foot = sheet.subfigures(len(rows) + 1, 1, height_ratios=[*[side + 0.5] * len(rows), 0.75])
-    picture = scene.render(SIDE)
-    ground = pale(picture)
+    image = scene.render(SIDE)
+    ground = pale(image)
     for k, (part, (heading, row)) in enumerate(zip(parts, rows.items(), strict=True)):
         part.suptitle(heading, fontsize=10.5)
         grid = part.subplots(1, columns)
-        _show(grid[0], picture)
+        _show(grid[0], image)
         grid[0].set_title("the scene", fontsize=SMALL)
         for ax in grid[1 + len(row) :]:
             ax.set_axis_off()
@@ -620,7 +621,7 @@ def map_rows(
             _show(ax, Image.fromarray(compose(ground, share)))
             ax.set_title(title if share is not None else f"{title}: empty", fontsize=SMALL)
         if asked[k] is not None:
-            colour = OUTLINES[asked.index(asked[k]) % len(OUTLINES)]  # a thing that is asked about twice keeps its own
+            colour = OUTLINES[asked.index(asked[k]) % len(OUTLINES)]  # an object that is queried twice keeps its own
             for ax in grid[: 1 + len(row)]:
                 _outline(ax, scene.masks[asked[k]], colour, 0.7)
     blank, bar, blank_too = foot.subplots(1, 3, width_ratios=(1, 5, 1))

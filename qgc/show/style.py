@@ -31,7 +31,7 @@ PALETTE = {
 }
 # In the order in which lines, masks and questions take them; yellow is too pale for a line on white.
 CYCLE = tuple(PALETTE[k] for k in ("blue", "vermilion", "green", "pink", "orange", "sky", "black"))
-# Outlines lie over the heat map, so they take the colours that it has not: question 1, question 2, …
+# Outlines are drawn over the heat map, so they take the colours that it has not: question 1, question 2, …
 OUTLINES = tuple(PALETTE[k] for k in ("blue", "green", "sky", "black"))
 INK, MUTED, FAINT = "#1A1A1A", "#5F5F5F", "#C9C9C9"
 
@@ -78,15 +78,15 @@ def _heat() -> np.ndarray:
 
 
 HEAT = _heat()
-"""Tint (256, 3) of a map's share of its maximum: a pale picture is multiplied by it, as by coloured glass.
+"""Tint (256, 3) of a map's share of its maximum: a pale image is multiplied by it, as by coloured glass.
 
 Glass only darkens, so more heat is darker on every ground, in grey and to the colour-blind as well;
 paint would make a weak heat lighter than a dark ground.
 """
 
-PAPER = 0.9  # grey of an average pale picture: what the colour bar is drawn on
+PAPER = 0.9  # grey of an average pale image: what the colour bar is drawn on
 HEAT_BAR = ListedColormap(HEAT * PAPER, "qgc-heat")
-"""The same as it looks on a pale picture, for colour bars."""
+"""The same as it looks on a pale image, for colour bars."""
 
 
 def _in_style():
@@ -103,6 +103,7 @@ class Sheet(Figure):
             self.get_layout_engine().set(w_pad=0.06, h_pad=0.07)
 
     def draw(self, renderer) -> None:
+        """As matplotlib's, in the book's style."""
         with _in_style():  # ticks are made while drawing
             super().draw(renderer)
 
@@ -112,10 +113,10 @@ class Sheet(Figure):
             super().savefig(*args, **kwargs)
 
     def __repr__(self) -> str:
-        return f'{super().__repr__()}: .savefig("figure.png") saves it'  # all that an interpreter without pictures can
+        return f'{super().__repr__()}: .savefig("figure.png") saves it'  # all that an interpreter without images can
 
     def _repr_pretty_(self, printer, cycle: bool) -> None:
-        printer.text(super().__repr__())  # IPython, which shows the picture
+        printer.text(super().__repr__())  # IPython, which shows the image
 
     def _repr_png_(self) -> bytes:
         with io.BytesIO() as file:

@@ -1,8 +1,8 @@
 """Widgets for a running kernel: :func:`explorer` and :func:`scene_editor`.
 
-What a widget computes lies in :class:`ExplorerState` and :class:`EditorState`, which know nothing of
-a kernel. Pictures are composed in NumPy, so that a new n is seen within milliseconds; what else follows from a choice
-is told once the picture is on its way.
+What a widget computes is in :class:`ExplorerState` and :class:`EditorState`, which know nothing of
+a kernel. Images are composed in NumPy, so that a new n is seen within milliseconds; what else follows from a choice
+follows once the image is on its way.
 
 >>> import qgc
 >>> qgc.widgets.explorer()
@@ -44,12 +44,12 @@ from .arguments import check_attribute, checked
 from .pixels import compose, pale, share_of_maximum, stroke
 from .style import CYCLE, FAINT, INK, MUTED, OUTLINES
 
-SIDE = 384  # pixels of the widgets' pictures
+SIDE = 384  # pixels of the widgets' images
 RANDOM = "random scene"
-OWN = "your own picture"
+OWN = "your own image"
 BARS = 60
-EDITED = 300  # pixels of the editor's pictures, three of which stand in a row
-PAUSE_S, MOST_PAUSE_S = 0.05, 0.3  # what follows a picture waits for a pause in a drag, but no longer than this
+EDITED = 300  # pixels of the editor's images, three of which are in a row
+PAUSE_S, MOST_PAUSE_S = 0.05, 0.3  # what follows an image waits for a pause in a drag, but no longer than this
 MOST_VIEWS, MOST_EXPLANATIONS = 12, 24  # what is kept for quick return; an explanation holds 1.5 MB
 
 Loader = Callable[[str], VQA]
@@ -64,10 +64,10 @@ def useful_n(size: int) -> list[int]:
 
 
 @dataclass(frozen=True)
-class Painted:
-    """What a widget shows: pictures as JPEG bytes, and the same in words (plain text, not HTML)."""
+class Rendered:
+    """What a widget shows: images as JPEG bytes, and the same in words (plain text, not HTML)."""
 
-    picture: bytes
+    image: bytes
     bars: bytes
     text: str
     problem: str = ""
@@ -77,13 +77,13 @@ class Painted:
 class ExplorerState:
     """Everything :func:`explorer` chooses and shows, without a kernel.
 
-    Assign to the attributes, then :meth:`paint`. Views and explanations are kept, so that a change of
-    ``n`` costs one small matrix product and one composed picture.
+    Assign to the attributes, then :meth:`render`. Views and explanations are kept, so that a change of
+    ``n`` costs one small matrix product and one composed image.
 
     Attributes
     ----------
     situation : a name of the paper's situations, :data:`RANDOM` for ``seed`` and ``distribution``, or :data:`OWN` for
-        ``own``, a picture, of which nothing is known but its pixels.
+        ``own``, an image, of which nothing is known but its pixels.
     model : a name for ``load``. question : any text. answer : None explains the predicted one.
     n : how many combine neurons the gradient may pass. reduce : how ∂A/∂q becomes one number.
     """
@@ -104,11 +104,11 @@ class ExplorerState:
         self.model = next((n for n in self.names if n.endswith("/natural")), self.names[0] if self.names else "")
         self.situation, self.seed, self.distribution = "bathroom", 0, DISTRIBUTIONS[0]
         self._own: Image.Image | None = None
-        self._own_number = 0  # of the pictures that were given so far
+        self._own_number = 0  # of the images that were given so far
         self.question = situation("bathroom").questions[0]
         self.answer = None
         self.n, self.reduce = 25, REDUCTIONS[0]
-        self._kept: dict[str, OrderedDict] = {}
+        self._cache: dict[str, OrderedDict] = {}
 
     def __setattr__(self, name: str, value) -> None:
         check_attribute(self, name, value)
@@ -116,12 +116,12 @@ class ExplorerState:
 
     @property
     def own(self) -> Image.Image | None:
-        """The reader's own picture; anything that :func:`qgc.images.open_image` reads may be assigned."""
+        """The reader's own image; anything that :func:`qgc.images.open_image` reads may be assigned."""
         return self._own
 
     @own.setter
-    def own(self, picture) -> None:
-        self._own = None if picture is None else open_image(picture)
+    def own(self, image) -> None:
+        self._own = None if image is None else open_image(image)
         self._own_number += 1
 
     @property
@@ -129,16 +129,16 @@ class ExplorerState:
         """The chosen model; WeightsError if there is none."""
         if not self.names:
             raise WeightsError("no model is shipped; train one: python -m qgc train scenes natural --install")
-        return self._keep("model", self.model, lambda: self._load(self.model), len(self.names))
+        return self._cached("model", self.model, lambda: self._load(self.model), len(self.names))
 
     @property
     def scene(self) -> Scene | None:
-        """The chosen scene; None where a picture of one's own is shown."""
-        return None if self.situation == OWN else self._keep("scene", self._scene_key, self._make_scene, MOST_VIEWS)
+        """The chosen scene; None where an image of one's own is shown."""
+        return None if self.situation == OWN else self._cached("scene", self._scene_key, self._make_scene, MOST_VIEWS)
 
     @property
     def questions(self) -> list[str]:
-        """What is offered to be asked: the scene's questions, or for a picture all that the models were taught."""
+        """What is offered to be asked: the scene's questions, or for an image all that the models were taught."""
         return sorted(every_question()) if self.scene is None else self.scene.questions
 
     @property
@@ -146,53 +146,55 @@ class ExplorerState:
         """The question explained; a QGCError says what is wrong with it."""
         return self._explained()[0]
 
-    def paint(self) -> Painted:
-        """All that there is to show; what is wrong is told, not raised."""
-        return Painted(self.picture(), *self.told())
+    def render(self) -> Rendered:
+        """All that there is to show; what is wrong is in ``problem``, not raised."""
+        return Rendered(self.image(), *self.status())
 
-    def picture(self) -> bytes:
-        """The map over the picture as JPEG; only the picture where something is wrong, which :meth:`told` says."""
+    def image(self) -> bytes:
+        """The map over the image as JPEG; only the image where something is wrong, which :meth:`status` says."""
         with _one_thread():
             try:
-                found, _ = self._explained()
-                share = share_of_maximum(found.map(self._n(found)), self._colour().size)
+                explanation, _ = self._explained()
+                share = share_of_maximum(explanation.map(self._n(explanation)), self._colour().size)
             except QGCError:
                 return self._plain()
             pixels = compose(self._pale(), share)
-            if (mask := self._mask(found)) is not None:
-                key = (self._scene_key, found.question)
-                rim = self._keep("rim", key, lambda: _rim(mask, self._colour().size), MOST_EXPLANATIONS)
+            if (mask := self._mask(explanation)) is not None:
+                key = (self._scene_key, explanation.question)
+                rim = self._cached("rim", key, lambda: _rim(mask, self._colour().size), MOST_EXPLANATIONS)
                 pixels = _stroked(pixels, rim)
             return _jpeg(pixels)
 
-    def told(self) -> tuple[bytes, str, str]:
-        """What goes with the picture: the bars as JPEG, the same in words, and what is wrong or was warned of."""
+    def status(self) -> tuple[bytes, str, str]:
+        """What goes with the image: the bars as JPEG, the same in words, and what is wrong or was warned of."""
         with _one_thread():
             try:
-                found, notes = self._explained()
-                n = self._n(found)
-                return _jpeg(_bars(found, n)), self._words(found, n), notes
+                explanation, notes = self._explained()
+                n = self._n(explanation)
+                return _jpeg(_bars(explanation, n)), self._status_text(explanation, n), notes
             except QGCError as error:
                 return b"", "", str(error)
 
-    def _n(self, found: Explanation) -> int:
-        return min(max(int(self.n), 1), found.vqa.combine)
+    def _n(self, explanation: Explanation) -> int:
+        return min(max(int(self.n), 1), explanation.vqa.combine)
 
-    def _mask(self, found: Explanation) -> np.ndarray | None:
-        return plots.asked_mask(self.scene, found.question) if self.scene else None
+    def _mask(self, explanation: Explanation) -> np.ndarray | None:
+        return plots.asked_mask(self.scene, explanation.question) if self.scene else None
 
-    def _words(self, found: Explanation, n: int) -> str:
-        own = "" if found.answer == found.predicted else f" The model itself says {found.predicted!r}."
-        map_, mask, lies = found.map(n), self._mask(found), ""
+    def _status_text(self, explanation: Explanation, n: int) -> str:
+        own = (
+            "" if explanation.answer == explanation.predicted else f" The model itself says {explanation.predicted!r}."
+        )
+        map_, mask, where = explanation.map(n), self._mask(explanation), ""
         if not (map_ > 0).any():
-            lies = "The map is empty: no cell is positive."
+            where = "The map is empty: no cell is positive."
         elif mask is not None:
-            thing = next(a.thing for a in self.scene.asks if a.question == found.question)
-            lies = f"{float(map_share(map_, mask)):.0%} of the map lies on the {thing}, "
-            lies += f"which covers {mask.mean():.0%} of the picture."
+            name = next(a.thing for a in self.scene.asks if a.question == explanation.question)
+            where = f"{float(map_share(map_, mask)):.0%} of the map lies on the {name}, "
+            where += f"which covers {mask.mean():.0%} of the image."
         return (
-            f"{found.question} → {found.answer!r}, probability {found.confidence:.0%}.{own} "
-            f"{plots.label_n(n, found)}. {lies}".strip()
+            f"{explanation.question} → {explanation.answer!r}, probability {explanation.confidence:.0%}.{own} "
+            f"{plots.label_n(n, explanation)}. {where}".strip()
         )
 
     @property
@@ -209,35 +211,35 @@ class ExplorerState:
     def _explained(self) -> tuple[Explanation, str]:
         """The explanation, and the warnings that came with it."""
         key = (self.model, self._scene_key, self.question.strip(), self.answer, self.reduce)
-        found = self._keep("explanation", key, self._explain, MOST_EXPLANATIONS)
-        if not found[0].view.is_current:  # the model has learnt since
-            self._kept["view"].clear()
-            self._kept["explanation"].clear()
-            found = self._keep("explanation", key, self._explain, MOST_EXPLANATIONS)
-        return found
+        cached = self._cached("explanation", key, self._explain, MOST_EXPLANATIONS)
+        if not cached[0].view.is_current:  # the model has learnt since
+            self._cache["view"].clear()
+            self._cache["explanation"].clear()
+            cached = self._cached("explanation", key, self._explain, MOST_EXPLANATIONS)
+        return cached
 
     def _explain(self) -> tuple[Explanation, str]:
         key = (self.model, self._scene_key)
-        view = self._keep("view", key, lambda: View(self.vqa, self.scene or self._photograph()), MOST_VIEWS)
+        view = self._cached("view", key, lambda: View(self.vqa, self.scene or self._photograph()), MOST_VIEWS)
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            found = explain(self.vqa, view, self.question.strip(), self.answer, reduce=self.reduce)
-        return found, "; ".join(dict.fromkeys(str(w.message) for w in caught))
+            explanation = explain(self.vqa, view, self.question.strip(), self.answer, reduce=self.reduce)
+        return explanation, "; ".join(dict.fromkeys(str(w.message) for w in caught))
 
     def _photograph(self) -> Image.Image:
         if self.own is None:
-            raise ImageError("no picture yet; choose a file (JPEG or PNG), or give one: explorer(image='photo.jpg')")
+            raise ImageError("no image yet; choose a file (JPEG or PNG), or give one: explorer(image='photo.jpg')")
         return self.own
 
     def _plain(self) -> bytes:
-        """The picture without a map; a blank one where there is no such scene."""
+        """The image without a map; a blank one where there is no such scene."""
         try:
             return _jpeg(self._colour())
         except QGCError:
             return _EMPTY
 
     def _colour(self) -> Image.Image:
-        return self._keep("colour", self._scene_key, self._make_colour, MOST_VIEWS)
+        return self._cached("colour", self._scene_key, self._make_colour, MOST_VIEWS)
 
     def _make_colour(self) -> Image.Image:
         if self.scene:
@@ -245,21 +247,21 @@ class ExplorerState:
         return ImageOps.contain(self.own, (SIDE, SIDE)) if self.own else Image.new("RGB", (SIDE, SIDE // 2), "white")
 
     def _pale(self) -> np.ndarray:
-        return self._keep("pale", self._scene_key, lambda: pale(self._colour()), MOST_VIEWS)
+        return self._cached("pale", self._scene_key, lambda: pale(self._colour()), MOST_VIEWS)
 
-    def _keep(self, what: str, key, make: Callable[[], Any], most: int):
-        """The kept value, or a new one; the one unused for longest goes when there are too many."""
-        kept = self._kept.setdefault(what, OrderedDict())
-        if key not in kept:
-            kept[key] = make()
-            while len(kept) > most:
-                kept.popitem(last=False)
-        kept.move_to_end(key)
-        return kept[key]
+    def _cached(self, what: str, key, make: Callable[[], Any], most: int):
+        """The cached value, or a new one; the one unused for longest goes when there are too many."""
+        entries = self._cache.setdefault(what, OrderedDict())
+        if key not in entries:
+            entries[key] = make()
+            while len(entries) > most:
+                entries.popitem(last=False)
+        entries.move_to_end(key)
+        return entries[key]
 
 
 class _Controlled(ipywidgets.VBox):
-    """A box whose controls may set each other, and whose slower parts follow a picture once that is on its way."""
+    """A box whose controls may set each other, and whose slower parts follow an image once that is on its way."""
 
     def __init__(self, children: Sequence[ipywidgets.Widget]):
         super().__init__(children)
@@ -276,9 +278,9 @@ class _Controlled(ipywidgets.VBox):
         finally:
             self._busy = before
 
-    def _later(self, action: Callable[[], None]) -> None:
+    def _after_pause(self, action: Callable[[], None]) -> None:
         """Do it in place of what still waits, after a pause; at once where no event loop runs, that is, no kernel."""
-        # The thread that sends the picture shares the interpreter with whatever is computed meanwhile
+        # The thread that sends the image shares the interpreter with whatever is computed meanwhile
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
@@ -306,8 +308,8 @@ class Explorer(_Controlled):
         self.situation = _dropdown("Scene", [*SITUATIONS, RANDOM, OWN], state.situation)
         self.seed = ipywidgets.BoundedIntText(value=0, min=0, max=10**9, description="Seed", layout=_field())
         self.distribution = _dropdown("Distribution", DISTRIBUTIONS, state.distribution)
-        self.model = _dropdown("Checkpoint", state.names, state.model or None)
-        self.upload = ipywidgets.FileUpload(accept="image/*", description="Choose a picture", layout=_field())
+        self.model = _dropdown("Model", state.names, state.model or None)
+        self.upload = ipywidgets.FileUpload(accept="image/*", description="Choose an image", layout=_field())
         self.question = _dropdown("Question", state.questions, state.question)
         self.own = ipywidgets.Text(
             description="Or your own", placeholder="Is there a cat?", continuous_update=False, layout=_field()
@@ -315,8 +317,8 @@ class Explorer(_Controlled):
         self.answer = _dropdown("Answer", [_PREDICTED], _PREDICTED)
         self.reduce = _dropdown("∂A/∂q as", REDUCTIONS, state.reduce)
         self.n, self.exact_n = _n_controls(1024, state.n)
-        self.picture = Picture("The map over the scene")
-        self.bars = Picture("The highest values of ∂A/∂q, and the cut at n")
+        self.image = JpegImage("The map over the scene")
+        self.bars = JpegImage("The highest values of ∂A/∂q, and the cut at n")
         self.status = ipywidgets.HTML()
         random = ipywidgets.HBox([self.seed, self.distribution], layout=_row())
         controls = [self.situation, self.model, self.question, self.own, self.answer, self.reduce]
@@ -327,7 +329,7 @@ class Explorer(_Controlled):
                 random,
                 self.upload,
                 self.status,
-                ipywidgets.HBox([self.picture, self.bars], layout=_row()),
+                ipywidgets.HBox([self.image, self.bars], layout=_row()),
             ]
         )
         self._random = random
@@ -335,8 +337,8 @@ class Explorer(_Controlled):
             control.observe(self._changed, "value")
         with self._quietly():
             self._offer_answers()
-        self._repaint()
-        self._tell()
+        self._render()
+        self._update_status()
 
     def _changed(self, change) -> None:
         if self._busy:
@@ -345,10 +347,10 @@ class Explorer(_Controlled):
         with self._quietly():
             try:
                 self._take(change["owner"])
-            except QGCError as error:  # of a file that is no picture: what was shown before stays
+            except QGCError as error:  # of a file that is not an image: what was shown before stays
                 problem = str(error)
-        self._repaint()
-        self._later(lambda: self._tell(problem))
+        self._render()
+        self._after_pause(lambda: self._update_status(problem))
 
     def _take(self, control) -> None:
         state = self.state
@@ -369,14 +371,14 @@ class Explorer(_Controlled):
         if control is self.model:
             state.model = self.model.value
             self._offer_answers()
-        state.question = self.own.value if self.own.value else self.question.value
+        state.question = self.own.value or self.question.value
         state.answer = None if self.answer.value == _PREDICTED else self.answer.value
 
     def _offer_answers(self) -> None:
         try:
             vqa = self.state.vqa
         except QGCError:
-            return  # painting says what is wrong
+            return  # the status says what is wrong
         held = self.answer.value
         self.answer.options = [_PREDICTED, *vqa.answers]
         self.answer.value = held if held in self.answer.options else _PREDICTED
@@ -385,18 +387,18 @@ class Explorer(_Controlled):
         self.state.n = min(self.state.n, vqa.combine)
         _match(self.n, self.exact_n, self.state.n)
 
-    def _repaint(self) -> None:
+    def _render(self) -> None:
         self._random.layout.display = "flex" if self.state.situation == RANDOM else "none"
         self.upload.layout.display = "flex" if self.state.situation == OWN else "none"
-        self.picture.show(self.state.picture())
+        self.image.show(self.state.image())
 
-    def _tell(self, problem: str = "") -> None:
-        """Bring up to date what stands beside the picture."""
+    def _update_status(self, problem: str = "") -> None:
+        """Bring up to date what is shown next to the image."""
         with self._quietly():
             _match(self.n, self.exact_n, self.state.n)
-        bars, text, own_problem = self.state.told()
+        bars, text, own_problem = self.state.status()
         self.bars.show(bars or _EMPTY)
-        self.status.value = _said(text, problem or own_problem)
+        self.status.value = _status_html(text, problem or own_problem)
 
 
 @checked
@@ -405,9 +407,9 @@ def explorer(names: Sequence[str] | None = None, load: Loader = zoo.load, image=
 
     Parameters
     ----------
-    names : the checkpoints to choose from; all that are shipped by default.
+    names : the models to choose from; all that are shipped by default.
     load : how a name becomes a model, for example ``functools.partial(qgc.load, device="cuda")``.
-    image : a picture of your own to begin with, anything that :func:`qgc.images.open_image` reads. The shipped models
+    image : an image of your own to begin with, anything that :func:`qgc.images.open_image` reads. The shipped models
         have only seen drawings: what they say of a photograph shows how they fail, not what they know.
 
     Raises
@@ -425,7 +427,7 @@ def explorer(names: Sequence[str] | None = None, load: Loader = zoo.load, image=
 # -- the scene editor -----------------------------------------------------------------------------
 @dataclass(frozen=True)
 class Edit:
-    """What was done to one thing."""
+    """What was done to one object."""
 
     dx: int = 0
     dy: int = 0
@@ -437,7 +439,7 @@ class Edit:
 class Answered:
     """One question before and after the edits: what is true, and what the model says.
 
-    A truth is "–" where the question has lost its thing.
+    A truth is "–" where the question has lost its object.
     """
 
     question: str
@@ -460,29 +462,29 @@ class EditorState:
         self.question = self.asks[0].question
         self.n = vqa.combine
         self.edits: dict[str, Edit] = {}
-        self._look()
+        self._reset_views()
 
     def __setattr__(self, name: str, value) -> None:
         check_attribute(self, name, value)
         super().__setattr__(name, value)
 
-    def _look(self) -> None:
+    def _reset_views(self) -> None:
         self._before = View(self.vqa, self.original)
         self._after = (self.original, self._before)
         self._explained: dict[tuple[str, str], Explanation] = {}
 
     @property
-    def things(self) -> list[str]:
-        """What can be edited: the things, and what else has a colour (the place's halves, a phone)."""
+    def objects(self) -> list[str]:
+        """What can be edited: the objects, and what else has a colour (the place's halves, a phone)."""
         parts = set(PARTS.values())
         return self.original.names + [c for c in self.original.colours if c not in (*self.original.names, *parts)]
 
     def can(self, name: str) -> tuple[bool, bool]:
-        """Whether a thing can be moved and removed, and whether it can be recoloured."""
+        """Whether an object can be moved and removed, and whether it can be recoloured."""
         return name in self.original.names, PARTS.get(name, name) in self.original.colours
 
     def edit(self, name: str, **changes) -> None:
-        """Change what is done to a thing: ``dx``, ``dy`` (pixels), ``colour``, ``removed``.
+        """Change what is done to an object: ``dx``, ``dy`` (pixels), ``colour``, ``removed``.
 
         Raises
         ------
@@ -491,11 +493,11 @@ class EditorState:
         QGCError
             If a change is of another kind.
         """
-        if name not in self.things:
-            raise SceneError(f"there is no {shown(name)} to edit in this scene; it has {', '.join(self.things)}")
+        if name not in self.objects:
+            raise SceneError(f"there is no {shown(name)} to edit in this scene; it has {', '.join(self.objects)}")
         for what, value in changes.items():
             if what not in Edit.__annotations__:
-                raise QGCError(f"{what!r} is no change of a thing; give {', '.join(Edit.__annotations__)}")
+                raise QGCError(f"{what!r} is not a change of an object; give {', '.join(Edit.__annotations__)}")
             check_attribute(Edit(), what, value)
         self.edits[name] = replace(self.edits.get(name, Edit()), **changes)
 
@@ -505,7 +507,7 @@ class EditorState:
 
     @property
     def scene(self) -> Scene:
-        """The scene as edited. What stood on a removed thing is gone with it."""
+        """The scene as edited. What stood on a removed object is gone with it."""
         now = self.original
         for name, edit in self.edits.items():
             if edit.colour and PARTS.get(name, name) in now.colours:
@@ -519,7 +521,7 @@ class EditorState:
 
     @checked
     def truth(self, ask: Ask, scene: Scene) -> str:
-        """The true answer to one of the original scene's questions in an edited one; "–" without its thing."""
+        """The true answer to one of the original scene's questions in an edited one; "–" without its object."""
         if ask.thing is None:
             return ask.answer
         if ask.thing not in scene.masks or not scene.masks[ask.thing].any():
@@ -545,33 +547,33 @@ class EditorState:
         """A question's predicted answer explained in the original and in the edited scene."""
         now = self.scene
         if not self._before.is_current:  # the model has learnt since
-            self._look()
+            self._reset_views()
         if now != self._after[0]:
             self._after = now, self._before if now == self.original else View(self.vqa, now)
             self._explained = {k: e for k, e in self._explained.items() if k[0] == "before"}
-        found = []
+        pair = []
         for when, view in (("before", self._before), ("after", self._after[1])):
             if (when, question) not in self._explained:
                 self._explained[when, question] = explain(self.vqa, view, question)
-            found.append(self._explained[when, question])
-        return found[0], found[1]
+            pair.append(self._explained[when, question])
+        return pair[0], pair[1]
 
-    def paint(self) -> tuple[bytes, bytes, bytes]:
+    def render(self) -> tuple[bytes, bytes, bytes]:
         """The edited scene, and the map of :attr:`question` before and after, as JPEG."""
         with _one_thread():
-            return self._paint()
+            return self._render()
 
-    def _paint(self) -> tuple[bytes, bytes, bytes]:
+    def _render(self) -> tuple[bytes, bytes, bytes]:
         scenes = self.original, self.scene
-        thing = next((a.thing for a in self.asks if a.question == self.question), None)
-        pictures = [_jpeg(scenes[1].render(EDITED))]
-        for scene, found in zip(scenes, self.explanations(self.question), strict=True):
+        name = next((a.thing for a in self.asks if a.question == self.question), None)
+        images = [_jpeg(scenes[1].render(EDITED))]
+        for scene, explanation in zip(scenes, self.explanations(self.question), strict=True):
             n = min(self.n, self.vqa.combine)
-            pixels = compose(pale(scene.render(EDITED)), share_of_maximum(found.map(n), (EDITED, EDITED)))
-            if scene.masks.get(thing) is not None:
-                pixels = _stroked(pixels, _rim(scene.masks[thing], (EDITED, EDITED)))
-            pictures.append(_jpeg(pixels))
-        return pictures[0], pictures[1], pictures[2]
+            pixels = compose(pale(scene.render(EDITED)), share_of_maximum(explanation.map(n), (EDITED, EDITED)))
+            if scene.masks.get(name) is not None:
+                pixels = _stroked(pixels, _rim(scene.masks[name], (EDITED, EDITED)))
+            images.append(_jpeg(pixels))
+        return images[0], images[1], images[2]
 
 
 class SceneEditor(_Controlled):
@@ -580,7 +582,7 @@ class SceneEditor(_Controlled):
     @checked
     def __init__(self, state: EditorState):
         self.state = state
-        self.thing = _dropdown("Thing", state.things, state.things[0])
+        self.object = _dropdown("Object", state.objects, state.objects[0])
         self.dx = _shift("Move right")
         self.dy = _shift("Move down")
         self.colour = _dropdown("Colour", [_AS_IT_WAS, *COLOURS], _AS_IT_WAS)
@@ -588,17 +590,17 @@ class SceneEditor(_Controlled):
         self.undo = ipywidgets.Button(description="Undo everything", tooltip="Back to the original scene")
         self.question = _dropdown("Question", [a.question for a in state.asks], state.question)
         self.n, self.exact_n = _n_controls(state.vqa.combine, state.n)
-        self.pictures = [
-            Picture("The scene as edited", EDITED), Picture("The question's map in the original scene", EDITED),
-            Picture("The question's map in the edited scene", EDITED),
+        self.images = [
+            JpegImage("The scene as edited", EDITED), JpegImage("The question's map in the original scene", EDITED),
+            JpegImage("The question's map in the edited scene", EDITED),
         ]  # fmt: skip
         self.status, self.table = ipywidgets.HTML(), ipywidgets.HTML()
-        controls = [self.thing, self.dx, self.dy, self.colour, self.removed, self.undo]
+        controls = [self.object, self.dx, self.dy, self.colour, self.removed, self.undo]
         asked = [self.question, self.n, self.exact_n]
         titles = ("the scene now", "the map before", "the map now")
         shown = [
-            ipywidgets.VBox([ipywidgets.HTML(f"<b>{title}</b>"), picture])
-            for title, picture in zip(titles, self.pictures, strict=True)
+            ipywidgets.VBox([ipywidgets.HTML(f"<b>{title}</b>"), image])
+            for title, image in zip(titles, self.images, strict=True)
         ]
         super().__init__(
             [
@@ -610,22 +612,22 @@ class SceneEditor(_Controlled):
             ]
         )
         self.undo.on_click(self._undo)
-        for control in (self.thing, self.dx, self.dy, self.colour, self.removed, *asked):
+        for control in (self.object, self.dx, self.dy, self.colour, self.removed, *asked):
             control.observe(self._changed, "value")
-        self._show_thing()
-        self._repaint()
+        self._show_object()
+        self._render()
 
     def _undo(self, _button) -> None:
         self.state.reset()
-        self._show_thing()
-        self._repaint()
+        self._show_object()
+        self._render()
 
     def _changed(self, change) -> None:
         if self._busy:
             return
         control, state = change["owner"], self.state
-        if control is self.thing:
-            self._show_thing()
+        if control is self.object:
+            self._show_object()
             return
         if control in (self.n, self.exact_n):
             state.n = control.value
@@ -635,42 +637,42 @@ class SceneEditor(_Controlled):
             state.question = control.value
         else:
             colour = None if self.colour.value == _AS_IT_WAS else self.colour.value
-            state.edit(self.thing.value, dx=self.dx.value, dy=self.dy.value, colour=colour, removed=self.removed.value)
-        self._repaint()
+            state.edit(self.object.value, dx=self.dx.value, dy=self.dy.value, colour=colour, removed=self.removed.value)
+        self._render()
 
-    def _show_thing(self) -> None:
-        """Set the controls to what was done to the chosen thing, and lock those that it has no use for."""
-        edit = self.state.edits.get(self.thing.value, Edit())
-        moves, takes_colour = self.state.can(self.thing.value)
+    def _show_object(self) -> None:
+        """Set the controls to what was done to the chosen object, and lock those that it has no use for."""
+        edit = self.state.edits.get(self.object.value, Edit())
+        moves, takes_colour = self.state.can(self.object.value)
         with self._quietly():
             self.dx.value, self.dy.value, self.removed.value = edit.dx, edit.dy, edit.removed
             self.colour.value = edit.colour or _AS_IT_WAS
         self.dx.disabled = self.dy.disabled = self.removed.disabled = not moves
         self.colour.disabled = not takes_colour
 
-    def _repaint(self) -> None:
+    def _render(self) -> None:
         try:
-            for picture, value in zip(self.pictures, self.state.paint(), strict=True):
-                picture.show(value)
+            for image, value in zip(self.images, self.state.render(), strict=True):
+                image.show(value)
         except QGCError as error:
-            self.status.value = _said("", str(error))
+            self.status.value = _status_html("", str(error))
         else:
-            self._later(self._tell)
+            self._after_pause(self._update_status)
 
-    def _tell(self) -> None:
-        """Bring up to date what stands beside the pictures."""
+    def _update_status(self) -> None:
+        """Bring up to date what is shown next to the images."""
         try:
             self.table.value = _table(self.state.answers())
-            self.status.value = _said("", "")
+            self.status.value = _status_html("", "")
         except QGCError as error:
-            self.status.value = _said("", str(error))
+            self.status.value = _status_html("", str(error))
 
 
 @checked
 def scene_editor(
     name: str = "bathroom", model: str = "deeper-lstm/natural", load: Loader = zoo.load
 ) -> ipywidgets.VBox:
-    """Move, recolour or remove a thing, and see what it does to the answers and the map (book/scenes-gallery.ipynb).
+    """Move, recolour or remove an object, and see what it does to the answers and the map (book/scenes-gallery.ipynb).
 
     ``name`` is a situation, ``model`` and ``load`` as in :func:`explorer`. What is wrong with them is
     shown in place of the editor.
@@ -678,7 +680,7 @@ def scene_editor(
     try:
         return SceneEditor(EditorState(situation(name), load(model)))
     except QGCError as error:
-        return ipywidgets.VBox([ipywidgets.HTML(_said("", str(error)))])
+        return ipywidgets.VBox([ipywidgets.HTML(_status_html("", str(error)))])
 
 
 @contextmanager
@@ -737,7 +739,7 @@ def _nearest(steps: Sequence[int], n: int) -> int:
     return min(steps, key=lambda step: abs(np.log(step / n)))
 
 
-class Picture(ipywidgets.HTML):
+class JpegImage(ipywidgets.HTML):
     """A JPEG with a text alternative: :class:`ipywidgets.Image` has none, and takes no tooltip (ipywidgets #3860)."""
 
     def __init__(self, alt: str, side: int = SIDE):
@@ -750,8 +752,8 @@ class Picture(ipywidgets.HTML):
         The size is known before the pixels are, so that the page need not be laid out anew.
         """
         self.jpeg = jpeg
-        with picture_file(jpeg) as picture:
-            width, height = picture.size
+        with picture_file(jpeg) as image:
+            width, height = image.size
         data = base64.b64encode(jpeg).decode("ascii")
         alt = html.escape(self.alt)
         self.value = (
@@ -760,7 +762,7 @@ class Picture(ipywidgets.HTML):
         )
 
 
-def _said(text: str, problem: str) -> str:
+def _status_html(text: str, problem: str) -> str:
     """Words as HTML that a screen reader speaks when they change."""
     parts = [f"<span>{html.escape(text)}</span>"] if text else []
     if problem:
@@ -803,13 +805,13 @@ def _font(size: int) -> ImageFont.FreeTypeFont:
     return ImageFont.truetype(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf", size)
 
 
-def _bars(found: Explanation, n: int) -> Image.Image:
+def _bars(explanation: Explanation, n: int) -> Image.Image:
     """The widgets' quick version of :func:`qgc.show.plots.sensitivity_bars`."""
-    count = min(BARS, found.vqa.combine)
-    values = found.scores[found.order[:count]].cpu().double().numpy()
+    count = min(BARS, explanation.vqa.combine)
+    values = explanation.scores[explanation.order[:count]].cpu().double().numpy()
     left, right, top, floor = 46, SIDE - 6, 34, 216
-    picture = Image.new("RGB", (SIDE, 264), "white")
-    pen = ImageDraw.Draw(picture)
+    image = Image.new("RGB", (SIDE, 264), "white")
+    pen = ImageDraw.Draw(image)
     scale = (floor - top) / (max(values.max(), 0) or 1)
     step = (right - left) / count
     for k, value in enumerate(values):
@@ -821,20 +823,20 @@ def _bars(found: Explanation, n: int) -> Image.Image:
     pen.line((left, floor, right, floor), fill=MUTED)
     text, small = _font(13), _font(12)
     note = f"the top {n} pass" if n < count else f"these all pass, n = {n}"
-    pen.text((SIDE / 2, 14), f"∂A/∂q ({found.reduce}): {note}", INK, text, "mm")
+    pen.text((SIDE / 2, 14), f"∂A/∂q ({explanation.reduce}): {note}", INK, text, "mm")
     pen.text((left - 5, top), f"{max(values.max(), 0):.2g}", INK, small, "rm")
     pen.text((left - 5, floor), "0", INK, small, "rm")
     for rank in sorted({1, *range(10, count + 1, 10)}):
         pen.text((left + (rank - 0.5) * step, floor + 12), str(rank), INK, small, "mm")
-    pen.text((SIDE / 2, floor + 34), f"rank among the {found.vqa.combine} combine neurons", INK, text, "mm")
-    return picture
+    pen.text((SIDE / 2, floor + 34), f"rank among the {explanation.vqa.combine} combine neurons", INK, text, "mm")
+    return image
 
 
-def _jpeg(picture: Image.Image | np.ndarray) -> bytes:
+def _jpeg(image: Image.Image | np.ndarray) -> bytes:
     # PNG takes ten times as long to write, which is most of a repaint.
-    picture = picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
+    image = image if isinstance(image, Image.Image) else Image.fromarray(image)
     with io.BytesIO() as file:
-        picture.save(file, "JPEG", quality=90, subsampling=0)
+        image.save(file, "JPEG", quality=90, subsampling=0)
         return file.getvalue()
 
 

@@ -33,7 +33,7 @@ def differences(folder: Path, place: str, vqa) -> dict[str, np.ndarray]:
     """
     scene, view = situation(place), View(vqa, situation(place))
     own, model = read(folder, place), read(folder, f"{place}.{vqa.name.replace('/', '-')}")
-    found: dict[str, list] = {"shares": [], "ranks": []}
+    errors: dict[str, list] = {"shares": [], "ranks": []}
     for ask, asked in zip(scene.asks, model["questions"], strict=True):
         e = explain(vqa, view, ask.question, ask.answer)
         exact = e.g[:, None].double() * neuron_maps(e.M, e.F).double()
@@ -46,17 +46,17 @@ def differences(folder: Path, place: str, vqa) -> dict[str, np.ndarray]:
             raw = running(ours, order).numpy()
             truth = running(exact, order).view(len(g), *e.F.shape[2:])
             maps = raw.clip(0)
-            for thing, where in own["things"].items():
+            for name, where in own["things"].items():
                 with np.errstate(invalid="ignore"):
                     shares = maps @ unpack(where["inside"]) / (maps @ unpack(own["anywhere"]))
-                there = map_share(truth.relu(), scene.masks[thing]).numpy()
-                found["shares"].append(np.abs(np.nan_to_num(shares) - np.nan_to_num(there)))
+                there = map_share(truth.relu(), scene.masks[name]).numpy()
+                errors["shares"].append(np.abs(np.nan_to_num(shares) - np.nan_to_num(there)))
             for pair in combinations(own["things"], 2):
-                a = ranked_above(raw, *(unpack(own["things"][thing]["cover"]) for thing in pair))
-                masks = np.stack([scene.masks[thing] for thing in pair])
+                a = ranked_above(raw, *(unpack(own["things"][name]["cover"]) for name in pair))
+                masks = np.stack([scene.masks[name] for name in pair])
                 there = rank_grounding(torch.stack([truth, truth], 1), masks).a_1.numpy()
-                found["ranks"].append(np.abs(a - there))
-    return {key: np.concatenate(values) for key, values in found.items()}
+                errors["ranks"].append(np.abs(a - there))
+    return {key: np.concatenate(values) for key, values in errors.items()}
 
 
 def report(folder: Path) -> None:

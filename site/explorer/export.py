@@ -4,7 +4,7 @@ A file registers itself, ``qgcExplorer.part(name, data)``, and is loaded through
 does not work on pages that are opened from a disk. Loaded at once is ``index.js``; the others when they are chosen:
 
 SCENE.js
-    The picture, the outline of each queried object, how much of each cell's heat falls on it, and which part of each
+    The image, the outline of each queried object, how much of each cell's heat falls on it, and which part of each
     cell it covers.
 SCENE.MODEL.js
     Of every question: u, ∂A/∂q, and ∂y_a/∂A of the answers on offer.
@@ -37,11 +37,11 @@ from .packing import pack_maps
 
 HERE = Path(__file__).parent
 LIKELY = 3  # how many of a model's most probable answers are on offer, besides the true one
-STILL_N = (None, 25)  # what the picture for readers without JavaScript shows
+STILL_N = (None, 25)  # what the image for readers without JavaScript shows
 
 
 def situations() -> list[str]:
-    """The paper's situations in which two things are asked about, so that there is something to compare."""
+    """The paper's situations in which two objects are asked about, so that there is something to compare."""
     return [name for name in SITUATIONS if len({ask.thing for ask in situation(name).asks}) > 1]
 
 
@@ -87,15 +87,15 @@ def index(scenes: Sequence[str], models: Sequence[str]) -> dict:
 
 # -- a scene --------------------------------------------------------------------------------------
 def scene_part(scene: Scene) -> dict:
-    """A situation without any model: pictures, questions, and where the queried objects are."""
-    picture = scene.render(SIDE)
+    """A situation without any model: images, questions, and where the queried objects are."""
+    image = scene.render(SIDE)
     masks = {ask.thing: scene.masks[ask.thing] for ask in scene.asks}
     return {
         "about": parts.about(scene),
-        "picture": webp(picture),
-        "pale": webp(Image.fromarray(pale(picture)[..., 0])),
+        "picture": webp(image),
+        "pale": webp(Image.fromarray(pale(image)[..., 0])),
         "questions": [{"question": ask.question, "answer": ask.answer, "thing": ask.thing} for ask in scene.asks],
-        "things": {name: {**parts.thing(mask), "cover": pack(cell_cover(mask, GRID))} for name, mask in masks.items()},
+        "things": {name: {**parts.region(mask), "cover": pack(cell_cover(mask, GRID))} for name, mask in masks.items()},
         "anywhere": parts.anywhere(next(iter(masks.values()))),
         "paperN": sweep_n(scene.name) if len(sweep_n(scene.name)) > 1 else sweep_n("bathroom"),
     }
@@ -111,18 +111,18 @@ def model_parts(name: str, vqa: VQA) -> Iterator[tuple[str, dict]]:
     view = View(vqa, scene)
     asked = [explain(vqa, view, ask.question, ask.answer) for ask in scene.asks]
     own_part = f"{name}.{vqa.name.replace('/', '-')}"
-    rows, maps, questions = Kept(), Kept(), []
+    rows, maps, questions = Distinct(), Distinct(), []
     answers = offered(asked)
     for e in asked:
-        at = {answer: rows.place(pack(explain(vqa, view, e.question, answer).c)) for answer in answers}
-        chance = {answer: round(float(e.probabilities[vqa.answers.index(answer)]), 4) for answer in answers}
-        P = maps.place(pack_maps(neuron_maps(e.M, e.F).double().cpu().numpy()))
+        at = {answer: rows.index(pack(explain(vqa, view, e.question, answer).c)) for answer in answers}
+        probability = {answer: round(float(e.probabilities[vqa.answers.index(answer)]), 4) for answer in answers}
+        P = maps.index(pack_maps(neuron_maps(e.M, e.F).double().cpu().numpy()))
         questions.append(
             {
                 "u": pack(e.u),
                 "sensitivity": pack(e.sensitivity),
                 "c": at,
-                "probability": chance,
+                "probability": probability,
                 "said": e.predicted,
                 "maps": f"{own_part}.maps-{P}",
             }
@@ -135,20 +135,20 @@ def model_parts(name: str, vqa: VQA) -> Iterator[tuple[str, dict]]:
 def offered(asked: Iterable[Explanation]) -> list[str]:
     """The answers worth explaining: the true ones, what the model says, and what it finds probable."""
     asked = list(asked)
-    found = [e.answer for e in asked]
+    answers = [e.answer for e in asked]
     for e in asked:
-        found += [e.vqa.answers[int(i)] for i in torch.topk(e.probabilities, LIKELY).indices]
-    return list(dict.fromkeys(found))
+        answers += [e.vqa.answers[int(i)] for i in torch.topk(e.probabilities, LIKELY).indices]
+    return list(dict.fromkeys(answers))
 
 
-class Kept:
+class Distinct:
     """Values in the order in which they came, each once."""
 
     def __init__(self):
         self.values: list = []
 
-    def place(self, value) -> int:
-        """Where the value stands."""
+    def index(self, value) -> int:
+        """The value's number."""
         if value not in self.values:
             self.values.append(value)
         return self.values.index(value)

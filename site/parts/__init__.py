@@ -1,4 +1,4 @@
-"""What every part of the pages that works without a kernel shares: data as script files, numbers, pictures, outlines.
+"""What every part of the pages that works without a kernel shares: data as script files, numbers, images, outlines.
 
 ``maps.js`` beside this file is the same for the browser: it reads these files and paints maps as the figures do.
 ``parts.css`` is what they look alike in.
@@ -24,7 +24,7 @@ from qgc.scenes import Scene
 from qgc.show.style import HEAT, OUTLINES, PAPER, Sheet
 
 HERE = Path(__file__).parent
-SIDE = 448  # pixels of the pictures, and the unit of the outlines
+SIDE = 448  # pixels of the images, and the unit of the outlines
 GRID = (14, 14)
 
 
@@ -60,37 +60,37 @@ def colours() -> dict:
     return {"heat": pack(HEAT), "paper": PAPER, "outlines": list(OUTLINES)}
 
 
-def thing(mask: np.ndarray, simplify: float = 0) -> dict:
-    """Where a thing is: its outline, its share of the picture, and how much of each cell's heat falls on it.
+def region(mask: np.ndarray, simplify: float = 0) -> dict:
+    """Where an object is: its outline, its share of the image, and how much of each cell's heat falls on it.
 
-    ``inside`` and :func:`anywhere` are :func:`qgc.measure.localise.cell_weights`: a map's share on a thing is the ratio
-    of its products with the two.
+    ``inside`` and :func:`anywhere` are :func:`qgc.measure.localise.cell_weights`: a map's share on an object is the
+    ratio of its products with the two.
     """
     inside, _ = cell_weights(mask, GRID)
     return {"outline": outline(mask, simplify), "area": round(float(mask.mean()), 5), "inside": pack(inside)}
 
 
 def anywhere(mask: np.ndarray) -> str:
-    """How much of each cell's heat falls into a picture of the mask's size, packed."""
+    """How much of each cell's heat falls into an image of the mask's size, packed."""
     return pack(cell_weights(mask, GRID)[1])
 
 
 def about(scene: Scene) -> str:
-    """A scene in words, for those who do not see its picture."""
+    """A scene in words, for those who do not see its image."""
     return f"a {scene.place} with {', '.join(scene.names[:-1])} and {scene.names[-1]}"
 
 
-def webp(picture: Image.Image, quality: int = 80) -> str:
-    """A picture as an address that holds it."""
+def webp(image: Image.Image, quality: int = 80) -> str:
+    """An image as an address that holds it."""
     with io.BytesIO() as file:
-        picture.save(file, "WEBP", quality=quality, method=6)
+        image.save(file, "WEBP", quality=quality, method=6)
         return "data:image/webp;base64," + base64.b64encode(file.getvalue()).decode()
 
 
 def outline(mask: np.ndarray, simplify: float = 0) -> str:
     """The outline of a mask (H, W) as SVG path data on a square of :data:`SIDE` units, its stairs smoothed.
 
-    With ``simplify``, points that lie within so many units of a line between others are left out.
+    With ``simplify``, points that lie within so many units of a line between others are omitted.
     """
     soft = np.pad(ndimage.gaussian_filter(mask.astype(float), 0.8), 1)  # the rim of zeros closes it at the border
     at = (
@@ -98,7 +98,7 @@ def outline(mask: np.ndarray, simplify: float = 0) -> str:
         np.arange(-0.5, mask.shape[0] + 1) * SIDE / mask.shape[0],
     )
     contours = Sheet().subplots().contour(*at, soft, [0.5])
-    found = []
+    paths = []
     for points in contours.allsegs[0]:
         if simplify:
             line = Line(points)
@@ -107,5 +107,5 @@ def outline(mask: np.ndarray, simplify: float = 0) -> str:
             points = line.cleaned(simplify=True).vertices[:-1]  # the last one only ends the path
         points = np.clip(np.rint(points), 0, SIDE).astype(int)
         if len(points) > 3:
-            found.append("M" + "L".join(f"{x} {y}" for x, y in points) + "Z")
-    return "".join(found)
+            paths.append("M" + "L".join(f"{x} {y}" for x, y in points) + "Z")
+    return "".join(paths)

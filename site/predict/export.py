@@ -39,7 +39,7 @@ from qgc.scenes.situations import SITUATIONS, situation
 
 HERE = Path(__file__).parent
 SIMPLIFY = 0.7  # units of an outline, of 448
-SMALL = 320  # pixels of the pictures of a series
+SMALL = 320  # pixels of the images of a series
 N = 25  # the paper's favourite n, and as many random neurons
 
 
@@ -140,15 +140,15 @@ def look_part(exercise: Look, vqa: VQA) -> dict:
         "questions": [
             {
                 "question": e.question,
-                "thing": thing,
+                "thing": name,
                 "said": e.predicted,
                 "sure": round(float(e.probabilities.max()), 4),
                 "probability": round(e.confidence, 4),
                 "map": parts.pack(e.map().cpu()),
             }
-            for e, thing in zip(both, names, strict=True)
+            for e, name in zip(both, names, strict=True)
         ],
-        "things": {name: parts.thing(pair.scene.masks[name], SIMPLIFY) for name in names},
+        "things": {name: parts.region(pair.scene.masks[name], SIMPLIFY) for name in names},
         "anywhere": parts.anywhere(pair.scene.masks[names[0]]),
     }
 
@@ -195,7 +195,7 @@ def pick_item(pair: Pair, vqa: VQA, methods: tuple[str, str], drawn: list[Tensor
 
 
 def centre(mask: np.ndarray) -> list[float]:
-    """The middle of a mask: (from the left, from the top), as parts of the picture, for those who do not see it."""
+    """The middle of a mask: (from the left, from the top), as parts of the image, for those who do not see it."""
     rows, columns = np.nonzero(mask)
     return [round(float(columns.mean() / mask.shape[1]), 2), round(float(rows.mean() / mask.shape[0]), 2)]
 

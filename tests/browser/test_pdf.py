@@ -35,7 +35,7 @@ def test_chapters_become_bookmarks_and_links_stay_inside(browser, site, tmp_path
 
 def test_a_lost_picture_is_told(browser, site):
     (site / "a.png").unlink()
-    with pytest.raises(FileNotFoundError, match="two lacks pictures: .*a.png"):
+    with pytest.raises(FileNotFoundError, match="two lacks images: .*a.png"):
         pdf.make(browser, site, [("", "two")], "A book", "Somebody")
 
 

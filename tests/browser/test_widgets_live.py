@@ -28,7 +28,7 @@ def test_every_control_and_both_pictures_are_seen(page):
     pictures = page.find_elements(By.CSS_SELECTOR, ".widget-html img")
     assert len(pictures) == 2 and all(p.get_attribute("alt") for p in pictures)
     assert all(p.size["width"] > 250 and p.size["height"] > 200 for p in pictures)
-    for name in ("Scene", "Checkpoint", "Question", "Or your own", "Answer", "∂A/∂q as", "Top n", "Exact n"):
+    for name in ("Scene", "Model", "Question", "Or your own", "Answer", "∂A/∂q as", "Top n", "Exact n"):
         assert widget_latency.control(page, name).is_displayed(), name
     assert not page.find_elements(By.XPATH, "//*[contains(text(), 'javascript error')]")
     told = [line for line in browsing.complaints(page) if "widget" in line.lower()]

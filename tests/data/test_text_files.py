@@ -197,7 +197,7 @@ def test_json_that_python_cannot_hold_is_named(vqa_folder, text):
 )  # fmt: skip
 def test_photographs_that_no_number_names(tmp_path, content):
     (tmp_path / "asked").write_text(json.dumps(content), encoding="utf-8")
-    with pytest.raises(FetchError, match="is no questions or annotations of VQA"):
+    with pytest.raises(FetchError, match="is not a file of VQA's questions or annotations"):
         images_of(tmp_path / "asked")
 
 

@@ -106,7 +106,7 @@ def test_an_explanation_leaves_the_mode_that_it_was_made_in(own, scene, expected
 
 
 def test_the_widgets_look_in_evaluation_mode(own, small_model, scene):
-    shown = [ExplorerState(["mine"], lambda _, m=m: m).paint() for m in (small_model.eval(), own.double().train())]
+    shown = [ExplorerState(["mine"], lambda _, m=m: m).render() for m in (small_model.eval(), own.double().train())]
     assert shown[0] == shown[1]
     answers = [EditorState(scene, m).answers() for m in (small_model.eval(), own)]
     assert answers[0] == answers[1] and own.training
@@ -130,7 +130,7 @@ def test_half_the_digits_are_enough_to_explain_and_draw(own, scene, dtype):
     assert Words(own, QUESTIONS[0]).shares(found.view).sum() == pytest.approx(1, abs=0.01)
     plots.overlay(found, n=5)
     plots.sensitivity_bars(found, 5)
-    ExplorerState(["mine"], lambda _: own).paint()
+    ExplorerState(["mine"], lambda _: own).render()
 
 
 def test_weights_of_several_kinds_are_named(own, scene):
@@ -289,11 +289,11 @@ def test_words_and_picture_of_two_models_do_not_mix(own, small_model, scene):
 
 def test_the_widgets_look_again_when_the_model_has_learnt(own, scene):
     explorer, editor = ExplorerState(["mine"], lambda _: own), EditorState(scene, own)
-    before, answers = explorer.paint(), editor.answers()
-    assert explorer.paint() == before and editor.answers() == answers
+    before, answers = explorer.render(), editor.answers()
+    assert explorer.render() == before and editor.answers() == answers
     own.output.weight.data.mul_(-3)
     fresh = ExplorerState(["mine"], lambda _: own)
-    assert explorer.paint() == fresh.paint() != before
+    assert explorer.render() == fresh.render() != before
     assert editor.answers() == EditorState(scene, own).answers() != answers
 
 

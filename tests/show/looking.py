@@ -1,4 +1,4 @@
-"""What a figure shows, read back from it: pictures, the heat on them, outlines, curves, bars, intervals."""
+"""What a figure shows, read back from it: images, the heat on them, outlines, curves, bars, intervals."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def planted(explanation, number: int):
 
 
 def pixels(ax: Axes) -> np.ndarray:
-    """The axes' only picture (H, W, …), as it is seen: row 0 on top, column 0 on the left."""
+    """The axes' only image (H, W, …), as it is seen: row 0 on top, column 0 on the left."""
     (image,) = ax.get_images()
     left, right, bottom, top = image.get_extent()
     assert image.origin == "upper" and left < right and bottom > top
@@ -56,7 +56,7 @@ def box(points: np.ndarray) -> np.ndarray:
 
 
 def box_of_mask(mask: np.ndarray, side: int = 448) -> np.ndarray:
-    """:func:`box` of a mask's pixels, in units of a picture that is ``side`` wide."""
+    """:func:`box` of a mask's pixels, in units of an image that is ``side`` wide."""
     rows, columns = np.nonzero(mask)
     return box(np.stack([columns, rows], 1)) * side / mask.shape[1]
 

@@ -184,8 +184,8 @@ def test_what_the_explorer_cannot_show_is_told(given, changes, says):
     state = widgets.ExplorerState(["m"], given["load"])
     for name, value in changes.items():
         setattr(state, name, value)
-    painted = state.paint()
-    assert says in painted.problem and painted.picture.startswith(b"\xff\xd8")
+    rendered = state.render()
+    assert says in rendered.problem and rendered.image.startswith(b"\xff\xd8")
 
 
 @pytest.mark.parametrize(
@@ -213,4 +213,4 @@ def test_what_a_widget_cannot_take_is_refused(given, call, says):
 def test_a_question_that_the_scene_does_not_ask_is_shown_without_an_outline(given):
     editor = widgets.EditorState(given["scene"], given["vqa"])
     editor.question = "Is there a cat?"
-    assert len(editor.paint()) == 3
+    assert len(editor.render()) == 3

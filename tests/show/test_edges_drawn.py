@@ -127,7 +127,7 @@ def test_a_scene_offers_the_papers_n_or_the_bathrooms(name, ns):
     assert scene_part(qgc.scene(name))["paperN"] == list(ns)
 
 
-def test_things_are_moved_in_steps_of_four_pixels():
+def test_objects_are_moved_in_steps_of_four_pixels():
     slider = widgets._shift("Move right")
     assert (slider.min, slider.max, slider.step, slider.value) == (-120, 120, 4, 0)
 

@@ -59,11 +59,11 @@ def test_random_scores_depend_on_the_seed_alone():
     assert abs(random_scores(5, 1024).mean() / 2**32 - 0.5) < 0.05
 
 
-def test_situations_have_two_things_to_compare():
+def test_situations_have_two_objects_to_compare():
     assert {"bathroom", "birthday", "bedroom", "couple", "park", "toilets", "phone"} == set(situations())
 
 
-def test_a_scene_part_says_where_things_are():
+def test_a_scene_part_says_where_objects_are():
     scene = qgc.scene("bathroom")
     part = scene_part(scene)
     assert [q["thing"] for q in part["questions"]] == ["sink", "towels"]

@@ -75,7 +75,7 @@ def test_glass_multiplies_the_ground_by_the_tint():
 
 
 def test_pale_by_hand():
-    # 1 % and 99 % of the greys 0 … 200 are 2 and 198: black and white of the pale picture
+    # 1 % and 99 % of the greys 0 … 200 are 2 and 198: black and white of the pale image
     picture = Image.fromarray(np.tile(np.arange(201, dtype=np.uint8), (4, 1))).convert("RGB")
     found = pale(picture)[0, :, 0]
     assert found[[0, 2]].tolist() == [183, 183] and found[[198, 200]].tolist() == [255, 255]
@@ -149,10 +149,10 @@ def test_a_pair_has_each_questions_map_in_its_column_and_each_n_in_its_row(both,
     assert not any(ax.get_title() for ax in grid[1:].flat)
 
 
-def test_a_pair_without_a_scene_shows_the_picture_and_no_outline(both):
+def test_a_pair_without_a_scene_shows_the_image_and_no_outline(both):
     figure = plots.pair(both, [3])
     picture = both[0].image.resize((448, 448), Image.Resampling.BICUBIC)
-    assert (pixels(figure.axes[0]) == np.asarray(picture)).all() and figure.axes[0].get_title() == "the picture"
+    assert (pixels(figure.axes[0]) == np.asarray(picture)).all() and figure.axes[0].get_title() == "the image"
     assert shows(pixels(figure.axes[2]), both[1].map(3), pale(picture))
     assert not any(ax.collections for ax in figure.axes[:3])
 

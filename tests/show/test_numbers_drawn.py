@@ -301,7 +301,7 @@ def test_a_null_has_its_histogram_median_and_middle():
 
 
 # -- interventions and sanity ---------------------------------------------------------------------------
-def test_each_change_has_its_picture_and_below_it_its_bars():
+def test_each_change_has_its_image_and_below_it_its_bars():
     scene = qgc.scene("bathroom")
     changed = {"red sink": scene.recolour("sink", "red"), "no towels": scene.remove("towels")}
     effects = {"natural": {"q1": [1.25, -0.5], "q2": [0.0, 2.0]}, "balanced": {"q1": [0.5, 1.0], "q2": [0.25, 0.75]}}

@@ -77,7 +77,7 @@ def test_figures_leave_matplotlib_alone(both, scene):
     assert plt.get_fignums() == []
 
 
-def test_the_same_figure_twice_is_the_same_picture(both, scene):
+def test_the_same_figure_twice_is_the_same_image(both, scene):
     one, two = (plots.distribution({"a": [0.1, 0.3, 0.2]}, [0.25]) for _ in range(2))
     assert one._repr_png_() == two._repr_png_()
     one, two = (plots.overlay(both[0], 25, scene=scene) for _ in range(2))
@@ -91,7 +91,7 @@ def test_overlay_says_question_answer_and_n(both, scene):
     assert "share" not in words(plots.overlay(both[0], colorbar=False))
 
 
-def test_overlay_outlines_the_asked_thing(both, scene):
+def test_overlay_outlines_the_asked_object(both, scene):
     def contours(**how):
         return len(plots.overlay(both[0], 25, **how).axes[0].collections)
 
@@ -168,7 +168,7 @@ def test_top10_looks_like_the_papers_table(both):
     assert table[both[0].question]["index"].tolist() == both[0].order[:10].tolist()
     assert table[both[0].question]["value"].tolist() == both[0].top(10)["value"].round(4).tolist()
     assert table["paper: What color is the cake?"]["index"].tolist() == list(paper.TOP10[4].columns[0].indices)
-    with pytest.raises(QGCError, match="no top-10 table"):
+    with pytest.raises(QGCError, match="not a top-10 table"):
         plots.top10(both, paper=5)
 
 

@@ -65,7 +65,7 @@ def test_what_a_user_set_in_matplotlib_changes_no_figure(rc):
         assert drawn() == plain
 
 
-def test_an_interpreter_without_pictures_says_how_to_save_a_figure():
+def test_an_interpreter_without_images_says_how_to_save_a_figure():
     sheet = Sheet(2, 1)
     assert repr(sheet) == '<Sheet size 200x100 with 0 Axes>: .savefig("figure.png") saves it'
     assert pretty(sheet) == "<Sheet size 200x100 with 0 Axes>"  # in a notebook, which shows it

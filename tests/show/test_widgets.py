@@ -52,28 +52,28 @@ def test_useful_n_holds_the_papers_values():
 
 def test_it_starts_with_the_natural_checkpoint_and_paints(state):
     assert state.model == "deeper-lstm/natural"
-    painted = state.paint()
-    assert opened(painted.picture).shape == (widgets.SIDE, widgets.SIDE, 3)
-    assert opened(painted.bars).shape[1] == widgets.SIDE
-    assert "What is the color of the sink?" in painted.text and "n = 25 of 1024" in painted.text
-    assert re.search(r"\d+% of the map lies on the sink", painted.text)
-    assert painted.problem == ""
+    rendered = state.render()
+    assert opened(rendered.image).shape == (widgets.SIDE, widgets.SIDE, 3)
+    assert opened(rendered.bars).shape[1] == widgets.SIDE
+    assert "What is the color of the sink?" in rendered.text and "n = 25 of 1024" in rendered.text
+    assert re.search(r"\d+% of the map lies on the sink", rendered.text)
+    assert rendered.problem == ""
 
 
 def test_a_new_n_repaints_quickly_and_differently(state):
-    first = state.paint()
+    first = state.render()
     cpu = []
     for n in (10, 100, 500, 750, 1024):
         state.n = n
         began = time.thread_time()
-        painted = state.paint()
+        rendered = state.render()
         cpu.append(time.thread_time() - began)
     assert np.median(cpu) < 0.05
-    assert np.abs(opened(painted.picture) - opened(first.picture)).max() > 20
-    assert "Grad-CAM (all 1024)" in painted.text
+    assert np.abs(opened(rendered.image) - opened(first.image)).max() > 20
+    assert "Grad-CAM (all 1024)" in rendered.text
 
 
-def test_the_picture_is_seen_once_for_all_questions(state, model, monkeypatch):
+def test_the_image_is_seen_once_for_all_questions(state, model, monkeypatch):
     seen = []
     whole = type(model).conv
     monkeypatch.setattr(type(model), "conv", lambda self, x: (seen.append(1), whole(self, x))[1])
@@ -81,7 +81,7 @@ def test_the_picture_is_seen_once_for_all_questions(state, model, monkeypatch):
         state.question = question
         for n in (1, 25):
             state.n = n
-            state.paint()
+            state.render()
     assert len(seen) == 1
 
 
@@ -90,8 +90,8 @@ def test_what_is_kept_is_bounded(state):
     for seed in range(widgets.MOST_VIEWS + 2):
         state.seed = seed
         state.question = "Is there a cat?"
-        state.paint()
-    assert len(state._kept["view"]) == widgets.MOST_VIEWS
+        state.render()
+    assert len(state._cache["view"]) == widgets.MOST_VIEWS
 
 
 @pytest.mark.parametrize(
@@ -99,28 +99,28 @@ def test_what_is_kept_is_bounded(state):
 )
 def test_bad_questions_are_told_and_the_scene_stays(state, question, problem):
     state.question = question
-    painted = state.paint()
-    assert problem in painted.problem and painted.text == "" and painted.bars == b""
-    assert opened(painted.picture).shape == (widgets.SIDE, widgets.SIDE, 3)
+    rendered = state.render()
+    assert problem in rendered.problem and rendered.text == "" and rendered.bars == b""
+    assert opened(rendered.image).shape == (widgets.SIDE, widgets.SIDE, 3)
 
 
 def test_unknown_words_are_told_beside_the_answer_each_time(state, recwarn):
     state.question = "What color is the frobnicator?"
     for _ in range(2):
-        painted = state.paint()
-        assert "frobnicator" in painted.problem and "→" in painted.text
+        rendered = state.render()
+        assert "frobnicator" in rendered.problem and "→" in rendered.text
     assert not recwarn.list
 
 
 def test_another_answer_than_the_models_is_said(state):
     own = state.explanation.predicted
     state.answer = next(a for a in state.vqa.answers if a != own)
-    assert f"The model itself says {own!r}" in state.paint().text
+    assert f"The model itself says {own!r}" in state.render().text
 
 
 def test_n_is_kept_within_the_model(state):
     state.model, state.n = "deeper-lstm/early", 900
-    assert "Grad-CAM (all 32)" in state.paint().text
+    assert "Grad-CAM (all 32)" in state.render().text
 
 
 def test_random_scenes_are_those_of_their_seed(state):
@@ -130,7 +130,7 @@ def test_random_scenes_are_those_of_their_seed(state):
 
 def test_without_a_model_there_is_a_remedy():
     state = ExplorerState([])
-    assert "train" in state.paint().problem
+    assert "train" in state.render().problem
     with pytest.raises(WeightsError):
         _ = state.vqa
 
@@ -143,8 +143,8 @@ def test_explorer_is_a_box_whose_controls_are_described(load):
     assert isinstance(box, ipywidgets.VBox)
     for control in (box.situation, box.seed, box.distribution, box.model, box.question, box.own, box.answer, box.n):
         assert control.description
-    assert all('alt="The ' in picture.value for picture in (box.picture, box.bars))
-    assert f'width="{widgets.SIDE}" height="{widgets.SIDE}"' in box.picture.value
+    assert all('alt="The ' in picture.value for picture in (box.image, box.bars))
+    assert f'width="{widgets.SIDE}" height="{widgets.SIDE}"' in box.image.value
     assert 'role="status"' in box.status.value
 
 
@@ -168,10 +168,10 @@ def test_slider_and_field_follow_each_other(load):
 
 def test_controls_reach_the_state(load):
     box = explorer(NAMES, load)
-    before = box.picture.jpeg
+    before = box.image.jpeg
     box.situation.value = "park"
     assert box.question.value == box.state.question == "What color are the trees?"
-    assert box.picture.jpeg != before
+    assert box.image.jpeg != before
     box.own.value = "Is there a <cat>?"
     assert box.state.question == "Is there a <cat>?" and "&lt;cat&gt;" in box.status.value
     box.question.value = "What color is the grass?"
@@ -187,21 +187,21 @@ def test_controls_reach_the_state(load):
     assert box.state.scene == sample(3) and box._random.layout.display == "flex"
 
 
-def test_in_a_kernel_the_picture_comes_first_and_the_rest_once_after_a_pause(load, monkeypatch):
+def test_in_a_kernel_the_image_comes_first_and_the_rest_once_after_a_pause(load, monkeypatch):
     box = explorer(NAMES, load)
-    pictures, told = [box.picture.jpeg], []
-    tell = box.state.told
-    monkeypatch.setattr(box.state, "told", lambda: (told.append(box.state.n), tell())[1])
+    images, shown = [box.image.jpeg], []
+    tell = box.state.status
+    monkeypatch.setattr(box.state, "status", lambda: (shown.append(box.state.n), tell())[1])
 
     async def drag() -> None:
         for n in (100, 1000):
             box.n.value = n
-            pictures.append(box.picture.jpeg)
-            assert box.exact_n.value == 25 and not told
+            images.append(box.image.jpeg)
+            assert box.exact_n.value == 25 and not shown
         await asyncio.sleep(4 * widgets.PAUSE_S)
 
     asyncio.run(drag())
-    assert len(set(pictures)) == 3 and told == [1000] and box.exact_n.value == 1000
+    assert len(set(images)) == 3 and shown == [1000] and box.exact_n.value == 1000
     assert "n = 1000 of 1024" in box.status.value
 
 
@@ -240,20 +240,20 @@ def uploaded(picture: Image.Image | bytes) -> tuple:
     )
 
 
-def test_a_picture_of_ones_own(load, model):
+def test_an_image_of_ones_own(load, model):
     box = explorer(NAMES, load)
     box.situation.value = OWN
-    assert "no picture yet" in box.status.value and box.upload.layout.display == "flex"
+    assert "no image yet" in box.status.value and box.upload.layout.display == "flex"
     photograph = Image.fromarray(np.random.default_rng(0).integers(0, 255, (200, 300, 3), np.uint8))
     box.upload.value = uploaded(photograph)
-    assert opened(box.picture.jpeg).shape == (256, 384, 3) and "→" in box.status.value
-    assert "lies on" not in box.status.value  # nobody knows where things are
+    assert opened(box.image.jpeg).shape == (256, 384, 3) and "→" in box.status.value
+    assert "lies on" not in box.status.value  # nobody knows where objects are
     box.own.value = "Is there a cat?"
     found = qgc.explain(model, photograph, "Is there a cat?")
     assert repr(found.answer) in html.unescape(box.status.value) and f"{found.confidence:.0%}" in box.status.value
-    first = box.state.picture()
-    box.upload.value = uploaded(ImageOps.mirror(photograph))  # another picture is seen anew
-    assert box.state.picture() != first and len(box.state._kept["view"]) == 3  # the bathroom is one
+    first = box.state.image()
+    box.upload.value = uploaded(ImageOps.mirror(photograph))  # another image is seen anew
+    assert box.state.image() != first and len(box.state._cache["view"]) == 3  # the bathroom is one
     box.upload.value = uploaded(b"no picture")
     assert "not a picture" in box.status.value and "Is there a cat?" in box.status.value
     box.own.value = ""
@@ -261,9 +261,9 @@ def test_a_picture_of_ones_own(load, model):
     assert box.question.value == "What color are the trees?" and box.upload.layout.display == "none"
 
 
-def test_a_picture_to_begin_with(load):
+def test_an_image_to_begin_with(load):
     box = explorer(NAMES, load, image=np.full((50, 90, 3), 200, np.uint8))
-    assert box.situation.value == OWN and len(box.question.options) > 100 and not box.state.paint().problem
+    assert box.situation.value == OWN and len(box.question.options) > 100 and not box.state.render().problem
     with pytest.raises(ImageError, match="no file"):
         explorer(NAMES, load, image="nowhere.jpg")
 
@@ -301,27 +301,27 @@ def test_truth_follows_the_edits(editor):
     assert all(row.truth == "white" for row in rows.values())
 
 
-def test_what_stands_on_a_thing_goes_with_it(model):
+def test_what_stands_on_an_object_goes_with_it(model):
     editor = EditorState(qgc.scene("birthday"), model)
     editor.edit("cake", dx=5)
     editor.edit("table", removed=True)
     assert "cake" not in editor.scene.names
-    assert len(editor.paint()) == 3
+    assert len(editor.render()) == 3
 
 
 def test_parts_and_walls(model):
     editor = EditorState(qgc.scene("couple"), model)
-    assert {"man", "woman", "wall", "floor"} <= set(editor.things) and "shirt" not in editor.things
+    assert {"man", "woman", "wall", "floor"} <= set(editor.objects) and "shirt" not in editor.objects
     assert editor.can("wall") == (False, True) and editor.can("man") == (True, True)
     editor.edit("man", colour="pink")
     assert editor.scene.colours["shirt"] == "pink"
 
 
 def test_maps_before_and_after(editor):
-    _, before, after = editor.paint()
+    _, before, after = editor.render()
     assert before == after
     editor.edit("sink", dx=60)
-    _, still_before, after = editor.paint()
+    _, still_before, after = editor.render()
     assert still_before == before and after != before
     first, second = editor.explanations(editor.question)
     assert first.image.tobytes() != second.image.tobytes()
@@ -329,7 +329,7 @@ def test_maps_before_and_after(editor):
     assert editor.explanations(editor.question)[0] is first  # what no edit changes is not worked out again
 
 
-def test_existence_is_false_without_the_thing(model):
+def test_existence_is_false_without_the_object(model):
     scene = next(s for s in map(sample, range(50)) if any(a.family == "existence" and a.thing for a in s.asks))
     ask = next(a for a in scene.asks if a.family == "existence" and a.thing)
     editor = EditorState(scene, model)
@@ -340,17 +340,17 @@ def test_existence_is_false_without_the_thing(model):
 def test_editor_controls(load):
     box = scene_editor(load=load)
     assert isinstance(box, ipywidgets.VBox)
-    box.thing.value = "towels"
+    box.object.value = "towels"
     box.colour.value = "red"
     box.dx.value = -40
     assert box.state.scene.colours["towels"] == "red" and "<td" in box.table.value and "red" in box.table.value
-    box.thing.value = "sink"
+    box.object.value = "sink"
     assert box.colour.value == "as it was" and box.dx.value == 0
     box.removed.value = True
     assert "sink" not in box.state.scene.names
-    box.thing.value = "wall"
+    box.object.value = "wall"
     assert box.dx.disabled and box.removed.disabled and not box.colour.disabled
-    box.thing.value = "mirror"
+    box.object.value = "mirror"
     assert not box.dx.disabled and box.colour.disabled == ("mirror" not in box.state.original.colours)
     box.n.value = 25
     assert box.state.n == 25

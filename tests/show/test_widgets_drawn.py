@@ -9,7 +9,7 @@ import numpy as np
 import parts
 import pytest
 import torch
-from explorer.export import Kept, index, model_parts, offered, scene_part
+from explorer.export import Distinct, index, model_parts, offered, scene_part
 from explorer.packing import unpack_maps
 from looking import heat
 from PIL import Image
@@ -57,16 +57,16 @@ def test_the_explorer_paints_the_chosen_questions_map_of_the_chosen_n(state, sce
     for n in (1, 8, 32):
         state.n = n
         map_ = state.explanation.map(n)
-        assert shown_well(opened(state.picture()), map_, ground, scene.masks[thing], SIDE)
+        assert shown_well(opened(state.image()), map_, ground, scene.masks[thing], SIDE)
         own = f"{float(map_share(map_, scene.masks[thing])):.0%} of the map lies on the {thing}, which covers "
-        assert own + f"{scene.masks[thing].mean():.0%}" in state.told()[1]
+        assert own + f"{scene.masks[thing].mean():.0%}" in state.status()[1]
     other = explain(state.vqa, scene, scene.questions[1 - question], "white").map(32)
-    assert not shown_well(opened(state.picture()), other, ground, scene.masks[thing], SIDE)
+    assert not shown_well(opened(state.image()), other, ground, scene.masks[thing], SIDE)
 
 
-def test_the_outline_lies_round_the_asked_thing(state, scene):
+def test_the_outline_lies_round_the_asked_object(state, scene):
     state.question = scene.questions[1]
-    close = np.abs(opened(state.picture()).astype(int) - BLUE).sum(2) < 60
+    close = np.abs(opened(state.image()).astype(int) - BLUE).sum(2) < 60
     rows, columns = np.nonzero(close)
     mask_rows, mask_columns = np.nonzero(scene.masks["towels"])
     side = SIDE / scene.masks["towels"].shape[0]
@@ -92,15 +92,15 @@ def test_the_bars_are_as_high_as_the_scores_and_coloured_up_to_n(state):
     assert (np.asarray(widgets._bars(found, 32))[:, :, 0].astype(int) != picture[:, :, 0]).any()
 
 
-def test_ones_own_picture_keeps_its_shape_and_has_no_outline(state):
+def test_ones_own_image_keeps_its_shape_and_has_no_outline(state):
     own = Image.fromarray(np.random.default_rng(0).integers(0, 256, (60, 120, 3), dtype=np.uint8))
     state.situation, state.own, state.question, state.n = OWN, own, "What color is the sink?", 32
-    shown = opened(state.picture())
+    shown = opened(state.image())
     assert shown.shape == (SIDE // 2, SIDE, 3)
     map_ = explain(state.vqa, own, state.question).map()
     large = own.resize((SIDE, SIDE // 2), Image.Resampling.BICUBIC)
     assert np.corrcoef(heat(shown, pale(large)).ravel(), map_.numpy().ravel())[0, 1] > 0.9
-    assert "lies on" not in state.told()[1]
+    assert "lies on" not in state.status()[1]
 
 
 # -- the editor ---------------------------------------------------------------------------------------
@@ -110,7 +110,7 @@ def test_the_editor_paints_the_scene_now_and_the_maps_before_and_now(small_model
     editor.edit("sink", dx=-40, colour="red")
     changed = editor.scene
     assert changed == scene.recolour("sink", "red").move("sink", -40, 0)
-    now, before, after = (opened(p) for p in editor.paint())
+    now, before, after = (opened(p) for p in editor.render())
     assert np.abs(now.astype(int) - np.asarray(changed.render(EDITED))).mean() < 3
     for picture, there in ((before, scene), (after, changed)):
         e = explain(small_model, there, scene.questions[0])
@@ -141,7 +141,7 @@ def decoded(address: str) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(base64.b64decode(address.split(",", 1)[1]))).convert("RGB"), int)
 
 
-def test_a_scenes_file_has_its_picture_pale_and_in_colour(scene):
+def test_a_scenes_file_has_its_image_pale_and_in_colour(scene):
     part = scene_part(scene)
     assert np.abs(decoded(part["picture"]) - np.asarray(scene.render(448))).mean() < 4
     assert np.abs(decoded(part["pale"]) - pale(scene.render(448))).mean() < 4
@@ -177,8 +177,8 @@ def test_answers_on_offer_are_the_true_ones_then_the_probable_ones(small_model, 
     found = offered(asked)
     likely = [small_model.answers[i] for e in asked for i in e.probabilities.argsort(descending=True)[:3]]
     assert found == list(dict.fromkeys(["white", *likely]))
-    kept = Kept()
-    assert [kept.place(x) for x in "abca"] == [0, 1, 2, 0] and kept.values == ["a", "b", "c"]
+    distinct = Distinct()
+    assert [distinct.index(x) for x in "abca"] == [0, 1, 2, 0] and distinct.values == ["a", "b", "c"]
 
 
 def test_an_outline_goes_round_its_mask_in_units_of_the_page():
@@ -195,7 +195,7 @@ def test_an_outline_goes_round_its_mask_in_units_of_the_page():
     assert len(parts.outline(mask, 2.0)) < len(path) / 2
 
 
-def test_where_a_thing_is_in_words_and_bytes():
+def test_where_an_object_is_in_words_and_bytes():
     mask = np.zeros((10, 20), bool)
     mask[2:4, 10:16] = True
     assert centre(mask) == [round(12.5 / 20, 2), 0.25]

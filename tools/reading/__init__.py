@@ -2,7 +2,7 @@
 
 `api` writes the reference from the docstrings, and links code and reference both ways; `glossary` links the terms of
 book/glossary.md where a page first uses them; `figures` lists the figures and tables; `concepts` draws what builds on
-what, and tells what the next page is about; `landing` brings picture and numbers to the first page, and
+what, and tells what the next page is about; `landing` brings image and numbers to the first page, and
 `registry` the list of data and weights to its page. Each has a `setup`
 of its own and can be read alone.
 """

@@ -1,6 +1,6 @@
-"""The reference, from the docstrings: one page a room, and links between the chapters and it, both ways.
+"""The reference, from the docstrings: one page a package, and links between the chapters and it, both ways.
 
-A page holds ``{eval-rst}`` with ``.. qgc-room:: measure``; what it shows is written here, for autodoc to fill in.
+A page holds ``{eval-rst}`` with ``.. qgc-package:: measure``; what it shows is written here, for autodoc to fill in.
 sphinx-codeautolink links the names in the chapters' code to it, and "Used in" leads back.
 """
 
@@ -42,7 +42,7 @@ SETTINGS = {
     "napoleon_use_rtype": False,
     "toc_object_entries": False,
 }
-OTHERS_TYPES = ("py:class", r"(?!qgc\.).*")  # torch, numpy, …: their references lie elsewhere, and no network is asked
+OTHERS_TYPES = ("py:class", r"(?!qgc\.).*")  # torch, numpy, …: their references are elsewhere, and no network is asked
 LEFT_OUT = re.compile(r"qgc\.scenes\.things\.|.*\.__main__$")  # drawings, which the gallery shows better; and programs
 CHAPTER = re.compile(r"(`{0,2})book/([a-z-]+)\.(?:ipynb|md)\1")
 CODE = re.compile(r"(?<=<pre>)(.*?)(?=</pre>)", re.DOTALL)
@@ -50,15 +50,15 @@ TAG = re.compile(r"<[^>]*>")
 VERBATIM = re.compile(r"(``.*?``|:[a-z:]+:`.*?`)", re.DOTALL)
 
 
-# -- what is in a room ----------------------------------------------------------------------------
+# -- what is in a package ----------------------------------------------------------------------------
 @cache
-def modules(room: str) -> tuple[str, ...]:
-    """A room's modules by name, the room first; ``qgc`` is the front door and what stands beside the rooms."""
+def modules(package: str) -> tuple[str, ...]:
+    """A package's modules by name, itself first; ``qgc`` is the public API and the single modules beside packages."""
     top = importlib.import_module("qgc").__path__
-    if room == "qgc":
+    if package == "qgc":
         return ("qgc", *(f"qgc.{m.name}" for m in pkgutil.iter_modules(top) if not m.ispkg and m.name[0] != "_"))
-    inner = pkgutil.walk_packages([str(Path(top[0]) / room)], f"qgc.{room}.")
-    return (f"qgc.{room}", *(m.name for m in inner if not LEFT_OUT.match(m.name)))
+    inner = pkgutil.walk_packages([str(Path(top[0]) / package)], f"qgc.{package}.")
+    return (f"qgc.{package}", *(m.name for m in inner if not LEFT_OUT.match(m.name)))
 
 
 def members(module: ModuleType) -> list[str]:
@@ -106,49 +106,50 @@ def mentioned() -> set[str]:
 
 
 @cache
-def home_of(path: str) -> str | None:
+def definition_of(path: str) -> str | None:
     """Where a name of the package is defined: ``qgc.measure.cosine`` is ``qgc.measure.similarity.cosine``."""
     head, _, name = path.rpartition(".")
     try:
         module = importlib.import_module(head)
         value = getattr(module, name)
     except (ImportError, AttributeError, ValueError):
-        owner = home_of(head) if head.count(".") >= 1 else None
+        owner = definition_of(head) if head.count(".") >= 1 else None
         return f"{owner}.{name}" if owner else None
     if inspect.isclass(value) or inspect.isfunction(value):
         return f"{value.__module__}.{value.__qualname__}"
     if inspect.ismodule(value):
         return value.__name__
     inside = [importlib.import_module(m) for m in modules(path.split(".")[1])] if head.count(".") else []
-    homes = [m.__name__ for m in inside if name in constants(m) and getattr(m, name) is value]
-    return f"{homes[0]}.{name}" if homes else None
+    places = [m.__name__ for m in inside if name in constants(m) and getattr(m, name) is value]
+    return f"{places[0]}.{name}" if places else None
 
 
 @cache
-def doors(room: str) -> dict[str, str]:
-    """What a room offers under a shorter name: that name, and where it is defined."""
-    package = importlib.import_module(modules(room)[0])
-    short = [f"{package.__name__}.{name}" for name in getattr(package, "__all__", ())]
-    return {name: home for name in short if (home := home_of(name)) and home != name}
+def public_names(package: str) -> dict[str, str]:
+    """What a package offers under a shorter name: that name, and where it is defined."""
+    module = importlib.import_module(modules(package)[0])
+    short = [f"{module.__name__}.{name}" for name in getattr(module, "__all__", ())]
+    return {name: place for name in short if (place := definition_of(name)) and place != name}
 
 
 # -- its page -------------------------------------------------------------------------------------
-def room_text(room: str) -> list[str]:
-    """What stands on a room's page, as lines of reStructuredText."""
+def package_text(package: str) -> list[str]:
+    """What is on a package's page, as lines of reStructuredText."""
     lines: list[str] = []
-    for name in modules(room):
+    for name in modules(package):
         module = importlib.import_module(name)
-        front = name == modules(room)[0]
-        homes = doors(room).values()
-        told = {k: v for k, v in constants(module).items() if v or k in mentioned() or f"{name}.{k}" in homes}
-        if not (members(module) or told or front):
+        is_package = name == modules(package)[0]
+        public = public_names(package).values()
+        documented = {k: v for k, v in constants(module).items() if v or k in mentioned() or f"{name}.{k}" in public}
+        if not (members(module) or documented or is_package):
             continue
-        if not front:
+        if not is_package:
             lines += [name, "-" * len(name), ""]
         lines += [f".. automodule:: {name}", ""]
-        if front and doors(room):
-            lines += ["At hand as:", "", ", ".join(f":py:obj:`{s} <{h}>`" for s, h in doors(room).items()) + ".", ""]
-        for constant, why in told.items():
+        if is_package and public:
+            short = ", ".join(f":py:obj:`{alias} <{place}>`" for alias, place in public_names(package).items())
+            lines += ["At hand as:", "", f"{short}.", ""]
+        for constant, why in documented.items():
             lines += [
                 f".. py:data:: {constant}",
                 f"   :module: {name}",
@@ -169,15 +170,16 @@ def value(module: ModuleType, constant: str) -> list[str]:
     return [f"   :value: {shown}"] if len(shown) <= 60 and " at 0x" not in shown and "/" not in shown else []
 
 
-class Room(SphinxDirective):
-    """``.. qgc-room:: NAME``: the reference of a room."""
+class Package(SphinxDirective):
+    """``.. qgc-package:: NAME``: the reference of a package."""
 
     required_arguments = 1
 
     def run(self) -> list[nodes.Node]:
+        """Write the reference in the directive's place."""
         parent = nodes.section()
         parent.document = self.state.document
-        text = StringList(room_text(self.arguments[0]), source=f"the docstrings of qgc.{self.arguments[0]}")
+        text = StringList(package_text(self.arguments[0]), source=f"the docstrings of qgc.{self.arguments[0]}")
         nested_parse_with_titles(self.state, text, parent)
         return parent.children
 
@@ -195,7 +197,7 @@ def tidy_docstring(app: Sphinx, what: str, name: str, obj: object, options: obje
 
 
 def skip_what_others_wrote(app: Sphinx, what: str, name: str, obj: object, skip: bool, options: object) -> bool | None:
-    """Leave out members that a class has from another package."""
+    """Omit members that a class has from another package."""
     return True if not (getattr(obj, "__module__", None) or "qgc").startswith("qgc") else None
 
 
@@ -208,13 +210,13 @@ def shorten_types(
 
 
 def resolve(app: Sphinx, env: BuildEnvironment, node: addnodes.pending_xref, text: nodes.Node) -> nodes.Node | None:
-    """Lead a name to where it is described: by its home, or by being the nearest of that name."""
+    """Lead a name to where it is described: by its definition, or by being the nearest of that name."""
     if node.get("refdomain") != "py":
         return None
     target, module = node["reftarget"], node.get("py:module") or ""
     objects = env.get_domain("py").objects
     tried = [target, f"{module}.{target}", f"{module.rpartition('.')[0]}.{target}", f"qgc.{target}"]
-    full = next((h for t in tried if t.startswith("qgc") and (h := home_of(t)) in objects), None)
+    full = next((h for t in tried if t.startswith("qgc") and (h := definition_of(t)) in objects), None)
     if full is None:
         near = [name for name in objects if name.endswith(f".{target.lstrip('.')}")]
         full = max(near, key=lambda name: len(common(name, module)), default=None)
@@ -254,11 +256,12 @@ def link_code(document: str, out_dir: str, transforms: list, inventory: dict[str
         for name in transform.names:
             first, last = name.lineno - 1, name.end_lineno
             code = "\n".join(lines[first:last])
-            found = list(re.finditer(construct_name_pattern(name), code))
-            if not found:
+            matches = list(re.finditer(construct_name_pattern(name), code))
+            if not matches:
                 logger.warning("%s is not in its line of code", name.code_str, location=document)
                 continue
-            start, end = found[-1].start() + len(found[-1].group(1)), found[-1].end()  # the last: links before it stay
+            last_match = matches[-1]  # links before it stay
+            start, end = last_match.start() + len(last_match.group(1)), last_match.end()
             target = "../" * document.count("/") + inventory[name.resolved_location]
             link = f'<a href="{target}" class="sphinx-codeautolink-a">{code[start:end]}</a>'
             lines[first:last] = f"{code[:start]}{link}{code[end:]}".split("\n")
@@ -322,17 +325,19 @@ def configure(app: Sphinx, config) -> None:
     for name, value in SETTINGS.items():
         setattr(config, name, value)
     config.nitpick_ignore_regex = [*config.nitpick_ignore_regex, OTHERS_TYPES]
-    rooms = [m.name for m in pkgutil.iter_modules(importlib.import_module("qgc").__path__) if m.ispkg]
-    config.codeautolink_inventory_map = {s: h for room in ["qgc", *rooms] for s, h in doors(room).items()}
-    config.codeautolink_inventory_map["qgc.explain"] = "qgc.explain.explanation.explain"  # a room that can be called
+    packages = [m.name for m in pkgutil.iter_modules(importlib.import_module("qgc").__path__) if m.ispkg]
+    config.codeautolink_inventory_map = {
+        s: h for package in ["qgc", *packages] for s, h in public_names(package).items()
+    }
+    config.codeautolink_inventory_map["qgc.explain"] = "qgc.explain.explanation.explain"  # a package that can be called
 
 
 def setup(app: Sphinx) -> None:
-    """Register the directive, and the extensions that it stands on."""
+    """Register the directive, and the extensions that it needs."""
     for extension in EXTENSIONS:
         app.setup_extension(extension)
     autolink.link_html = link_code
-    app.add_directive("qgc-room", Room)
+    app.add_directive("qgc-package", Package)
     app.connect("config-inited", configure, priority=0)
     app.connect("builder-inited", remember, priority=0)
     app.connect("builder-inited", remind, priority=999)

@@ -49,7 +49,7 @@ def abouts(index: str) -> dict[str, tuple[str, str]]:
 
 
 def chapters(root: Path) -> list[Chapter]:
-    """The chapters in the book's order; the last part of the table of contents is about the book and left out."""
+    """The chapters in the book's order; the last part of the table of contents is about the book and omitted."""
     parts = yaml.safe_load((root / "_toc.yml").read_text(encoding="utf-8"))["parts"][:-1]
     titles = abouts((root / "book" / "index.md").read_text(encoding="utf-8"))
     found = []
@@ -62,28 +62,28 @@ def chapters(root: Path) -> list[Chapter]:
     return [Chapter(c.name, c.title, tuple(n for n in c.needs if n in known), c.part) for c in found]
 
 
-def depths(found: list[Chapter]) -> dict[str, int]:
+def depths(book: list[Chapter]) -> dict[str, int]:
     """How many steps each chapter lies above those that need nothing."""
-    needs = {chapter.name: chapter.needs for chapter in found}
+    needs = {chapter.name: chapter.needs for chapter in book}
 
     def depth(name: str, above: tuple[str, ...] = ()) -> int:
         if name in above:
-            raise ValueError(f"these chapters need each other: {' → '.join([*above, name])}; mend their 'You need'")
+            raise ValueError(f"these chapters need each other: {' → '.join([*above, name])}; fix their 'You need'")
         return 1 + max((depth(n, (*above, name)) for n in needs[name]), default=-1)
 
     return {name: depth(name) for name in needs}
 
 
-def direct(found: list[Chapter]) -> list[tuple[str, str]]:
+def direct(book: list[Chapter]) -> list[tuple[str, str]]:
     """The arrows, (needed, needing), without those that others imply."""
-    needs = {chapter.name: chapter.needs for chapter in found}
+    needs = {chapter.name: chapter.needs for chapter in book}
 
     def reached(name: str) -> set[str]:
         return {name}.union(*(reached(n) for n in needs[name]))
 
     return [
         (need, chapter.name)
-        for chapter in found
+        for chapter in book
         for need in chapter.needs
         if not any(need in reached(other) for other in chapter.needs if other != need)
     ]
@@ -92,17 +92,17 @@ def direct(found: list[Chapter]) -> list[tuple[str, str]]:
 Key = str | tuple[str, str, int]  # a chapter, or where an arrow (needed, needing) passes through a row between
 
 
-def places(found: list[Chapter]) -> dict[Key, tuple[float, int]]:
-    """Where each box stands, (column, row): below what it needs, and near to it.
+def places(book: list[Chapter]) -> dict[Key, tuple[float, int]]:
+    """Where each box is, (column, row): below what it needs, and near to it.
 
     An arrow that passes a row has a narrow place there, so that it does not run behind a box that is none of its ends.
     """
-    row_of = depths(found)
+    row_of = depths(book)
     rows: dict[int, list[Key]] = {}
     above: dict[Key, list[Key]] = {}
-    for chapter in found:
+    for chapter in book:
         rows.setdefault(row_of[chapter.name], []).append(chapter.name)
-    for need, name in direct(found):
+    for need, name in direct(book):
         way = [need, *passed(need, name, row_of), name]
         for upper, lower in zip(way, way[1:], strict=False):
             above.setdefault(lower, []).append(upper)
@@ -142,20 +142,20 @@ def arrow(way: list[tuple[float, float, float]]) -> str:
     return f'<path d="{path}"/>'
 
 
-def draw(found: list[Chapter], link=lambda name: f"{name}.html") -> str:
+def draw(book: list[Chapter], link=lambda name: f"{name}.html") -> str:
     """The map as SVG, each box a link."""
-    at, row_of = places(found), depths(found)
+    at, row_of = places(book), depths(book)
     (wide, high), (across, down) = BOX, GAP
     step = (wide + across, high + down)
     corner = {key: (4 + x * step[0], 4 + y * step[1]) for key, (x, y) in at.items()}
     size = [max(c[i] for key, c in corner.items() if isinstance(key, str)) + BOX[i] + 4 for i in (0, 1)]
     lines = []
-    for need, name in direct(found):
+    for need, name in direct(book):
         keys = [need, *passed(need, name, row_of), name]
         middles = [corner[k][0] + (wide if isinstance(k, str) else PASSING * step[0] - across) / 2 for k in keys]
         lines.append(arrow([(x, corner[k][1], corner[k][1] + high) for x, k in zip(middles, keys, strict=True)]))
     boxes = []
-    for chapter in found:
+    for chapter in book:
         x, y = corner[chapter.name]
         words = textwrap.wrap(chapter.title, LETTERS)
         first = y + high / 2 + 4.5 - 7.5 * (len(words) - 1)
@@ -171,11 +171,11 @@ def draw(found: list[Chapter], link=lambda name: f"{name}.html") -> str:
     return f'{head}<g class="qgc-arrows" aria-hidden="true">{"".join(lines)}</g>{"".join(boxes)}</svg>'
 
 
-def in_words(found: list[Chapter], link=lambda name: f"{name}.html") -> str:
+def in_words(book: list[Chapter], link=lambda name: f"{name}.html") -> str:
     """The same as a list."""
-    title = {chapter.name: html.escape(chapter.title) for chapter in found}
+    title = {chapter.name: html.escape(chapter.title) for chapter in book}
     items = []
-    for chapter in found:
+    for chapter in book:
         needs = ", ".join(f'<a href="{link(n)}">{title[n]}</a>' for n in chapter.needs)
         own = f'<a href="{link(chapter.name)}">{title[chapter.name]}</a>'
         items.append(f"<li>{own} builds on {needs}</li>" if needs else f"<li>{own} can be read first</li>")
@@ -186,12 +186,13 @@ class ConceptsDirective(SphinxDirective):
     """``{qgc-concepts}``: the map, and the same in words."""
 
     def run(self) -> list[nodes.Node]:
-        found = chapters(Path(self.env.srcdir))
+        """Draw the map, and read it again when a chapter changes."""
+        book = chapters(Path(self.env.srcdir))
         for path in ("_toc.yml", *(self.env.doc2path(page, base=False) for page in self.env.found_docs)):
             self.env.note_dependency(path)
-        listed = f"<details><summary>The same as a list</summary>{in_words(found)}</details>"
+        listed = f"<details><summary>The same as a list</summary>{in_words(book)}</details>"
         drawn = (
-            f'<div class="qgc-concepts" tabindex="0" role="region" aria-label="Map of the chapters">{draw(found)}</div>'
+            f'<div class="qgc-concepts" tabindex="0" role="region" aria-label="Map of the chapters">{draw(book)}</div>'
         )
         return [nodes.raw("", drawn + listed, format="html")]
 

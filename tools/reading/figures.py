@@ -1,6 +1,6 @@
 """An index of the book's figures and tables: ``{qgc-figures}`` on book/figures-and-tables.md, filled in while building.
 
-A figure's words are the first sentence of its alternative text; a table goes by the heading that it stands under.
+A figure's words are the first sentence of its alternative text; a table goes by the heading that it is under.
 """
 
 from __future__ import annotations
@@ -36,20 +36,21 @@ class Figure:
 
 @dataclass(frozen=True)
 class Table:
-    """A table of a page, by the heading that it stands under."""
+    """A table of a page, by the heading that it is under."""
 
     anchor: str
     heading: str
 
 
 class Index(nodes.General, nodes.Element):
-    """Where the index will stand once all pages have been read."""
+    """Where the index will be once all pages have been read."""
 
 
 class FiguresDirective(SphinxDirective):
     """``{qgc-figures}``: the index."""
 
     def run(self) -> list[nodes.Node]:
+        """Leave a place for the index."""
         return [Index()]
 
 
@@ -59,7 +60,7 @@ def first_sentence(text: str) -> str:
 
 
 def sections_above(node: nodes.Node) -> Iterator[nodes.section]:
-    """The sections that a node stands in, the innermost first."""
+    """The sections that a node is in, the innermost first."""
     while node.parent is not None:
         node = node.parent
         if isinstance(node, nodes.section):
@@ -103,8 +104,8 @@ def chapter(app: Sphinx, here: str, page: str, figures: list[Figure], tables: li
         name = thumbnail_name(env.images[figure.source][1])
         folder = "_images" if name.endswith(".svg") else FOLDER
         words = html.escape(first_sentence(figure.alt))
-        picture = f'<img src="{up}{folder}/{name}" alt="" loading="lazy" width="{WIDE}">'
-        items.append(f'<li><a href="{link}#{figure.anchor}">{picture}<span>{words}</span></a></li>')
+        image = f'<img src="{up}{folder}/{name}" alt="" loading="lazy" width="{WIDE}">'
+        items.append(f'<li><a href="{link}#{figure.anchor}">{image}<span>{words}</span></a></li>')
     if items:
         section += nodes.raw("", f'<ul class="qgc-figures">{"".join(items)}</ul>', format="html")
     if tables:
@@ -125,7 +126,7 @@ def fill(app: Sphinx, doctree: nodes.document, docname: str) -> None:
 
 
 def write_thumbnails(app: Sphinx, failure: Exception | None) -> None:
-    """Make the small pictures, once all large ones are in the site."""
+    """Make the small images, once all large ones are in the site."""
     if failure or app.builder.format != "html" or not any(has_index(app.env)):
         return
     folder = Path(app.outdir) / FOLDER
@@ -142,9 +143,9 @@ def has_index(env: BuildEnvironment) -> Iterator[bool]:
     yield from (page.endswith("figures-and-tables") for page in env.found_docs)
 
 
-def shrink(picture: Path, thumbnail: Path) -> None:
-    """A small copy of a picture."""
-    with Image.open(picture) as image:
+def shrink(path: Path, thumbnail: Path) -> None:
+    """A small copy of an image."""
+    with Image.open(path) as image:
         image.draft("RGB", (2 * WIDE, 2 * WIDE))
         small = image.convert("RGBA" if image.has_transparency_data else "RGB")
         small.thumbnail((WIDE, 3 * WIDE))

@@ -52,30 +52,31 @@ CONTROL = {
 }  # fmt: skip
 
 
-def quantities(found: Stored) -> dict[str, Quantity]:
-    """Every number of :func:`of_model` as "model: name"."""
-    return {f"{m}: {name}": quantity for m in MODELS for name, quantity in of_model(found, m).items()}
+def quantities(stored: Stored) -> dict[str, Quantity]:
+    """Every number of :func:`model_quantities` as "model: name"."""
+    return {f"{m}: {name}": quantity for m in MODELS for name, quantity in model_quantities(stored, m).items()}
 
 
-def of_model(found: Stored, model: str) -> dict[str, Quantity]:
-    """ "method, measure" → its value on the test scenes; without a measure it is rank grounding.
+def model_quantities(stored: Stored, model: str) -> dict[str, Quantity]:
+    """Of "method, measure" its value on the test scenes; without a measure it is rank grounding.
 
     Gates are at the registered n or at the paper's, "n = 25"; "random gates" are of the gate's size. "the model" is the
     verdict on the pairs that are sure (:mod:`.faithfulness`), "effect of the model" Yule's Y over all pairs;
     of `natural` both are of the shipped training. ", own", ", absent" and ", above absent" are of the control of absent
     objects, on its scenes and trainings; of the effect, of the shipped training.
     """
-    table, at_25 = found.table(model), list(found.tables["grid"]).index(25)
+    table, at_25 = stored.table(model), list(stored.tables["grid"]).index(25)
     known = {
         f"{name}{measure}": _of(table.loc[METHODS[name]], MEASURES[measure])
         for name, measure in product(METHODS, MEASURES)
         if METHODS[name] in table.index
     }
     gate = table.loc[PAPER]
-    itself = found.rows("faithfulness", model, "model").set_index(["pairs", "measure"])[["estimate", "low", "high"]]
+    itself = stored.rows("faithfulness", model, "model").set_index(["pairs", "measure"])[["estimate", "low", "high"]]
+    # "all" has no suffix: its numbers are the ones that pages name most.
     for pairs in ("all", "without backgrounds", "with a background"):
         suffix = "" if pairs == "all" else f", {pairs}"
-        control = found.absent(model, pairs)
+        control = stored.absent(model, pairs)
         known |= {
             f"{name}{measure}{suffix}": _of(control.loc[ABSENT[name]], CONTROL[measure])
             for name, measure in product(ABSENT, CONTROL)
@@ -88,7 +89,7 @@ def of_model(found: Stored, model: str) -> dict[str, Quantity]:
             f"the model, all pairs{suffix}": Quantity(*itself.loc[(pairs, "verdict of all")]),
             f"effect of the model{suffix}": Quantity(*itself.loc[(pairs, "effect size")]),
         }
-    shipped = found.absent("natural, shipped" if model == "natural" else model)
+    shipped = stored.absent("natural, shipped" if model == "natural" else model)
     return known | {
         "effect of the model, absent": _of(shipped.loc["effect size"], "absent"),
         "random gates": Quantity(gate["rank"] - gate["rank minus random"]),
@@ -96,16 +97,16 @@ def of_model(found: Stored, model: str) -> dict[str, Quantity]:
         "gate, CGA minus random": _of(gate, "minus random"),
         "gate, CGA minus Grad-CAM": _of(gate, "minus Grad-CAM"),
         "random gates, without backgrounds": known["200 random, without backgrounds"],
-        "random gates, n = 25": Quantity(float(found.random(model, "rank")[1][1, at_25])),
-        "gate, n = 25": Quantity(*found.rank_curve(model, PAPER)[:, at_25].tolist()),
-        "gate, n = 25, without backgrounds": _compared(found, model, (PAPER, 25), pairs="without backgrounds"),
-        "gate, n = 25, CGA": Quantity(*found.curve(model, PAPER)[:, 24].tolist()),
-        "cosine": Quantity(*found.arm(model)["cosine"]),
+        "random gates, n = 25": Quantity(float(stored.random(model, "rank")[1][1, at_25])),
+        "gate, n = 25": Quantity(*stored.rank_curve(model, PAPER)[:, at_25].tolist()),
+        "gate, n = 25, without backgrounds": _compared(stored, model, (PAPER, 25), pairs="without backgrounds"),
+        "gate, n = 25, CGA": Quantity(*stored.curve(model, PAPER)[:, 24].tolist()),
+        "cosine": Quantity(*stored.arm(model)["cosine"]),
     }
 
 
-def _compared(found: Stored, model: str, *maps, pairs: str) -> Quantity:
-    interval = found.compare(model, *maps, pairs=pairs)
+def _compared(stored: Stored, model: str, *maps, pairs: str) -> Quantity:
+    interval = stored.compare(model, *maps, pairs=pairs)
     return Quantity(interval.estimate, interval.low, interval.high)
 
 

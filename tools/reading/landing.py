@@ -1,4 +1,4 @@
-"""The landing page's moving picture, drawn while the site is built, and the numbers in its sentences.
+"""The landing page's animated image, drawn while the site is built, and the numbers in its sentences.
 
 The numbers come from book/results by way of :mod:`.headlines`; the page names them as ``{{ natural_gate }}``.
 """
@@ -20,34 +20,34 @@ from . import headlines
 
 FOLDER = "landing"
 MOVING = ("natural", "balanced")  # one on either side
-SIDE = 560  # pixels of a picture, twice what a phone gives it
+SIDE = 560  # pixels of an image, twice what a phone gives it
 
 
-def pictures() -> dict[str, Image.Image]:
-    """The bathroom, and Grad-CAM of both its questions in both models, each with the asked thing outlined."""
+def images() -> dict[str, Image.Image]:
+    """The bathroom, and Grad-CAM of both its questions in both models, each with the queried object outlined."""
     scene = qgc.scene("bathroom")
     ground = pale(scene.render(SIDE))
-    found = {"scene": scene.render(SIDE)}
-    thing_of = {ask.question: ask.thing for ask in scene.asks}
+    drawn = {"scene": scene.render(SIDE)}
+    queried = {ask.question: ask.thing for ask in scene.asks}
     for name in MOVING:
         for explained in qgc.explain(qgc.load(f"deeper-lstm/{name}"), scene, scene.questions[:2], answer="white"):
-            thing = thing_of[explained.question]
+            name_of_object = queried[explained.question]
             canvas = compose(ground, share_of_maximum(explained.map(), (SIDE, SIDE))).copy()
-            halo, line = stroke(scene.masks[thing], (SIDE, SIDE), width=3)
+            halo, line = stroke(scene.masks[name_of_object], (SIDE, SIDE), width=3)
             canvas[halo], canvas[line] = 255, 0
-            found[f"{name}-{thing}"] = Image.fromarray(canvas)
-    return found
+            drawn[f"{name}-{name_of_object}"] = Image.fromarray(canvas)
+    return drawn
 
 
 def facts() -> dict[str, str]:
     """Every number of :func:`.headlines.quantities` in words: "natural: gate, n = 25" becomes ``natural_gate_n_25``.
 
     Accuracies are of 100 pairs, with their interval ("58 [55, 62]"), and differences of two have a sign; others have
-    two decimals, margins three. A name that ends in "_alone" leaves the interval out.
+    two decimals, margins three. A name that ends in "_alone" omits the interval.
     """
-    found = Stored.read()
-    facts = {"n": str(found.chosen[headlines.PAPER])}
-    for name, quantity in headlines.quantities(found).items():
+    stored = Stored.read()
+    facts = {"n": str(stored.chosen[headlines.PAPER])}
+    for name, quantity in headlines.quantities(stored).items():
         if math.isnan(quantity.value):
             continue
         key = re.sub(r"\W+", "_", name).lower()
@@ -65,14 +65,14 @@ def in_words(name: str, quantity: headlines.Quantity) -> str:
     return one + ("" if math.isnan(low) else "\N{NO-BREAK SPACE}[{},\N{NO-BREAK SPACE}{}]".format(*ends))
 
 
-def write_pictures(app: Sphinx, failure: Exception | None) -> None:
-    """Write the pictures into the site."""
+def write_images(app: Sphinx, failure: Exception | None) -> None:
+    """Write the images into the site."""
     if failure or app.builder.format != "html":
         return
     folder = Path(app.outdir) / FOLDER
     folder.mkdir(exist_ok=True)
-    for name, picture in pictures().items():
-        picture.save(folder / f"{name}.webp", quality=82, method=6)
+    for name, image in images().items():
+        image.save(folder / f"{name}.webp", quality=82, method=6)
 
 
 def add_facts(app: Sphinx, config) -> None:
@@ -83,4 +83,4 @@ def add_facts(app: Sphinx, config) -> None:
 def setup(app: Sphinx) -> None:
     """Connect both."""
     app.connect("config-inited", add_facts, priority=0)
-    app.connect("build-finished", write_pictures, priority=400)  # before the pages get their last touches
+    app.connect("build-finished", write_images, priority=400)  # before the pages get their last touches

@@ -37,36 +37,36 @@ def full_size(sizes=SIZES, steps: int = 20, device: str | torch.device = "cpu", 
 
     Parameters
     ----------
-    folder : where the generated files lie while it runs (8 kB a photograph); the system's temporary folder if None.
+    folder : where the generated files are while it runs (8 kB a photograph); the system's temporary folder if None.
 
     Returns
     -------
     {photographs: {"questions", "questions_per_second", "memory_mb"}}: memory is the process's own at its peak (Linux's
     RssAnon); pages of the mapped files, which the system takes back when it needs them, are not counted.
     """
-    found = {}
+    measured = {}
     for count in sizes:
         with tempfile.TemporaryDirectory(dir=folder) as place:
             _generate(count, Path(place))
             spawn = multiprocessing.get_context("spawn")  # a process that owns nothing of the other size
             with worker_pool(1, context=spawn) as fresh:
-                found[count] = fresh.submit(_measure, Path(place), steps, str(device)).result()
-    return found
+                measured[count] = fresh.submit(_measure, Path(place), steps, str(device)).result()
+    return measured
 
 
 def _measure(place: Path, steps: int, device: str) -> dict:
     keep_freed_memory()
-    features, asked = Features([], np.load(place / "rows.npy", mmap_mode="r")), EncodedQuestions.open(place)
+    features, questions = Features([], np.load(place / "rows.npy", mmap_mode="r")), EncodedQuestions.open(place)
     torch.manual_seed(0)
     config = DeeperLSTMConfig(
         tuple(f"w{i}" for i in range(WORDS)), tuple(f"a{i}" for i in range(ANSWERS)), 200, 512, cnn=CNN
     )
     trained = fit(
-        DeeperLSTM(config), ORIGINAL, asked, None, ImageInput(features), place, ProcessGroup(device=device), stop=steps,
-        name=f"{len(features.rows):,} photographs",
+        DeeperLSTM(config), ORIGINAL, questions, None, ImageInput(features), place, ProcessGroup(device=device),
+        stop=steps, name=f"{len(features.rows):,} photographs",
     )  # fmt: skip
     return {
-        "questions": len(asked),
+        "questions": len(questions),
         "questions_per_second": trained.questions_per_second,
         "memory_mb": trained.memory_mb,
     }

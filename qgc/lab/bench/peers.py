@@ -1,4 +1,4 @@
-"""How fast and how exact the engine is beside its peers, pytorch-grad-cam and Captum (book/engine-speed.ipynb).
+"""How fast and how exact the closed form is compared with pytorch-grad-cam and Captum (book/engine-speed.ipynb).
 
 The peers explain the scores of :class:`Gated`, in which a hook at the combine layer is the gate of paper §3.3. They
 are a development extra (``pip install -e '.[peers]'``); nothing else in ``qgc`` needs them.
@@ -80,8 +80,8 @@ class Work:
     answers: Tensor
 
     @classmethod
-    def of(cls, explanations: Sequence[Explanation], ns: Sequence[int]) -> Work:
-        """Every explanation at every n, in that order; rankings and embeddings come from ours, at no cost to a peer."""
+    def from_explanations(cls, explanations: Sequence[Explanation], ns: Sequence[int]) -> Work:
+        """Every explanation at every n, in that order; rankings and embeddings are ours, at no cost to a peer."""
         gates = torch.cat([top(e.order, ns) for e in explanations])
         answers = torch.tensor([e.vqa.answer_index(e.answer) for e in explanations])
         q = torch.cat([e.q for e in explanations])
@@ -97,7 +97,7 @@ class Work:
 class Gated(nn.Module):
     """Scores y (B, answers) whose gradient only passes the gate at the combine layer (paper §3.3), for the peers.
 
-    Input is a picture (B, 3, H, W), or with ``from_maps`` the maps F (B, K, h, w). ``work`` holds question and gate of
+    Input is an image (B, 3, H, W), or with ``from_maps`` the maps F (B, K, h, w). ``work`` holds question and gate of
     every row; ``last`` is the layer whose output Grad-CAM weighs.
     """
 
@@ -109,6 +109,7 @@ class Gated(nn.Module):
         self.work: Work | None = None
 
     def forward(self, x: Tensor) -> Tensor:
+        """Scores y (B, answers) of every row of ``work``."""
         work = self.work
         u, v = self.vqa.branches(self.cnn(x), work.q)
         A = u * v
@@ -159,8 +160,8 @@ def _asking_for_gradients(module: nn.Module) -> Iterator[None]:
 
 # -- how fast -------------------------------------------------------------------------------------------
 @dataclass(frozen=True)
-class Way:
-    """A way to ``maps`` maps; a call makes ``timed`` of them, and its time is scaled up (other ones in each round)."""
+class Method:
+    """Something that computes ``maps`` maps; a call computes ``timed`` of them (others in each round), scaled up."""
 
     call: Callable[[int], object]
     maps: int
@@ -177,62 +178,62 @@ def full_size_model(words: Sequence[str]) -> DeeperLSTM:
     return model.eval().requires_grad_(False)
 
 
-def ways(vqa: DeeperLSTM, scene: Scene) -> tuple[dict[str, Way], float]:
-    """Every way to the same 72 maps (4 questions × 18 n) of one scene, and how far Captum's are from ours (relative).
+def methods(vqa: DeeperLSTM, scene: Scene) -> tuple[dict[str, Method], float]:
+    """The methods for the same 72 maps (4 questions × 18 n) of one scene; how far Captum's are from ours (relative).
 
     The slow peers make one map, or one batch, in a call, and others in the next one.
     """
     x, view = vqa.prepare(scene.image), View(vqa, scene)
     ours = explain(vqa, view, scene.questions[:QUESTIONS])
     questions, answers = [e.question for e in ours], [e.answer for e in ours]
-    work = Work.of(ours, NS)
+    work = Work.from_explanations(ours, NS)
     total = len(work.answers)
-    from_picture, from_maps = Gated(vqa), Gated(vqa, from_maps=True)
+    from_image, from_maps = Gated(vqa), Gated(vqa, from_maps=True)
 
-    def engine(F: Tensor | None = None) -> Tensor:
+    def closed_form(F: Tensor | None = None) -> Tensor:
         return maps_of(explain(vqa, View(vqa, scene, F), questions, answers), NS)
 
-    def engine_all() -> list[Tensor]:
+    def closed_form_all() -> list[Tensor]:
         return [e.maps() for e in explain(vqa, View(vqa, scene), questions, answers)]
 
-    def pieces(size: int, make: Callable[[Work], object]) -> Way:
-        return Way(lambda k: make(work.part(k, size)), total, size)
+    def pieces(size: int, make: Callable[[Work], object]) -> Method:
+        return Method(lambda k: make(work.part(k, size)), total, size)
 
     @torch.no_grad()
     def convolutions() -> Tensor:
         return vqa.conv(x)
 
     raw = torch.cat([e.maps(NS, relu=False) for e in ours])
-    one_by_one = pieces(1, lambda one: gradcam_maps(from_picture, x, one))
-    found = {
-        FORWARD: Way(lambda _: convolutions(), 1, 1),
-        ENGINE: Way(lambda _: engine(), total, total),
-        ENGINE_ALL: Way(lambda _: engine_all(), QUESTIONS * vqa.combine, QUESTIONS * vqa.combine),
-        ENGINE_F: Way(lambda _: engine(view.F), total, total),
+    one_by_one = pieces(1, lambda one: gradcam_maps(from_image, x, one))
+    compared = {
+        FORWARD: Method(lambda _: convolutions(), 1, 1),
+        ENGINE: Method(lambda _: closed_form(), total, total),
+        ENGINE_ALL: Method(lambda _: closed_form_all(), QUESTIONS * vqa.combine, QUESTIONS * vqa.combine),
+        ENGINE_F: Method(lambda _: closed_form(view.F), total, total),
         GRADCAM: one_by_one,
         GRADCAM_ALL: replace(one_by_one, maps=QUESTIONS * vqa.combine),
-        GRADCAM_FROZEN: pieces(1, lambda one: gradcam_maps(from_picture, x, one, last_convolution(vqa))),
-        CAPTUM: pieces(BATCH, lambda few: captum_maps(from_picture, x, few)),
-        CAPTUM_F: Way(lambda _: captum_maps(from_maps, view.F, work), total, total),
+        GRADCAM_FROZEN: pieces(1, lambda one: gradcam_maps(from_image, x, one, last_convolution(vqa))),
+        CAPTUM: pieces(BATCH, lambda few: captum_maps(from_image, x, few)),
+        CAPTUM_F: Method(lambda _: captum_maps(from_maps, view.F, work), total, total),
     }
-    return found, _relative(raw, captum_maps(from_maps, view.F, work))
+    return compared, _relative(raw, captum_maps(from_maps, view.F, work))
 
 
-def race(contestants: dict[str, Way], rounds: int, label: str) -> dict[str, np.ndarray]:
-    """Seconds (rounds,) of every way, scaled to all its maps.
+def benchmark(compared: dict[str, Method], rounds: int, label: str) -> dict[str, np.ndarray]:
+    """Seconds (rounds,) of every method, scaled to all its maps.
 
     Each round runs all of them once in a new order, so that whatever else the machine does hits all alike.
     """
     shuffle = np.random.default_rng(0)
-    for way in contestants.values():
-        way.call(0)
-    seconds: dict[str, list[float]] = {name: [] for name in contestants}
+    for method in compared.values():
+        method.call(0)  # the first call is slower: it loads and plans
+    seconds: dict[str, list[float]] = {name: [] for name in compared}
     for k in tqdm(range(rounds), desc=label, leave=False):
-        for name in shuffle.permutation(list(contestants)):
-            way = contestants[name]
+        for name in shuffle.permutation(list(compared)):
+            method = compared[name]
             began = time.perf_counter()
-            way.call(k)
-            seconds[name].append((time.perf_counter() - began) * way.maps / way.timed)
+            method.call(k)
+            seconds[name].append((time.perf_counter() - began) * method.maps / method.timed)
     return {name: np.array(values) for name, values in seconds.items()}
 
 
@@ -240,29 +241,29 @@ def ratio(above: np.ndarray, below: np.ndarray, sign: str = "", bound: float | N
     """The median of the ratio within a round, its middle 80 %, the ratio of the fastest rounds, and the bound."""
     within = above / below
     value, low, high = (float(np.quantile(within, p)) for p in (0.5, 0.1, 0.9))
-    found = {"value": value, "low": low, "high": high, "of_fastest": float(above.min() / below.min())}
+    row = {"value": value, "low": low, "high": high, "of_fastest": float(above.min() / below.min())}
     if bound is None:
-        return found
-    return {**found, "bound": f"{sign} {bound:g}", "holds": value <= bound if sign == "≤" else value >= bound}
+        return row
+    return {**row, "bound": f"{sign} {bound:g}", "holds": value <= bound if sign == "≤" else value >= bound}
 
 
 def speed(vqa: DeeperLSTM, label: str, bounded: bool) -> dict:
-    """Times and ratios of every way for one model, in float32 on the CPU, and with ``bounded`` whether they suffice."""
+    """Times and ratios of the methods for one model, in float32 on the CPU; with ``bounded`` whether they suffice."""
     began = time.perf_counter()
     vqa.cnn.pooled_fc6()
     once = time.perf_counter() - began
     scene = sample(FIRST_SCENE, "natural")
-    contestants, disagreement = ways(vqa, scene)
-    seconds = race(contestants, ROUNDS, label)
+    compared, disagreement = methods(vqa, scene)
+    seconds = benchmark(compared, ROUNDS, label)
     return {
         "seconds": {
             name: {
                 "median": float(np.median(times)),
                 "fastest": float(times.min()),
-                "maps": way.maps,
-                "timed": way.timed,
+                "maps": method.maps,
+                "timed": method.timed,
             }
-            for (name, way), times in zip(contestants.items(), seconds.values(), strict=True)
+            for (name, method), times in zip(compared.items(), seconds.values(), strict=True)
         },
         "ratios": {
             name: ratio(seconds[above], seconds[below], sign, bound if bounded else None)
@@ -288,18 +289,18 @@ def agreement(vqa: DeeperLSTM, scenes: int) -> dict:
     from pytorch_grad_cam.utils.image import scale_cam_image
 
     rng = np.random.default_rng(0)
-    from_picture, from_maps = Gated(vqa), Gated(vqa, from_maps=True)
+    from_image, from_maps = Gated(vqa), Gated(vqa, from_maps=True)
     captum = gradcam = 0.0
     for seed in tqdm(range(scenes), desc="agreement", leave=False):
         scene = sample(FIRST_SCENE + seed, "natural")
         questions, answers = rng.choice(scene.questions, PER_SCENE), rng.choice(vqa.answers, PER_SCENE)
         view = View(vqa, scene)
-        found = explain(vqa, view, questions.tolist(), answers.tolist())
-        raw = torch.stack([e.map(relu=False) for e in found])
-        x, work = vqa.prepare(scene.image), Work.of(found, [vqa.combine])
+        explanations = explain(vqa, view, questions.tolist(), answers.tolist())
+        raw = torch.stack([e.map(relu=False) for e in explanations])
+        x, work = vqa.prepare(scene.image), Work.from_explanations(explanations, [vqa.combine])
         captum = max(captum, _relative(raw, captum_maps(from_maps, view.F, work)))
         enlarged = scale_cam_image(raw.relu().numpy(), (x.shape[-1], x.shape[-2]))
-        difference = scale_cam_image(enlarged) - gradcam_maps(from_picture, x, work, last_convolution(vqa))
+        difference = scale_cam_image(enlarged) - gradcam_maps(from_image, x, work, last_convolution(vqa))
         gradcam = max(gradcam, float(np.abs(difference).max()))
     return {
         "cases": scenes * PER_SCENE,
@@ -314,20 +315,20 @@ def compare(name: str, scenes: int, target: Path | None = None) -> dict:
 
     Parameters
     ----------
-    name : the scene-sized model. scenes : how many the agreement is looked at on, :data:`PER_SCENE` cases each.
+    name : the scene-sized model. scenes : how many the agreement is measured on, :data:`PER_SCENE` cases each.
 
     Raises
     ------
     QGCError
         If a peer is not installed, or the folder of ``target``'s book is not there; the message says what to do.
     """
-    check_peers()
+    check_peers()  # what is missing is said before minutes of measuring
     if target and not target.parent.parent.is_dir():
         raise QGCError(f"there is no folder {target.parent.parent} here; run this in the repository's root folder")
-    before = torch.get_num_threads()
+    before = torch.get_num_threads()  # of the caller, which gets them back whatever happens
     torch.set_num_threads(THREADS)
     try:
-        small = load(name, dtype=torch.float32)
+        small = load(name, dtype=torch.float32)  # speed as in use; agreement below to the last digits
         models = {
             FULL_SIZE: speed(full_size_model(small.vocabulary.words), FULL_SIZE, bounded=True),
             name: speed(small, name, bounded=False),
@@ -336,7 +337,7 @@ def compare(name: str, scenes: int, target: Path | None = None) -> dict:
     finally:
         torch.set_num_threads(before)
     packages = ("torch", "numpy", *NEEDED.values())
-    found = {
+    result = {
         "command": f"python -m qgc bench --peers --record --model {name} --scenes {scenes}",
         "versions": {"python": platform.python_version()} | {p: version(p) for p in packages},
         "machine": {"cores": os.cpu_count(), "threads": THREADS, "vectors": torch.backends.cpu.get_cpu_capability()},
@@ -349,21 +350,21 @@ def compare(name: str, scenes: int, target: Path | None = None) -> dict:
     }
     if target:
         target.parent.mkdir(exist_ok=True)
-        atomic_write(target, lambda p: p.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", "utf-8"))
-    return found
+        atomic_write(target, lambda p: p.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", "utf-8"))
+    return result
 
 
-def table(found: dict) -> str:
-    """What :func:`compare` found, as lines: a ratio or a difference, its value and its bound."""
+def table(result: dict) -> str:
+    """The result of :func:`compare`, as lines: a ratio or a difference, its value and its bound."""
     lines = []
-    for label, model in found["models"].items():
-        lines += ["", f"{label}: how many times as long (in brackets the middle 80 % of {found['rounds']} rounds)"]
+    for label, model in result["models"].items():
+        lines += ["", f"{label}: how many times as long (in brackets the middle 80 % of {result['rounds']} rounds)"]
         lines += [
             f"  {name:54s} {row['value']:>8.2f}  [{row['low']:.2f}, {row['high']:.2f}]{_verdict(row)}"
             for name, row in model["ratios"].items()
         ]
-    lines += ["", f"largest difference at n = 1024, {found['agreement']['cases']} cases, float64"]
-    rows = {name: row for name, row in found["agreement"].items() if name != "cases"}
+    lines += ["", f"largest difference at n = 1024, {result['agreement']['cases']} cases, float64"]
+    rows = {name: row for name, row in result["agreement"].items() if name != "cases"}
     lines += [f"  {name:54s} {row['value']:>8.1e}{_verdict(row)}" for name, row in rows.items()]
     return "\n".join(lines[1:])
 

@@ -1,4 +1,4 @@
-"""How fast and how exact: rendering, and the engine against automatic differentiation."""
+"""How fast and how exact: rendering, and the closed form against automatic differentiation."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def rendering(count: int) -> float:
 
 
 def agreement(vqa, cases: int = CASES, per_scene: int = 8) -> float:
-    """Largest relative difference between the engine and autograd over random (scene, question, answer, n)."""
+    """Largest relative difference between the closed form and autograd over random (scene, question, answer, n)."""
     rng = np.random.default_rng(0)
     worst = 0.0
     for seed in range(-(-cases // per_scene)):
@@ -45,15 +45,15 @@ def agreement(vqa, cases: int = CASES, per_scene: int = 8) -> float:
         view = View(vqa, scene)
         for _ in range(per_scene):
             question = str(rng.choice(scene.questions))
-            found = explain(vqa, view, question, str(rng.choice(vqa.answers)))
+            explanation = explain(vqa, view, question, str(rng.choice(vqa.answers)))
             n = int(rng.integers(1, vqa.combine + 1))
-            exact = gradcam(vqa, view.F, found.q, vqa.answer_index(found.answer), found.order[:n])
-            error = (found.map(n, relu=False) - exact).abs().max() / exact.abs().max()
+            exact = gradcam(vqa, view.F, explanation.q, vqa.answer_index(explanation.answer), explanation.order[:n])
+            error = (explanation.map(n, relu=False) - exact).abs().max() / exact.abs().max()
             worst = max(worst, float(error))
     return worst
 
 
-def _engine(vqa, label: str) -> dict[str, dict]:
+def _closed_form(vqa, label: str) -> dict[str, dict]:
     scene = sample(FIRST_SCENE, "natural")
     first, second = scene.questions[:2]
     x = vqa.prepare(scene.image)
@@ -82,5 +82,5 @@ def bench(name: str, scenes: int) -> dict[str, dict]:
     for vqa, bound in zip(models, ("≤ 1e-12", "≤ 1e-5"), strict=True):
         label = str(vqa.dtype).removeprefix("torch.")
         rows[f"engine against autograd, {CASES} cases, {label}"] = _row(agreement(vqa), "", bound)
-        rows |= _engine(vqa, label)
+        rows |= _closed_form(vqa, label)
     return rows

@@ -94,8 +94,10 @@ def alterations(scene: Scene, pairs: Sequence[Pair], nulls: int = NULLS) -> list
         if not _visible(scene, name):
             continue
         if name in scene.colours:
-            for colour in _others(scene, name, avoid, shuffled)[: RECOLOURINGS if name in queried else 1]:
-                found.append(Alteration("recolour", name, np.asarray(scene.recolour(name, colour).image)))
+            found.extend(
+                Alteration("recolour", name, np.asarray(scene.recolour(name, colour).image))
+                for colour in _others(scene, name, avoid, shuffled)[: RECOLOURINGS if name in queried else 1]
+            )
         if name not in things or any(t.on == name for t in scene.things):
             continue
         if name not in queried:

@@ -14,7 +14,7 @@ from ...data.checks import check_picture, read_text
 from ...data.schema import is_count, read_json
 from ...data.vqa2 import PART
 from ...errors import DataError, FetchError
-from .download import Gone, Unreachable, download, forget
+from .download import NotFound, Unreachable, download, forget
 from .sources import Source
 
 AT_ONCE = 8  # photographs that are downloaded at the same time
@@ -46,8 +46,8 @@ def _of_vqa(path: Path | str) -> list[str]:
     entries = entries if isinstance(entries, list) else [entries]
     numbers = [entry.get("image_id") if isinstance(entry, dict) else None for entry in entries]
     if type(part) is not str or not PART.fullmatch(part or "-") or not all(map(is_count, numbers)):
-        raise DataError(f"{path} is no questions or annotations of VQA (its data_subtype is no name, or an image_id no "
-                        "number); give the official file")  # fmt: skip
+        raise DataError(f"{path} is not a file of VQA's questions or annotations (its data_subtype is not a name, or "
+                        "an image_id not a number); give the official file")  # fmt: skip
     return [f"COCO_{part}_{number:012d}.jpg" if part else str(number) for number in numbers]
 
 
@@ -151,7 +151,7 @@ def _one(run, at: list[tuple[Source, str]], locks: dict[str, Lock], stop: Event)
             try:
                 _alone(run, source, name, stop)
                 return
-            except Gone as error:
+            except NotFound as error:
                 if number == len(at) or isinstance(error, Unreachable):
                     raise
 
@@ -161,7 +161,7 @@ def _alone(run, source: Source, name: str, stop: Event) -> None:
     if place.is_file():
         return
     addresses = tuple(address.format(name) for address in source.archive.single)
-    download(addresses, part, patience=run.patience, stop=stop)
+    download(addresses, part, retry=run.retry, stop=stop)
     try:
         check_picture(part, name, length_known=True)
     except FetchError:

@@ -21,7 +21,7 @@ from tqdm import tqdm
 from ...data.schema import SchemaError, parsed, read_json
 from ...errors import DataError, FetchError
 from ...files import atomic_write
-from .sources import human
+from .sources import format_bytes
 
 CHUNK = 2**16  # a stall loses less than this
 SPARE = 100 * 10**6  # bytes of the disk that are left alone
@@ -30,7 +30,7 @@ BROKEN = (requests.RequestException, urllib3.exceptions.HTTPError)
 
 
 @dataclass(frozen=True)
-class Patience:
+class RetryPolicy:
     """How long a server is waited for: seconds to connect and without a byte, tries without progress, first pause."""
 
     connect: float = 20
@@ -39,11 +39,11 @@ class Patience:
     pause: float = 1
 
 
-class Gone(FetchError):
+class NotFound(FetchError):
     """The server, or the file on it, is not there (any more); trying again soon will not help."""
 
 
-class Unreachable(Gone):
+class Unreachable(NotFound):
     """No server answers under that name."""
 
 
@@ -61,14 +61,14 @@ def download(
     part: Path,
     size: int | None = None,
     checked: bool = False,
-    patience: Patience | None = None,
+    retry: RetryPolicy | None = None,
     label: str = "",
     stop: Event | None = None,
 ) -> None:
-    """Bring the file of the first address that has it to ``part``, going on where an earlier run was cut off.
+    """Bring the file of the first address that has it to ``part``, resuming where an earlier run was cut off.
 
-    ``size``: its published length in bytes; ``checked``: the caller knows a checksum, so that a part may be gone on
-    with even where the server names no version, and that the file may come over plain http; ``label`` stands before
+    ``size``: its published length in bytes; ``checked``: the caller knows a checksum, so that a part may be resumed
+    even where the server names no version, and that the file may come over plain http; ``label`` stands before
     the progress bar, and there is none without it; once ``stop`` is set, nothing more is asked for. Afterwards
     ``origin`` tells which address it came from. Raises ``FetchError`` that says what each address answered; what has
     arrived stays for the next run, unless the server's file is another one now.
@@ -80,13 +80,13 @@ def download(
     errors: dict[str, FetchError] = {}
     for address in ordered:
         try:
-            _Download(address, part, size, checked, patience or Patience(), label, stop or Event()).run()
+            _Download(address, part, size, checked, retry or RetryPolicy(), label, stop or Event()).run()
             return
         except FetchError as error:
             errors[address] = error
-            if _length(part) and not isinstance(error, Gone):
-                break  # another address would begin from nothing; the next run goes on here
-    kinds = (Unreachable, Gone, FetchError)
+            if _length(part) and not isinstance(error, NotFound):
+                break  # another address would begin from nothing; the next run resumes here
+    kinds = (Unreachable, NotFound, FetchError)
     kind = next(kind for kind in kinds if all(isinstance(error, kind) for error in errors.values()))
     raise kind("\n  ".join(f"{address}: {error}" for address, error in errors.items()))
 
@@ -98,35 +98,35 @@ class _Download:
         part: Path,
         size: int | None,
         checked: bool,
-        patience: Patience,
+        retry: RetryPolicy,
         label: str,
         stop: Event,
     ):
         self.address, self.part, self.size, self.checked = address, part, size, checked
-        self.patience, self.label, self.stop = patience, label, stop
+        self.retry, self.label, self.stop = retry, label, stop
 
     def run(self) -> None:
-        """Ask again after every break, until the part is whole or nothing has come for ``patience.tries`` times."""
+        """Request again after every break, until the part is whole or nothing has come for ``retry.tries`` times."""
         failures = 0
         while not self.stop.is_set():
             before, wait = _length(self.part), 0.0
             try:
-                if self._go_on():
+                if self._request():
                     return
                 reason = "the connection broke off"
-            except _Later as later:
+            except RetryLater as later:
                 reason, wait = str(later), later.wait
             except BROKEN as error:
-                reason = _plainly(error, self.patience)
+                reason = _reason(error, self.retry)
                 if not _length(self.part) and _unreachable(error) and failures >= 1:
                     raise Unreachable(reason) from error
             failures = 0 if _length(self.part) > before else failures + 1
-            if failures >= self.patience.tries:
-                raise FetchError(f"{reason}, {failures} times in a row. Run the same command again to go on.")
-            self.stop.wait(max(wait, self.patience.pause * 2**failures / 2))
+            if failures >= self.retry.tries:
+                raise FetchError(f"{reason}, {failures} times in a row. Run the same command again to resume.")
+            self.stop.wait(max(wait, self.retry.pause * 2**failures / 2))
         raise FetchError("stopped")
 
-    def _go_on(self) -> bool:
+    def _request(self) -> bool:
         """One request; whether the part is whole after it."""
         state, have = _state(self.part), _length(self.part)
         if have and (state is None or state.address != self.address or not (state.validator or self.checked)):
@@ -138,10 +138,10 @@ class _Download:
             headers["Range"] = f"bytes={have}-"
             if state.validator:
                 headers["If-Range"] = state.validator
-        waits = (self.patience.connect, self.patience.stall)
+        waits = (self.retry.connect, self.retry.stall)
         with requests.get(self.address, headers=headers, stream=True, timeout=waits) as answer:
             if self.address.startswith("https:") and answer.url.startswith("http:") and not self.checked:
-                raise Gone("leads from https to plain http, and no checksum is known")
+                raise NotFound("leads from https to plain http, and no checksum is known")
             if answer.status_code == 206 and have and _fits(answer, state, have):
                 return self._save(answer, state.total, have)
             if answer.status_code in (206, 416):  # a range that is not the one asked for, or of another file
@@ -156,7 +156,7 @@ class _Download:
         total = int(total) if total.isdecimal() else None
         kind = answer.headers.get("Content-Type", "")
         if kind.startswith("text/html"):
-            raise Gone("answers with a web page instead of the file (a login page, or the file has moved)")
+            raise NotFound("answers with a web page instead of the file (a login page, or the file has moved)")
         if self.size is not None and total is not None and total != self.size:
             raise FetchError(f"announces {total} bytes where {self.size} were published: it is another file now")
         chunked = "chunked" in answer.headers.get("Transfer-Encoding", "")
@@ -183,7 +183,9 @@ class _Download:
         return total is None or have == total
 
 
-class _Later(Exception):
+class RetryLater(Exception):
+    """The server is busy; ``wait`` is how many seconds it asks to be left alone."""
+
     def __init__(self, reason: str, wait: float):
         super().__init__(reason)
         self.wait = wait
@@ -194,12 +196,12 @@ def _raise_for(answer) -> None:
     if status == 200:
         return
     if status in (404, 410):
-        raise Gone(f"the file is gone from there (HTTP {status})")
+        raise NotFound(f"the file is gone from there (HTTP {status})")
     if status in (401, 403):
-        raise Gone(f"the server does not hand it out (HTTP {status})")
+        raise NotFound(f"the server does not hand it out (HTTP {status})")
     if status in (408, 425, 429) or status >= 500:
         wait = answer.headers.get("Retry-After", "")
-        raise _Later(f"the server is not ready (HTTP {status})", min(int(wait), 60) if wait.isdecimal() else 0)
+        raise RetryLater(f"the server is not ready (HTTP {status})", min(int(wait), 60) if wait.isdecimal() else 0)
     raise FetchError(f"unexpected answer (HTTP {status} {answer.reason})")
 
 
@@ -225,12 +227,12 @@ def _unreachable(error: Exception) -> bool:
     return any(name in words for name in ("NameResolution", "ConnectTimeout", "NewConnectionError", "SSLError"))
 
 
-def _plainly(error: Exception, patience: Patience) -> str:
+def _reason(error: Exception, retry: RetryPolicy) -> str:
     words = str(error)
     if "NameResolution" in words:
         return "the server's name is not known: no network here, or the server is gone for good"
     if "Read timed out" in words or isinstance(error, requests.ReadTimeout):
-        return f"the server stalls: nothing came for {patience.stall:g} seconds"
+        return f"the server stalls: nothing came for {retry.stall:g} seconds"
     if "NewConnectionError" in words or "ConnectTimeout" in words:
         return "the server cannot be reached: no network here, a proxy is missing (HTTPS_PROXY), or the server is gone"
     if "SSL" in words:
@@ -262,7 +264,7 @@ def origin(part: Path) -> str:
 
 
 def forget(part: Path) -> None:
-    """Take away a part and what was noted about it."""
+    """Remove a part and what was noted about it."""
     part.unlink(missing_ok=True)  # first: a part without a state is begun anew, a state without its part harms nothing
     _state_path(part).unlink(missing_ok=True)
 
@@ -271,7 +273,7 @@ def need_space(folder: Path, count: int, remedy: str = "make room, or choose ano
     """Raise ``FetchError`` unless ``count`` bytes more, and some to spare, fit on the disk of ``folder``."""
     free = shutil.disk_usage(folder).free
     if free < count + SPARE:
-        raise FetchError(f"{human(count)} are needed in {folder}, and {human(free)} are free: {remedy}")
+        raise FetchError(f"{format_bytes(count)} are needed in {folder}, and {format_bytes(free)} are free: {remedy}")
 
 
 def sha256(path: Path, label: str = "") -> str:

@@ -1,7 +1,7 @@
 """``python -m qgc fetch``: bring what ``qgc.lab.fetch.sources`` lists into a folder, whole or not at all.
 
 In the folder, ``fetched.json`` notes for each file where it came from, its sha256 and how it was checked; parts,
-archives and half-unpacked folders lie in ``.fetch`` until they are done with. Of two runs in a folder one waits.
+archives and half-unpacked folders are in ``.fetch`` until they are done with. Of two runs in a folder one waits.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ...data.schema import SchemaError, parsed, read_json
 from ...errors import DataError, FetchError, shown
 from ...files import atomic_write
 from .chosen import bring_chosen
-from .download import Patience, download, forget, need_space, origin, sha256
+from .download import RetryPolicy, download, forget, need_space, origin, sha256
 from .sources import COLLECTIONS, Collection, Source
 from .unpack import contents, unpack
 
@@ -49,7 +49,7 @@ def fetch(
     given: Path | str | None = None,
     images: Iterable[str] | None = None,
     parts: Iterable[str] | None = None,
-    patience: Patience | None = None,
+    retry: RetryPolicy | None = None,
     say: Callable[[str], object] = print,
 ) -> Report:
     """Bring a collection into ``folder``; what is there already and whole is left alone.
@@ -76,10 +76,10 @@ def fetch(
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        say(f"another run is fetching into {folder}; this one goes on when that is done")
+        say(f"another run is fetching into {folder}; this one continues when that is done")
         lock.acquire()
     try:
-        run = _Run(folder, given, patience or Patience(), say)
+        run = _Run(folder, given, retry or RetryPolicy(), say)
         return run.collect(collection, parts, None if images is None else _each(images))
     finally:
         lock.release()
@@ -115,8 +115,8 @@ def _parts(collection: Collection, parts: Iterable[str] | None) -> tuple[str, ..
 class _Run:
     """One run in one folder, under its lock."""
 
-    def __init__(self, folder: Path, given: Path | None, patience: Patience, say: Callable[[str], object]):
-        self.folder, self.given, self.patience, self.say = folder, given, patience, say
+    def __init__(self, folder: Path, given: Path | None, retry: RetryPolicy, say: Callable[[str], object]):
+        self.folder, self.given, self.retry, self.say = folder, given, retry, say
         self.work = folder / ".fetch"
         self.record = _read_record(folder)
 
@@ -142,7 +142,7 @@ class _Run:
         return report
 
     def _need_room(self, sources: list[Source]) -> None:
-        """Archives are unpacked one after the other and then taken away, so only the biggest of them counts."""
+        """Archives are unpacked one after the other and then removed, so only the biggest of them counts."""
         sources = [s for s in sources if not self._is_done(s)]
         loose = {s.name: files for s in sources if (files := self._loose(s))}
         archives = [s for s in sources if s.archive and s.name not in loose and not self.archive_at_hand(s)]
@@ -175,7 +175,7 @@ class _Run:
         return _size(place) == noted["bytes"] and place.stat().st_mtime_ns == noted["changed"]
 
     def _tidy(self, source: Source) -> None:
-        """Take away what was only needed on the way."""
+        """Remove what was only needed on the way."""
         (self.work / source.name).unlink(missing_ok=True)
         shutil.rmtree(self.work / f"{source.name}.unpacking", ignore_errors=True)
         (self.work / f"{source.name}.unpacking.half").unlink(missing_ok=True)
@@ -200,7 +200,7 @@ class _Run:
         """Download and verify; what arrives damaged is fetched once more from the start."""
         checked = bool(source.sha256 or self._pin(source))
         for tries_left in (1, 0):
-            download(source.addresses, part, source.size, checked, self.patience, source.name)
+            download(source.addresses, part, source.size, checked, self.retry, source.name)
             try:
                 return self._verify(source, part, f"what comes from {origin(part)}")
             except FetchError:
@@ -322,7 +322,7 @@ class _Run:
         if count and len(loose) != count:
             raise FetchError(
                 f"{loose[0].parent} has {len(loose)} of the {count} files. Choose the photographs that are needed with "
-                f"--images-of FILE, or leave out --from to fetch all."
+                f"--images-of FILE, or omit --from to fetch all."
             )
         files, damaged = {}, []
         for path in tqdm(loose, desc=f"taking {source.name}", mininterval=1, leave=False):
@@ -334,7 +334,7 @@ class _Run:
         if damaged:
             raise FetchError(
                 f"{len(files)} files of {loose[0].parent} were taken, and {len(damaged)} were not: "
-                f"{'; '.join(damaged[:5])}. Choose these with --images, or leave out --from to fetch all."
+                f"{'; '.join(damaged[:5])}. Choose these with --images, or omit --from to fetch all."
             )
         self._write_manifest(source, files)
         seen = {"bytes": sum(files.values()), "sha256": "", "checked": "the number of files and a look into each"}
@@ -343,7 +343,7 @@ class _Run:
     def take(self, path: Path, into: str, name: str = "") -> Path:
         """Check one file, and copy it into the folder ``into``; returns where it is now.
 
-        It is no link: whoever changes a file that was fetched would change the original with it.
+        It is not a link: whoever changes a file that was fetched would change the original with it.
         """
         name = name or path.name
         place, copy = self.folder / into / name, self.work / f"{name}.copy"

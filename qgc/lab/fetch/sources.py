@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-TORCHVISION = "the first 8 hex digits of its sha256 stand in the file's official name"
+TORCHVISION = "the first 8 hex digits of its sha256 are in the file's official name"
 PARLAI = "published by ParlAI (facebookresearch/ParlAI, parlai/tasks/vqa_v1 and vqa_v2) for the same address"
 
 KB, MB, GB = 10**3, 10**6, 10**9
@@ -151,11 +151,11 @@ _VQA_WITHOUT = (
     "them, fetch daquar gives a smaller data set for the same chapters, and the chapters show the recorded numbers."
 )
 _WEIGHTS_WITHOUT = (
-    "The same file lies in the cache of anybody who used the model with torchvision (~/.cache/torch/hub/checkpoints). "
+    "The same file is in the cache of anybody who used the model with torchvision (~/.cache/torch/hub/checkpoints). "
     "Without it, any other torchvision CNN serves (--cnn NAME --weights FILE), and the scenes need none at all."
 )
 _DAQUAR_WITHOUT = (
-    "Search for 'DAQUAR' or for the files' names: copies lie on dataset hubs and in the archives of the web. Folders "
+    "Search for 'DAQUAR' or for the files' names: copies are on dataset hubs and in the archives of the web. Folders "
     "that hold qa.894.raw.*.txt and images/imageN.png or .jpg serve as they are. Without them, the chapters show the "
     "recorded numbers, and everything else in the book works on scenes."
 )
@@ -362,7 +362,7 @@ COLLECTIONS: dict[str, Collection] = {
 }
 
 
-def human(count: float) -> str:
+def format_bytes(count: float) -> str:
     """A number of bytes for people, in powers of ten: 13.5 GB."""
     for unit in ("B", "kB", "MB"):
         if count < 1000:
@@ -382,7 +382,7 @@ def checksum_known(source: Source) -> str:
 
 def size_known(source: Source) -> str:
     """A file's size in words, "about" where it is not known to the byte."""
-    return human(source.bytes) if source.size else f"about {human(source.about)}"
+    return format_bytes(source.bytes) if source.size else f"about {format_bytes(source.about)}"
 
 
 def registry_table(collections: dict[str, Collection] | None = None) -> str:

@@ -1,11 +1,11 @@
-"""Zip and tar files from strangers: everything is looked at before anything is written, and a cut-off run goes on.
+"""Zip and tar files from strangers: everything is looked at before anything is written, and a cut-off run resumes.
 
 ``extractall`` of tarfile and zipfile is not used: of archives of gigabytes a few files are wanted, each under its base
 name in one folder, and what a run that was cut off has written is not written again. So no path or link of an archive
 is ever followed, which is what tarfile's data filter is for (Python 3.11.2, which Debian 12 has, comes without it).
 
 A wanted file is written into a temporary folder under a temporary name, gets its own name there once it is whole, and
-moves to its place once all of them are. So a file that stands in its place, or under its own name, is whole.
+moves to its place once all of them are. So a file that is in its place, or under its own name, is whole.
 """
 
 from __future__ import annotations
@@ -66,17 +66,17 @@ def contents(archive: Path, limit: int) -> list[Member]:
     Raises ``FetchError`` if the archive is damaged or encrypted, holds more than ``limit`` bytes or 100,000 files, or
     has an entry whose name or link leads out of the folder (an absolute path, "..") or is none, or a device.
     """
-    found: list[Member] = []
+    members: list[Member] = []
     total = 0
     with _readable(archive) as entries:
         for member, _ in entries:
             total += member.size
             if total > limit:
                 raise FetchError(f"{archive.name} holds more than {limit} bytes, far more than it should: not unpacked")
-            if len(found) == MOST_FILES:
+            if len(members) == MOST_FILES:
                 raise FetchError(f"{archive.name} holds more than {MOST_FILES} files: not unpacked")
-            found.append(member)
-    return found
+            members.append(member)
+    return members
 
 
 def unpack(
@@ -90,7 +90,7 @@ def unpack(
 ) -> dict[str, int]:
     """Unpack the files whose base name is ``wanted`` into ``folder/into``; returns their paths in ``folder`` and sizes.
 
-    ``temporary`` is a folder on the same disk, used and taken away; one left by a run that was cut off is gone on with.
+    ``temporary`` is a folder on the same disk, used and removed; one left by a run that was cut off is resumed.
     ``check(path, name)`` looks at each file before it gets its name, and raises if it must not have it. Raises
     ``FetchError`` as ``contents`` does, and if a wanted file is a link or two of them have one name.
     """
@@ -225,7 +225,7 @@ def _check(archive: Path, name: str) -> None:
     if name.startswith("/") or ".." in parts or "\\" in name or any(":" in part for part in parts):
         raise FetchError(f"{archive.name}: {shown(name)} leads out of the folder: not unpacked")
     if not name or not name.isprintable() or any(len(part.encode(errors="replace")) > 255 for part in parts):
-        raise FetchError(f"{archive.name}: {shown(name)} is no name for a file: not unpacked")
+        raise FetchError(f"{archive.name}: {shown(name)} is not a name for a file: not unpacked")
 
 
 def _base(archive: Path, name: str) -> str:

@@ -91,7 +91,7 @@ def _origin(file: Path) -> dict:
 
 
 def find_resnet152(checkpoint: Path) -> Path:
-    """torchvision's first ResNet-152, which Pythia saw pictures through: beside the checkpoint, or in PyTorch's cache.
+    """torchvision's first ResNet-152, which Pythia read images with: beside the checkpoint, or in PyTorch's cache.
 
     Raises
     ------
@@ -102,5 +102,5 @@ def find_resnet152(checkpoint: Path) -> Path:
     for file in (folder / name for folder in folders for name in RESNET152):
         if file.exists():
             return file
-    raise WeightsError("Pythia sees pictures through torchvision's ResNet-152: bring it with "
+    raise WeightsError("Pythia reads images with torchvision's ResNet-152: bring it with "
                        "'python -m qgc fetch resnet152' and name the file with --cnn-weights")  # fmt: skip

@@ -111,12 +111,12 @@ def sizes(embedding: int, encoder: int, multimodal: int, words: int, answers: in
     """
     width, rest = divmod(embedding, words + 1)
     if rest or not width:
-        raise WeightsError(f"{VECTORS[0]} has {embedding:,} numbers, which is no embedding of {words:,} words; "
+        raise WeightsError(f"{VECTORS[0]} has {embedding:,} numbers, which is not an embedding of {words:,} words; "
                            "give the data_prepro.json that these weights were trained with")  # fmt: skip
     slope = 4 * width + 17
     hidden = (math.isqrt(slope**2 + 48 * (encoder - 1)) - slope) // 24
     if hidden < 1 or 12 * hidden**2 + slope * hidden + 1 != encoder:
-        raise WeightsError(f"{VECTORS[1]} has {encoder:,} numbers, which is no two-layer LSTM on words of {width} "
+        raise WeightsError(f"{VECTORS[1]} has {encoder:,} numbers, which is not a two-layer LSTM on words of {width} "
                            "numbers; this is another model, or another model's data_prepro.json")  # fmt: skip
     combine, rest = divmod(multimodal - answers, 4 * hidden + feature + answers + 2)
     if rest or combine < 1:
@@ -132,17 +132,17 @@ def read_vectors(file: Path) -> list[Tensor]:
     Raises
     ------
     WeightsError
-        If they are not there, there is more, or they are no vectors of finite numbers.
+        If they are not there, there is more, or they are not vectors of finite numbers.
     """
     table = torch7.load(file)
     if not isinstance(table, dict) or set(table) != set(VECTORS):
         holds = ", ".join(table) if isinstance(table, dict) else "no table"
-        raise WeightsError(f"{file} is no lstm.t7 of the Deeper LSTM: it holds {holds[:200] or 'nothing'}, not "
+        raise WeightsError(f"{file} is not an lstm.t7 of the Deeper LSTM: it holds {holds[:200] or 'nothing'}, not "
                            f"{', '.join(VECTORS)}; give the file of GT-Vision-Lab/VQA_LSTM_CNN")  # fmt: skip
     for name in VECTORS:
         if table[name].ndim != 1:
-            raise WeightsError(f"{file} is no lstm.t7 of the Deeper LSTM: its {name} is no vector; give the file of "
-                               "GT-Vision-Lab/VQA_LSTM_CNN")  # fmt: skip
+            raise WeightsError(f"{file} is not an lstm.t7 of the Deeper LSTM: its {name} is not a vector; give the "
+                               "file of GT-Vision-Lab/VQA_LSTM_CNN")  # fmt: skip
     with np.errstate(over="ignore"):  # what float32 cannot hold is named below
         vectors = [torch.from_numpy(table[name].astype("float32")) for name in VECTORS]
     for name, vector in zip(VECTORS, vectors, strict=True):
@@ -170,15 +170,15 @@ def read_prepro(file: Path) -> tuple[list[str], list[str]]:
     remedy = "give the one of the weights"
     try:
         data = read_json(file, "a data_prepro.json", remedy)
-        found = parsed(Prepro, {key: data[key] for key in ("ix_to_word", "ix_to_ans") if key in data})
-        lists = [[table[str(i)] for i in range(1, len(table) + 1)] for table in (found.ix_to_word, found.ix_to_ans)]
+        prepro = parsed(Prepro, {key: data[key] for key in ("ix_to_word", "ix_to_ans") if key in data})
+        lists = [[table[str(i)] for i in range(1, len(table) + 1)] for table in (prepro.ix_to_word, prepro.ix_to_ans)]
     except DataError as error:
         raise WeightsError(str(error)) from None
     except (SchemaError, KeyError, TypeError) as error:
-        raise WeightsError(f"{file} is no data_prepro.json, which numbers words and answers from 1 in ix_to_word and "
-                           f"ix_to_ans ({error}); {remedy}") from None  # fmt: skip
+        raise WeightsError(f"{file} is not a data_prepro.json, which numbers words and answers from 1 in ix_to_word "
+                           f"and ix_to_ans ({error}); {remedy}") from None  # fmt: skip
     if not all(lists):
-        raise WeightsError(f"{file} is no data_prepro.json: there are no words or no answers in it; {remedy}")
+        raise WeightsError(f"{file} is not a data_prepro.json: there are no words or no answers in it; {remedy}")
     return lists[0], lists[1]
 
 

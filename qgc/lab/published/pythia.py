@@ -3,7 +3,7 @@
 It is what ``torch.save`` made of ``{"state_dict": …, "optimizer": …, …}`` (facebookresearch/pythia,
 train_model/Engineer.py), and its names are those of :mod:`qgc.models.pythia`. Both vocabularies begin with ``<unk>``.
 Among the words it is the blank; among the answers it is one that the model may not give: ``masked_unk_softmax`` sets
-its probability to zero and lets the others add up to one, and so it is left out here.
+its probability to zero and lets the others add up to one, and so it is omitted here.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ def pythia(checkpoint: Path, words: Path, answers: Path, cnn: BackboneConfig | N
     config = config_of(checkpoint, state, known[1:], given, cnn or backbones.named("resnet152", side=448))
     _check_lines(words, known, "words", state["question_embedding_models.0.embedding.weight"])
     _check_lines(answers, given, "answers", state["classifier.linear_text.weight"])
-    kept = [i for i, answer in enumerate(given) if answer != BLANK]
+    answerable = [i for i, answer in enumerate(given) if answer != BLANK]
     for name in [k for k in state if k.startswith("classifier.linear_")]:
         if len(state[name]) == len(given):  # of another length it is refused below
-            state[name] = state[name][kept]
-    model = Pythia(PythiaConfig(**{**config, "answers": tuple(given[i] for i in kept)}))
+            state[name] = state[name][answerable]
+    model = Pythia(PythiaConfig(**{**config, "answers": tuple(given[i] for i in answerable)}))
     try:
         load_checkpoint(model, state)
     except WeightsError as error:
@@ -79,7 +79,7 @@ def config_of(checkpoint: Path, state: Mapping[str, Tensor], words, answers, cnn
 
     def shape(name: str, dimensions: int) -> tuple[int, ...]:
         if name not in state or state[name].ndim != dimensions:
-            raise WeightsError(f"{checkpoint} is no checkpoint of Pythia v0.1: it has no {name!r} of {dimensions} "
+            raise WeightsError(f"{checkpoint} is not a checkpoint of Pythia v0.1: it has no {name!r} of {dimensions} "
                                "dimensions; give its best_model.pth")  # fmt: skip
         return tuple(state[name].shape)
 

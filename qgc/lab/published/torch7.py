@@ -70,10 +70,10 @@ class _Reader:
 
     def whole(self) -> dict[str, np.ndarray] | np.ndarray:
         kind = self.integer()
-        found = self.table() if kind == TABLE else self.tensor(kind)
+        content = self.table() if kind == TABLE else self.tensor(kind)
         if self.left:
             raise self.damaged(f"{self.left:,} bytes follow its end")
-        return found
+        return content
 
     def take(self, count: int) -> bytes:
         """The next ``count`` bytes; every size in the file is checked here, before memory is taken for it."""
@@ -99,13 +99,13 @@ class _Reader:
         length = self.integer()
         if not 0 <= length <= MOST_ENTRIES:
             raise self.damaged(f"a table in it has the length {length}")
-        found = {}
+        tensors = {}
         for _ in range(length):
             if (kind := self.integer()) != TEXT:
                 raise self.other(f"a key of kind {kind} in a table")
             name = self.text()
-            found[name] = self.tensor(self.integer())
-        return found
+            tensors[name] = self.tensor(self.integer())
+        return tensors
 
     def tensor(self, kind: int) -> np.ndarray:
         dtype = self.begin(kind, "Tensor")
@@ -134,10 +134,10 @@ class _Reader:
         return CLASSES[name][1]
 
     def other(self, what: str) -> WeightsError:
-        return WeightsError(f"{self.path} is no table of tensors that Torch7 saved, or a damaged one (it holds {what}"
-                            "); download it again, or save the weights alone, as tensors")  # fmt: skip
+        return WeightsError(f"{self.path} is not a table of tensors that Torch7 saved, or a damaged one (it holds "
+                            f"{what}); download it again, or save the weights alone, as tensors")  # fmt: skip
 
     def damaged(self, why: str) -> WeightsError:
         return WeightsError(
-            f"{self.path} is no binary Torch7 file, or a damaged one ({why}); download or copy it again"
+            f"{self.path} is not a binary Torch7 file, or a damaged one ({why}); download or copy it again"
         )

@@ -76,18 +76,18 @@ def as_arrays(
     """The questions of a set; with ``learn`` only those with an answer in the vocabulary, as in the original recipe."""
     index = {answer: i for i, answer in enumerate(answers)}
     questions = [q for q in photos.questions if not learn or q.answer in index]
-    read = [encode(vocabulary, q.text) for q in questions]
+    encoded = [encode(vocabulary, q.text) for q in questions]
     most = max((len(set(q.answers)) for q in questions), default=1)
-    tokens = np.zeros((len(questions), max(map(len, read), default=1)), np.int32)
+    tokens = np.zeros((len(questions), max(map(len, encoded), default=1)), np.int32)
     accepted = np.full((len(questions), most), -1, np.int32)
     credit = np.zeros((len(questions), most), np.float32)
-    for i, (question, words) in enumerate(zip(questions, read, strict=True)):
+    for i, (question, words) in enumerate(zip(questions, encoded, strict=True)):
         tokens[i, : len(words)] = words
         for j, answer in enumerate(a for a in sorted(set(question.answers)) if a in index):
             accepted[i, j], credit[i, j] = index[answer], photos.score(question, answer)
     return EncodedQuestions(
         tokens,
-        np.array([len(words) for words in read], np.int32),
+        np.array([len(words) for words in encoded], np.int32),
         np.array([row_of[q.image] for q in questions], np.int32),
         np.array([index.get(q.answer, -1) for q in questions], np.int32),
         accepted,

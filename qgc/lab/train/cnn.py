@@ -1,4 +1,4 @@
-"""Pre-training of the small CNN: which things, colours, poses and places are in the picture.
+"""Pre-training of the small CNN: which objects, colours, poses and places are in the image.
 
 The convolutions learn with a per-location linear classifier and log-sum-exp pooling over the 14×14
 cells, so that no fully connected layer is needed yet; then fc6 and fc7 learn the same labels from
@@ -27,12 +27,12 @@ from .trainer import EpochTrainer
 
 
 class Labels:
-    """Multi-hot labels of a scene's facts: ``unbound`` (things, colours, poses) or ``bound`` (pairs)."""
+    """Multi-hot labels of a scene's facts: ``unbound`` (objects, colours, poses) or ``bound`` (pairs)."""
 
     def __init__(self, kind: str):
         self.bound = kind == "bound"
         names = [*KINDS, "shirt", "top", "phone", *sorted({p for q in PLACES.values() for p in (q.upper, q.lower)})]
-        keys: list[tuple] = [("thing", k) for k in KINDS] + [("place", p) for p in PLACES]
+        keys: list[tuple] = [("object", k) for k in KINDS] + [("place", p) for p in PLACES]
         if self.bound:
             keys += [("colour", n, c) for n in names for c in COLOURS]
             keys += [("activity", p, a) for p in ("man", "woman") for a in ACTIVITIES]
@@ -54,7 +54,7 @@ class Labels:
             elif family == "place":
                 row[self.index["place", answer]] = 1
             if about in KINDS:
-                row[self.index["thing", about]] = 1
+                row[self.index["object", about]] = 1
         return row
 
     def encode_all(self, facts: list[list[tuple]]) -> Tensor:
@@ -76,6 +76,7 @@ class ConvBN(nn.Module):
         self.features = nn.Sequential(*layers)
 
     def forward(self, x: Tensor) -> Tensor:
+        """The maps F (B, K, h, w) of normalised images."""
         return self.features(x)
 
     @torch.no_grad()
@@ -120,11 +121,11 @@ def pretrain_convolutions(
     targets = Labels(recipe.labels).encode_all(scenes.facts)
     net = ConvBN(config).to(device, memory_format=torch.channels_last).train()
     head = nn.Conv2d(config.blocks[-1][-1], targets.shape[1], 1).to(device)
-    nn.init.constant_(head.bias, -5.0)
+    nn.init.constant_(head.bias, -5.0)  # most labels are absent from most scenes: begin near that
 
     def loss(rows: np.ndarray) -> Tensor:
-        x = to_input(scenes.pictures(rows), config, device)
-        with torch.autocast(x.device.type, torch.bfloat16):
+        x = to_input(scenes.images(rows), config, device)
+        with torch.autocast(x.device.type, torch.bfloat16):  # the loss below is in float32: it sums over many cells
             logits = head(net(x))
         return label_loss(log_sum_exp(logits.float()), targets[rows])
 
@@ -144,7 +145,7 @@ def pooled_maps(cnn: VGGLike, scenes: SceneSet, path: Path, device) -> np.ndarra
         out = np.empty((scenes.count, cnn.fc6.in_features), np.float16)
         for start in tqdm(range(0, scenes.count, 64), desc="features", mininterval=5):
             rows = range(start, min(start + 64, scenes.count))
-            F = cnn(to_input(scenes.pictures(rows), cnn.config, device))
+            F = cnn(to_input(scenes.images(rows), cnn.config, device))
             out[start : start + len(rows)] = cnn.pooled(F).half().cpu().numpy()
         save_array(path, out)
     return np.load(path)
@@ -162,7 +163,7 @@ def pretrain_fc(recipe: Recipe, cnn: VGGLike, pooled: np.ndarray, facts: list, r
     init_shared_fc6(cnn)
     targets = Labels(recipe.labels).encode_all(facts)
     head = nn.Linear(cnn.config.fc, targets.shape[1]).to(device)
-    nn.init.constant_(head.bias, -4.0)
+    nn.init.constant_(head.bias, -4.0)  # most labels are absent
     cnn.to(device).eval()  # no dropout here: 7×7 cells of few channels have nothing to spare
 
     def loss(rows: np.ndarray) -> Tensor:
@@ -185,10 +186,10 @@ def detect(cnn: VGGLike, head: nn.Conv2d) -> None:
 
 @torch.no_grad()
 def init_identity_head(cnn: VGGLike, pooled: np.ndarray) -> None:
-    """Let fc6 and fc7 hand the detectors' sums through, all on one scale: f_k = Σ F^k / r_k.
+    """Let fc6 and fc7 pass the detectors' sums through, all on one scale: f_k = Σ F^k / r_k.
 
     r_k is the root mean square of Σ F^k over the training scenes in which detector k fires at all, so that
-    small things weigh as much in f as large ones.
+    small objects weigh as much in f as large ones.
     """
     sums = torch.from_numpy(pooled).float()
     fires = (sums > 0.5).sum(0).clamp_min(1)
@@ -201,7 +202,7 @@ def init_identity_head(cnn: VGGLike, pooled: np.ndarray) -> None:
 
 @torch.no_grad()
 def init_shared_fc6(cnn: VGGLike) -> None:
-    """Start fc6 with the same weights at all 49 positions: a thing means the same wherever it stands."""
+    """Start fc6 with the same weights at all 49 positions: an object means the same wherever it is."""
     K = cnn.maps
     shared = torch.randn(cnn.config.fc, K, 1) * math.sqrt(2 / K) / 4
     cnn.fc6.weight.copy_(shared.expand(-1, -1, 49).reshape(cnn.config.fc, K * 49))

@@ -1,4 +1,4 @@
-"""Rendered scenes on disk: pictures and facts in shards, made once, resumed where they stopped."""
+"""Rendered scenes on disk: images and facts in shards, made once, resumed where they stopped."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _shard(distribution: str, first: int, count: int, stem: Path) -> None:
 class SceneSet:
     """``count`` scenes of one distribution and split, rendered into ``folder`` (about 150 kB each).
 
-    ``pictures(i)`` are uint8 (len(i), 224, 224, 3), ``facts[i]`` what :func:`qgc.scenes.questions.facts`
+    ``images(i)`` are uint8 (len(i), 224, 224, 3), ``facts[i]`` what :func:`qgc.scenes.questions.facts`
     says of scene i.
     """
 
@@ -61,6 +61,6 @@ class SceneSet:
             for row in json.loads(stem.with_suffix(".json").read_text(encoding="utf-8"))
         ]
 
-    def pictures(self, indices) -> np.ndarray:
-        """Pictures (len(indices), 224, 224, 3) uint8."""
+    def images(self, indices) -> np.ndarray:
+        """Images (len(indices), 224, 224, 3) uint8."""
         return np.stack([self._pixels[i // SHARD][i % SHARD] for i in indices])

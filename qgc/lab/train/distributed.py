@@ -1,4 +1,4 @@
-"""One training on several processes or machines, as ``torchrun`` starts them, with the same result as on one.
+"""One training run on several processes or machines, as ``torchrun`` starts them, with the same result as on one.
 
 The batch of a step is cut into a fixed number of shards. Each has its own random numbers, and their gradients are added
 in the order of one fixed tree; so it makes no difference, not even to the last digit, whether one process works through
@@ -36,7 +36,7 @@ class ProcessGroup:
         Raises
         ------
         QGCError
-            If ``count`` is no power of two, or cannot be shared evenly.
+            If ``count`` is not a power of two, or cannot be shared evenly.
         """
         if count < 1 or count & (count - 1):
             raise QGCError(f"a step cannot be cut into {count} shards; take 1, 2, 4, 8, …")

@@ -1,4 +1,4 @@
-"""The question-blind checkpoint: the early moment at which the model answers without telling things apart."""
+"""The question-blind checkpoint: the early moment at which the model answers without distinguishing objects."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ def question_blind(model: DeeperLSTM, run: Path) -> tuple[int, list[dict]]:
         state = torch.load(path, map_location="cpu", weights_only=True)
         model.load_state_dict(state)
         model.eval()
-        found = similarity(model, SCENES, distribution="natural")
-        row = {"step": step, "cosine": found["cosine"], "spearman": found["l2"], "scenes": found["scenes"]}
+        measured = similarity(model, SCENES, distribution="natural")
+        row = {"step": step, "cosine": measured["cosine"], "spearman": measured["l2"], "scenes": measured["scenes"]}
         trace.append({k: v if isfinite(v) else None for k, v in row.items()})  # nan, of empty maps, which JSON lacks
-        if found["cosine"] >= BLIND:
+        if measured["cosine"] >= BLIND:
             chosen = step, state
     if chosen is None:
         raise QGCError(f"no snapshot in {run} has a mean map cosine of {BLIND} or more; train with another seed")

@@ -32,9 +32,9 @@ from ...errors import DataError, QGCError
 from ...models import backbones
 from .files import save_json
 
-BLOCK = 32  # pictures that go through the CNN together
+BLOCK = 32  # images that go through the CNN together
 DONE, FAULTY = 1, 2  # what is noted of a row; 0 of one that was not looked at
-FEW = 5  # how many faulty pictures a message describes
+FEW = 5  # how many faulty images a message describes
 
 
 class Features:
@@ -77,20 +77,21 @@ def extract(
     path_of : gives the file of a name, as :meth:`qgc.data.PhotoSet.image_path` does.
     folder : where caches are kept.
     device : where the CNN runs.
-    workers : threads that decode pictures ahead of it.
+    workers : threads that decode images ahead of it.
     maps : whether F is kept in the place of f; it takes h·w times as much disk.
 
     Raises
     ------
     DataError
-        If the disk has no room for them, or pictures are absent, at once; if they are damaged, after all others have
+        If the disk has no room for them, or images are absent, at once; if they are damaged, after all others have
         been done. One message names them all. They alone (with their blocks) are then left to do.
     """
     cnn = cnn.to(device, torch.float32).eval()
     place = folder / key_of(cnn, images, maps)[:20]
     place.mkdir(parents=True, exist_ok=True)
-    with alone(place):
+    with locked(place):  # another process with the same cache waits, and then finds the rows done
         rows, noted = _open(place, cnn, images, maps)
+        # Whole blocks: the last digits of a row depend on the others that go through the CNN with it.
         todo = [b for b in range(0, len(images), BLOCK) if (noted[b : b + BLOCK] != DONE).any()]
         if absent := _absent((image for b in todo for image in images[b : b + BLOCK]), path_of):
             raise DataError(_message(absent))
@@ -113,7 +114,7 @@ def key_of(cnn: nn.Module, images: Iterable[str], maps: bool = False) -> str:
 
 
 @contextmanager
-def alone(place: Path) -> Iterator[None]:
+def locked(place: Path) -> Iterator[None]:
     """Hold a folder's lock; it falls with the process, whatever ends that."""
     with FileLock(place / "lock"):
         yield
@@ -142,13 +143,13 @@ def _check_room(place: Path, needed: int) -> None:
 
 @torch.no_grad()
 def _shape(cnn: nn.Module) -> tuple[int, ...]:
-    """(K, h, w) of the maps of one picture."""
+    """(K, h, w) of the maps of one image."""
     some = next(cnn.parameters())
     return tuple(cnn(some.new_zeros(1, 3, cnn.config.side, cnn.config.side)).shape[1:])
 
 
 def _absent(images: Iterable[str], path_of: Callable[[str], Path]) -> dict[str, str]:
-    """The images that have no file, and what is said of each; told before hours are spent on the others."""
+    """The images that have no file, and what is wrong with each; reported before hours are spent on the others."""
     absent = {}
     for image in images:
         try:
@@ -178,9 +179,9 @@ def _fill(cnn, images, path_of, rows, noted, todo, device, workers) -> dict[str,
         tqdm(total=len(images), initial=done, desc="features", unit="photo", mininterval=1) as bar,
     ):
         names = [images[b : b + BLOCK] for b in todo]
-        for first, block, pictures in zip(todo, names, _ahead(pool, read, names), strict=True):
-            bad = {i: p for i, p in enumerate(pictures) if isinstance(p, str)}
-            pixels = torch.stack([blank if i in bad else p for i, p in enumerate(pictures)])
+        for first, block, images_read in zip(todo, names, _prefetch(pool, read, names), strict=True):
+            bad = {i: p for i, p in enumerate(images_read) if isinstance(p, str)}
+            pixels = torch.stack([blank if i in bad else p for i, p in enumerate(images_read)])
             F = cnn(backbones.normalise(pixels.to(device), cnn.config))
             row = (F if rows.ndim > 2 else cnn.feature(F)).half()
             if not row.isfinite().all():
@@ -195,7 +196,7 @@ def _fill(cnn, images, path_of, rows, noted, todo, device, workers) -> dict[str,
     return faults
 
 
-def _ahead(pool: ThreadPoolExecutor, read: Callable, blocks: list, ahead: int = 2) -> Iterator[list]:
+def _prefetch(pool: ThreadPoolExecutor, read: Callable, blocks: list, ahead: int = 2) -> Iterator[list]:
     """What ``read`` makes of each block's images, in order, with the next few blocks already under way."""
     waiting = iter(blocks)
     under_way = [[pool.submit(read, image) for image in block] for block in islice(waiting, ahead)]
@@ -205,9 +206,9 @@ def _ahead(pool: ThreadPoolExecutor, read: Callable, blocks: list, ahead: int = 
 
 
 def _message(faults: Mapping[str, str]) -> str:
-    told = "\n".join(f"  {reason}" for reason in list(faults.values())[:FEW])
+    reasons = "\n".join(f"  {reason}" for reason in list(faults.values())[:FEW])
     more = f"\n  and {len(faults) - FEW} more: {', '.join(list(faults)[FEW:])}" if len(faults) > FEW else ""
     return (
-        f"{len(faults)} of the photographs cannot be used:\n{told}{more}\n"
-        "what is done is kept; mend these and run the same command again"
+        f"{len(faults)} of the photographs cannot be used:\n{reasons}{more}\n"
+        "what is done is kept; fix these and run the same command again"
     )

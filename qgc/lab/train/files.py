@@ -56,7 +56,7 @@ def check_loss(loss: float, run: Path) -> None:
 
 
 def diverged(why: str, run: Path) -> QGCError:
-    """What to say of a training in the folder ``run`` that learns nothing any more."""
+    """What to say of the training run in the folder ``run`` that learns nothing any more."""
     return QGCError(f"the training diverged: {why}; the checkpoints in {run} are those from before; train again in "
                     "another folder, with a lower learning rate or another seed")  # fmt: skip
 

@@ -29,7 +29,7 @@ def keep_freed_memory() -> None:
 
 
 def anonymous_mb() -> float | None:
-    """This process's own memory in MB, without mapped files (RssAnon); None where that is not told (not Linux)."""
+    """The process's own memory in MB, without mapped files (RssAnon); None where that is not known (not Linux)."""
     try:
         lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
     except OSError:

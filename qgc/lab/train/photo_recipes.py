@@ -82,7 +82,7 @@ class PhotoRecipe:
         return "pythia" if self.pythia else "deeper-lstm"
 
     def total_steps(self, questions: int) -> int:
-        """How many steps the whole training has on that many questions."""
+        """How many steps the whole training run has on that many questions."""
         return self.steps or math.ceil(self.epochs * questions / self.batch)
 
     def learning_rate_at(self, step: int, steps: int) -> float:
@@ -119,7 +119,7 @@ PYTHIA = PhotoRecipe(
     clamp=0.0, clip=0.25, soft=True, batch=512, steps=12_000, validate_every=1000,
 )  # fmt: skip
 """Jiang et al. 2018 for VQA v2: v0.1's sizes, optimiser, rates and loss. But it reads the grid alone, without a
-detector's boxes; its answer layers begin at random; questions without an answer in the vocabulary are left out; and the
+detector's boxes; its answer layers begin at random; questions without an answer in the vocabulary are omitted; and the
 best weights on a validation part are kept. Its words begin at GloVe's vectors where these are given."""
 
 PYTHIA_MODERN = PhotoRecipe(

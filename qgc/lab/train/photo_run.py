@@ -1,4 +1,4 @@
-"""One command from photographs and questions to a model and its question-only twin.
+"""One command from photographs and questions to a model and its question-only baseline.
 
 The protocol, fixed before the test split was looked at for the first time:
 
@@ -7,10 +7,10 @@ The protocol, fixed before the test split was looked at for the first time:
    (all five for the Deeper LSTM, two for Pythia).
 2. The model learns on the rest, and validation is looked at as the recipe says: the training stops when it gets no
    better. The words and answers that it knows come from the questions that it learns on.
-3. With a recipe that retrains (``modern``: little data), a second training starts from nothing on all of the official
+3. With a recipe that retrains (``modern``: little data), a second run starts from nothing on all of the official
    training part, validation included, and takes as many passes as the first gave; its weights are the run's. Else the
    weights that were best on validation are.
-4. The twin goes through the same steps with the same recipe, seed and numbers, but it reads zeros in the place of f
+4. The baseline goes through the same steps with the same recipe, seed and numbers, but it reads zeros in the place of f
    (or of F), so v is the same whatever the photograph: what the question alone gives.
 5. ``python -m qgc evaluate RUN`` answers the test part once with both.
 """
@@ -40,13 +40,13 @@ from ...models.text import Vocabulary
 from ...models.torchvision_cnn import torchvision_weights
 from .asked import EncodedQuestions, as_arrays
 from .distributed import ProcessGroup
-from .features import Features, alone, extract
+from .features import Features, extract, locked
 from .files import save_json
 from .memory import keep_freed_memory
 from .photo_recipes import RECIPES, USUAL, PhotoRecipe
 from .photos import Trained, fit
 from .run import timed
-from .sights import image_input, spread
+from .sights import image_input, root_mean_square
 from .word_vectors import read_vectors
 
 TITLES = {"daquar": "DAQUAR", "vqa1": "VQA v1", "vqa2": "VQA v2"}
@@ -98,7 +98,7 @@ class TrainingConfig:
 
 @dataclass(frozen=True)
 class Result:
-    """A trained model, the training that chose the number of steps, and the one that made its weights (or the same)."""
+    """A trained model, the run that chose the number of steps, and the one that made its weights (or the same)."""
 
     model: DeeperLSTM | Pythia
     chosen: Trained
@@ -106,10 +106,10 @@ class Result:
 
 
 def train_photos(training: TrainingConfig, group: ProcessGroup) -> dict[str, Result]:
-    """Train the model and its question-only twin by the protocol above; returns both as ``"model"`` and ``"twin"``.
+    """Train the model and its question-only baseline by the protocol above; returns both as ``"model"`` and ``"twin"``.
 
     ``training.out`` receives ``model.json`` and ``twin.json`` with their weights, ``data.json`` (where the data is)
-    and the checkpoints; the same training again resumes where it stopped.
+    and the checkpoints; the same command again resumes where it stopped.
 
     Raises
     ------
@@ -165,7 +165,7 @@ class _Learning:
 
 
 def _vectors(training: TrainingConfig, *parts: PhotoSet) -> dict[str, Tensor]:
-    """The published vectors of the words in these questions, if the training names any."""
+    """The published vectors of the words in these questions, if the configuration names any."""
     if training.glove is None:
         return {}
     known = words((q.text for photos in parts for q in photos.questions), training.recipe.tokens)
@@ -193,7 +193,7 @@ def _prepare(
             continue
         place = folder / name
         place.mkdir(parents=True, exist_ok=True)
-        with alone(place):  # the processes of one machine share the files
+        with locked(place):  # the processes of one machine share the files
             as_arrays(photos, known, answers, features.index, learn=name == "train").save(place)
             opened.append(EncodedQuestions.open(place))
     return _Learning(config, {w: vectors[w] for w in config.words if w in vectors}, *opened)
@@ -207,7 +207,7 @@ def _config(training: TrainingConfig, train: PhotoSet, answers, features: Featur
     if recipe.pythia is None:
         return DeeperLSTMConfig(known, tuple(answers), **sizes, **same)
     seen = [features.index[image] for image in train.images]
-    scale = spread(features, seen) if recipe.standardise else 1.0
+    scale = root_mean_square(features, seen) if recipe.standardise else 1.0
     return PythiaConfig(known, tuple(answers), **sizes, **asdict(recipe.pythia), scale=scale, **same)
 
 
@@ -246,7 +246,7 @@ def _write(training: TrainingConfig, results: dict[str, Result], group: ProcessG
         about = {
             "trained_on": f"photographs, {TITLES[training.dataset]}",
             "dataset": training.dataset,
-            "role": "model" if name == "model" else f"question-only twin ({blind} = 0)",
+            "role": "model" if name == "model" else f"question-only baseline ({blind} = 0)",
             "command": training.command,
             "seed": training.seed,
             "recipe": {"name": training.recipe_name, **asdict(training.recipe)},
@@ -287,7 +287,7 @@ def versions() -> dict[str, str]:
 
 
 def places(run: Path) -> dict[str, Path]:
-    """Where a run's data set and feature cache lie: its ``data.json``.
+    """Where a run's data set and feature cache are: its ``data.json``.
 
     Raises
     ------

@@ -1,7 +1,7 @@
 """Training of all but the CNN on the features of photographs (Antol et al. 2015, Jiang et al. 2018).
 
 Everything random in a step follows from the seed, the step and the shard, and the questions of a step from the seed and
-the step alone. So a run that was killed goes on from its last checkpoint as if nothing had happened, and ends, on the
+the step alone. So a run that was killed resumes from its last checkpoint as if nothing had happened, and ends, on the
 CPU, with the same weights to the last bit; and so do several processes (:mod:`qgc.lab.train.distributed`).
 """
 
@@ -34,8 +34,10 @@ CHECKPOINT_EVERY = 500  # steps between two checkpoints
 
 @dataclass(frozen=True)
 class Trained:
-    """What came of a training: the step whose weights the model has, of ``steps``; the trace of validation
-    (``step``, ``accuracy``, ``loss``); questions a second; peak memory in MB."""
+    """What came of a training run: the step whose weights the model has, of ``steps``.
+
+    ``trace`` has ``step``, ``accuracy`` and ``loss`` of every validation; ``memory_mb`` is the peak.
+    """
 
     step: int
     steps: int
@@ -50,31 +52,31 @@ class Trained:
         return next((row["accuracy"] for row in self.trace if row["step"] == self.step), None)
 
 
-def side(model: VQA) -> nn.ModuleDict:
+def all_but_cnn(model: VQA) -> nn.ModuleDict:
     """What learns, all but the CNN, with the parameters' names as the model has them."""
     return nn.ModuleDict({name: part for name, part in model.named_children() if name != "cnn"})
 
 
 @without_onednn()
 @torch.no_grad()
-def predict(model: VQA, asked: EncodedQuestions, inputs: ImageInput | GridInput, group: ProcessGroup) -> np.ndarray:
+def predict(model: VQA, questions: EncodedQuestions, inputs: ImageInput | GridInput, group: ProcessGroup) -> np.ndarray:
     """The index of the best answer to every question (N,); each process answers its share."""
     model.eval()
-    share = -(-len(asked) // group.size)
-    mine = np.arange(group.rank * share, (group.rank + 1) * share) % max(len(asked), 1)
-    parts = [_best(model, asked, inputs, mine[i : i + inputs.chunk]) for i in range(0, share, inputs.chunk)]
-    return group.all_gather(torch.cat(parts)).cpu().numpy()[: len(asked)]
+    share = -(-len(questions) // group.size)
+    mine = np.arange(group.rank * share, (group.rank + 1) * share) % max(len(questions), 1)
+    parts = [_best_answers(model, questions, inputs, mine[i : i + inputs.chunk]) for i in range(0, share, inputs.chunk)]
+    return group.all_gather(torch.cat(parts)).cpu().numpy()[: len(questions)]
 
 
-def _best(model: VQA, asked: EncodedQuestions, inputs: ImageInput | GridInput, rows: np.ndarray) -> Tensor:
-    tokens, lengths = _words(asked, rows)
-    z = inputs.read(asked.image[rows], model.device)
+def _best_answers(model: VQA, questions: EncodedQuestions, inputs: ImageInput | GridInput, rows: np.ndarray) -> Tensor:
+    tokens, lengths = _tokens(questions, rows)
+    z = inputs.read(questions.image[rows], model.device)
     return inputs.scores(model, tokens.to(model.device), lengths, z).argmax(1)
 
 
-def _words(asked: EncodedQuestions, rows: np.ndarray) -> tuple[Tensor, Tensor]:
-    lengths = torch.from_numpy(asked.lengths[rows]).long()
-    return torch.from_numpy(asked.tokens[rows][:, : int(lengths.max())]).long(), lengths
+def _tokens(questions: EncodedQuestions, rows: np.ndarray) -> tuple[Tensor, Tensor]:
+    lengths = torch.from_numpy(questions.lengths[rows]).long()
+    return torch.from_numpy(questions.tokens[rows][:, : int(lengths.max())]).long(), lengths
 
 
 # -- learning -----------------------------------------------------------------------------------------
@@ -115,27 +117,28 @@ def fit(
 
     Parameters
     ----------
-    stop : end after this step of the recipe's schedule (the choice of an earlier training with validation).
+    stop : end after this step of the recipe's schedule (the choice of an earlier run with validation).
     name : what the progress bar says.
 
     Raises
     ------
     QGCError
-        If ``folder`` holds the checkpoint of another training, or this one diverges.
+        If ``folder`` holds the checkpoint of another training run, or this one diverges.
     DataError
         If there is no question to learn from.
     """
     if not len(train):
         raise DataError("no question to learn from is left; is the answer vocabulary of these questions?")
-    torch.manual_seed(seed)
+    torch.manual_seed(seed)  # of the initial weights, drawn on the CPU: so they are the same on every device
     inputs.start(model, recipe)
     model.to(group.device)
     trainer = PhotoTrainer(model, recipe, train, validation, inputs, folder / "state.pt", group, seed)
     trainer.run(name, stop)
     step = trainer.step
+    # After a whole cycle the last weights stay (see above); a stopped or constant schedule has no such end.
     if trainer.best and not (recipe.cycle and step == trainer.total_steps):
         step = trainer.load_best()
-    inputs.fold(model)
+    inputs.fold(model)  # after the choice: checkpoints hold the weights before it
     model.eval()
     peaks = {"cpu": round(trainer.peak_mb), **memory.gpu_mb(group.device)}
     speed = round(trainer.steps_per_second * recipe.batch, 1)
@@ -155,7 +158,7 @@ class PhotoTrainer(Trainer):
         self.inputs, self.seed, self.patience = inputs, seed, recipe.patience
         self.shards = group.shards(recipe.shards)
         self.unknown = unknown_word(model.vocabulary)
-        learning = side(model)
+        learning = all_but_cnn(model)
         self.parameters = list(learning.parameters())
         optimiser, total_steps = _optimiser(recipe, learning, inputs), recipe.total_steps(len(train))
         schedule = LambdaLR(optimiser, lambda step: recipe.learning_rate_at(step, total_steps))
@@ -168,8 +171,8 @@ class PhotoTrainer(Trainer):
     def _identity(self) -> str:
         """The checksum of recipe, seed and data; not of the number of processes, which changes nothing."""
         digest = hashlib.sha256(json.dumps([asdict(self.recipe), self.seed, self.inputs.blind]).encode())
-        for asked in (self.train, self.validation):
-            for values in (asked.tokens, asked.image, asked.target) if asked else ():
+        for questions in (self.train, self.validation):
+            for values in (questions.tokens, questions.image, questions.target) if questions else ():
                 digest.update(np.ascontiguousarray(values))
         digest.update("\n".join([*self.model.vocabulary.words, *self.model.answers]).encode())
         digest.update(np.ascontiguousarray(self.inputs.features.rows[:1]))
@@ -178,16 +181,18 @@ class PhotoTrainer(Trainer):
         return digest.hexdigest()
 
     def validate(self, loss: float) -> dict | None:
+        """The accuracy on validation, if there is one."""
         if self.validation is None:
             return None
         accuracy = self.validation.score(predict(self.model, self.validation, self.inputs, self.group))
         return {"step": self.step, "accuracy": accuracy, "loss": loss}
 
     def compute_gradients(self) -> float:
+        """The gradients of a step's batch, summed over its shards in a fixed order; returns its loss."""
         self.model.train()
         rows = rows_of(self.step, self.recipe.batch, len(self.train), self.seed)
         total = self.group.total(self._gradients(rows))
-        gradient = _limited(total[:-1], self.recipe)
+        gradient = _clipped(total[:-1], self.recipe)
         for p, part in zip(self.parameters, gradient.split([p.numel() for p in self.parameters]), strict=True):
             p.grad = part.view_as(p)
         return float(total[-1])
@@ -210,7 +215,7 @@ class PhotoTrainer(Trainer):
 
     def _loss(self, rows: np.ndarray) -> Tensor:
         device, recipe = self.group.device, self.recipe
-        tokens, lengths = _words(self.train, rows)
+        tokens, lengths = _tokens(self.train, rows)
         if recipe.unknown:
             tokens[(torch.rand(tokens.shape) < recipe.unknown) & (tokens > 0)] = self.unknown
         z = self.inputs.read(self.train.image[rows], device)
@@ -222,7 +227,7 @@ class PhotoTrainer(Trainer):
         return nn.functional.cross_entropy(y, target, reduction="sum", label_smoothing=recipe.smoothing)
 
 
-def _limited(gradient: Tensor, recipe: PhotoRecipe) -> Tensor:
+def _clipped(gradient: Tensor, recipe: PhotoRecipe) -> Tensor:
     """All gradients in one vector, each within ±``clamp`` and their length at most ``clip``, where these are given."""
     if recipe.clamp:
         gradient = gradient.clamp(-recipe.clamp, recipe.clamp)

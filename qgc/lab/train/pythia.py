@@ -42,7 +42,7 @@ class Regions:
         """Regions (len(rows), h·w, K), float32."""
         return torch.from_numpy(np.stack([self._shards[i // SHARD][i % SHARD] for i in rows])).float()
 
-    def spread(self) -> float:
+    def root_mean_square(self) -> float:
         """Root mean square of the first shard's entries: the scale of :class:`PythiaConfig`, to three digits."""
         total = sum(float(np.square(r, dtype=np.float64).mean()) for r in self._shards[0])
         return float(f"{(total / len(self._shards[0])) ** 0.5:.3g}")
@@ -51,7 +51,7 @@ class Regions:
 @torch.no_grad()
 def _shard(cnn: nn.Module, scenes: SceneSet, rows: range, path: Path, device) -> np.ndarray:
     if not path.exists():
-        maps = [cnn(to_input(scenes.pictures(part), cnn.config, device)) for part in _parts(rows, 50)]
+        maps = [cnn(to_input(scenes.images(part), cnn.config, device)) for part in _parts(rows, 50)]
         save_array(path, torch.cat(maps).flatten(2).mT.half().cpu().numpy())
     return np.load(path, mmap_mode="r")
 
@@ -62,7 +62,7 @@ def _parts(rows: range, size: int) -> list[range]:
 
 @torch.no_grad()
 def start(model: Pythia) -> None:
-    """Every layer hands its signal on at its own size; the original's start takes several times as long.
+    """Every layer keeps the size of its signal; the original's start takes several times as long.
 
     Embedding normal, LSTM orthogonal with an open forget gate, the rest after Glorot and Bengio (2010); the length
     g of a weight-normalised matrix is that of its start.
@@ -122,7 +122,7 @@ def train_pythia(recipe: PythiaRecipe, run: Path, cache: Path, device="cpu", wor
     keep_freed_memory()
     remove_leftovers(run)
     claim_folder(run, {**asdict(recipe), "files": zoo.card(recipe.cnn)["files"]})  # the folder keeps this CNN's maps
-    lender = zoo.load(recipe.cnn, device=device, dtype=torch.float32)
+    lender = zoo.load(recipe.cnn, device=device, dtype=torch.float32)  # of the CNN, of words and of answers
     with timed(run, "scenes", device):
         scenes = SceneSet(cache, recipe.distribution, "train", recipe.scenes, workers)
         val = SceneSet(cache, recipe.distribution, "validation", recipe.validation, workers)
@@ -132,12 +132,12 @@ def train_pythia(recipe: PythiaRecipe, run: Path, cache: Path, device="cpu", wor
         val_regions = Regions(cnn, val, run / "regions", "validation", device)
     model = Pythia(
         PythiaConfig(
-            tuple(lender.vocabulary.words), tuple(lender.answers), scale=regions.spread(), dropout=recipe.dropout,
-            cnn=cnn.config,
+            tuple(lender.vocabulary.words), tuple(lender.answers), scale=regions.root_mean_square(),
+            dropout=recipe.dropout, cnn=cnn.config,
         )
     ).to(device)  # fmt: skip
     model.cnn.load_state_dict(cnn.state_dict())
-    model.cnn.requires_grad_(False)
+    model.cnn.requires_grad_(False)  # the regions on disk are this CNN's, so it must stay as it is
     with timed(run, "questions", device):
         train(model, recipe, regions, scenes.facts, val_regions, val.facts, run)
     save_json(run / "question_prior.json", question_prior(scenes.facts))

@@ -11,15 +11,15 @@ from ...scenes import FIRST_SEED as FIRST_SEED  # its old place: who took it fro
 class Recipe:
     """One training run.
 
-    ``labels`` is what the CNN is pre-trained to see: ``"bound"`` names (thing, colour) pairs,
-    ``"unbound"`` things and colours separately, as ImageNet-like features do. ``cnn_cycles`` are the epochs of
-    each cycle of the convolutions' learning rate, which rises and falls once a cycle; the optimiser starts anew
+    ``labels`` is what the CNN is pre-trained to see: ``"bound"`` names (object, colour) pairs,
+    ``"unbound"`` objects and colours separately, as ImageNet-like features do. ``cnn_cycles`` are the epochs of
+    each cycle of the convolutions' learning rate, which rises and falls once a cycle; the optimiser starts afresh
     with each. ``detectors`` makes the per-location classifier of the labels the last convolution, and lets fc6
-    and fc7 hand its sums through; otherwise fc6 and fc7 learn the labels for ``fc_epochs``. ``start`` is that of
+    and fc7 pass its sums through; otherwise fc6 and fc7 learn the labels for ``fc_epochs``. ``start`` is that of
     the question and answer side: ``"original"`` or ``"scaled"`` (:func:`qgc.lab.train.vqa.start`); ``dropout`` is its
     dropout, ``word_noise`` how often its questions are garbled (:func:`qgc.lab.train.vqa.garble`). The CNN learns from
     ``scenes``, the question and answer side from ``question_scenes``, with seeds of their own: several models may
-    look through one CNN, as the paper's did.
+    use one CNN, as the paper's did.
     """
 
     distribution: str
@@ -65,7 +65,7 @@ class PythiaRecipe:
     """The training of ``pythia/natural`` on the maps of a shipped model's CNN, which stays as it is.
 
     ``cnn`` names that model. Of each of ``batch`` scenes a step asks ``per_scene`` questions. The published recipe
-    (Jiang et al. 2018: Adamax, warm-up, soft scores of ten people) is for pictures with ten answers each; here one
+    (Jiang et al. 2018: Adamax, warm-up, soft scores of ten people) is for images with ten answers each; here one
     answer is right, and AdamW with one cycle of the learning rate ``lr`` needs few epochs.
     """
 

@@ -1,7 +1,7 @@
 """One command from nothing to weights: render, pre-train the CNN, train on questions, export.
 
 Every stage leaves a whole file in the run's folder and is skipped when that file is there, so a run
-that was killed goes on where it stopped.
+that was killed resumes where it stopped.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def _cnn_checksum(name: str) -> str:
 
 @contextmanager
 def timed(run: Path, name: str, device) -> Iterator[None]:
-    """Add this stage's wall time to ``run/time.json``; a stage that was interrupted goes on counting."""
+    """Add this stage's wall time to ``run/time.json``; an interrupted stage resumes counting."""
     began = time.time()
     try:
         yield

@@ -25,7 +25,7 @@ NUMBERS = 2**23  # of maps that are squared together
 
 
 class ImageInput:
-    """A Deeper LSTM's: z = (f/‖f‖ − mean)/scale, or zeros for the question-only twin.
+    """A Deeper LSTM's: z = (f/‖f‖ − mean)/scale, or zeros for the question-only baseline.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ class ImageInput:
     def scores(self, model: DeeperLSTM, tokens: Tensor, lengths: Tensor, z: Tensor) -> Tensor:
         """Answer scores (B, answers)."""
         q = model.encode_tokens(tokens, lengths)
-        with fast(z):
+        with bfloat16_on_gpu(z):
             v = model.image(model.drop(z)).tanh()
             return model.classify(model.question_branch(q) * v).float()
 
@@ -61,8 +61,8 @@ class ImageInput:
     def start(self, model: DeeperLSTM, recipe: PhotoRecipe) -> None:
         """Where the model begins: if z is standardised, v tells nothing about the photograph at first, but is not 0.
 
-        With bi = 0 a blind v would be 0, and with it all of A, so that u learnt nothing. The twin's Wi is 0 and stays
-        so.
+        With bi = 0 a blind v would be 0, and with it all of A, so that u learnt nothing. The
+        baseline's Wi is 0 and stays so.
         """
         vqa.start(model, recipe.start)
         if recipe.standardise:
@@ -98,7 +98,7 @@ def _moments(features: Features, rows: np.ndarray) -> tuple[Tensor, Tensor]:
 
 
 class GridInput:
-    """A Pythia's: the maps F, or for the question-only twin one cell of zeros.
+    """A Pythia's: the maps F, or for the question-only baseline one cell of zeros.
 
     Parameters
     ----------
@@ -121,7 +121,7 @@ class GridInput:
     def scores(self, model: Pythia, tokens: Tensor, lengths: Tensor, F: Tensor) -> Tensor:
         """Answer scores (B, answers)."""
         q = model.encode_tokens(tokens, lengths)
-        with fast(F):
+        with bfloat16_on_gpu(F):
             f = model.attended(model.regions(F), q[:, None])[:, 0]
             u, v = model.fuse(model.drop(f), q)
             return model.classify(u * v).float()
@@ -131,7 +131,7 @@ class GridInput:
         """Where the model begins: PyTorch's own start as the original's, or the scenes' one (``"scaled"``).
 
         Where it is scaled, v tells little about the photograph at first (:attr:`PhotoRecipe.image_start`), but is not
-        0. In the twin the length g of the image side's matrix is 0, and stays so.
+        0. In the baseline the length g of the image side's matrix is 0, and stays so.
         """
         image = model.multi_modal_combine.Fa_image.main[0]
         if recipe.start == "scaled":
@@ -139,7 +139,7 @@ class GridInput:
             image.weight_g *= recipe.image_start
             nn.init.uniform_(image.bias, 0, 1)
         else:
-            _start_plainly(model)
+            _start_as_pytorch(model)
         for word, vector in self.vectors.items():
             model.question_embedding_models[0].embedding.weight[number_of(model.vocabulary, word)] = vector
         if self.blind:
@@ -154,7 +154,7 @@ class GridInput:
 
 
 @torch.no_grad()
-def _start_plainly(model: Pythia) -> None:
+def _start_as_pytorch(model: Pythia) -> None:
     for name, module in model.named_modules():
         if name.startswith("cnn"):
             continue
@@ -167,7 +167,7 @@ def _start_plainly(model: Pythia) -> None:
             module.reset_parameters()
 
 
-def spread(features: Features, rows: np.ndarray) -> float:
+def root_mean_square(features: Features, rows: np.ndarray) -> float:
     """Root mean square of the maps of these photographs, to three digits: what a Pythia's regions are divided by."""
     rows = np.unique(rows)
     pieces = np.array_split(rows, 1 + len(rows) * features.rows[0].size // NUMBERS)
@@ -186,7 +186,7 @@ def image_input(
     return GridInput(features, blind, vectors) if model.reads_cells else ImageInput(features, rows, blind)
 
 
-def fast(z: Tensor) -> AbstractContextManager:
+def bfloat16_on_gpu(z: Tensor) -> AbstractContextManager:
     """On a GPU that has bfloat16 the large matrix products behind the LSTM take it.
 
     The LSTM itself keeps float32 (TF32 there), as its cells add up over the words.

@@ -1,7 +1,7 @@
 """The one loop of training, on scenes and on photographs: steps, validation, checkpoints, and where they resume.
 
 A recipe brings its data and its loss. All that is random in a step must follow from the seed and the step (or the
-epoch) alone: then a training that was killed resumes from its last checkpoint as if nothing had happened, and ends, on
+epoch) alone: then a run that was killed resumes from its last checkpoint as if nothing had happened, and ends, on
 the CPU, with the same weights to the last bit.
 """
 
@@ -29,16 +29,16 @@ from .files import check_loss, load_state, save_state
 
 
 class Trainer:
-    """One training. A subclass brings :meth:`compute_gradients` and, if there is validation, :meth:`validate`.
+    """One training run. A subclass brings :meth:`compute_gradients` and, if there is validation, :meth:`validate`.
 
     Parameters
     ----------
     modules : what learns, by the names that the checkpoint has for them; of a model that is validated, ``"model"``.
     optimiser, schedule : the schedule goes on by one at each step.
     path : the checkpoint; beside it ``best.pt`` keeps the model as it was best on validation.
-    total_steps : how long the whole training is.
+    total_steps : how long the whole training run is.
     checkpoint_every, validate_every : steps; the last step has both.
-    identity : what must be the same for a checkpoint to be this training's.
+    identity : what must be the same for a checkpoint to be this run's.
     group : the processes that train together; the main one writes the files.
     """
 
@@ -76,7 +76,7 @@ class Trainer:
         Raises
         ------
         QGCError
-            If the folder holds another training's checkpoint, or a loss or a weight is no longer finite.
+            If the folder holds another training run's checkpoint, or a loss or a weight is no longer finite.
         """
         self.resume()
         stop = min(stop or self.total_steps, self.total_steps)
@@ -135,7 +135,7 @@ class Trainer:
         Raises
         ------
         QGCError
-            If it is another training's.
+            If it is another training run's.
         """
         if self.group.is_main_process:
             remove_leftovers(self.path.parent)
@@ -144,10 +144,10 @@ class Trainer:
             return
         if state.get("identity") != self.identity:
             raise QGCError(
-                f"{self.path.parent} holds a training with another recipe, seed or data, or of an earlier version; "
+                f"{self.path.parent} holds a run with another recipe, seed or data, or of an earlier version; "
                 "remove it, or name another"
             )
-        # Trainings on scenes once counted epochs alone, at whose ends their checkpoints were, and no seconds.
+        # Runs on scenes once counted epochs alone, at whose ends their checkpoints were, and no seconds.
         self.step = state["step"] if "step" in state else state["epoch"] * self.checkpoint_every
         self.seconds, self.peak_mb = state.get("seconds", 0.0), state.get("peak_mb", 0.0)
         self.trace = json.loads(state.get("trace", "[]"))
@@ -161,7 +161,7 @@ class Trainer:
 
 
 class EpochTrainer(Trainer):
-    """A training in passes over ``count`` scenes in random order, ``batch`` a step, with a checkpoint after each pass.
+    """A run in passes over ``count`` scenes in random order, ``batch`` a step, with a checkpoint after each pass.
 
     Parameters
     ----------
@@ -197,8 +197,9 @@ class EpochTrainer(Trainer):
         """What is to be done before each pass, with ``self.rng`` fresh."""
 
     def compute_gradients(self) -> Tensor:
+        """The gradients of the pass's next batch, clipped; returns its loss."""
         epoch, step = divmod(self.step, self.epoch_steps)
-        if step == 0:  # a resumed training, too, begins here
+        if step == 0:  # a resumed run, too, begins here
             if epoch in self.cycles:
                 self.optimiser, self.schedule = self._cycle(self.cycles[epoch])
             self.rng = np.random.default_rng([self.seed[0], epoch, *self.seed[1:]])

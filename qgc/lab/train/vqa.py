@@ -39,7 +39,7 @@ class SceneQuestions:
     """
 
     def __init__(self, facts: list[list[tuple]], answers: list[str], held_out: bool = False):
-        book = HELD_OUT if held_out else WORDINGS
+        paraphrases = HELD_OUT if held_out else WORDINGS
         rows = [(i, f[0], f[1], f[2]) for i, scene in enumerate(facts) for f in scene]
         self.subjects = list(dict.fromkeys((family, name) for _, family, name, _ in rows))
         subject = {s: i for i, s in enumerate(self.subjects)}
@@ -52,7 +52,7 @@ class SceneQuestions:
         seen: dict[str, int] = {}
         self.texts: list[list[int]] = []
         for family, name in self.subjects:
-            texts = [word(t, name) for t in book[family]]
+            texts = [word(t, name) for t in paraphrases[family]]
             self.texts.append([seen.setdefault(t, len(seen)) for t in texts])
         self.questions = list(seen)
         self.scenes = len(facts)
@@ -80,23 +80,25 @@ def frame_words(model: DeeperLSTM) -> np.ndarray:
     return np.array([i for w, i in model.vocabulary.index.items() if families[w] >= 3 and w not in named])
 
 
-def garble(tokens: Tensor, lengths: Tensor, often: float, frame: np.ndarray, rng: np.random.Generator) -> list[Tensor]:
+def garble(
+    tokens: Tensor, lengths: Tensor, probability: float, frame: np.ndarray, rng: np.random.Generator
+) -> list[Tensor]:
     """Questions with frame words strewn in before, behind and between, or in any order, so that no template is needed.
 
-    Each happens with probability ``often`` (before, behind) or a half of it (between, shuffled). A model that has
+    Each happens with probability ``probability`` (before, behind) or a half of it (between, shuffled). A model that has
     only seen a handful of paraphrases else relies on them, and fails at a new one.
     """
-    found = []
+    garbled = []
     for row, length in zip(tokens.numpy(), lengths.numpy(), strict=True):
         words = row[:length]
-        before, behind, between, shuffled = rng.random(4) < often / np.array([1, 1, 2, 2])
+        before, behind, between, shuffled = rng.random(4) < probability / np.array([1, 1, 2, 2])
         if shuffled:
             words = rng.permutation(words)
         if between:
             words = np.insert(words, rng.integers(1, len(words) + 1), rng.choice(frame))
         parts = [rng.choice(frame, rng.integers(1, 5) * before), words, rng.choice(frame, rng.integers(1, 3) * behind)]
-        found.append(torch.from_numpy(np.concatenate(parts)))
-    return found
+        garbled.append(torch.from_numpy(np.concatenate(parts)))
+    return garbled
 
 
 def question_prior(facts: list[list[tuple]]) -> dict[str, str]:
@@ -106,7 +108,7 @@ def question_prior(facts: list[list[tuple]]) -> dict[str, str]:
         for family, name, answer, _ in scene:
             counts[f"{family}|{name}"][answer] += 1
             counts[family][answer] += 1
-    return {key: sorted(c.items(), key=lambda kv: (-kv[1], kv[0]))[0][0] for key, c in counts.items()}
+    return {key: min(c.items(), key=lambda kv: (-kv[1], kv[0]))[0] for key, c in counts.items()}
 
 
 @torch.no_grad()
@@ -114,7 +116,7 @@ def start(model: DeeperLSTM, how: str) -> None:
     """Where the question and answer side begins.
 
     ``"original"``: every weight uniform in ±0.08 (Antol et al. 2015). Its signals are so faint that for long
-    nothing tells two questions apart. ``"scaled"``: every layer hands its signal on at its own size (embedding
+    nothing distinguishes two questions. ``"scaled"``: every layer keeps the size of its signal (embedding
     normal, LSTM orthogonal with an open forget gate, the rest after Glorot and Bengio 2010, Wi widened since
     f/‖f‖ has length one), which learns the same in a fifth of the time.
     """
@@ -193,10 +195,12 @@ class QuestionTrainer(EpochTrainer):
         self.snapshot_steps = {max(1, round(steps * 2.0**k)) for k in range(-4, 10)} if snapshots else set()
 
     def start_epoch(self) -> None:
+        """Seed dropout from the pass's own numbers."""
         torch.manual_seed(int(self.rng.integers(2**62)))  # dropout too resumes as if never interrupted
         self.model.train()
 
     def after_step(self) -> None:
+        """Keep the weights at the steps of the snapshots."""
         if self.step in self.snapshot_steps:
             save_state(self.path.parent / "snapshots" / f"{self.step:06d}.pt", self.model.state_dict())
 

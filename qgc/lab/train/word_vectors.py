@@ -22,7 +22,7 @@ def read_vectors(file: Path, words: Sequence[str], size: int) -> dict[str, Tenso
     """
     if ADDRESS.match(str(file)):
         raise DataError(no_file(file))
-    wanted, found = set(words), {}
+    wanted, vectors = set(words), {}
     try:
         with file.open(encoding="utf-8-sig", errors="replace") as lines:
             for number, line in enumerate(lines, 1):
@@ -30,12 +30,12 @@ def read_vectors(file: Path, words: Sequence[str], size: int) -> dict[str, Tenso
                 if word in wanted or number == 1:  # the first line tells whether it is such a file at all
                     vector = _numbers(file, number, line, rest, size)
                     if word in wanted:
-                        found[word] = vector
+                        vectors[word] = vector
     except OSError as error:
         raise DataError(f"{file} cannot be read ({error.strerror}); python -m qgc fetch glove brings it") from None
-    if not found:
+    if not vectors:
         raise DataError(f"{file} has none of the {len(wanted)} words; are these word vectors for English?")
-    return found
+    return vectors
 
 
 def _numbers(file: Path, number: int, line: str, rest: Sequence[str], size: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""The engine beside pytorch-grad-cam and Captum: the peers see the same gate, and the stored result is consistent."""
+"""The closed form compared with pytorch-grad-cam and Captum: the same gate for all, and a consistent stored result."""
 
 import json
 from importlib.util import find_spec
@@ -25,7 +25,7 @@ def case(small_model):
     scene = sample(peers.FIRST_SCENE, "natural")
     view = View(small_model, scene)
     found = explain(small_model, view, scene.questions[:2])
-    return small_model.prepare(scene.image), view.F, found, peers.Work.of(found, NS)
+    return small_model.prepare(scene.image), view.F, found, peers.Work.from_explanations(found, NS)
 
 
 def raw(found) -> torch.Tensor:
@@ -56,7 +56,7 @@ def test_grad_cam_makes_the_same_gated_maps_after_its_scaling(small_model, case)
     assert np.abs(theirs[0] - ours[-1]).max() > 1e-3  # a wrong map would have been seen
 
 
-def test_both_peers_agree_with_the_engine_without_a_gate(model):
+def test_both_peers_agree_with_the_closed_form_without_a_gate(model):
     for package in peers.NEEDED:
         pytest.importorskip(package, reason=EXTRA)
     found = peers.agreement(model, 2)
@@ -121,14 +121,14 @@ def test_a_ratio_is_the_median_of_its_rounds_and_knows_its_bound():
     assert "holds" not in peers.ratio(np.array([2.0]), np.array([1.0]))
 
 
-def test_a_race_runs_all_in_every_round_and_scales():
+def test_a_benchmark_runs_all_in_every_round_and_scales():
     calls = []
-    ways = {
-        "all": peers.Way(lambda k: calls.append(("all", k)), 72, 72),
-        "one": peers.Way(lambda k: calls.append(("one", k)), 72, 1),
+    methods = {
+        "all": peers.Method(lambda k: calls.append(("all", k)), 72, 72),
+        "one": peers.Method(lambda k: calls.append(("one", k)), 72, 1),
     }
-    seconds = peers.race(ways, 3, "")
-    assert sorted(calls[2:]) == sorted((name, k) for k in range(3) for name in ways)
+    seconds = peers.benchmark(methods, 3, "")
+    assert sorted(calls[2:]) == sorted((name, k) for k in range(3) for name in methods)
     assert all(len(times) == 3 and (times > 0).all() for times in seconds.values())
 
 

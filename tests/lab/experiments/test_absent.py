@@ -15,9 +15,9 @@ from qgc.scenes import sample
 from qgc.scenes.situations import situation
 
 SIZES = {
-    **{"sink": (0.04, "object"), "towels": (0.05, "object"), "cake": (0.041, "object"), "car": (0.09, "object")},
-    **{"wall": (0.45, "upper"), "sky": (0.46, "upper"), "floor": (0.37, "lower"), "grass": (0.44, "lower")},
-}
+    "sink": (0.04, "object"), "towels": (0.05, "object"), "cake": (0.041, "object"), "car": (0.09, "object"),
+    "wall": (0.45, "upper"), "sky": (0.46, "upper"), "floor": (0.37, "lower"), "grass": (0.44, "lower"),
+}  # fmt: skip
 
 
 @pytest.fixture

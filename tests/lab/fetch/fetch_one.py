@@ -5,7 +5,7 @@ python fetch_one.py ADDRESS FOLDER
 
 import sys
 
-from qgc.lab.fetch.download import Patience
+from qgc.lab.fetch.download import RetryPolicy
 from qgc.lab.fetch.fetch import fetch
 from qgc.lab.fetch.sources import Archive, Collection, Source
 
@@ -23,5 +23,5 @@ def collection(address: str) -> Collection:
 
 
 if __name__ == "__main__":
-    report = fetch(collection(sys.argv[1]), sys.argv[2], patience=Patience(stall=10, pause=0.05))
+    report = fetch(collection(sys.argv[1]), sys.argv[2], retry=RetryPolicy(stall=10, pause=0.05))
     sys.exit(bool(report.missing))

@@ -6,6 +6,7 @@ import hashlib
 import re
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -36,6 +37,11 @@ class File:
         """The version of the body, or what the test says."""
         return f'"{hashlib.md5(self.body).hexdigest()}"' if self.tag is None else self.tag
 
+    def first_byte(self, span: str, version: str) -> int | None:
+        """Where the part asked for begins; None where the whole is sent: no range, or of another version."""
+        asked = re.fullmatch(r"bytes=(\d+)-", span)
+        return int(asked[1]) if asked and self.ranges and version in ("", self.etag()) else None
+
 
 class Server:
     """``files``: path to ``File``; ``asked``: the requests so far, as (path, Range, If-Range)."""
@@ -44,7 +50,7 @@ class Server:
         self.files: dict[str, File] = {}
         self.asked: list[tuple[str, str, str]] = []
         self.closing = threading.Event()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"served": self}))
         self._server.daemon_threads = True
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
 
@@ -58,61 +64,55 @@ class Server:
         self._server.shutdown()
         self._server.server_close()
 
-    def _handler(self):
-        server = self
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
+class _Handler(BaseHTTPRequestHandler):
+    served: Server  # http.server makes a handler for each request, and hands it nothing of ours
+    protocol_version = "HTTP/1.1"
 
-            def log_message(self, *_):
-                pass
+    def log_message(self, *_):
+        pass
 
-            def do_GET(self):
-                name = self.path.lstrip("/")
-                span, version = self.headers.get("Range", ""), self.headers.get("If-Range", "")
-                server.asked.append((name, span, version))
-                file = server.files.get(name)
-                status = 404 if file is None else file.status.pop(0) if file.status else 200
-                if status != 200:
-                    self.send_response(status)
-                    self.send_header("Content-Length", "0")
-                    self.end_headers()
-                    return
-                self._send(file, span, version)
+    def do_GET(self):
+        name = self.path.lstrip("/")
+        span, version = self.headers.get("Range", ""), self.headers.get("If-Range", "")
+        self.served.asked.append((name, span, version))
+        file = self.served.files.get(name)
+        status = 404 if file is None else file.status.pop(0) if file.status else 200
+        if status == 200:
+            self._send(file, span, version)
+        else:
+            self._refuse(status)
 
-            def _send(self, file: File, span: str, version: str):
-                first, body = 0, file.body
-                asked = re.fullmatch(r"bytes=(\d+)-", span)
-                if asked and file.ranges and version in ("", file.etag()):
-                    first = int(asked[1])
-                    if first >= len(body):
-                        self.send_response(416)
-                        self.send_header("Content-Length", "0")
-                        self.end_headers()
-                        return
-                    self.send_response(206)
-                    self.send_header("Content-Range", f"bytes {first}-{len(body) - 1}/{len(body)}")
-                else:
-                    self.send_response(200)
-                self.send_header("Content-Type", file.kind)
-                if file.length != UNSAID:
-                    self.send_header("Content-Length", str(len(body) - first if file.length is None else file.length))
-                if file.etag():
-                    self.send_header("ETag", file.etag())
-                self.end_headers()
-                stop = min(first + file.cut.pop(0), len(body)) if file.cut else len(body)
-                for start in range(first, stop, BLOCK):
-                    self.wfile.write(body[start : min(start + BLOCK, stop)])
-                    time.sleep(file.pause)
-                if stop < len(body) or file.length == UNSAID:
-                    if file.stall:
-                        server.closing.wait(20)
-                    self.close_connection = True
+    def _refuse(self, status: int):
+        self.send_response(status)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
 
-            def handle(self):
-                try:
-                    super().handle()
-                except ConnectionError:  # the client was killed
-                    pass
+    def _send(self, file: File, span: str, version: str):
+        first, body = file.first_byte(span, version), file.body
+        if first is not None and first >= len(body):
+            self._refuse(416)
+            return
+        self.send_response(200 if first is None else 206)
+        if first is not None:
+            self.send_header("Content-Range", f"bytes {first}-{len(body) - 1}/{len(body)}")
+        first = first or 0
+        self.send_header("Content-Type", file.kind)
+        if file.length != UNSAID:
+            self.send_header("Content-Length", str(len(body) - first if file.length is None else file.length))
+        if file.etag():
+            self.send_header("ETag", file.etag())
+        self.end_headers()
+        # The headers have promised the whole; what is cut off here breaks that promise, as a lost line does.
+        stop = min(first + file.cut.pop(0), len(body)) if file.cut else len(body)
+        for start in range(first, stop, BLOCK):
+            self.wfile.write(body[start : min(start + BLOCK, stop)])
+            time.sleep(file.pause)
+        if stop < len(body) or file.length == UNSAID:
+            if file.stall:
+                self.served.closing.wait(20)
+            self.close_connection = True
 
-        return Handler
+    def handle(self):
+        with suppress(ConnectionError):  # the client was killed
+            super().handle()

@@ -35,11 +35,11 @@ from qgc.errors import FetchError
 from qgc.lab.fetch import download as downloading
 from qgc.lab.fetch import sources, unpack
 from qgc.lab.fetch.chosen import images_of
-from qgc.lab.fetch.download import Patience
+from qgc.lab.fetch.download import RetryPolicy
 from qgc.lab.fetch.fetch import fetch
 from qgc.lab.fetch.sources import COLLECTIONS, Archive, Collection, Source, registry_table
 
-HASTY = Patience(connect=2, stall=0.4, tries=3, pause=0.01)
+HASTY = RetryPolicy(connect=2, stall=0.4, tries=3, pause=0.01)
 JPEG = b"\xff\xd8 a photograph \xff\xd9"
 
 
@@ -68,7 +68,7 @@ def one(server: Server, name="file.bin", **known) -> Collection:
 
 def bring(collection, folder, **options):
     """Fetch in a hurry, quietly."""
-    return fetch(collection, folder, patience=HASTY, say=lambda line: None, **options)
+    return fetch(collection, folder, retry=HASTY, say=lambda line: None, **options)
 
 
 def reason(report) -> str:
@@ -194,7 +194,7 @@ def test_a_range_fits_only_where_the_part_ends(header, fits):
 def test_a_stalling_server_is_left_with_a_clear_message_and_nothing_is_lost(server, body, tmp_path):
     server.files["file.bin"] = File(body, cut=[300_000] + [0] * 9, stall=True)
     said = reason(bring(one(server), tmp_path))
-    assert "stalls" in said and "again to go on" in said
+    assert "stalls" in said and "again to resume" in said
     assert not (tmp_path / "file.bin").exists()
     assert (tmp_path / ".fetch" / "file.bin.part").stat().st_size > 200_000
     server.files["file.bin"] = File(body)
@@ -368,7 +368,7 @@ def test_two_runs_at_once_do_not_destroy_each_other(server, body, tmp_path):
     said: list[str] = []
 
     def run():
-        fetch(one(server), tmp_path, patience=HASTY, say=said.append)
+        fetch(one(server), tmp_path, retry=HASTY, say=said.append)
 
     threads = [threading.Thread(target=run) for _ in range(2)]
     for thread in threads:
@@ -391,7 +391,7 @@ def test_what_no_checksum_protects_comes_over_https_where_that_answers(tmp_path,
         asked.append(self.address)
         return True
 
-    monkeypatch.setattr(downloading._Download, "_go_on", go_on)
+    monkeypatch.setattr(downloading._Download, "_request", go_on)
     downloading.download(("http://a.example/file", "https://a.example/file"), part, checked=checked)
     assert asked == ["http://a.example/file" if checked else "https://a.example/file"]
 
@@ -610,8 +610,8 @@ HOSTILE = {
     "absolute.zip": (zipped({"/tmp/evil.txt": b"e"}), "leads out"),
     "drive.zip": (zipped({"C:evil.txt": b"e"}), "leads out"),
     "backslash.zip": (zipped({"..\\evil.txt": b"e"}), "leads out"),
-    "control.zip": (zipped({"a\nb.txt": b"e"}), "no name"),
-    "long.zip": (zipped({"x" * 300 + ".txt": b"e"}), "no name"),
+    "control.zip": (zipped({"a\nb.txt": b"e"}), "not a name"),
+    "long.zip": (zipped({"x" * 300 + ".txt": b"e"}), "not a name"),
     "link.zip": (symlink("/etc/passwd"), "leads out"),
     "link-up.zip": (symlink("../../x"), "leads out"),
     "link-inside.zip": (symlink("one.txt"), "is a link"),
@@ -619,9 +619,9 @@ HOSTILE = {
     "bomb.zip": (zipped({f"{i}.txt": bytes(10**6) for i in range(5)}, zipfile.ZIP_DEFLATED), "more than 4000000"),
     "twice.zip": (zipped({"a/x.txt": b"1", "b/X.txt": b"2"}), "two files of one name"),
     "same.zip": (zipped({"a.txt": b"1", "b/a.txt": b"2"}), "two files of one name"),
-    "nameless.zip": (zipped({"": b"e", "a.txt": b"1"}), "no name"),
+    "nameless.zip": (zipped({"": b"e", "a.txt": b"1"}), "not a name"),
     "dot.zip": (zipped({"a/.": b"e", "a.txt": b"1"}), "which is none"),
-    "megabyte.zip": (zipped({"x" * 60_000: b"e"}), "no name"),
+    "megabyte.zip": (zipped({"x" * 60_000: b"e"}), "not a name"),
     "cut.zip": (zipped(GOOD)[:1500], "damaged"),
     "crc.zip": (zipped(GOOD).replace(b"2222", b"2223", 1), "damaged"),
     "noise.zip": (b"PK\x03\x04" + bytes(500), "damaged"),
@@ -908,7 +908,7 @@ def test_bad_input_of_the_command(capsys, tmp_path):
 
 
 def test_sizes_for_people():
-    assert [sources.human(n) for n in (0, 999, 1000, 4958839, 13510573713)] == [
+    assert [sources.format_bytes(n) for n in (0, 999, 1000, 4958839, 13510573713)] == [
         "0 B",
         "999 B",
         "1 kB",

@@ -161,7 +161,7 @@ def test_modules_are_refused(tmp_path):
     "data", [b"", b"\0\0\0", b"3\n1\n2\n", b"PK\x03\x04" + bytes(60), b"\x80\x02}q\0.", bytes([9] * 64)]
 )
 def test_other_files_are_refused(tmp_path, data):
-    refused(tmp_path / "other.t7", data, "no binary Torch7 file", "no table of tensors that Torch7 saved")
+    refused(tmp_path / "other.t7", data, "not a binary Torch7 file", "not a table of tensors that Torch7 saved")
 
 
 def test_a_missing_file_and_a_folder(tmp_path):
@@ -189,7 +189,7 @@ def test_genuine_tensors_come_back_and_the_writer_writes_the_same_bytes(genuine)
 def test_other_genuine_files_are_refused(genuine):
     for file in genuine.glob("*.t7"):
         if not file.stem.endswith("tensor"):
-            with pytest.raises(WeightsError, match="no table of tensors that Torch7 saved"):
+            with pytest.raises(WeightsError, match="not a table of tensors that Torch7 saved"):
                 torch7.load(file)
 
 

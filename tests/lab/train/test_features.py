@@ -45,7 +45,7 @@ class Tiny(nn.Module):
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory) -> Path:
-    """A folder with small pictures of noise."""
+    """A folder with small images of noise."""
     folder = tmp_path_factory.mktemp("photos")
     rng = np.random.default_rng(0)
     for name in NAMES:
@@ -75,7 +75,7 @@ def undisturbed(tmp_path_factory, photos) -> np.ndarray:
     return np.array(rows(tmp_path_factory.mktemp("cache"), photos).rows)
 
 
-def test_a_row_is_what_the_cnn_makes_of_the_picture(photos, undisturbed):
+def test_a_row_is_what_the_cnn_makes_of_the_image(photos, undisturbed):
     cnn = Tiny()
     for i in (0, BLOCK, len(NAMES) - 1):
         x = backbones.normalise(backbones.prepare(photos / f"{NAMES[i]}.png", cnn.config)[None], cnn.config)

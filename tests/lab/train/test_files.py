@@ -19,7 +19,7 @@ from qgc.lab.train import files
 
 
 def names(folder: Path) -> list[str]:
-    """What lies in a folder, hidden files too."""
+    """What is in a folder, hidden files too."""
     return sorted(p.name for p in folder.iterdir())
 
 

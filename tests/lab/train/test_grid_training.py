@@ -1,4 +1,4 @@
-"""Training a Pythia on the maps of photographs: the published step, what it learns, its twin, and that it goes on."""
+"""Training a Pythia on maps of photographs: the published step, what it learns, its baseline, and that it resumes."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from qgc.lab.train.asked import EncodedQuestions, as_arrays, unknown_word
 from qgc.lab.train.distributed import ProcessGroup
 from qgc.lab.train.features import Features
 from qgc.lab.train.photo_recipes import PYTHIA, PYTHIA_MODERN, PythiaSizes
-from qgc.lab.train.photos import fit, predict, rows_of, side
-from qgc.lab.train.sights import GridInput, spread
+from qgc.lab.train.photos import all_but_cnn, fit, predict, rows_of
+from qgc.lab.train.sights import GridInput, root_mean_square
 from qgc.lab.train.word_vectors import read_vectors
 from qgc.models.backbones import SCENES
 from qgc.models.pythia import OneBlank, Pythia, PythiaConfig, WeightNorm
@@ -63,17 +63,17 @@ def trained(folder, features, recipe=SMALL, blind=False, **options):
 
 def weights(model: Pythia) -> torch.Tensor:
     """All that has learnt, in one vector."""
-    return torch.cat([p.detach().reshape(-1) for p in side(model).parameters()])
+    return torch.cat([p.detach().reshape(-1) for p in all_but_cnn(model).parameters()])
 
 
-def test_it_learns_to_look_and_its_twin_does_not(tmp_path, features):
+def test_it_learns_to_look_and_its_baseline_does_not(tmp_path, features):
     model, found = trained(tmp_path / "a", features)
-    twin, blind = trained(tmp_path / "b", features, blind=True)
+    baseline, blind = trained(tmp_path / "b", features, blind=True)
     assert found.accuracy > 0.9 > 0.5 > blind.accuracy
     said = predict(model, VALIDATION, GridInput(features), ProcessGroup())
     assert VALIDATION.score(said) == pytest.approx(found.accuracy)
-    assert (predict(twin, VALIDATION, GridInput(features), ProcessGroup()) ==
-            predict(twin, VALIDATION, GridInput(features, True), ProcessGroup())).all()  # fmt: skip
+    assert (predict(baseline, VALIDATION, GridInput(features), ProcessGroup()) ==
+            predict(baseline, VALIDATION, GridInput(features, True), ProcessGroup())).all()  # fmt: skip
 
 
 def test_the_original_step_is_that_of_the_paper(tmp_path, features):
@@ -106,7 +106,7 @@ def test_the_original_step_is_that_of_the_paper(tmp_path, features):
 
 def test_what_reads_the_photograph_begins_and_learns_apart(features):
     model, inputs = Pythia(CONFIG), GridInput(features)
-    reading = {name for name, _ in side(model).named_parameters() if inputs.reads(name)}
+    reading = {name for name, _ in all_but_cnn(model).named_parameters() if inputs.reads(name)}
     attention = "image_embedding_models_list.0.0.image_attention_model.modal_combine"
     assert reading == {
         f"{place}.Fa_image.main.0.weight_{x}" for place in (attention, "multi_modal_combine") for x in "gv"
@@ -182,16 +182,16 @@ def test_words_are_numbered_as_the_model_does():
 def test_the_scale_is_that_of_the_maps(features):
     rows = np.array([3, 1, 3])
     expected = features.rows[[1, 3]].astype(float)
-    assert spread(features, rows) == pytest.approx(np.sqrt((expected**2).mean()), rel=5e-3)
+    assert root_mean_square(features, rows) == pytest.approx(np.sqrt((expected**2).mean()), rel=5e-3)
 
 
 def test_every_layer_starts_anew(features):
     model = Pythia(CONFIG)
-    for p in side(model).parameters():
+    for p in all_but_cnn(model).parameters():
         p.data.fill_(7)
     for recipe in (PYTHIA, SMALL):
         GridInput(features).start(model, recipe)
-        assert all((p != 7).any() for p in side(model).parameters())
+        assert all((p != 7).any() for p in all_but_cnn(model).parameters())
     lengths = [(m.weight_g, m.weight_v.norm()) for m in model.modules() if isinstance(m, WeightNorm)]
     assert all(torch.isclose(g, norm) for g, norm in lengths)
 

@@ -80,7 +80,7 @@ def test_the_card_tells_what_the_run_was(place):
     assert 0 <= about["validation"]["accuracy"] <= 1 and about["questions_per_second"] > 0
     assert about["versions"]["torch"] == torch.__version__ and about["memory_mb"]["cpu"] > 0
     assert set(about["time"]["seconds"]) == {"features", "model", "twin"}
-    assert str(place) not in json.dumps(about)  # where things lie stands in data.json alone
+    assert str(place) not in json.dumps(about)  # where the data is, data.json alone knows
     assert json.loads((place / "run/data.json").read_text())["data_dir"] == str(place / "daquar")
 
 
@@ -89,13 +89,13 @@ def test_a_photograph_is_explained_by_the_run(place):
     photo = place / "daquar/images/image1.jpg"
     found = qgc.explain(vqa, photo, "what is near the door?")
     assert found.answer in vqa.answers and found.maps([10, 1024]).shape == (2, 13, 13)
-    twin = qgc.load(str(place / "run/twin.json"))
-    assert (twin.image.weight == 0).all() and (vqa.image.weight != 0).any()
-    blind = qgc.explain(twin, photo, "what is near the door?")
+    baseline = qgc.load(str(place / "run/twin.json"))
+    assert (baseline.image.weight == 0).all() and (vqa.image.weight != 0).any()
+    blind = qgc.explain(baseline, photo, "what is near the door?")
     assert (blind.map() == 0).all()
 
 
-def test_a_run_is_evaluated_beside_its_twin(place, capsys):
+def test_a_run_is_evaluated_beside_its_baseline(place, capsys):
     capsys.readouterr()
     assert main(["evaluate", str(place / "run"), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
@@ -139,9 +139,9 @@ def test_a_pythia_is_trained_explained_and_evaluated(place, capsys):
     photo = place / "daquar/images/image1.jpg"
     found = qgc.explain(vqa, photo, "what is near the door?")
     assert found.maps([10, 1024]).shape == (2, 13, 13) and found.map().max() > 0
-    twin = qgc.load(str(place / "pythia/twin.json"))
-    seen = [twin.ask(picture, "what is near the door?") for picture in (photo, Image.new("RGB", (9, 9)))]
-    assert seen[0] == seen[1] and (qgc.explain(twin, photo, "what is near the door?").map() == 0).all()
+    baseline = qgc.load(str(place / "pythia/twin.json"))
+    seen = [baseline.ask(picture, "what is near the door?") for picture in (photo, Image.new("RGB", (9, 9)))]
+    assert seen[0] == seen[1] and (qgc.explain(baseline, photo, "what is near the door?").map() == 0).all()
     capsys.readouterr()
     assert main(["evaluate", str(place / "pythia"), "--json"]) == 0
     tested = json.loads(capsys.readouterr().out)
@@ -209,7 +209,7 @@ def test_vqa_is_trained_without_a_second_training(place, tmp_path, capsys):
     found = train_photos(training, ProcessGroup())
     assert found["model"].made is found["model"].chosen and [r["step"] for r in found["twin"].chosen.trace][0] == 10
     capsys.readouterr()
-    cli_photos._tell(found, tmp_path / "run", True)
+    cli_photos._print_results(found, tmp_path / "run", True)
     assert json.loads(capsys.readouterr().out)["model"]["seconds"] == round(found["model"].made.seconds)
     assert main(["evaluate", str(tmp_path / "run"), "--json"]) == 0
     tested = json.loads(capsys.readouterr().out)

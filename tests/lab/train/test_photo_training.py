@@ -23,7 +23,7 @@ from qgc.lab.train.asked import EncodedQuestions
 from qgc.lab.train.distributed import ProcessGroup, process_group, tree_sum
 from qgc.lab.train.features import Features
 from qgc.lab.train.photo_recipes import MODERN, ORIGINAL
-from qgc.lab.train.photos import fit, predict, rows_of, side
+from qgc.lab.train.photos import all_but_cnn, fit, predict, rows_of
 from qgc.lab.train.sights import ImageInput
 from qgc.lab.train.vqa import start
 from qgc.models import DeeperLSTM, DeeperLSTMConfig
@@ -71,7 +71,7 @@ def trained(folder: Path, features: Features, recipe=SMALL, validation=VALIDATIO
 
 def weights(model: DeeperLSTM) -> torch.Tensor:
     """All that has learnt, in one vector."""
-    return torch.cat([p.detach().reshape(-1) for p in side(model).parameters()])
+    return torch.cat([p.detach().reshape(-1) for p in all_but_cnn(model).parameters()])
 
 
 @pytest.fixture(scope="module")
@@ -83,9 +83,9 @@ def undisturbed(tmp_path_factory, features) -> torch.Tensor:
 def test_it_learns_to_look(tmp_path, features):
     eager = replace(SMALL, epochs=25, dropout=0.0, unknown=0.0, shards=1)
     model, found = trained(tmp_path / "a", features, eager)
-    twin, blind = trained(tmp_path / "b", features, eager, blind=True)
+    baseline, blind = trained(tmp_path / "b", features, eager, blind=True)
     assert found.accuracy > 0.9 > 0.5 > blind.accuracy
-    assert (twin.image.weight == 0).all() and found.questions_per_second > 0
+    assert (baseline.image.weight == 0).all() and found.questions_per_second > 0
     said = predict(model, VALIDATION, ImageInput(features), ProcessGroup())
     assert VALIDATION.score(said) == pytest.approx(found.accuracy)  # mean and scale are in the weights now
 
@@ -133,11 +133,13 @@ def test_the_original_step_is_that_of_the_paper(tmp_path, features, monkeypatch)
         v = model.image_branch(features.read(TRAIN.image[rows]))
         y = model.classify(model.question_branch(q) * v)
         nn.functional.cross_entropy(y, torch.from_numpy(TRAIN.target[rows]).long()).backward()
-        g = torch.cat([p.grad.reshape(-1) for p in side(model).parameters()]).clamp(-1e-3, 1e-3)
+        g = torch.cat([p.grad.reshape(-1) for p in all_but_cnn(model).parameters()]).clamp(-1e-3, 1e-3)
         square = 0.99 * square + 0.01 * g**2
         moved = weights(model) - 3e-4 * 0.99997592083**step * g / (square.sqrt() + 1e-8)
         for p, part in zip(
-            side(model).parameters(), moved.split([p.numel() for p in side(model).parameters()]), strict=True
+            all_but_cnn(model).parameters(),
+            moved.split([p.numel() for p in all_but_cnn(model).parameters()]),
+            strict=True,
         ):
             p.data = part.view_as(p).clone()
         assert torch.allclose(weights(steps[step]), moved, atol=1e-5)

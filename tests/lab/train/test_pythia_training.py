@@ -171,10 +171,10 @@ def test_regions_are_the_cells_of_the_maps(undisturbed, cache):
     got = regions[np.array([5, 2])]
     assert got.shape == (2, 196, 192) and got.dtype == torch.float32
     with torch.no_grad():
-        F = model.cnn(to_input(scenes.pictures([5, 2]), model.cnn.config, "cpu"))
+        F = model.cnn(to_input(scenes.images([5, 2]), model.cnn.config, "cpu"))
     assert (got - F.flatten(2).mT).abs().max() <= 1e-3 * F.abs().max()  # float16
     mean_square = F.new_tensor([regions[np.array([i])].square().mean() for i in range(TINY.scenes)]).mean()
-    assert regions.spread() == pytest.approx(mean_square.sqrt().item(), rel=5e-3)
+    assert regions.root_mean_square() == pytest.approx(mean_square.sqrt().item(), rel=5e-3)
 
 
 def test_scores_are_the_pipelines(undisturbed, cache):
@@ -187,7 +187,7 @@ def test_scores_are_the_pipelines(undisturbed, cache):
     q = asked.choose_paraphrases(rows, np.random.default_rng(0))
     tokens, lengths = model.vocabulary.batch(asked.questions)
     with torch.no_grad():
-        F = model.cnn(to_input(scenes.pictures(range(3)), model.cnn.config, "cpu"))
+        F = model.cnn(to_input(scenes.images(range(3)), model.cnn.config, "cpu"))
         y = training.scores(model, tokens, lengths, F.flatten(2).mT, *map(torch.from_numpy, (asked.scene[rows], q)))
         for i, row in enumerate(rows):
             u, v = model.branches(F[asked.scene[row]][None], model.encode(asked.questions[q[i]]))

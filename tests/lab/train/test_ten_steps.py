@@ -47,13 +47,13 @@ def noise(*shape: int) -> np.ndarray:
     return np.random.default_rng(0).random(shape, np.float32)
 
 
-class Pictures:
-    """Small pictures of noise with the facts of scenes, in the place of rendered ones."""
+class Noise:
+    """Small images of noise with the facts of scenes, in the place of rendered ones."""
 
     count, facts = SCENE_COUNT, FACTS
     pixels = (255 * noise(SCENE_COUNT, 32, 32, 3)).astype(np.uint8)
 
-    def pictures(self, rows) -> np.ndarray:
+    def images(self, rows) -> np.ndarray:
         """The pixels of some of them."""
         return self.pixels[list(rows)]
 
@@ -68,7 +68,7 @@ class Maps:
 
 
 def convolutions(run: Path) -> None:
-    cnn.pretrain_convolutions(replace(TINY, batch=4), Pictures(), CNN, run, "cpu")
+    cnn.pretrain_convolutions(replace(TINY, batch=4), Noise(), CNN, run, "cpu")
 
 
 def fully_connected(run: Path) -> None:

@@ -211,7 +211,7 @@ def test_rendered_scenes_are_the_scenes(finished, cache):
     scenes = SceneSet(cache, "natural", "train", 64, 1)
     for i in (0, 63):
         scene = sample(FIRST_SEED["train"] + i, "natural")
-        assert (scenes.pictures([i])[0] == np.asarray(scene.image)).all() and scenes.facts[i] == facts(scene)
+        assert (scenes.images([i])[0] == np.asarray(scene.image)).all() and scenes.facts[i] == facts(scene)
 
 
 @pytest.mark.filterwarnings("ignore:The given NumPy array is not writable")
