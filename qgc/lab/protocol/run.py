@@ -7,6 +7,7 @@ is ever mixed in. :func:`summarise` turns them into what the book reads.
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -81,7 +82,13 @@ def located(arms: Sequence[Arm], runs: Path) -> dict[Arm, str]:
 def fingerprint(
     paths: Sequence[str], code: Sequence[str] = CODE, chosen: Mapping[str, Sequence[int]] = MappingProxyType({})
 ) -> str:
-    """A short hash of the models' checksums, of the code that measures, and of the n that it is told to look at."""
+    """A short hash of the models' checksums, of the code that measures, and of the ``chosen`` n.
+
+    Of the code its syntax trees are hashed, without comments and docstrings: a measurement takes hours, and neither a
+    better sentence nor another line break can change a number. Whatever can, a constant or an order of operations,
+    changes the tree and gives another folder. Another version of Python may write trees differently, and then measures
+    anew.
+    """
     digest = hashlib.sha256(json.dumps(sorted(chosen.items())).encode() if chosen else b"")
     for path in paths:
         digest.update(json.dumps(sorted(zoo.card(path)["files"].items())).encode())
@@ -89,8 +96,17 @@ def fingerprint(
     for name in code:
         for file in sorted((home / name).rglob("*.py")) if (home / name).is_dir() else [home / name]:
             if file.exists():
-                digest.update(file.read_bytes())
+                digest.update(_syntax(file.read_bytes()))
     return digest.hexdigest()[:12]
+
+
+def _syntax(source: bytes) -> bytes:
+    # The tree of a module without positions, comments, and strings that stand alone: docstrings, of constants too.
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if isinstance(block := getattr(node, "body", None), list):
+            node.body = [s for s in block if not (isinstance(s, ast.Expr) and isinstance(s.value, ast.Constant))]
+    return ast.dump(tree).encode()
 
 
 _device = "cpu"  # of this worker

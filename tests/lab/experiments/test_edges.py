@@ -64,6 +64,30 @@ def test_a_result_is_of_this_code_and_these_weights(tmp_path, monkeypatch):
     assert len(others) == 4 and one not in others
 
 
+SOURCE = 'N = 3\n"""Neurons."""\n\n\ndef f(x):\n    """Add N."""\n    # because\n    return x + N\n'
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "same"),
+    [
+        ("# because", "# since it must be so", True),
+        ('"""Add N."""', '"""Add N\n\n    to x."""', True),
+        ('"""Neurons."""', "", True),
+        ("return x + N", "return (\n        x + N)", True),
+        ("N = 3", "N = 4", False),
+        ("x + N", "N + x", False),
+        ("return x + N", 'return "x + N"', False),
+    ],
+)
+def test_a_result_outlives_comments_and_docstrings_alone(before, after, same, tmp_path, monkeypatch):
+    monkeypatch.setattr(run, "__file__", str(tmp_path / "lab" / "protocol" / "run.py"))
+    found = []
+    for source in (SOURCE, SOURCE.replace(before, after)):
+        (tmp_path / "code.py").write_text(source, encoding="utf-8")
+        found.append(run.fingerprint(["deeper-lstm/natural"], code=["code.py"]))
+    assert SOURCE != source and (found[0] == found[1]) is same
+
+
 def test_rows_of_an_arm_are_gathered_from_all_chunks(tmp_path):
     paths = [tmp_path / f"{k}.npz" for k in (0, 1)]
     for k, path in enumerate(paths):
