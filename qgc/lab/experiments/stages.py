@@ -26,7 +26,6 @@ from ..protocol import (  # fmt: skip
     ABSENT_MODEL_SCENES,
     ABSENT_SCENES,
     ABSENT_SEED_SCENES,
-    ARMS,
     BANK,
     CASCADE_SCENES,
     CASCADES,
@@ -37,10 +36,11 @@ from ..protocol import (  # fmt: skip
     INTERVENTION_SCENES,
     NULL_SCENES,
     OTHER_IMAGE_SCENES,
+    PROTOCOL_MODELS,
     SANITY_DRAWS,
     SANITY_SCENES,
     SCENES,
-    Arm,
+    ProtocolModel,
     grounding,
     run,
 )
@@ -75,7 +75,7 @@ def null_rows(path: str, scene: Scene, pairs: Sequence[Pair], index: int, shared
 
 def intervention_rows(path: str, scene: Scene, pairs: Sequence[Pair], index: int, shared: dict) -> list[dict]:
     """Every change of the scene, asked about and held against the maps (:mod:`qgc.lab.experiments.interventions`)."""
-    if "changes" not in shared:  # the arms of a distribution are shown the same changed pictures
+    if "changes" not in shared:  # the models of a distribution are shown the same changed pictures
         shared["changes"] = interventions.changes(scene, {p.answer for p in pairs})
     rows = interventions.intervention_rows(run.subject(path)[0].vqa, scene, pairs, shared["changes"])
     return [{**row, "scene": index} for row in rows]
@@ -139,7 +139,7 @@ def other_image_rows(path: str, scene: Scene, pairs: Sequence[Pair], index: int,
 def absent_rows(path: str, scene: Scene, pairs: Sequence[Pair], index: int, shared: dict) -> list[dict]:
     """Maps, and the model itself, under questions about absent objects (:mod:`qgc.lab.experiments.absent`)."""
     subject, cnn = run.subject(path)
-    if "absent" not in shared:  # all arms are asked the same
+    if "absent" not in shared:  # all models are asked the same
         pairs = [p for p in pairs if all(interventions._visible(scene, a.thing) for a in (p.first, p.second))]
         rng, sizes = np.random.default_rng([index, 76]), _usual_sizes(scene.distribution)
         texts = [absent.absent_questions(scene, pair, sizes, rng) for pair in pairs]
@@ -167,7 +167,7 @@ def _test_scene(distribution: str) -> Callable[[int], Scene]:
 
 @dataclass(frozen=True)
 class Stage:
-    """``rows(path, scene, pairs, index, shared)`` of one scene under one arm; ``scenes`` says of how many.
+    """``rows(path, scene, pairs, index, shared)`` of one scene under one model; ``scenes`` says of how many.
 
     ``seed_scenes``: of how many under each training seed; none under 0.
     """
@@ -176,9 +176,9 @@ class Stage:
     scenes: dict[str, int]
     seed_scenes: int = 0
 
-    def count(self, arm: str) -> int:
-        """Scenes that are measured under an arm."""
-        return self.scenes.get(arm, self.seed_scenes)
+    def count(self, model: str) -> int:
+        """Scenes that are measured under a model."""
+        return self.scenes.get(model, self.seed_scenes)
 
 
 STAGES = {
@@ -196,12 +196,12 @@ STAGES = {
 # -- many scenes ----------------------------------------------------------------------------------------------
 def _chunk(job: run.Job) -> Path:
     # job.split holds the stage's name: all stages read the test split
-    found: dict[str, list[dict]] = {name: [] for name, _ in job.arms}
+    found: dict[str, list[dict]] = {name: [] for name, _ in job.models}
     stage = STAGES[job.split]
     for index in range(job.first, job.first + job.count):
         scene, shared = sample(FIRST_SEED["test"] + index, job.distribution), {}
         pairs = grounding.chosen_pairs(scene)
-        for name, path in job.arms:
+        for name, path in job.models:
             if pairs and index < stage.count(name):
                 found[name] += stage.rows(path, scene, pairs, index, shared)
     text = json.dumps(found, separators=(",", ":"), default=float)
@@ -210,10 +210,10 @@ def _chunk(job: run.Job) -> Path:
 
 
 def measure(
-    stage: str, folder: Path, *, arms: Sequence[Arm] = ARMS, scenes: int | None = None,
+    stage: str, folder: Path, *, models: Sequence[ProtocolModel] = PROTOCOL_MODELS, scenes: int | None = None,
     workers: int = 2, device: str = "cpu", runs: Path = Path("runs"),
 ) -> list[Path]:  # fmt: skip
-    """Work through a stage for its arms, of which the training seeds are in ``runs``; returns the chunks' files, in
+    """Work through a stage for its models, of which the training seeds are in ``runs``; returns the chunks' files, in
     order.
 
     Raises
@@ -222,11 +222,11 @@ def measure(
         If a training seed that the stage wants is missing; the message says which command trains it.
     """
     wanted = STAGES[stage]
-    found = run.located([arm for arm in arms if wanted.count(arm.name)], runs)
+    found = run.located([model for model in models if wanted.count(model.name)], runs)
     folder = folder / run.fingerprint(list(found.values()), CODE)
     jobs = []
-    for distribution in dict.fromkeys(arm.distribution for arm in found):
-        here = {arm.name: path for arm, path in found.items() if arm.distribution == distribution}
+    for distribution in dict.fromkeys(model.distribution for model in found):
+        here = {model.name: path for model, path in found.items() if model.distribution == distribution}
         most = max(wanted.count(name) for name in here)
         count = min(scenes or most, most)
         for first in range(0, count, CHUNK):
@@ -236,9 +236,9 @@ def measure(
     return run.work(jobs, _chunk, stage, workers, device)
 
 
-def gather(paths: Sequence[Path], arm: str) -> list[dict]:
-    """All rows of one arm, in the scenes' order."""
-    return [row for path in paths for row in json.loads(path.read_text(encoding="utf-8")).get(arm, [])]
+def gather(paths: Sequence[Path], model: str) -> list[dict]:
+    """All rows of one model, in the scenes' order."""
+    return [row for path in paths for row in json.loads(path.read_text(encoding="utf-8")).get(model, [])]
 
 
 # -- measuring a sample again -------------------------------------------------------------------------------
@@ -252,11 +252,11 @@ def digest(rows: Sequence[dict]) -> float:
     return total
 
 
-def _digests(stage: str, arm: str, rows: Sequence[dict]) -> dict[str, np.ndarray]:
+def _digests(stage: str, model: str, rows: Sequence[dict]) -> dict[str, np.ndarray]:
     by_scene: dict[int, list[dict]] = {}
     for row in rows:
         by_scene.setdefault(row["scene"], []).append(row)
-    head = f"digest|{stage}|{arm}"
+    head = f"digest|{stage}|{model}"
     values = np.array([digest(part) for part in by_scene.values()], np.float32)
     return {f"{head}|scene": np.array(list(by_scene), np.int16), f"{head}|value": values}
 
@@ -265,15 +265,15 @@ def check(arrays: dict[str, np.ndarray], scenes: int = 1, seed: int = 0) -> list
     """Measure a random sample of every stage's scenes again; returns whose digest differs, in words."""
     faults, rng = [], np.random.default_rng(seed)
     for head in (key.removesuffix("|value") for key in arrays if key.startswith("digest|") and key.endswith("|value")):
-        _, stage, arm = head.split("|")
+        _, stage, model = head.split("|")
         known, values = arrays[f"{head}|scene"], arrays[f"{head}|value"].astype(float)
         typical = np.median(np.abs(values))
         for at in rng.choice(len(known), min(scenes, len(known)), replace=False):
             index = int(known[at])
-            scene = sample(FIRST_SEED["test"] + index, zoo.card(arm)["distribution"])
-            again = digest(STAGES[stage].rows(arm, scene, grounding.chosen_pairs(scene), index, {}))
+            scene = sample(FIRST_SEED["test"] + index, zoo.card(model)["distribution"])
+            again = digest(STAGES[stage].rows(model, scene, grounding.chosen_pairs(scene), index, {}))
             if abs(again - values[at]) > 0.01 * (typical + abs(values[at])):
-                faults.append(f"{stage}, {arm}, scene {index}: the digest is {again:.4f}, stored is {values[at]:.4f}")
+                faults.append(f"{stage}, {model}, scene {index}: the digest is {again:.4f}, stored is {values[at]:.4f}")
     return faults
 
 
@@ -287,9 +287,9 @@ def _deletion_table(rows: Sequence[dict]) -> pd.DataFrame:
 
 
 def summarise(
-    chunks: dict[str, Sequence[Path]], printed: Sequence[float], arms: Sequence[Arm] = ARMS
+    chunks: dict[str, Sequence[Path]], printed: Sequence[float], models: Sequence[ProtocolModel] = PROTOCOL_MODELS
 ) -> tuple[dict, dict[str, np.ndarray]]:
-    """Tables of every stage and arm, and the nulls scene by scene as arrays.
+    """Tables of every stage and model, and the nulls scene by scene as arrays.
 
     Parameters
     ----------
@@ -312,17 +312,17 @@ def summarise(
 
     tables: dict[str, dict] = {stage: {} for stage in chunks}
     arrays: dict[str, np.ndarray] = {}
-    for arm in (arm.name for arm in arms if arm.name in zoo.names()):
-        rows = {stage: gather(paths, arm) for stage, paths in chunks.items()}
+    for model in (model.name for model in models if model.name in zoo.names()):
+        rows = {stage: gather(paths, model) for stage, paths in chunks.items()}
         for stage, found in rows.items():
             if found:
-                arrays |= _digests(stage, arm, found)
-                tables[stage][arm] = tables_of(stage, found)
+                arrays |= _digests(stage, model, found)
+                tables[stage][model] = tables_of(stage, found)
         for row in rows.get("nulls", [])[:1]:
             for column in ["scene", *(c for c in row if c.endswith(NULL_ARRAYS) or c == "divided")]:
                 values = np.array([r[column] for r in rows["nulls"]])
-                arrays[f"nulls|{arm}|{column}"] = values.astype(np.int16 if column == "scene" else np.float16)
-    seeds = [arm.name for arm in arms if arm.name not in zoo.names()]
+                arrays[f"nulls|{model}|{column}"] = values.astype(np.int16 if column == "scene" else np.float16)
+    seeds = [model.name for model in models if model.name not in zoo.names()]
     for stage, paths in chunks.items():
         if found := [{**row, "seed": k} for k, name in enumerate(seeds) for row in gather(paths, name)]:
             tables[stage]["natural"] = tables_of(stage, found)

@@ -28,7 +28,7 @@ REGISTERED_SHARE = 0.25
 
 
 @dataclass(frozen=True)
-class Arm:
+class ProtocolModel:
     """A model that is measured, on scenes of one distribution; ``share`` of the split's scenes."""
 
     name: str
@@ -36,19 +36,19 @@ class Arm:
     share: float = 1.0
 
 
-ARMS = (
-    Arm("deeper-lstm/natural", "natural"),
-    *(Arm(f"natural-seed{k}", "natural") for k in range(SEEDS)),
-    Arm("deeper-lstm/early", "natural", 0.5),
-    Arm("deeper-lstm/balanced", "balanced", 0.5),
-    Arm("pythia/natural", "natural", 0.5),
+PROTOCOL_MODELS = (
+    ProtocolModel("deeper-lstm/natural", "natural"),
+    *(ProtocolModel(f"natural-seed{k}", "natural") for k in range(SEEDS)),
+    ProtocolModel("deeper-lstm/early", "natural", 0.5),
+    ProtocolModel("deeper-lstm/balanced", "balanced", 0.5),
+    ProtocolModel("pythia/natural", "natural", 0.5),
 )
 """``natural-seedK`` is what ``python -m qgc train scenes natural --seed K --cnn deeper-lstm/natural`` leaves in runs/:
 five trainings that see the same scenes, drawn by one renderer, through the shipped model's CNN. The shipped model
 learnt from scenes of an earlier renderer; it is the one that the figures show, and stands for itself."""
 
 NAMES = ("deeper-lstm/natural", "deeper-lstm/early", "deeper-lstm/balanced", "pythia/natural")
-"""The shipped arms, to which the counts below belong in this order."""
+"""The shipped models, to which the counts below belong in this order."""
 
 NULL_SCENES = dict(zip(NAMES, (300, 300, 300, 100), strict=True))
 """Test scenes on which the nulls of Tables 5 and 6 are drawn, and :data:`BANK` other pictures to draw from."""

@@ -13,7 +13,7 @@ from qgc.lab import protocol
 from qgc.lab.experiments import faithfulness, interventions, nulls, photo_accuracy, reductions, sanity
 from qgc.lab.experiments.planted import Objects, _fixed_place, _gain_with_area
 from qgc.lab.experiments.planted_models import PlantedVQA, all_of_the_color, gain_only
-from qgc.lab.protocol import Arm, run, summary
+from qgc.lab.protocol import ProtocolModel, run, summary
 from qgc.measure import accuracy, stats
 from qgc.measure.pairs import no_place_surrogate
 from qgc.measure.rankings import running, running_without_common
@@ -27,29 +27,29 @@ from qgc.scenes.situations import situation
 @pytest.fixture
 def jobs(monkeypatch, tmp_path):
     found = []
-    monkeypatch.setattr(run, "located", lambda arms, runs: {arm: f"weights of {arm.name}" for arm in arms})
+    monkeypatch.setattr(run, "located", lambda models, runs: {model: f"weights of {model.name}" for model in models})
     monkeypatch.setattr(run, "fingerprint", lambda paths, chosen=None: "abc")
     monkeypatch.setattr(run, "work", lambda jobs, do, title, workers, device: found.extend(jobs))
     monkeypatch.setattr(run, "CHUNK", 4)
 
-    def made(arms, **more):
+    def made(models, **more):
         found.clear()
-        run.measure("test", tmp_path, tmp_path, arms=arms, **more)
+        run.measure("test", tmp_path, tmp_path, models=models, **more)
         return found
 
     return made
 
 
-def test_every_arm_sees_its_share_of_the_scenes_of_its_distribution(jobs):
-    arms = [Arm("a", "natural"), Arm("b", "natural", 0.5), Arm("c", "balanced", 0.5)]
-    found = jobs(arms, scenes=10)
-    seen = [(job.distribution, job.first, job.count, [name for name, _ in job.arms]) for job in found]
+def test_every_model_sees_its_share_of_the_scenes_of_its_distribution(jobs):
+    models = [ProtocolModel("a", "natural"), ProtocolModel("b", "natural", 0.5), ProtocolModel("c", "balanced", 0.5)]
+    found = jobs(models, scenes=10)
+    seen = [(job.distribution, job.first, job.count, [name for name, _ in job.models]) for job in found]
     assert seen == [
         ("natural", 0, 4, ["a", "b"]), ("natural", 4, 4, ["a", "b"]), ("natural", 8, 2, ["a"]),
         ("balanced", 0, 4, ["c"]), ("balanced", 4, 4, ["c"]), ("balanced", 8, 2, []),
     ]  # fmt: skip
-    assert found[1].target.name == "test-natural-00004.npz" and found[0].arms[0] == ("a", "weights of a")
-    assert sum(job.count for job in jobs(arms[:1])) == protocol.SCENES["test"] == 2000
+    assert found[1].target.name == "test-natural-00004.npz" and found[0].models[0] == ("a", "weights of a")
+    assert sum(job.count for job in jobs(models[:1])) == protocol.SCENES["test"] == 2000
 
 
 def test_a_result_is_of_this_code_and_these_weights(tmp_path, monkeypatch):
@@ -88,7 +88,7 @@ def test_a_result_outlives_comments_and_docstrings_alone(before, after, same, tm
     assert SOURCE != source and (found[0] == found[1]) is same
 
 
-def test_rows_of_an_arm_are_gathered_from_all_chunks(tmp_path):
+def test_rows_of_a_model_are_gathered_from_all_chunks(tmp_path):
     paths = [tmp_path / f"{k}.npz" for k in (0, 1)]
     for k, path in enumerate(paths):
         np.savez(path, **{"a|x": np.array([2 * k, 2 * k + 1]), "ab|x": np.array([9]), "0|x": np.array([8])})
@@ -100,7 +100,7 @@ def test_seeds_that_saw_fewer_scenes_are_read_as_far_as_that(monkeypatch):
         "deeper-lstm/natural": {"scene": np.array([0, 5]), "own": np.array([1.0, 2.0]), "measures": np.array([7.0])},
         "natural-seed1": {"scene": np.array([0, 2, 5]), "own": np.array([3.0, 4.0, 5.0]), "measures": np.array([8.0])},
     }
-    monkeypatch.setattr(summary, "_gathered", lambda paths, arm: parts[arm])
+    monkeypatch.setattr(summary, "_gathered", lambda paths, model: parts[model])
     found = summary.Measured([], summary.Group("g", tuple(parts)), below=3)
     assert found.rows["own"].tolist() == [1, 2, 3, 4] and found.rows.keys() == {"own"}
     assert found.seed.tolist() == [0, 0, 1, 1] and found.scene.tolist() == [0, 5, 0, 2]

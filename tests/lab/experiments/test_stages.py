@@ -5,10 +5,10 @@ import json
 import pytest
 
 from qgc.lab.experiments import stages
-from qgc.lab.protocol import ARMS
+from qgc.lab.protocol import PROTOCOL_MODELS
 from qgc.paper import SPEARMAN
 
-NATURAL = [arm for arm in ARMS if arm.name == "deeper-lstm/natural"]
+NATURAL = [model for model in PROTOCOL_MODELS if model.name == "deeper-lstm/natural"]
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,7 @@ def chunks(tmp_path_factory):
             "FOREIGN_DRAWS": 1,
         }.items():
             patch.setattr(stages, name, value)
-        yield {s: stages.measure(s, folder, arms=NATURAL, scenes=2, workers=1) for s in stages.STAGES}
+        yield {s: stages.measure(s, folder, models=NATURAL, scenes=2, workers=1) for s in stages.STAGES}
 
 
 def test_every_stage_leaves_rows_of_plain_data(chunks):
@@ -44,7 +44,7 @@ def test_what_is_there_is_not_measured_again(chunks, monkeypatch):
     monkeypatch.setattr(stages, "BANK", 4)
     chunks["nulls"][1].unlink()
     first.write_text(json.dumps({**kept, "mark": []}))
-    again = stages.measure("nulls", folder, arms=NATURAL, scenes=2, workers=1)
+    again = stages.measure("nulls", folder, models=NATURAL, scenes=2, workers=1)
     assert "mark" in json.loads(first.read_text()) and again[1].exists()
     first.write_text(before)
 
@@ -56,7 +56,7 @@ def test_a_scene_is_measured_the_same_again(chunks, monkeypatch):
     monkeypatch.setitem(stages.FIRST_SEED, "test", stages.FIRST_SEED["validation"] + 700)
     before = second.read_text()
     second.unlink()
-    stages.measure("nulls", folder, arms=NATURAL, scenes=2, workers=1)
+    stages.measure("nulls", folder, models=NATURAL, scenes=2, workers=1)
     assert second.read_text() == before
 
 

@@ -19,7 +19,9 @@ def test_draws_scenes_and_grid():
     assert f"repeated with {protocol.FOREIGN_DRAWS} fresh draws a scene" in PAGE
     assert f"| validation | {protocol.SCENES['validation']} |" in PAGE and protocol.SCENES["test"] == 2000
     assert tables["about"]["version"] == protocol.VERSION and tables["about"]["seeds"] == protocol.SEEDS
-    assert [arm.share for arm in protocol.ARMS] == [1] * 6 + [0.5] * 3 and protocol.REGISTERED_SHARE == 0.25
+    assert [model.share for model in protocol.PROTOCOL_MODELS] == [1] * 6 + [
+        0.5
+    ] * 3 and protocol.REGISTERED_SHARE == 0.25
 
 
 def test_scenes_of_the_other_measurements():
