@@ -42,7 +42,7 @@ from ...measure.similarity import Pair, cosine, same_answer_pairs
 from ...measure.stats import intervals
 from ...scenes import Scene
 from .interventions import CONTRAST, NS, map_names, signed_pair_maps
-from .nulls import Bank
+from .nulls import QuestionPool
 
 CONTROLS = ("none", "other questions", "encoder", "encoder and Wq")
 HALF = ("other questions", "encoder", "encoder and Wq")
@@ -130,7 +130,7 @@ def cascade(vqa, seed: int) -> list[tuple[str, nn.Module]]:
 def sanity_rows(
     vqa,
     scene: Scene,
-    bank: Bank,
+    question_pool: QuestionPool,
     rng: np.random.Generator,
     *,
     cascades: Sequence[Sequence[tuple[str, nn.Module]]] = (),
@@ -143,10 +143,10 @@ def sanity_rows(
 
     Parameters
     ----------
-    bank : from :func:`.nulls.bank`, for foreign questions. cascades : from :func:`cascade`, several seeds
-    worked out once for a model; a scene uses one of them by chance. pairs : one same-answer pair drawn from the
-    scene's if None. draws : encoders, and foreign pairs of questions, drawn for each pair. controls : some of
-    :data:`CONTROLS`; without an encoder among them no model starts anew.
+    question_pool : from :func:`.nulls.question_pool`, for mismatched questions. cascades : from :func:`cascade`,
+    several seeds worked out once for a model; a scene uses one of them at random. pairs : one random same-answer pair
+    of the scene if None. draws : encoders, and mismatched pairs of questions, drawn for each pair. controls : some of
+    :data:`CONTROLS`; without an encoder among them no model is re-initialised.
 
     Returns
     -------
@@ -164,8 +164,8 @@ def sanity_rows(
     view, seeds = View(vqa, scene), rng.integers(2**31, size=draws).tolist()
     encoder = encoder_parts(vqa)
     models = [("encoder", d, randomised(vqa, encoder, s)) for d, s in enumerate(seeds) if "encoder" in controls]
-    if view.factors(bank.q[:1]):
-        view.M(bank.q[:1])  # whatever the question: worked out here, all views of the same picture share it
+    if view.factors(question_pool.q[:1]):
+        view.M(question_pool.q[:1])  # whatever the question: worked out here, all views of the same picture share it
     if "encoder and Wq" in controls and (branch := question_branch_parts(vqa)):
         models += [("encoder and Wq", d, randomised(vqa, [*encoder, *branch], s)) for d, s in enumerate(seeds)]
     views = [(control, draw, view.through(model)) for control, draw, model in models]
@@ -176,7 +176,7 @@ def sanity_rows(
         texts = (pair.first.question, pair.second.question)
         masks = [scene.masks[a.thing] for a in (pair.first, pair.second)]
         plain = _maps(view, texts, pair.answer, ns)
-        foreign = [t for t in bank.questions if t not in texts]
+        foreign = [t for t in question_pool.questions if t not in texts]
         found = [("none", 0, plain)]
         for d in range(draws if "other questions" in controls else 0):
             drawn = rng.permutation(len(foreign))[:2]

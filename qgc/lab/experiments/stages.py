@@ -26,7 +26,6 @@ from ..protocol import (  # fmt: skip
     ABSENT_MODEL_SCENES,
     ABSENT_SCENES,
     ABSENT_SEED_SCENES,
-    BANK,
     CASCADE_SCENES,
     CASCADES,
     DELETION_SCENES,
@@ -36,6 +35,7 @@ from ..protocol import (  # fmt: skip
     INTERVENTION_SCENES,
     NULL_SCENES,
     OTHER_IMAGE_SCENES,
+    POOL_SCENES,
     PROTOCOL_MODELS,
     SANITY_DRAWS,
     SANITY_SCENES,
@@ -55,9 +55,9 @@ NULL_ARRAYS = ("l2", "sum")
 
 # -- rows of one scene ----------------------------------------------------------------------------------------
 @cache
-def _bank(path: str, distribution: str, others: int) -> nulls.Bank:
+def _question_pool(path: str, distribution: str, others: int) -> nulls.QuestionPool:
     vqa = run.subject(path)[0].vqa
-    return nulls.bank(vqa, (sample(FIRST_SEED["validation"] + i, distribution) for i in range(others)))
+    return nulls.question_pool(vqa, (sample(FIRST_SEED["validation"] + i, distribution) for i in range(others)))
 
 
 @cache
@@ -68,8 +68,8 @@ def _cascades(path: str) -> list:
 def null_rows(path: str, scene: Scene, pairs: Sequence[Pair], index: int, shared: dict) -> list[dict]:
     """One draw of every null of :mod:`qgc.lab.experiments.nulls` for the scene's first pair."""
     vqa = run.subject(path)[0].vqa
-    bank = _bank(path, scene.distribution, BANK)
-    row = nulls.null_row(vqa, scene, bank, np.random.default_rng([index, 71]), pairs[0])
+    question_pool = _question_pool(path, scene.distribution, POOL_SCENES)
+    row = nulls.null_row(vqa, scene, question_pool, np.random.default_rng([index, 71]), pairs[0])
     return [{**row, "scene": index}] if row else []
 
 
@@ -100,7 +100,13 @@ def sanity_rows(path: str, scene: Scene, pairs: Sequence[Pair], index: int, shar
     cascades = _cascades(path) if index < CASCADE_SCENES else ()
     rng = np.random.default_rng([index, 73])
     rows = sanity.sanity_rows(
-        vqa, scene, _bank(path, scene.distribution, 0), rng, cascades=cascades, pairs=pairs[:1], draws=SANITY_DRAWS
+        vqa,
+        scene,
+        _question_pool(path, scene.distribution, 0),
+        rng,
+        cascades=cascades,
+        pairs=pairs[:1],
+        draws=SANITY_DRAWS,
     )
     return [{**row, "scene": index} for row in rows]
 
@@ -108,8 +114,8 @@ def sanity_rows(path: str, scene: Scene, pairs: Sequence[Pair], index: int, shar
 def foreign_rows(path: str, scene: Scene, pairs: Sequence[Pair], index: int, shared: dict) -> list[dict]:
     """The control of foreign questions once more, with fresh and more draws (book/protocol.md says why)."""
     vqa, rng = run.subject(path)[0].vqa, np.random.default_rng([index, 74])
-    bank, only = _bank(path, scene.distribution, 0), ("none", "other questions")
-    rows = sanity.sanity_rows(vqa, scene, bank, rng, pairs=pairs[:1], draws=FOREIGN_DRAWS, controls=only)
+    question_pool, only = _question_pool(path, scene.distribution, 0), ("none", "other questions")
+    rows = sanity.sanity_rows(vqa, scene, question_pool, rng, pairs=pairs[:1], draws=FOREIGN_DRAWS, controls=only)
     return [{**row, "scene": index} for row in rows]
 
 

@@ -51,9 +51,9 @@ NAMES = ("deeper-lstm/natural", "deeper-lstm/early", "deeper-lstm/balanced", "py
 """The shipped models, to which the counts below belong in this order."""
 
 NULL_SCENES = dict(zip(NAMES, (300, 300, 300, 100), strict=True))
-"""Test scenes on which the nulls of Tables 5 and 6 are drawn, and :data:`BANK` other pictures to draw from."""
+"""Test scenes on which the nulls of Tables 5 and 6 are drawn, and :data:`POOL_SCENES` other pictures to draw from."""
 
-BANK = 200
+POOL_SCENES = 200
 
 INTERVENTION_SCENES = dict.fromkeys(NAMES, 200)
 """Test scenes that are drawn again with a thing changed."""

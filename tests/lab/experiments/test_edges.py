@@ -307,7 +307,7 @@ def test_two_pairs_of_other_questions_are_drawn_for_a_pair(small_model):
     rows = sanity.sanity_rows(
         small_model,
         pair.scene,
-        nulls.bank(small_model),
+        nulls.question_pool(small_model),
         np.random.default_rng(0),
         controls=("other questions",),
         ns=(5,),

@@ -138,13 +138,20 @@ def test_tables_of_photographs_by_hand():
 
 # -- mismatched questions -----------------------------------------------------------------------------
 def test_the_other_questions_are_never_the_pairs_own(small_model, monkeypatch):
-    """Of four questions in the bank two are the pair's: the other two are drawn each time, in either order."""
+    """Of four questions in the pool two are the pair's: the other two are drawn each time, in either order."""
     scene = qgc.scene("bathroom")
     pair = same_answer_pairs([scene])[0]
     own = [pair.first.question, pair.second.question]
     others = ["Is there a cat?", "What color is the wall?"]
-    bank = nulls.bank(small_model)
-    bank = nulls.Bank([own[0], others[0], own[1], others[1]], bank.q[:4], bank.mean, bank.std, [], bank.constants)
+    question_pool = nulls.question_pool(small_model)
+    question_pool = nulls.QuestionPool(
+        [own[0], others[0], own[1], others[1]],
+        question_pool.q[:4],
+        question_pool.mean,
+        question_pool.std,
+        [],
+        question_pool.constants,
+    )
     asked = []
     whole = sanity._maps
 
@@ -154,7 +161,7 @@ def test_the_other_questions_are_never_the_pairs_own(small_model, monkeypatch):
 
     monkeypatch.setattr(sanity, "_maps", maps)
     sanity.sanity_rows(
-        small_model, scene, bank, np.random.default_rng(0), pairs=[pair], draws=12, ns=(5,),
+        small_model, scene, question_pool, np.random.default_rng(0), pairs=[pair], draws=12, ns=(5,),
         controls=("none", "other questions"),
     )  # fmt: skip
     assert asked[0] == (own, "white")

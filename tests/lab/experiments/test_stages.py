@@ -18,7 +18,7 @@ def chunks(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(stages.FIRST_SEED, "test", stages.FIRST_SEED["validation"] + 700)
         for name, value in {
-            "BANK": 4,
+            "POOL_SCENES": 4,
             "CASCADES": 1,
             "CASCADE_SCENES": 1,
             "CHUNK": 1,
@@ -41,7 +41,7 @@ def test_what_is_there_is_not_measured_again(chunks, monkeypatch):
     before, kept = first.read_text(), json.loads(first.read_text())
     monkeypatch.setattr(stages, "CHUNK", 1)
     monkeypatch.setitem(stages.FIRST_SEED, "test", stages.FIRST_SEED["validation"] + 700)
-    monkeypatch.setattr(stages, "BANK", 4)
+    monkeypatch.setattr(stages, "POOL_SCENES", 4)
     chunks["nulls"][1].unlink()
     first.write_text(json.dumps({**kept, "mark": []}))
     again = stages.measure("nulls", folder, models=NATURAL, scenes=2, workers=1)
@@ -51,7 +51,7 @@ def test_what_is_there_is_not_measured_again(chunks, monkeypatch):
 
 def test_a_scene_is_measured_the_same_again(chunks, monkeypatch):
     folder, second = chunks["nulls"][0].parents[1], chunks["nulls"][1]
-    for name, value in {"BANK": 4, "CHUNK": 1}.items():
+    for name, value in {"POOL_SCENES": 4, "CHUNK": 1}.items():
         monkeypatch.setattr(stages, name, value)
     monkeypatch.setitem(stages.FIRST_SEED, "test", stages.FIRST_SEED["validation"] + 700)
     before = second.read_text()
@@ -74,7 +74,13 @@ def test_tables_of_every_stage(chunks):
 
 
 def test_a_sample_of_every_stage_is_measured_again(chunks, monkeypatch):
-    for name, value in {"BANK": 4, "CASCADES": 1, "CASCADE_SCENES": 1, "SANITY_DRAWS": 1, "FOREIGN_DRAWS": 1}.items():
+    for name, value in {
+        "POOL_SCENES": 4,
+        "CASCADES": 1,
+        "CASCADE_SCENES": 1,
+        "SANITY_DRAWS": 1,
+        "FOREIGN_DRAWS": 1,
+    }.items():
         monkeypatch.setattr(stages, name, value)
     monkeypatch.setitem(stages.FIRST_SEED, "test", stages.FIRST_SEED["validation"] + 700)
     _, arrays = stages.summarise(chunks, [row.value for row in SPEARMAN], NATURAL)
