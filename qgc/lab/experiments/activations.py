@@ -111,7 +111,7 @@ def question_differences(vqa, scenes: Iterable[Scene]) -> pd.DataFrame:
 
 
 # -- what the ReLUs let back ----------------------------------------------------------------------
-def passage(e: Explanation) -> pd.DataFrame:
+def relu_gradient_flow(e: Explanation) -> pd.DataFrame:
     """How much of the gradient each ReLU lets back, plain and guided (paper §3.1; Springenberg et al. 2015).
 
     Returns
@@ -131,7 +131,7 @@ def passage(e: Explanation) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["rule", "relu", "shape", "open", "arrives", "leaves", "norm let back"])
 
 
-def passage_changes(a: Explanation, b: Explanation) -> pd.DataFrame:
+def relu_gradient_changes(a: Explanation, b: Explanation) -> pd.DataFrame:
     """Whether two explanations of one view pass the same places of the ReLUs (paper §3.1: "the sign of the …").
 
     Returns

@@ -38,10 +38,10 @@ from ...measure.rankings import (
     RANKINGS,
     RankingInputs,
     base_maps,
+    cumulative_maps,
+    cumulative_maps_without_common,
     mean_slope,
     question_branches,
-    running,
-    running_without_common,
 )
 from ...measure.similarity import Pair, same_answer_pairs
 from ...scenes import Scene
@@ -101,7 +101,7 @@ def chosen_pairs(scene: Scene) -> list[Pair]:
 
 
 def steps(J: int, chosen: Sequence[int] = ()) -> Tensor:
-    """The n, less one, at which a ranking is measured closely: the protocol's grid and its own ``chosen`` n."""
+    """The n, less one, at which a ranking is measured: the protocol's grid and its own ``chosen`` n."""
     return torch.tensor([min(n, J) - 1 for n in (*GRID, *chosen)])
 
 
@@ -110,7 +110,7 @@ def measure_pair(
     subject: Subject,
     view: View,
     pair: Pair,
-    closely: bool = True,
+    localisation: bool = True,
     chosen: Mapping[str, Sequence[int]] = MappingProxyType({}),
 ) -> dict[str, np.ndarray]:
     """Everything that the module's docstring lists, for one model and one pair, as small arrays.
@@ -127,7 +127,7 @@ def measure_pair(
     :data:`SURROGATES`; the same of gate-free maps as ``free a`` and so on; ``random verdicts`` (draws, grid, 3).
 
     ``measures`` (2, maps, measures): of :data:`MAPS`, mean of both questions, as they are and rescaled between each
-    object's chance and ceiling; these take as long as all the rest, and are left out unless ``closely``.
+    object's chance and ceiling; these take as long as all the rest, and are left out unless ``localisation``.
     """
     vqa, asks = subject.vqa, (pair.first, pair.second)
     unranked = torch.zeros(vqa.combine)  # every ranking is made below; the default one is not worked out first
@@ -155,11 +155,11 @@ def measure_pair(
         "cosine": np.float32(a @ b / (a.norm() * b.norm()).clamp_min(1e-30)),
         "area": masks.mean((1, 2)).astype(np.float32),
         "background": np.array([ask.thing in pair.scene.tones for ask in asks]),
-        **_closely(maps, surrogates, masks, missing),
-        **{f"free {k}": x for k, x in _closely(free, free_surrogates, masks).items()},
+        **_on_pairs(maps, surrogates, masks, missing),
+        **{f"free {k}": x for k, x in _on_pairs(free, free_surrogates, masks).items()},
         "random verdicts": _verdicts(torch.stack(drawn, 2).unflatten(-1, grid), masks)[..., :3],
     }  # fmt: skip
-    if closely:
+    if localisation:
         some = [GRID.index(n) for n in (10, 25, 200)]  # of the paper's ranking, the first
         found["measures"] = _classical(masks, grid, [
             torch.cat([free[:, k].flatten(-2).to(gated), gated[0, some, k], drawn[k][:1, GRID.index(25)]])
@@ -182,9 +182,9 @@ def _gated(
         close, every = [], []
         for name, order, ns in zip(GATES, [*orders[k], orders[k][0]], at, strict=True):
             summed = (
-                running_without_common(own_maps, order, orders[1 - k][0])
+                cumulative_maps_without_common(own_maps, order, orders[1 - k][0])
                 if name == COMMON
-                else running(own_maps, order)
+                else cumulative_maps(own_maps, order)
             )
             close.append(summed[ns])
             every.append(summed.relu_() @ weights[k])  # in place: the maps of all n are large
@@ -224,7 +224,7 @@ def _free(subject: Subject, a: RankingInputs, b: RankingInputs) -> tuple[Tensor,
     return torch.stack(maps), torch.stack(surrogates)
 
 
-def _closely(
+def _on_pairs(
     maps: Tensor, surrogates: Tensor, masks: np.ndarray, missing: Tensor | None = None
 ) -> dict[str, np.ndarray]:
     # What qgc.measure.pairs says of maps (..., 2, h, w) before the ReLU and of their surrogates; see measure_pair.

@@ -30,7 +30,7 @@ from ..train.workers import worker_pool
 from . import PROTOCOL_MODELS, SCENES, ProtocolModel, grounding
 
 CHUNK = 20
-CLOSELY = 4  # one scene in so many is held against the mask by every measure
+LOCALISATION_EVERY = 4  # one scene in so many is measured by every localisation measure: they take most time
 CODE = ("scenes", "explain", "models/deeper_lstm.py", "models/pythia.py", "models/backbones.py", "models/vqa.py",
         "measure/pairs.py", "measure/rankings.py", "measure/localise.py", "lab/protocol/grounding.py",
         "lab/protocol/__init__.py")  # fmt: skip
@@ -146,7 +146,9 @@ def measure_scene(
         subject_, eyes = subject(path)
         view = View(subject_.vqa, scene, maps.get(eyes))
         maps[eyes] = view.F
-        found[name] = [grounding.measure_pair(subject_, view, p, index % CLOSELY == 0, chosen) for p in pairs]
+        found[name] = [
+            grounding.measure_pair(subject_, view, p, index % LOCALISATION_EVERY == 0, chosen) for p in pairs
+        ]
     return found
 
 

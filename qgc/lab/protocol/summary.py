@@ -48,8 +48,8 @@ RANDOM_NS = (10, 25, 200)
 WITHOUT = " without backgrounds"
 """Ends the names of columns over the pairs in which neither object is a half of the place (wall, floor, sky)."""
 
-CLOSELY = ("measures", "measured scene")
-"""Columns that some scenes have: those that were looked at closely."""
+LOCALISATION_COLUMNS = ("measures", "measured scene")
+"""Columns that some scenes have: those on which all localisation measures were taken."""
 
 SIGNED = ("minus", "above", "effect", "margin", "cosine")
 """What the names of columns have in them whose values may be below zero; all others are shares."""
@@ -148,7 +148,7 @@ def _ends(interval: stats.Interval) -> np.ndarray:
 
 def _first(part: dict[str, np.ndarray], below: int) -> dict[str, np.ndarray]:
     keep = part["scene"] < below
-    return {k: v[keep] for k, v in part.items() if k not in CLOSELY}
+    return {k: v[keep] for k, v in part.items() if k not in LOCALISATION_COLUMNS}
 
 
 # -- choosing n on validation -----------------------------------------------------------------------------
@@ -287,7 +287,7 @@ DIFFERENCES = ("minus random", "minus Grad-CAM", "rank minus random", "rank minu
 
 
 def _at(criterion: str, n: int) -> int:
-    # where a ranking's chosen n stands in what was measured closely: after the grid, or in it
+    # where a ranking's chosen n is in what was measured: after the grid, or in it
     return len(GRID) if criterion == "grounding" else GRID.index(n)
 
 
@@ -356,7 +356,7 @@ def random_bands(measured: Measured) -> dict[str, np.ndarray]:
 
 
 def measures(measured: Measured) -> list[dict]:
-    """Every classical measure of every map of :data:`grounding.MAPS`, over the scenes that were looked at closely.
+    """Every classical measure of every map of :data:`grounding.MAPS`, over the scenes on which they were taken.
 
     As it is, and as "… rescaled" between what chance and what the best map of this size gets on the same object.
     """

@@ -16,7 +16,7 @@ from qgc.lab.experiments.planted_models import PlantedVQA, all_of_the_color, gai
 from qgc.lab.protocol import ProtocolModel, run, summary
 from qgc.measure import accuracy, stats
 from qgc.measure.pairs import no_place_surrogate
-from qgc.measure.rankings import running, running_without_common
+from qgc.measure.rankings import cumulative_maps, cumulative_maps_without_common
 from qgc.measure.same_answer import similarity
 from qgc.measure.similarity import same_answer_pairs
 from qgc.scenes import FIRST_SEED, Ask, sample
@@ -187,8 +187,9 @@ def test_where_all_neurons_are_common_nothing_is_left_and_not_rounding():
     generator = torch.Generator().manual_seed(0)
     own = torch.rand(500, 4, generator=generator, dtype=torch.float64)
     order, partner = (torch.randperm(500, generator=generator) for _ in range(2))
-    assert running_without_common(own, order, partner)[-1].eq(0).all()
-    assert (running(own, order) - running(own, partner))[-1].ne(0).any()  # the two sums do differ by rounding
+    assert cumulative_maps_without_common(own, order, partner)[-1].eq(0).all()
+    # the two sums do differ by rounding
+    assert (cumulative_maps(own, order) - cumulative_maps(own, partner))[-1].ne(0).any()
 
 
 # -- interventions ------------------------------------------------------------------------------------------

@@ -299,9 +299,9 @@ def test_every_ranking_is_its_formula(small_model, pair):
 def test_running_sums_by_hand():
     own = torch.tensor([[1.0, 10.0], [2.0, 20.0], [4.0, 40.0]])
     order, partner = torch.tensor([2, 0, 1]), torch.tensor([0, 2, 1])
-    assert rankings.running(own, order).tolist() == [[4, 40], [5, 50], [7, 70]]
+    assert rankings.cumulative_maps(own, order).tolist() == [[4, 40], [5, 50], [7, 70]]
     # at n = 1 the tops are {2} and {0}; at n = 2 both are {0, 2}
-    assert rankings.running_without_common(own, order, partner).tolist() == [[4, 40], [0, 0], [0, 0]]
+    assert rankings.cumulative_maps_without_common(own, order, partner).tolist() == [[4, 40], [0, 0], [0, 0]]
 
 
 def test_maps_to_be_contrasted_are_those_of_both_and_of_the_mean_question(small_model, pair):

@@ -169,7 +169,7 @@ def test_what_a_model_does_not_have_is_marked_and_not_scored():
     vqa = qgc.load("pythia/natural")
     scene = sample(SCENE, "natural")
     pair = grounding.chosen_pairs(scene)[0]
-    found = grounding.measure_pair(grounding.Subject(vqa), View(vqa, scene), pair, closely=False)
+    found = grounding.measure_pair(grounding.Subject(vqa), View(vqa, scene), pair, localisation=False)
     for name in ("1 − u² of no question", "∂A/∂q of no question"):
         at = grounding.GATES.index(name)
         assert (found["verdicts"][at] == -1).all() and np.isnan(found["margin"][at].astype(float)).all()
