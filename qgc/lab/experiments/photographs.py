@@ -55,13 +55,13 @@ MOST_PAIRS = 3  # same-answer pairs of one photograph in the sweep; the deletion
 
 
 @dataclass
-class Asked:
+class QuestionRecord:
     """One question about one photograph: its words, the model's answer, and ∂A/∂q (J,) in each reduction."""
 
     photograph: int
     words: str
     answer: str
-    drawn: dict[str, Tensor]
+    sensitivities: dict[str, Tensor]
 
 
 def sample(photos: PhotoSet, count: int, seed: int = 0) -> list[tuple[str, list[str]]]:
@@ -103,13 +103,13 @@ def measure(vqa, photos: PhotoSet, count: int = 200, seed: int = 0) -> dict[str,
         If no photograph has two questions, or none has two that get the same answer.
     """
     rng = np.random.default_rng(seed)
-    asked: list[Asked] = []
+    asked: list[QuestionRecord] = []
     sweep, deleted = [], []
     for number, (image, texts) in enumerate(tqdm(sample(photos, count, seed), desc=photos.name, mininterval=2)):
         known = _explained(View(vqa, photos.image_path(image)), texts)
         for e in known:
-            drawn = reductions(vqa, e.F, e.q, e.u[None], e.v[None])
-            asked.append(Asked(number, _words(e.question), e.predicted, {r: drawn[r].cpu() for r in drawn}))
+            each = reductions(vqa, e.F, e.q, e.u[None], e.v[None])
+            asked.append(QuestionRecord(number, _words(e.question), e.predicted, {r: x.cpu() for r, x in each.items()}))
         pairs = [(a, b) for i, a in enumerate(known) for b in known[:i] if a.predicted == b.predicted]
         for k, i in enumerate(rng.permutation(len(pairs))[:MOST_PAIRS]):
             orders = _orders(*pairs[i], rng)
@@ -199,7 +199,7 @@ def same_answer(vqa, photos: PhotoSet, count: int = 200, seed: int = 0) -> list[
 
 
 # -- pairs of ∂A/∂q -----------------------------------------------------------------------------------
-def _pairs(asked: Sequence[Asked], rng: np.random.Generator) -> pd.DataFrame:
+def _pairs(asked: Sequence[QuestionRecord], rng: np.random.Generator) -> pd.DataFrame:
     rows = []
     for a in asked:
         here = [b for b in asked if b.photograph == a.photograph and b.words != a.words]
@@ -217,11 +217,13 @@ def _pairs(asked: Sequence[Asked], rng: np.random.Generator) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _compared(a: Asked, b: Asked) -> dict[str, float]:
+def _compared(a: QuestionRecord, b: QuestionRecord) -> dict[str, float]:
     found = {}
     for r in REDUCTIONS:
-        found[f"top 10/{r}"] = float(shared(*(x.drawn[r].topk(min(TOP, len(x.drawn[r]))).indices for x in (a, b))))
-        found[f"spearman/{r}"] = spearman(a.drawn[r], b.drawn[r])
+        found[f"top 10/{r}"] = float(
+            shared(*(x.sensitivities[r].topk(min(TOP, len(x.sensitivities[r]))).indices for x in (a, b)))
+        )
+        found[f"spearman/{r}"] = spearman(a.sensitivities[r], b.sensitivities[r])
     return found
 
 
