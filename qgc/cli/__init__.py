@@ -374,7 +374,9 @@ def _measure(args) -> int:
     chosen = summary.choose(validation, PROTOCOL_MODELS)
     registered = {gate: [chosen["grounding"][gate]] for gate in grounding.GATES}
     test = run.measure("test", args.runs, folder, **options, chosen=registered)
-    other = {stage: stages.measure(stage, folder, runs=args.runs, **options) for stage in stages.STAGES}
+    other = {
+        experiment: stages.measure(experiment, folder, runs=args.runs, **options) for experiment in stages.EXPERIMENTS
+    }
     tables, arrays = summary.summarise(validation, test, PROTOCOL_MODELS, chosen)
     more, more_arrays = stages.summarise(other, [row.value for row in SPEARMAN])
     tables, arrays = tables | more, arrays | more_arrays

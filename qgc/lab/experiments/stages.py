@@ -1,7 +1,7 @@
 """What the protocol asks for besides the maps: nulls, interventions, deletion and sanity checks, scene by scene.
 
-Each stage turns a test scene and a model into rows of plain data, in chunks like those of :mod:`.run`, so
-that an interrupted measurement goes on where it stopped; :func:`summarise` makes the book's tables of them.
+Each experiment turns a test scene and a model into rows of plain data, in chunks like those of :mod:`.run`, so
+that an interrupted measurement resumes; :func:`summarise` makes the book's tables of them.
 """
 
 from __future__ import annotations
@@ -172,7 +172,7 @@ def _test_scene(distribution: str) -> Callable[[int], Scene]:
 
 
 @dataclass(frozen=True)
-class Stage:
+class Experiment:
     """``rows(path, scene, pairs, index, shared)`` of one scene under one model; ``scenes`` says of how many.
 
     ``seed_scenes``: of how many under each training seed; none under 0.
@@ -187,47 +187,46 @@ class Stage:
         return self.scenes.get(model, self.seed_scenes)
 
 
-STAGES = {
-    "nulls": Stage(null_rows, NULL_SCENES),
-    "interventions": Stage(intervention_rows, INTERVENTION_SCENES),
-    "deletion": Stage(deletion_rows, DELETION_SCENES),
-    "sanity": Stage(sanity_rows, SANITY_SCENES),
-    "foreign questions": Stage(foreign_rows, FOREIGN_SCENES),
-    "faithfulness": Stage(faithfulness_rows, FAITHFULNESS_SCENES),
-    "other image": Stage(other_image_rows, OTHER_IMAGE_SCENES),
-    "absent objects": Stage(absent_rows, ABSENT_SCENES, ABSENT_SEED_SCENES),
+EXPERIMENTS = {
+    "nulls": Experiment(null_rows, NULL_SCENES),
+    "interventions": Experiment(intervention_rows, INTERVENTION_SCENES),
+    "deletion": Experiment(deletion_rows, DELETION_SCENES),
+    "sanity": Experiment(sanity_rows, SANITY_SCENES),
+    "foreign questions": Experiment(foreign_rows, FOREIGN_SCENES),
+    "faithfulness": Experiment(faithfulness_rows, FAITHFULNESS_SCENES),
+    "other image": Experiment(other_image_rows, OTHER_IMAGE_SCENES),
+    "absent objects": Experiment(absent_rows, ABSENT_SCENES, ABSENT_SEED_SCENES),
 }
 
 
 # -- many scenes ----------------------------------------------------------------------------------------------
 def _chunk(job: run.Job) -> Path:
-    # job.split holds the stage's name: all stages read the test split
+    # job.split holds the experiment's name: all experiments read the test split
     found: dict[str, list[dict]] = {name: [] for name, _ in job.models}
-    stage = STAGES[job.split]
+    experiment = EXPERIMENTS[job.split]
     for index in range(job.first, job.first + job.count):
         scene, shared = sample(FIRST_SEED["test"] + index, job.distribution), {}
         pairs = grounding.chosen_pairs(scene)
         for name, path in job.models:
-            if pairs and index < stage.count(name):
-                found[name] += stage.rows(path, scene, pairs, index, shared)
+            if pairs and index < experiment.count(name):
+                found[name] += experiment.rows(path, scene, pairs, index, shared)
     text = json.dumps(found, separators=(",", ":"), default=float)
     atomic_write(job.target, lambda p: p.write_text(text, encoding="utf-8"))
     return job.target
 
 
 def measure(
-    stage: str, folder: Path, *, models: Sequence[ProtocolModel] = PROTOCOL_MODELS, scenes: int | None = None,
+    experiment: str, folder: Path, *, models: Sequence[ProtocolModel] = PROTOCOL_MODELS, scenes: int | None = None,
     workers: int = 2, device: str = "cpu", runs: Path = Path("runs"),
 ) -> list[Path]:  # fmt: skip
-    """Work through a stage for its models, of which the training seeds are in ``runs``; returns the chunks' files, in
-    order.
+    """Do an experiment for its models, the training seeds of which are in ``runs``; returns its chunk files in order.
 
     Raises
     ------
     QGCError
-        If a training seed that the stage wants is missing; the message says which command trains it.
+        If a training seed that the experiment wants is missing; the message says which command trains it.
     """
-    wanted = STAGES[stage]
+    wanted = EXPERIMENTS[experiment]
     found = run.located([model for model in models if wanted.count(model.name)], runs)
     folder = folder / run.fingerprint(list(found.values()), CODE)
     jobs = []
@@ -237,9 +236,9 @@ def measure(
         count = min(scenes or most, most)
         for first in range(0, count, CHUNK):
             names = tuple(item for item in here.items() if first < wanted.count(item[0]))
-            target = folder / f"{stage.replace(' ', '-')}-{distribution}-{first:05d}.json"
-            jobs.append(run.Job(stage, distribution, first, min(CHUNK, count - first), names, target))
-    return run.work(jobs, _chunk, stage, workers, device)
+            target = folder / f"{experiment.replace(' ', '-')}-{distribution}-{first:05d}.json"
+            jobs.append(run.Job(experiment, distribution, first, min(CHUNK, count - first), names, target))
+    return run.work(jobs, _chunk, experiment, workers, device)
 
 
 def gather(paths: Sequence[Path], model: str) -> list[dict]:
@@ -258,28 +257,30 @@ def digest(rows: Sequence[dict]) -> float:
     return total
 
 
-def _digests(stage: str, model: str, rows: Sequence[dict]) -> dict[str, np.ndarray]:
+def _digests(experiment: str, model: str, rows: Sequence[dict]) -> dict[str, np.ndarray]:
     by_scene: dict[int, list[dict]] = {}
     for row in rows:
         by_scene.setdefault(row["scene"], []).append(row)
-    head = f"digest|{stage}|{model}"
+    head = f"digest|{experiment}|{model}"
     values = np.array([digest(part) for part in by_scene.values()], np.float32)
     return {f"{head}|scene": np.array(list(by_scene), np.int16), f"{head}|value": values}
 
 
 def check(arrays: dict[str, np.ndarray], scenes: int = 1, seed: int = 0) -> list[str]:
-    """Measure a random sample of every stage's scenes again; returns whose digest differs, in words."""
+    """Measure a random sample of every experiment's scenes again; returns whose digest differs, in words."""
     faults, rng = [], np.random.default_rng(seed)
     for head in (key.removesuffix("|value") for key in arrays if key.startswith("digest|") and key.endswith("|value")):
-        _, stage, model = head.split("|")
+        _, experiment, model = head.split("|")
         known, values = arrays[f"{head}|scene"], arrays[f"{head}|value"].astype(float)
         typical = np.median(np.abs(values))
         for at in rng.choice(len(known), min(scenes, len(known)), replace=False):
             index = int(known[at])
             scene = sample(FIRST_SEED["test"] + index, zoo.card(model)["distribution"])
-            again = digest(STAGES[stage].rows(model, scene, grounding.chosen_pairs(scene), index, {}))
+            again = digest(EXPERIMENTS[experiment].rows(model, scene, grounding.chosen_pairs(scene), index, {}))
             if abs(again - values[at]) > 0.01 * (typical + abs(values[at])):
-                faults.append(f"{stage}, {model}, scene {index}: the digest is {again:.4f}, stored is {values[at]:.4f}")
+                faults.append(
+                    f"{experiment}, {model}, scene {index}: the digest is {again:.4f}, stored is {values[at]:.4f}"
+                )
     return faults
 
 
@@ -295,11 +296,11 @@ def _deletion_table(rows: Sequence[dict]) -> pd.DataFrame:
 def summarise(
     chunks: dict[str, Sequence[Path]], printed: Sequence[float], models: Sequence[ProtocolModel] = PROTOCOL_MODELS
 ) -> tuple[dict, dict[str, np.ndarray]]:
-    """Tables of every stage and model, and the nulls scene by scene as arrays.
+    """Tables of every experiment and model, and the nulls scene by scene as arrays.
 
     Parameters
     ----------
-    chunks : stage → its files, from :func:`measure`. printed : the paper's values (``qgc.paper.SPEARMAN``).
+    chunks : experiment → its files, from :func:`measure`. printed : the paper's values (``qgc.paper.SPEARMAN``).
     """
     made = {
         "nulls": lambda rows: nulls.summarise(rows, printed),
@@ -312,24 +313,24 @@ def summarise(
         "absent objects": absent.summarise,
     }
 
-    def tables_of(stage: str, rows: list[dict]) -> dict:
+    def tables_of(experiment: str, rows: list[dict]) -> dict:
         about = {"scenes": len({row["scene"] for row in rows}), "rows": len(rows)}
-        return about | {name: _records(table) for name, table in made[stage](rows).items()}
+        return about | {name: _records(table) for name, table in made[experiment](rows).items()}
 
-    tables: dict[str, dict] = {stage: {} for stage in chunks}
+    tables: dict[str, dict] = {experiment: {} for experiment in chunks}
     arrays: dict[str, np.ndarray] = {}
     for model in (model.name for model in models if model.name in zoo.names()):
-        rows = {stage: gather(paths, model) for stage, paths in chunks.items()}
-        for stage, found in rows.items():
+        rows = {experiment: gather(paths, model) for experiment, paths in chunks.items()}
+        for experiment, found in rows.items():
             if found:
-                arrays |= _digests(stage, model, found)
-                tables[stage][model] = tables_of(stage, found)
+                arrays |= _digests(experiment, model, found)
+                tables[experiment][model] = tables_of(experiment, found)
         for row in rows.get("nulls", [])[:1]:
             for column in ["scene", *(c for c in row if c.endswith(NULL_ARRAYS) or c == "divided")]:
                 values = np.array([r[column] for r in rows["nulls"]])
                 arrays[f"nulls|{model}|{column}"] = values.astype(np.int16 if column == "scene" else np.float16)
     seeds = [model.name for model in models if model.name not in zoo.names()]
-    for stage, paths in chunks.items():
+    for experiment, paths in chunks.items():
         if found := [{**row, "seed": k} for k, name in enumerate(seeds) for row in gather(paths, name)]:
-            tables[stage]["natural"] = tables_of(stage, found)
+            tables[experiment]["natural"] = tables_of(experiment, found)
     return tables, arrays

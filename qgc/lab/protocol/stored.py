@@ -194,9 +194,9 @@ class Stored:
         ns = np.minimum(GRID, J)
         return ns, bands
 
-    def rows(self, stage: str, model: str, name: str) -> pd.DataFrame:
-        """A table of a stage of :mod:`.stages`, such as ``rows("sanity", "natural", "controls")``."""
-        return pd.DataFrame(self.tables[stage][self._shipped(model)][name])
+    def rows(self, experiment: str, model: str, name: str) -> pd.DataFrame:
+        """A table of an experiment (:mod:`qgc.lab.experiments.stages`): ``rows("sanity", "natural", "controls")``."""
+        return pd.DataFrame(self.tables[experiment][self._shipped(model)][name])
 
     def absent(self, model: str, pairs: str = "all") -> pd.DataFrame:
         """The control of absent objects (:func:`.absent.summarise`): a row for each map and the model

@@ -13,7 +13,7 @@ NATURAL = [model for model in PROTOCOL_MODELS if model.name == "deeper-lstm/natu
 
 @pytest.fixture(scope="module")
 def chunks(tmp_path_factory):
-    """All stages on two scenes (of the validation split: no test reads a test scene's map)."""
+    """All experiments on two scenes (of the validation split: no test reads a test scene's map)."""
     folder = tmp_path_factory.mktemp("stages")
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(stages.FIRST_SEED, "test", stages.FIRST_SEED["validation"] + 700)
@@ -26,13 +26,13 @@ def chunks(tmp_path_factory):
             "FOREIGN_DRAWS": 1,
         }.items():
             patch.setattr(stages, name, value)
-        yield {s: stages.measure(s, folder, models=NATURAL, scenes=2, workers=1) for s in stages.STAGES}
+        yield {s: stages.measure(s, folder, models=NATURAL, scenes=2, workers=1) for s in stages.EXPERIMENTS}
 
 
 def test_every_stage_leaves_rows_of_plain_data(chunks):
-    for stage, paths in chunks.items():
+    for experiment, paths in chunks.items():
         rows = stages.gather(paths, "deeper-lstm/natural")
-        assert rows and all({"scene"} <= row.keys() for row in rows), stage
+        assert rows and all({"scene"} <= row.keys() for row in rows), experiment
         assert {row["scene"] for row in rows} <= {0, 1}
 
 
@@ -62,7 +62,7 @@ def test_a_scene_is_measured_the_same_again(chunks, monkeypatch):
 
 def test_tables_of_every_stage(chunks):
     tables, arrays = stages.summarise(chunks, [row.value for row in SPEARMAN], NATURAL)
-    found = {stage: tables[stage]["deeper-lstm/natural"] for stage in chunks}
+    found = {experiment: tables[experiment]["deeper-lstm/natural"] for experiment in chunks}
     assert {"spearman", "printed", "overlap"} <= found["nulls"].keys()
     assert {"effect", "correlation", "grounding", "given"} <= found["interventions"].keys()
     controls = {row["control"] for row in found["sanity"]["controls"]}
@@ -85,9 +85,9 @@ def test_a_sample_of_every_stage_is_measured_again(chunks, monkeypatch):
     monkeypatch.setitem(stages.FIRST_SEED, "test", stages.FIRST_SEED["validation"] + 700)
     _, arrays = stages.summarise(chunks, [row.value for row in SPEARMAN], NATURAL)
     kept = {key.split("|")[1] for key in arrays if key.startswith("digest|")}
-    assert kept == set(stages.STAGES)
+    assert kept == set(stages.EXPERIMENTS)
     assert stages.check(arrays, scenes=2) == []
-    for stage in stages.STAGES:
-        head = f"digest|{stage}|deeper-lstm/natural"
+    for experiment in stages.EXPERIMENTS:
+        head = f"digest|{experiment}|deeper-lstm/natural"
         changed = {f"{head}|scene": arrays[f"{head}|scene"], f"{head}|value": arrays[f"{head}|value"] * 1.05}
-        assert [fault for fault in stages.check(changed) if fault.startswith(stage)]
+        assert [fault for fault in stages.check(changed) if fault.startswith(experiment)]

@@ -10,7 +10,7 @@ import pytest
 from qgc.cli import main
 from qgc.errors import QGCError
 from qgc.lab.experiments.faithfulness import NS
-from qgc.lab.experiments.stages import STAGES
+from qgc.lab.experiments.stages import EXPERIMENTS
 from qgc.lab.figures import results
 from qgc.lab.protocol import GRID, PROTOCOL_MODELS, SCENES, SEEDS, grounding, summary
 from qgc.lab.protocol.stored import MODELS, RESULTS, Stored
@@ -60,10 +60,10 @@ def test_the_chosen_n_reads_the_curve(found):
             assert abs(found.rank_curve(model, gate)[0, at] - by_rank.loc[gate, "rank"]) < 2e-3
 
 
-def test_every_stage_can_be_measured_again(found):
-    """``measure --check`` finds a digest of every scene of every stage."""
-    for name, stage in STAGES.items():
-        for model, count in stage.scenes.items():
+def test_every_experiment_can_be_measured_again(found):
+    """``measure --check`` finds a digest of every scene of every experiment."""
+    for name, experiment in EXPERIMENTS.items():
+        for model, count in experiment.scenes.items():
             digests = found.arrays.get(f"digest|{name}|{model}|scene", np.array([]))
             assert (len(digests) > 0.8 * count) if count else not len(digests), (name, model)
 
