@@ -1,6 +1,6 @@
 """Does the model use the queried object, and does the map show it? Alterations of every object.
 
-Two things are kept apart here. A map is *plausible* where it is on the object that a person would look at (the mask,
+Two claims are held apart here. A map is *plausible* where it is on the object that a person would look at (the mask,
 :mod:`qgc.measure.pairs`); it is *faithful* where it says the same as the model. What the model says is found without
 a map: every object j of the scene is altered several times, nothing else is, and
 
@@ -53,7 +53,7 @@ from .interventions import OFFSET, SIDE, _maps_of, _pool, _scores, _visible
 
 NULL = "null"  # the kind of a null alteration
 RECOLOURINGS = 3  # of each queried object
-NULLS = 4  # pictures under another light
+NULLS = 4  # images under another light
 NS = (25, 269)  # the paper's n, and the one that validation chose (a test compares it with the stored choice)
 STRATA = {"all": (1.0, np.inf), "< 2": (1.0, 2.0), "2–5": (2.0, 5.0), "> 5": (5.0, np.inf)}
 """By how many times the larger of the two objects has the pixels of the smaller: from, and below which."""
@@ -65,7 +65,7 @@ MAP_VERDICTS = ("rank", "odds")
 # -- alterations ------------------------------------------------------------------------------------------
 @dataclass(frozen=True)
 class Alteration:
-    """One picture: ``kind`` is recolour, remove, move or null, ``thing`` what was altered ("" for null)."""
+    """One image: ``kind`` is recolour, remove, move or null, ``thing`` what was altered ("" for null)."""
 
     kind: str
     thing: str
@@ -73,14 +73,14 @@ class Alteration:
 
 
 def alterations(scene: Scene, pairs: Sequence[Pair], nulls: int = NULLS) -> list[Alteration]:
-    """Every picture that :func:`model_effects` is worked out from, the same ones each time, drawn once for all models.
+    """Every image that :func:`model_effects` is worked out from, the same ones each time, drawn once for all models.
 
     * Queried objects: three recolourings (in none of the pairs' answers, each another colour, first those that the
       object comes in), removal, and a move by 40 pixels. An alteration that changes which pixels of another queried
       object are visible is left out (a background is always uncovered, and does not count), and so is one of an
       object that carries another.
     * All other objects that can be altered: one recolouring and removal, for the sum that D is normalised by.
-    * ``nulls`` pictures of the unchanged scene (:meth:`qgc.scenes.Scene.relit`).
+    * ``nulls`` images of the unchanged scene (:meth:`qgc.scenes.Scene.relit`).
 
     Objects of fewer than 40 visible pixels are left alone.
     """
@@ -139,7 +139,7 @@ def map_names(ns: Sequence[int] = NS, attention: bool = False) -> list[str]:
 def pair_maps(
     first: Explanation, second: Explanation, rng: np.random.Generator, ns: Sequence[int] = NS
 ) -> dict[str, Tensor]:
-    """Maps (2, h, w) *before* the ReLU of two questions with the same answer about one picture, name by name.
+    """Maps (2, h, w) *before* the ReLU of two questions with the same answer about one image, name by name.
 
     Grad-CAM (Eq. 1–2); the paper's gate (§3.3) at each n, with its own, a random, and the other question's ranking (one
     random draw from ``rng`` for each question); the question contrast, plain and of normalised maps
@@ -228,7 +228,7 @@ def faithfulness_rows(
 @evaluated
 @torch.no_grad()
 def maps_of(vqa, scene: Scene, altered: Sequence[Alteration]) -> Tensor:
-    """F (1 + alterations, K, h, w) of the scene as it is and of every altered picture."""
+    """F (1 + alterations, K, h, w) of the scene as it is and of every altered image."""
     return torch.cat(_maps_of(vqa, [np.asarray(scene.image), *(a.image for a in altered)]))
 
 

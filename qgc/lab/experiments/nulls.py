@@ -11,10 +11,10 @@ something that the paper's pairs have in common:
   when only the answer is removed, the null nearest to the paper's case;
 * ``same template, absent object``: its template with an object that is not in the image and that training questions
   name, never a half of a place: neither answer nor object is there, the words are;
-* ``unrelated question``: the first of them, and a question of another family about the same picture;
-* ``other picture``: the same question about another picture, in which it can be asked too;
-* ``unrelated, other picture``: a question of another family about another picture;
-* ``shuffled question``: the second question's u dealt out among the neurons at random. v and Wq stay where they are:
+* ``unrelated question``: the first of them, and a question of another family about the same image;
+* ``other picture``: the same question about another image, in which it can be asked too;
+* ``unrelated, other picture``: a question of another family about another image;
+* ``shuffled question``: the second question's u permuted among the neurons at random. v and Wq stay where they are:
   1 − u_j² keeps its values but says nothing about any neuron. Only for models with a closed form, nan for others;
 * ``random q``: q drawn from a Gaussian with the mean and variances of all training questions' q.
 
@@ -82,7 +82,7 @@ class QuestionPool:
 @evaluated
 @torch.no_grad()
 def question_pool(vqa, scenes: Iterable[Scene] = ()) -> QuestionPool:
-    """Every training question as the model reads it, and other pictures (a few hundred scenes) as it sees them."""
+    """Every training question as the model reads it, and other images (a few hundred scenes) as it sees them."""
     questions = every_question()
     tokens, lengths = vqa.vocabulary.batch(questions)
     q = vqa.encode_tokens(tokens.to(vqa.device), lengths)
@@ -102,7 +102,7 @@ def null_row(
     """One draw of every null for one scene (paper Tables 5–6): a flat dict, None if it has no same-answer pair.
 
     Keys: ``scene``, ``spearman/NULL/REDUCTION``, ``overlap/NULL/REDUCTION`` (shared neurons among the top 10),
-    ``partial/REDUCTION`` and ``divided``; nan where a null cannot be drawn (no other picture in the pool in which the
+    ``partial/REDUCTION`` and ``divided``; nan where a null cannot be drawn (no other image in the pool in which the
     question can be asked, no other object of another colour, a question of no known template, no closed form). ``J`` is
     the number of combine neurons. Where no ``pair`` is given one is drawn: a scene counts once, and the paper's numbers
     are of single pairs too. The two nulls of the same template draw from a generator of their own, spawned from
@@ -193,7 +193,7 @@ def absent_objects(scene: Scene, ask: Ask, questions: Sequence[str]) -> list[str
 
 
 def _case(vqa, question_pool: QuestionPool, ask: Ask, pictures: Sequence, rng: np.random.Generator, same: bool):
-    # A picture and a question about it: the same one, or one of another family; None if there is none.
+    # An image and a question about it: the same one, or one of another family; None if there is none.
     def fits(other: Ask) -> bool:
         return other.question == ask.question if same else other.family != ask.family
 
@@ -206,7 +206,7 @@ def _case(vqa, question_pool: QuestionPool, ask: Ask, pictures: Sequence, rng: n
 
 
 def _sensitivities(vqa, question_pool: QuestionPool, F: Tensor, q: Tensor) -> dict[str, Tensor]:
-    # ∂A/∂q of one question and picture in every reduction.
+    # ∂A/∂q of one question and image in every reduction.
     return reductions(vqa, F, q, *vqa.branches(F, q), known=question_pool.constants)
 
 

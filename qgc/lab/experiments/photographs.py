@@ -1,4 +1,4 @@
-"""The paper's experiment on photographs (paper §3.2–3.3, Tables 1–6), where no mask says where a thing is.
+"""The paper's experiment on photographs (paper §3.2–3.3, Tables 1–6), where no mask says where an object is.
 
 The protocol, written down before a test split was looked at:
 
@@ -11,7 +11,7 @@ The protocol, written down before a test split was looked at:
 * **Sweep** (Figures 27–77): the cosine of the two maps of a same-answer pair, gated to n neurons by ∂A/∂q (``l2``), by
   |g|, and by :data:`RANDOM` random orders: one for both questions, or one each, for two gates of different neurons
   make two different maps, whatever the neurons. Pairs with an empty map have no cosine.
-* **Deletion**, in place of masks: the :data:`DELETED` of the cells where a map is largest are painted in the picture's
+* **Deletion**, in place of masks: the :data:`DELETED` of the cells where a map is largest are painted in the image's
   mean colour, and the answer's log-probability falls by d. A pair of maps is *told apart* if the map of the first
   question costs the first more than the second, and the other way round: d₁(L₁) − d₂(L₁) + d₂(L₂) − d₁(L₂) > 0, equal
   counting one half. Two equal maps, and chance, reach 0.5.
@@ -49,7 +49,7 @@ KINDS = (
 )
 NS = (10, 25, 50, 100, 200, 400, 600)  # and all of them
 RANDOM = 5  # random gates a pair, of which the deletion tries the first
-DELETED = 0.2  # share of a map's cells that is painted over
+DELETED = 0.2  # share of a map's cells that is occluded
 DELETION_NS = (25, 200)  # and all of them
 MOST_PAIRS = 3  # same-answer pairs of one photograph in the sweep; the deletion takes the first
 
@@ -266,7 +266,7 @@ def _alike(a, b, orders: Orders) -> list[dict]:
 
 
 def _told_apart(a, b, orders: Orders) -> list[dict]:
-    # Of the random gates the first alone is tried: every painted picture goes through the CNN again.
+    # Of the random gates the first alone is tried: every painted image goes through the CNN again.
     J = len(a.g)
     tried = [(ranking, pairs[0], n) for ranking, pairs in orders.items() for n in DELETION_NS if n < J]
     tried.append(("all", orders["∂A/∂q"][0], J))
@@ -284,7 +284,7 @@ def _told_apart(a, b, orders: Orders) -> list[dict]:
 
 def _costs(explanations: Sequence, maps: Tensor) -> Tensor:
     """By how much the log-probability of each explanation's answer falls, (len, N), for each of the maps (N, h, w) of
-    their picture, if its largest cells are painted over."""
+    their image, if its largest cells are occluded."""
     vqa, view = explanations[0].vqa, explanations[0].view
     x, cells = vqa.prepare(view.image), maps.flatten(1)
     painted = torch.zeros_like(cells)

@@ -7,7 +7,7 @@ Their images are :class:`PlantedScene`: the k-th object is painted flatly, its r
 its color. The "CNN" reads these pixels, so that a recolored, removed or moved object changes what the model sees:
 
     F^k_p = the part of cell p that shows object k in the color that the answer names
-    u     = q T, with q the one-hot vector of the object asked about and T (objects, neurons) the model's table
+    u     = q T, with q the one-hot vector of the queried object and T (objects, neurons) the model's table
     A     = u ∘ v,   y_a = Σ_j A_j for the answer a, and 0 for "something else"
 
 What a model looks at is in T and in v (:meth:`PlantedVQA.image_branch`); by default v_j is the mean of F^j over the
@@ -137,7 +137,7 @@ def _word(name: str) -> str:
 
 # -- what they look at ----------------------------------------------------------------------------------
 def asked_object(objects: Sequence[str], **options) -> PlantedVQA:
-    """Sees only the object asked about: T is the identity."""
+    """Sees only the queried object: T is the identity."""
     return PlantedVQA(objects, torch.eye(len(objects)), **options)
 
 
@@ -155,7 +155,7 @@ def all_of_the_color(objects: Sequence[str], **options) -> PlantedVQA:
 def gain_only(objects: Sequence[str], gains: Sequence[float], **options) -> PlantedVQA:
     """Sees all objects of the answer's color, and says so the louder the larger a question's gain: L_q = g_q L.
 
-    With the objects' areas for ``gains`` it is a model that knows from language how large a thing usually is, and
+    With the objects' areas for ``gains`` it is a model that knows from language how large an object usually is, and
     never where it is.
     """
     table = torch.as_tensor(gains, dtype=torch.float64)[:, None].expand(-1, len(objects))

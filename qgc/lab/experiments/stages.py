@@ -30,9 +30,9 @@ from ..protocol import (  # fmt: skip
     CASCADES,
     DELETION_SCENES,
     FAITHFULNESS_SCENES,
-    FOREIGN_DRAWS,
-    FOREIGN_SCENES,
     INTERVENTION_SCENES,
+    MISMATCHED_DRAWS,
+    MISMATCHED_SCENES,
     NULL_SCENES,
     OTHER_IMAGE_SCENES,
     POOL_SCENES,
@@ -75,7 +75,7 @@ def null_rows(path: str, scene: Scene, pairs: Sequence[Pair], index: int, shared
 
 def intervention_rows(path: str, scene: Scene, pairs: Sequence[Pair], index: int, shared: dict) -> list[dict]:
     """Every change of the scene, asked about and held against the maps (:mod:`qgc.lab.experiments.interventions`)."""
-    if "changes" not in shared:  # the models of a distribution are shown the same changed pictures
+    if "changes" not in shared:  # the models of a distribution are shown the same changed images
         shared["changes"] = interventions.changes(scene, {p.answer for p in pairs})
     rows = interventions.intervention_rows(run.subject(path)[0].vqa, scene, pairs, shared["changes"])
     return [{**row, "scene": index} for row in rows]
@@ -111,11 +111,11 @@ def sanity_rows(path: str, scene: Scene, pairs: Sequence[Pair], index: int, shar
     return [{**row, "scene": index} for row in rows]
 
 
-def foreign_rows(path: str, scene: Scene, pairs: Sequence[Pair], index: int, shared: dict) -> list[dict]:
-    """The control of foreign questions once more, with fresh and more draws (book/protocol.md says why)."""
+def mismatched_rows(path: str, scene: Scene, pairs: Sequence[Pair], index: int, shared: dict) -> list[dict]:
+    """The control of mismatched questions once more, with fresh and more draws (book/protocol.md says why)."""
     vqa, rng = run.subject(path)[0].vqa, np.random.default_rng([index, 74])
     question_pool, only = _question_pool(path, scene.distribution, 0), ("none", "other questions")
-    rows = sanity.sanity_rows(vqa, scene, question_pool, rng, pairs=pairs[:1], draws=FOREIGN_DRAWS, controls=only)
+    rows = sanity.sanity_rows(vqa, scene, question_pool, rng, pairs=pairs[:1], draws=MISMATCHED_DRAWS, controls=only)
     return [{**row, "scene": index} for row in rows]
 
 
@@ -192,7 +192,7 @@ EXPERIMENTS = {
     "interventions": Experiment(intervention_rows, INTERVENTION_SCENES),
     "deletion": Experiment(deletion_rows, DELETION_SCENES),
     "sanity": Experiment(sanity_rows, SANITY_SCENES),
-    "foreign questions": Experiment(foreign_rows, FOREIGN_SCENES),
+    "foreign questions": Experiment(mismatched_rows, MISMATCHED_SCENES),
     "faithfulness": Experiment(faithfulness_rows, FAITHFULNESS_SCENES),
     "other image": Experiment(other_image_rows, OTHER_IMAGE_SCENES),
     "absent objects": Experiment(absent_rows, ABSENT_SCENES, ABSENT_SEED_SCENES),

@@ -31,7 +31,7 @@ def which_are_fooled(table: pd.DataFrame) -> Figure:
     """Planted maps down, measures across: the mean verdict in each cell, the right one in the first column.
 
     A cell that is fooled (further than 0.1 from the right value) is framed and bold; one that is right on average alone
-    stands in brackets; one that says ½ because it sees nothing is hatched. Below a contrast is its no-place surrogate,
+    is in brackets; one that says ½ because it sees nothing is hatched. Below a contrast is its no-place surrogate,
     in gray: a contrast is credited with what it has above that, not above ½.
 
     Parameters

@@ -246,17 +246,17 @@ def null_distributions(
     ----------
     groups : label → values, one a scene; nan is left out. A histogram each, with the median and the middle 90 %.
     """
-    kept = {k: np.asarray(v, float)[np.isfinite(v)] for k, v in groups.items()}
-    kept = {k: v for k, v in kept.items() if len(v)}
-    if not kept:
+    finite = {k: np.asarray(v, float)[np.isfinite(v)] for k, v in groups.items()}
+    finite = {k: v for k, v in finite.items() if len(v)}
+    if not finite:
         raise QGCError(f"there is no finite value of {', '.join(groups)}; give some")
-    low = min(0.0, *(float(v.min()) for v in kept.values()))
+    low = min(0.0, *(float(v.min()) for v in finite.values()))
     edges = np.linspace(low, 1, 81)
-    sheet = Sheet(PAGE, 0.62 * len(kept) + 1.0)
+    sheet = Sheet(PAGE, 0.62 * len(finite) + 1.0)
     ax = sheet.subplots()
     for value in printed:
         ax.axvline(value, color=PALETTE["vermilion"], lw=1.2, ls=(0, (4, 2)), zorder=0)
-    for row, (values, colour) in enumerate(zip(kept.values(), np.resize(CYCLE[:6], len(kept)), strict=True)):
+    for row, (values, colour) in enumerate(zip(finite.values(), np.resize(CYCLE[:6], len(finite)), strict=True)):
         height = np.histogram(values, edges)[0]
         ax.fill_between(
             edges[:-1], row, row - 0.72 * height / height.max(), step="post", color=colour, alpha=0.55, lw=0
@@ -264,8 +264,8 @@ def null_distributions(
         five, middle, top = np.percentile(values, (5, 50, 95))
         ax.plot([five, top], [row + 0.1] * 2, color=INK, lw=2, solid_capstyle="butt")
         ax.plot([middle], [row + 0.1], "D", ms=6, mfc="white", mec=INK, mew=1.5)
-    ax.set_yticks(range(len(kept)), [textwrap.fill(k, 24) for k in kept])
-    ax.set_ylim(len(kept) - 0.6, -0.95)
+    ax.set_yticks(range(len(finite)), [textwrap.fill(k, 24) for k in finite])
+    ax.set_ylim(len(finite) - 0.6, -0.95)
     ax.set_xlabel(f"{xlabel}\ndiamond: median; bar: middle 90 %")
     if len(printed):
         ax.set_title(
@@ -281,7 +281,7 @@ def null_distributions(
 def asked_again(
     scene: Scene, changed: Mapping[str, Scene], effects: Mapping[str, Mapping[str, Sequence[float]]], ylabel: str
 ) -> Figure:
-    """A scene, the same with one thing changed, and below what each change was worth to the answers (interventions).
+    """A scene, the same with one object changed, and below what each change was worth to the answers (interventions).
 
     Parameters
     ----------
@@ -326,7 +326,7 @@ def asked_again(
 
 @styled
 def cascade(panels: Mapping[str, pd.DataFrame], rows: Mapping[str, str], maps: Sequence[str]) -> Figure:
-    """What is left of the maps when layer after layer starts anew (Adebayo et al. 2018).
+    """What is left of the maps when layer after layer is re-initialised (Adebayo et al. 2018).
 
     Parameters
     ----------

@@ -92,7 +92,7 @@ class Subject:
 
 
 def chosen_pairs(scene: Scene) -> list[Pair]:
-    """At most :data:`~qgc.lab.protocol.PAIRS` same-answer colour pairs about things that share no pixel."""
+    """At most :data:`~qgc.lab.protocol.PAIRS` same-answer colour pairs about objects that share no pixel."""
     pairs = [
         p for p in same_answer_pairs([scene]) if not (scene.masks[p.first.thing] & scene.masks[p.second.thing]).any()
     ]
@@ -277,7 +277,7 @@ def _random(own_maps: Tensor, joins: Tensor) -> Tensor:
 
 
 def _shares(sums: Tensor) -> Tensor:
-    # (..., 3) mass on the own thing, on the other, anywhere → (..., 4) shares on both, mass, whether there is none
+    # (..., 3) mass on the own object, on the other, anywhere → (..., 4) shares on both, mass, whether there is none
     mass = sums[..., 2:]
     empty = mass <= 0
     return torch.cat([torch.where(empty, 0.0, mass_shares(sums)), mass, empty.to(mass.dtype)], -1)
@@ -296,5 +296,5 @@ def _margin(shares: Tensor) -> Tensor:
 def _half(values: Tensor) -> np.ndarray:
     # float16 keeps what decides: ties stay zero, and no sign is lost
     small = values.abs() < max(TIE, 4 * torch.finfo(values.dtype).eps)
-    kept = values.sign() * values.abs().clamp_min(1e-7)
-    return torch.where(small, 0.0, kept).half().cpu().numpy()
+    signed = values.sign() * values.abs().clamp_min(1e-7)
+    return torch.where(small, 0.0, signed).half().cpu().numpy()

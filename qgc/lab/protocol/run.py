@@ -121,7 +121,7 @@ def _start(device: str) -> None:
 
 
 def subject(path: str) -> tuple[grounding.Subject, str]:
-    """A model, loaded once a worker, and which CNN it looks through: the checksum of a shared file, or its own path."""
+    """A model, loaded once a worker, and which CNN it has: the checksum of a shared file, or its own path."""
     if path not in _subjects:
         shared = "".join(sorted(checksum for file, checksum in zoo.card(path)["files"].items() if "cnn" in file))
         _subjects[path] = grounding.Subject(zoo.load(path, device=_device, dtype=torch.float32)), shared or path
@@ -143,9 +143,9 @@ def measure_scene(
         return found
     maps: dict[str, torch.Tensor] = {}
     for name, path in models:
-        subject_, eyes = subject(path)
-        view = View(subject_.vqa, scene, maps.get(eyes))
-        maps[eyes] = view.F
+        subject_, cnn = subject(path)
+        view = View(subject_.vqa, scene, maps.get(cnn))
+        maps[cnn] = view.F
         found[name] = [
             grounding.measure_pair(subject_, view, p, index % LOCALISATION_EVERY == 0, chosen) for p in pairs
         ]

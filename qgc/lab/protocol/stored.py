@@ -110,7 +110,7 @@ class Stored:
         return Pairs(maps, a=numbers[..., :2], R=R, **digits, **about)
 
     def compare(self, model: str, first, second=None, verdict: str = "rank", pairs: str = "all") -> stats.Interval:
-        """Accuracy of a map of which every pair is kept, minus another's, pair by pair, over trainings and scenes.
+        """Accuracy of a map of which every pair is kept, minus another's, pair by pair, over training runs and scenes.
 
         Parameters
         ----------

@@ -54,7 +54,7 @@ LOCALISATION_COLUMNS = ("measures", "measured scene")
 SIGNED = ("minus", "above", "effect", "margin", "cosine")
 """What the names of columns have in them whose values may be below zero; all others are shares."""
 
-KEPT = (25, 200)
+STORED_NS = (25, 200)
 """The n at which every pair's verdicts are kept for all rankings, besides the chosen ones."""
 
 NUMBERS = (
@@ -416,7 +416,7 @@ def summarise(
     chosen = chosen or choose(validation, models)
     tables: dict = {
         "gates": list(grounding.GATES), "gate_free": list(GATE_FREE), "grid": list(GRID), "draws": DRAWS,
-        "chosen": chosen, "kept": kept_maps(chosen), "numbers of": NUMBERS, "levels": LEVELS,
+        "chosen": chosen, "kept": stored_maps(chosen), "numbers of": NUMBERS, "levels": LEVELS,
         "validation": validated(Measured(validation, all_groups[0])),
         "arms": {},
     }  # fmt: skip
@@ -449,7 +449,7 @@ def summarise(
         for name, array in (curves(measured) | random_bands(measured)).items():
             arrays[f"{group.name}|{name}"] = array
     for model in models:
-        arrays |= kept(_gathered(tuple(test), model.name), model.name, chosen)
+        arrays |= packed_pairs(_gathered(tuple(test), model.name), model.name, chosen)
     return tables, arrays
 
 
@@ -482,15 +482,15 @@ def _size_decides(measured: Measured) -> dict[str, list[float]]:
     return measured.intervals(found)
 
 
-# -- what is kept of every pair -----------------------------------------------------------------------------
-def kept_maps(chosen: dict[str, dict[str, int]]) -> list[tuple[str, int | None]]:
-    """Of which maps a pair's verdicts are stored: rankings at :data:`KEPT` and both chosen n, all gate-free ones."""
-    gates = [(g, n) for g in grounding.GATES for n in dict.fromkeys((*KEPT, *(chosen[c][g] for c in CRITERIA)))]
+# -- what is stored of every pair -----------------------------------------------------------------------------
+def stored_maps(chosen: dict[str, dict[str, int]]) -> list[tuple[str, int | None]]:
+    """Of which maps a pair's verdicts are stored: rankings at :data:`STORED_NS` and both chosen n, gate-free maps."""
+    gates = [(g, n) for g in grounding.GATES for n in dict.fromkeys((*STORED_NS, *(chosen[c][g] for c in CRITERIA)))]
     return [*gates, *((m, None) for m in GATE_FREE)]
 
 
-def kept(rows: dict[str, np.ndarray], model: str, chosen: dict[str, dict[str, int]]) -> dict[str, np.ndarray]:
-    """Of every pair of a model, for each of :func:`kept_maps`, in few bytes; :meth:`.stored.Stored.pairs` reads them.
+def packed_pairs(rows: dict[str, np.ndarray], model: str, chosen: dict[str, dict[str, int]]) -> dict[str, np.ndarray]:
+    """Of every pair of a model, for each of :func:`stored_maps`, in few bytes; :meth:`.stored.Stored.pairs` reads them.
 
     ``verdicts`` (pairs, maps): rank, first object, second object, odds, contrastive as registered, each 0, 1, 2 for 0,
     ½, 1, as the digits of a number in base 3; ``surrogate`` (pairs, maps) likewise of :data:`grounding.SURROGATES`;
@@ -498,7 +498,7 @@ def kept(rows: dict[str, np.ndarray], model: str, chosen: dict[str, dict[str, in
     and R_11, R_12, R_21, R_22 in 0–1 as 0–:data:`LEVELS`. ``area`` and ``background`` (pairs, 2), ``scene`` (pairs,).
     """
     numbers, verdicts, surrogates = [], [], []
-    for name, n in kept_maps(chosen):
+    for name, n in stored_maps(chosen):
         if n is None:
             m = list(GATE_FREE).index(name)
             head, where, margin = "free ", (m,), rows["free"][:, m, 0]
@@ -605,7 +605,7 @@ def check(folder: Path, scenes: int = 3, seed: int = 0) -> list[str]:
                 faults.append(f"{name}, scene {index}: {len(rows)} pairs, stored are {len(here)}")
                 continue
             again = {k: np.stack([r[k] for r in rows]) for k in rows[0] if k != "measures"}
-            fresh = kept(again | {"scene": stored[here]}, name, chosen)
+            fresh = packed_pairs(again | {"scene": stored[here]}, name, chosen)
             for key, new in fresh.items():
                 old = arrays[key][here]
                 if key.endswith("numbers"):

@@ -23,7 +23,7 @@ def chunks(tmp_path_factory):
             "CASCADE_SCENES": 1,
             "CHUNK": 1,
             "SANITY_DRAWS": 1,
-            "FOREIGN_DRAWS": 1,
+            "MISMATCHED_DRAWS": 1,
         }.items():
             patch.setattr(stages, name, value)
         yield {s: stages.measure(s, folder, models=NATURAL, scenes=2, workers=1) for s in stages.EXPERIMENTS}
@@ -73,13 +73,13 @@ def test_tables_of_every_stage(chunks):
     json.dumps(tables)
 
 
-def test_a_sample_of_every_stage_is_measured_again(chunks, monkeypatch):
+def test_a_sample_of_every_experiment_is_measured_again(chunks, monkeypatch):
     for name, value in {
         "POOL_SCENES": 4,
         "CASCADES": 1,
         "CASCADE_SCENES": 1,
         "SANITY_DRAWS": 1,
-        "FOREIGN_DRAWS": 1,
+        "MISMATCHED_DRAWS": 1,
     }.items():
         monkeypatch.setattr(stages, name, value)
     monkeypatch.setitem(stages.FIRST_SEED, "test", stages.FIRST_SEED["validation"] + 700)
