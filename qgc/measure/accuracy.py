@@ -38,6 +38,7 @@ def evaluate(
         F = vqa.conv(vqa.prepare(scene.image))
         rows = facts(scene)
         texts = [word(book[family][i % len(book[family])], name) for family, name, _, _ in rows]
+        # Scenes share most questions: each text is encoded once
         for t in texts:
             if t not in known:
                 known[t] = vqa.encode(t)
@@ -45,6 +46,7 @@ def evaluate(
         y = vqa.classify(torch.mul(*vqa.branches(F.expand(len(rows), -1, -1, -1), q)))
         vqa.check_scores(y)
         for (family, name, answer, _), best in zip(rows, y.argmax(1).tolist(), strict=True):
+            # A family's commonest answer where training never asked about this object
             guess = prior.get(f"{family}|{name}", prior.get(family))
             for key in (family, "all"):
                 total[key] += 1

@@ -43,6 +43,7 @@ def top_overlap(vqa, scenes: Sequence[Scene], k: int = 10, reductions: Sequence[
     for number, scene in enumerate(scenes):
         F = vqa.conv(vqa.prepare(scene.image))
         for text in scene.questions:
+            # The same question is asked about many scenes: encoded once
             if text not in known:
                 known[text] = vqa.encode(text)
         q = torch.cat([known[text] for text in scene.questions])

@@ -71,6 +71,7 @@ class Pair:
 
     @property
     def answer(self) -> str:
+        """The true answer to both questions."""
         return self.first[1]
 
 

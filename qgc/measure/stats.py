@@ -36,6 +36,7 @@ class Interval:
     high: float | np.ndarray
 
     def __str__(self) -> str:
+        """The estimate and its ends in three decimals."""
         return f"{self.estimate:.3f} [{self.low:.3f}, {self.high:.3f}]"
 
 

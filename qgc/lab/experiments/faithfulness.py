@@ -199,6 +199,7 @@ def faithfulness_rows(
         (:mod:`qgc.measure.pairs`).
     """
     pairs = same_answer_pairs([scene]) if pairs is None else pairs
+    # The number stays that of the unfiltered list, so that seeds and rows do not move when a pair is left out
     pairs = [(i, p) for i, p in enumerate(pairs) if all(_visible(scene, a.thing) for a in (p.first, p.second))]
     if not pairs:
         return []
@@ -208,6 +209,7 @@ def faithfulness_rows(
     things, rows = [a.thing for a in altered], []
     for number, pair in pairs:
         asks = (pair.first, pair.second)
+        # Both at once: the question encoder runs on one batch
         both = explain(vqa, view, [a.question for a in asks], pair.answer)
         a = vqa.answer_index(pair.answer)
         scores = torch.stack([_scores(vqa, F, e.q)[:, a] for e in both]).cpu().numpy()
@@ -218,6 +220,7 @@ def faithfulness_rows(
             row |= {f"area_{j + 1}": int(masks[j].sum()), f"background_{j + 1}": int(ask.thing in scene.tones)}
             row[f"alterations_{j + 1}"] = things.count(ask.thing)
         row |= _effects_row(effects)
+        # A generator of its own for each pair: its random gates do not depend on which pairs came before
         rng = np.random.default_rng([scene.seed & 0x7FFFFFFF, 83, number])
         for name, maps in pair_maps(*both, rng, ns).items():
             row |= {f"{name}/{key}": value for key, value in _map_row(maps, masks).items()}
@@ -295,16 +298,19 @@ def summarise(rows: Iterable[dict], **bootstrapping) -> dict[str, pd.DataFrame]:
         if part.empty:
             continue
         model += [intervals(part, [], columns, **bootstrapping).assign(pairs=subset)]
+        # How far two halves of the alterations agree bounds how far a faithful map can agree
         halves = _agreement_row(part.assign(verdict=part["half_2"]), part["half_1"], **bootstrapping)
         noise = {"estimate": halves["kappa"], **{k: halves[k] for k in ("low", "high", "scenes")}, "rows": len(part)}
         model.append(pd.DataFrame([{"measure": "κ of halves", **noise, "pairs": subset}]))
         for name, by, stratum in product(names, MAP_VERDICTS, STRATA):
             least, below = STRATA[stratum]
+            # Only sure pairs: where the two halves of the alterations differ there is no verdict to agree with
             here = part[(part["sure"] == 1) & (part["ratio"] >= least) & (part["ratio"] < below)]
             label = {"map": name, "by": by, "pairs": subset, "stratum": stratum}
             faithful.append(label | _agreement_row(here, here[f"{name}/{by}"], **bootstrapping))
     plausible = []
     for subset, part in {"all": frame, "sure": frame[frame["sure"] == 1]}.items():
+        # All maps in one long table, since intervals are taken group by group of a column
         long = pd.concat(
             [part[["scene"]].assign(map=m, **{v: part[f"{m}/{v}"] for v in ("rank", "object", "odds")}) for m in names]
         )

@@ -160,7 +160,7 @@ def intervention_rows(
     view = View(vqa, scene)
     before = np.asarray(scene.image)
     pictures = [np.asarray(c.scene.image) for c in changed]
-    F = torch.cat([view.F, *_maps_of(vqa, pictures)])
+    F = torch.cat([view.F, *_maps_of(vqa, pictures)])  # all altered images go through the CNN once, for every question
     known: dict[tuple[str, str], Explanation] = {}
     common = []
     for c, after in zip(changed, pictures, strict=True):
@@ -170,6 +170,7 @@ def intervention_rows(
     rows = []
     for number, pair in enumerate(pairs):
         asks = (pair.first, pair.second)
+        # A question is in several pairs: explained once
         for ask in asks:
             if (ask.question, pair.answer) not in known:
                 known[ask.question, pair.answer] = explain(vqa, view, ask.question, pair.answer)
@@ -229,6 +230,7 @@ def summarise(rows: Iterable[dict], **bootstrapping) -> dict[str, pd.DataFrame]:
     """
     frame = pd.DataFrame(list(rows))
     names = [c.removeprefix("share/") for c in frame if c.startswith("share/")]
+    # An empty map has no share of anything, and counts 0 as in contrastive grounding
     frame = frame.assign(size=frame["delta"].abs()).fillna({f"share/{m}": 0.0 for m in names})
     clusters = ["scene"] + ["seed"] * ("seed" in frame)
     keys = [*clusters, "pair", "kind"]
@@ -310,6 +312,7 @@ def deletion(
     names, removed = [], []
     for share in shares:
         count, label = round(share * values.size), f"{100 * share:g}"
+        # Random cells and not pixels: as coarse as what a map can mark
         cells = round(share * map_.numel())
         low, top = np.zeros((2, H * W), bool)
         low[order[:count]], top[order[values.size - count :]] = True, True

@@ -124,6 +124,7 @@ def null_row(
     def put_case(null: str | None, case: tuple[Tensor, Tensor] | None) -> None:
         put(null, _sensitivities(vqa, question_pool, *case) if case else {})
 
+    # The order of the cases is that of the draws from rng: another one gives other stored numbers
     others = [p for p in question_pool.pictures if p[0] != scene.seed]
     put_case(None, (F, q))
     put_case("same answer", (F, question_pool.embedding(vqa, second.question)))
@@ -135,7 +136,7 @@ def null_row(
     row: dict[str, float] = {"scene": scene.seed, "J": vqa.combine}
     if question_pool.constants:
         u, v = vqa.branches(F, torch.cat([q, question_pool.embedding(vqa, second.question)]))
-        shuffled = u[1][torch.from_numpy(rng.permutation(vqa.combine)).to(u.device)]
+        shuffled = u[1][torch.from_numpy(rng.permutation(vqa.combine)).to(u.device)]  # v and Wq stay
         put(
             "shuffled question",
             reduce_product(*vqa.sensitivity_jacobian(shuffled, v[0]), known=question_pool.constants),

@@ -72,6 +72,7 @@ def evaluate_photos(
     data_dir, cache = _where(run, data_dir, cache)
     photos = data.load(name, data_dir, split)
     model = _opened(run / "model.json", device)
+    # Features are read from the cache that training left: the CNN is what takes the time
     features = extract(
         model.cnn, photos.images, photos.image_path, cache / "features", device, workers,
         maps=model.reads_cells,
@@ -93,6 +94,7 @@ def evaluate_photos(
     }
     if published:
         return result
+    # Validation chose the number of steps, so its accuracy is the more favorable one: both are reported
     held = {"accuracy": about["validation"]["accuracy"]}
     held["question_only"] = zoo.card(str(run / "twin.json"))["validation"]["accuracy"]
     return result | {"seed": about["seed"], "validation": held}

@@ -94,6 +94,7 @@ class PlantedVQA(VQA):
     """
 
     def __init__(self, objects: Sequence[str], table: Tensor, answer: str = "white", grid: tuple[int, int] = (14, 14)):
+        """Take the table as a parameter that is not trained, so that it moves with the model."""
         super().__init__()
         self.objects, self.grid = list(objects), grid
         self.vocabulary = Vocabulary.of([question(name) for name in objects])
@@ -122,10 +123,12 @@ class PlantedVQA(VQA):
         return F.mean((-2, -1))
 
     def branches(self, F: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
+        """u = q T and v, (B, neurons) each."""
         v = self.image_branch(F)
         return (q @ self.table).expand_as(v), v
 
     def classify(self, A: Tensor) -> Tensor:
+        """Scores (B, 2): y of the answer, and 0 for "something else"."""
         y = A.sum(-1, keepdim=True)
         return torch.cat([y, torch.zeros_like(y)], -1)
 
@@ -172,9 +175,11 @@ class LargerObject(PlantedVQA):
     """Sees the largest object of the answer's color, whatever is asked: v = max_k mean_p F^k_p, one neuron."""
 
     def __init__(self, objects: Sequence[str], **options):
+        """One neuron, which every question reads alike."""
         super().__init__(objects, torch.ones(len(objects), 1), **options)
 
     def image_branch(self, F: Tensor) -> Tensor:
+        """v (B, 1), of the object with the largest coverage."""
         return super().image_branch(F).amax(-1, keepdim=True)
 
 
@@ -185,7 +190,9 @@ class FixedPlace(PlantedVQA):
     """
 
     def __init__(self, objects: Sequence[str], **options):
+        """One neuron, which every question reads alike."""
         super().__init__(objects, torch.ones(len(objects), 1), **options)
 
     def image_branch(self, F: Tensor) -> Tensor:
+        """v (B, 1), of the left half of the cells."""
         return F[..., : F.shape[-1] // 2].mean((-2, -1)).sum(-1, keepdim=True)

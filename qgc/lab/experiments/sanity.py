@@ -175,7 +175,7 @@ def sanity_rows(
     for number, pair in enumerate(pairs):
         texts = (pair.first.question, pair.second.question)
         masks = [scene.masks[a.thing] for a in (pair.first, pair.second)]
-        plain = _maps(view, texts, pair.answer, ns)
+        plain = _maps(view, texts, pair.answer, ns)  # what every control's maps are compared with
         mismatched = [t for t in question_pool.questions if t not in texts]
         found = [("none", 0, plain)]
         for d in range(draws if "other questions" in controls else 0):

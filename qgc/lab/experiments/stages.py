@@ -325,10 +325,12 @@ def summarise(
             if found:
                 arrays |= _digests(experiment, model, found)
                 tables[experiment][model] = tables_of(experiment, found)
+        # The book draws two reductions scene by scene; the others would double the file
         for row in rows.get("nulls", [])[:1]:
             for column in ["scene", *(c for c in row if c.endswith(NULL_ARRAYS) or c == "divided")]:
                 values = np.array([r[column] for r in rows["nulls"]])
                 arrays[f"nulls|{model}|{column}"] = values.astype(np.int16 if column == "scene" else np.float16)
+    # Seeds are read together, as one model "natural": their spread is part of its interval
     seeds = [model.name for model in models if model.name not in zoo.names()]
     for experiment, paths in chunks.items():
         if found := [{**row, "seed": k} for k, name in enumerate(seeds) for row in gather(paths, name)]:

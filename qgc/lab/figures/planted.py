@@ -53,6 +53,7 @@ def which_are_fooled(table: pd.DataFrame) -> Figure:
     for x, head in zip((centers[0] - COLUMN, *centers), ("right", *(HEADS.get(m, m) for m in measures)), strict=True):
         ax.text(x, -0.05, head, ha="center", va="bottom", fontsize=SMALL, fontweight="bold", linespacing=0.95)
     y = 0.0
+    # Group by group: whether maps follow the question decides which value is right
     for group, names in groups:
         ax.plot(ends, [y + 0.02] * 2, color=FAINT, lw=0.8)
         ax.text(ends[0], y + 0.6 * HEADING, group, fontweight="bold", **TEXT)

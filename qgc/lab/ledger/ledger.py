@@ -62,6 +62,7 @@ class Sources:
     """The checkpoints' measurements (book/ledger.md), each loaded when a row first asks for it."""
 
     def __init__(self, scenes: int = SCENES):
+        """``scenes``: how many validation scenes are behind "over many scenes"."""
         self.scenes = scenes
         self.measurements = cache(lambda name: Measurements(name, scenes))
 

@@ -42,6 +42,7 @@ class Measurements:
     """
 
     def __init__(self, name: str, scenes: int = SCENES):
+        """Load the model, and cache what many rows ask for."""
         self.name, self.scenes = name, scenes
         self.vqa = load(name)
         for method in _CACHED:

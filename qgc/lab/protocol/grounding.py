@@ -74,6 +74,7 @@ class Subject:
     joins: Tensor = field(init=False)
 
     def __post_init__(self):
+        """Work out what all pairs share: u over questions, and the random rankings."""
         vqa, every = self.vqa, every_question()
         colour = [q for q in every if q.startswith(("What color is", "What color are")) and "in the" not in q]
         with torch.no_grad():

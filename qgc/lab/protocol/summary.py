@@ -105,6 +105,7 @@ class Measured:
     """
 
     def __init__(self, paths: Sequence[Path], group: Group, below: int | None = None):
+        """Read the rows of every model of ``group`` from the chunks in ``paths``."""
         parts = [_gathered(tuple(paths), model) for model in group.models]
         if below is not None:
             parts = [_first(p, below) if "seed" in model else p for p, model in zip(parts, group.models, strict=True)]
@@ -424,6 +425,7 @@ def summarise(
     for group in all_groups:
         measured = Measured(test, group)
         right = measured.rows["right"]
+        # Maps of wrong answers explain something else: given once more over pairs with both answers right
         both = right == 2
         found = {
             "pairs": len(right) // len(group.models), "scenes": len(measured.scenes),
@@ -443,6 +445,7 @@ def summarise(
                 if np.isfinite(measured.rows["free"][:, m, 0]).any()
             },
         }  # fmt: skip
+        # One seed has no spread to show
         if len(group.models) > 1:
             found["by seed"] = by_seed(test, group, chosen)
         tables["arms"][group.name] = found
@@ -592,6 +595,7 @@ def check(folder: Path, scenes: int = 3, seed: int = 0) -> list[str]:
     closely = {g: [chosen["grounding"][g]] for g in grounding.GATES}
     measured = [key.removesuffix("|numbers") for key in arrays if key.endswith("|numbers")]
     for name in measured:
+        # Training seeds are in runs/, not in the package: only shipped models can be measured again
         if name not in zoo.names():
             continue
         if tables["about"]["weights"].get(name) != zoo.card(name)["files"]:
@@ -610,7 +614,7 @@ def check(folder: Path, scenes: int = 3, seed: int = 0) -> list[str]:
                 old = arrays[key][here]
                 if key.endswith("numbers"):
                     worst = int(np.abs(new.astype(int) - old.astype(int)).max())
-                    if worst > 1:
+                    if worst > 1:  # one level is rounding between machines
                         faults.append(f"{name}, scene {index}: areas or shares differ by {worst / LEVELS:.3f}")
                 elif (new != old).mean() > 0.05:  # a verdict near a tie may turn over with rounding
                     faults.append(
