@@ -183,17 +183,17 @@ def dependence(vqa, scenes: Iterable[Scene]) -> pd.DataFrame:
         Columns ``scene``, ``changed`` ("question", "answer", "scene"), ``method`` and ``cosine`` (signed, of all
         numbers of the two images; nan where a map is empty).
     """
-    drawn, rows = [], []
+    shown, rows = [], []
     for number, (scene, pair) in enumerate(_first_pairs(scenes)):
         view = View(vqa, scene)
         first, second = explain(vqa, view, [pair.first.question, pair.second.question], pair.answer)
         other = explain(vqa, view, first.question, _next_best(first))
         way = WayBack(first)
-        drawn.append(pictures(first, way))
+        shown.append(pictures(first, way))
         for changed, e in (("question", second), ("answer", other)):
-            rows += _likeness(drawn[-1], pictures(e, WayBack(e, way)), scene=number, changed=changed)
-    for number in range(1, len(drawn)):
-        rows += _likeness(drawn[number], drawn[number - 1], scene=number, changed="scene")
+            rows += _likeness(shown[-1], pictures(e, WayBack(e, way)), scene=number, changed=changed)
+    for number in range(1, len(shown)):
+        rows += _likeness(shown[number], shown[number - 1], scene=number, changed="scene")
     return pd.DataFrame(rows)
 
 
@@ -220,8 +220,8 @@ def randomisation(vqa, scenes: Iterable[Scene], depths: Sequence[int] = (1, 2, 3
     for number, (scene, pair) in enumerate(_first_pairs(scenes)):
         trained = pictures(explain(vqa, scene, pair.first.question, pair.answer))
         for k, model in models.items():
-            drawn = pictures(explain(model, scene, pair.first.question, pair.answer))
-            rows += _likeness(trained, drawn, scene=number, layers=k, **{"down to": layers[k - 1]})
+            redrawn = pictures(explain(model, scene, pair.first.question, pair.answer))
+            rows += _likeness(trained, redrawn, scene=number, layers=k, **{"down to": layers[k - 1]})
     return pd.DataFrame(rows)
 
 

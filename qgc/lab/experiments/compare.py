@@ -152,13 +152,13 @@ def likeness(looks: Iterable[Look]) -> pd.DataFrame:
     """
     rows = []
     for number, seen in enumerate(looks):
-        asks, every, drawn = seen.asks, range(len(seen.asks)), seen.maps
+        asks, every, after_relu = seen.asks, range(len(seen.asks)), seen.maps
         for i, j in combinations(every, 2):
             if not _alike(asks[i], asks[j]) or asks[i].answer != asks[j].answer:
                 continue
             unlike = [k for k in every if _alike(asks[i], asks[k]) and asks[i].answer != asks[k].answer]
             rank, grounded = _grounded(seen, i, j)
-            for name, maps in drawn.items():
+            for name, maps in after_relu.items():
                 other = seen.other.get(name, maps)  # an attention does not look at the answer
                 likeness = (cosine(maps[i], other[i]) + cosine(maps[j], other[j])) / 2
                 both = cosine(maps[i], maps[unlike[0]]) if unlike else float("nan")

@@ -115,11 +115,11 @@ def null_row(
     first, second = (pair.first, pair.second) if rng.random() < 0.5 else (pair.second, pair.first)
     own = rng.spawn(1)[0]  # does not advance rng
     q, F = question_pool.embedding(vqa, first.question), View(vqa, scene).F
-    drawn = {r: q.new_full((1 + len(NULLS), vqa.combine), torch.nan) for r in REDUCTIONS}
+    sensitivities = {r: q.new_full((1 + len(NULLS), vqa.combine), torch.nan) for r in REDUCTIONS}
 
     def put(null: str | None, values: dict[str, Tensor]) -> None:
         for r, value in values.items():
-            drawn[r][1 + NULLS.index(null) if null else 0] = value
+            sensitivities[r][1 + NULLS.index(null) if null else 0] = value
 
     def put_case(null: str | None, case: tuple[Tensor, Tensor] | None) -> None:
         put(null, _sensitivities(vqa, question_pool, *case) if case else {})
@@ -141,14 +141,14 @@ def null_row(
             "shuffled question",
             reduce_product(*vqa.sensitivity_jacobian(shuffled, v[0]), known=question_pool.constants),
         )
-        row |= _without_the_shared(question_pool, u, v[0], drawn)
+        row |= _without_the_shared(question_pool, u, v[0], sensitivities)
     for null, texts in (
         ("same template, other object", other_objects(scene, first, second.thing)),
         ("same template, absent object", absent_objects(scene, first, question_pool.questions)),
     ):
         if texts:
             put_case(null, (F, question_pool.embedding(vqa, texts[own.integers(len(texts))])))
-    for r, values in drawn.items():
+    for r, values in sensitivities.items():
         table = values.double().cpu().numpy()
         row |= dict(zip((f"spearman/{n}/{r}" for n in NULLS), _spearmans(table), strict=True))
         row |= dict(zip((f"overlap/{n}/{r}" for n in NULLS), _overlaps(table), strict=True))
@@ -212,13 +212,13 @@ def _sensitivities(vqa, question_pool: QuestionPool, F: Tensor, q: Tensor) -> di
 
 
 def _without_the_shared(
-    question_pool: QuestionPool, u: Tensor, v: Tensor, drawn: dict[str, Tensor]
+    question_pool: QuestionPool, u: Tensor, v: Tensor, sensitivities: dict[str, Tensor]
 ) -> dict[str, float]:
     left = (1 - u**2).double().cpu().numpy()
     found = {"divided": spearman(*left)}
     for r, c in question_pool.constants.items():
         shared = torch.stack([v * c if r == "sum" else v.abs() * c, v.abs(), c]).double().cpu().numpy()
-        found[f"partial/{r}"] = partial_spearman(*drawn[r][:2].double().cpu().numpy(), shared)
+        found[f"partial/{r}"] = partial_spearman(*sensitivities[r][:2].double().cpu().numpy(), shared)
     return found
 
 
@@ -257,12 +257,12 @@ def summarise(rows: Iterable[dict | None], printed: Sequence[float] = (), **boot
     ends = ["estimate", "low", "high"]
     overlap = intervals(frame, [], [c for c in frame if c.startswith("overlap/")], **bootstrapping)
     J = int(frame["J"].iloc[0])
-    chance, at_least = overlap_by_chance(J, min(TOP, J))
+    random_baseline, at_least = overlap_by_chance(J, min(TOP, J))
     least = int((at_least > 0.05).sum())
     columns = list(overlap.pop("measure"))
     overlap.insert(0, "null", [_labels(c)[0] for c in columns])
     overlap.insert(1, "reduction", [_labels(c)[1] for c in columns])
-    overlap["chance"], overlap["least"] = chance, least
+    overlap["chance"], overlap["least"] = random_baseline, least
     overlap["many"] = [float((frame[c].dropna() >= least).mean()) for c in columns]
     overlap["many_chance"] = at_least[least] if least < len(at_least) else 0.0
     return {

@@ -280,8 +280,8 @@ def _photograph(figure: Figure) -> tuple[str, dict]:
 
 def _top10(m: Measurements, number: int, sources: Sources) -> Found:
     columns = TOP10[number].columns
-    drawn = [m.sensitivities(c.situation, c.question) for c in columns]
-    tops = {r: [d[r].topk(10) for d in drawn] for r in REDUCTIONS}
+    sensitivities = [m.sensitivities(c.situation, c.question) for c in columns]
+    tops = {r: [d[r].topk(10) for d in sensitivities] for r in REDUCTIONS}
     here = {r: shared(*(t.indices.tolist() for t in both)) for r, both in tops.items()}
     similar = number in (1, 2)
     kind = PAIRS[0] if similar else PAIRS[1] if number == 3 else PAIRS[2]

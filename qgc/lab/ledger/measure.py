@@ -158,13 +158,13 @@ class Measurements:
         found = {kind: {r: [] for r in REDUCTIONS} for kind in ("same answer", "unrelated")}
         for scene, pairs in self._scenes("colour"):
             view = View(self.vqa, scene)
-            drawn = {ask: sensitivities(view, ask.question) for ask in _asked(pairs)}
+            by_ask = {ask: sensitivities(view, ask.question) for ask in _asked(pairs)}
             place = sensitivities(view, UNRELATED)
             for r in REDUCTIONS:
                 found["same answer"][r].append(
-                    nanmean([spearman(drawn[p.first][r], drawn[p.second][r]) for p in pairs])
+                    nanmean([spearman(by_ask[p.first][r], by_ask[p.second][r]) for p in pairs])
                 )
-                found["unrelated"][r].append(spearman(place[r], drawn[pairs[0].first][r]))
+                found["unrelated"][r].append(spearman(place[r], by_ask[pairs[0].first][r]))
         return {kind: {r: np.array(values) for r, values in rows.items()} for kind, rows in found.items()}
 
     # -- parts ------------------------------------------------------------------------------------
