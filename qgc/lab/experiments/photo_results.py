@@ -145,7 +145,7 @@ def record(path: Path, cards: Sequence[dict], tables: dict[str, pd.DataFrame], c
     atomic_write(path, lambda p: p.write_text(json.dumps(known, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"))
 
 
-def recorded(dataset: str, of: str = "deeper-lstm", path: Path = RESULTS / "photographs.json") -> Results:
+def recorded(dataset: str, run_kind: str = "deeper-lstm", path: Path = RESULTS / "photographs.json") -> Results:
     """What :func:`record` wrote of a data set and a :func:`kind` of run.
 
     Raises
@@ -154,17 +154,17 @@ def recorded(dataset: str, of: str = "deeper-lstm", path: Path = RESULTS / "phot
         If nothing is recorded of it; the message names the commands that do.
     """
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))[_key(dataset, of)]
+        found = json.loads(path.read_text(encoding="utf-8"))[_key(dataset, run_kind)]
     except (OSError, ValueError, KeyError):
-        make = "convert" if of.startswith("published") else f"train {dataset} --model {of}"
-        raise DataError(f"nothing is recorded of a {of} on {dataset}; make and record one: python -m qgc {make} …, "
-                        "evaluate RUN --record, measure RUN --record") from None  # fmt: skip
+        make = "convert" if run_kind.startswith("published") else f"train {dataset} --model {run_kind}"
+        raise DataError(f"nothing is recorded of a {run_kind} on {dataset}; make and record one: python -m qgc {make} "
+                        "…, evaluate RUN --record, measure RUN --record") from None  # fmt: skip
     tables = {name: pd.DataFrame(rows) for name, rows in found["tables"].items()}
     return Results(f"recorded by: {found['about']['command']}", found["runs"], tables)
 
 
-def _key(dataset: str, of: str) -> str:
-    return dataset if of == "deeper-lstm" else f"{dataset}, {of}"
+def _key(dataset: str, run_kind: str) -> str:
+    return dataset if run_kind == "deeper-lstm" else f"{dataset}, {run_kind}"
 
 
 def _card_fields(about: dict) -> dict:

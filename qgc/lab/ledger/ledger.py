@@ -549,7 +549,7 @@ def faults(ledger: dict, root: Path = ROOT) -> list[str]:
 def _row_faults(row: dict, root: Path) -> list[str]:
     found = [f"model missing: {name}" for name in row["missing"]]
     if row["verdict"] not in VERDICTS and not row["missing"]:
-        found.append(f"{row['verdict']!r} is no verdict")
+        found.append(f"{row['verdict']!r} is not a verdict")
     if not row["reason"].strip():
         found.append("the verdict lacks its reason")
     follows = PHOTOGRAPH if row["kind"] == "photograph" else ""

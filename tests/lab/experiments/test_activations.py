@@ -16,7 +16,7 @@ from qgc.scenes.situations import situation
 
 @pytest.fixture(scope="module")
 def three(small_model):
-    """One picture: a question, another with the same answer, and the first with another answer."""
+    """One image: a question, another with the same answer, and the first with another answer."""
     scene = situation("couple")
     view = View(small_model, scene)
     asked = [(scene.questions[0], "sitting"), (scene.questions[1], "sitting"), (scene.questions[0], "standing")]
@@ -70,7 +70,7 @@ def test_question_differences_compare_three_changes(small_model, scenes):
 # -- ReLUs --------------------------------------------------------------------------------------------
 
 
-def test_passage_counts_what_each_relu_lets_back(three):
+def test_the_gradient_flow_counts_what_each_relu_backpropagates(three):
     table = measured.relu_gradient_flow(three[0])
     assert table.groupby("rule")["relu"].count().tolist() == [9, 9]
     plain, guided = (table[table["rule"] == r].set_index("relu") for r in ("plain", "guided"))

@@ -171,7 +171,7 @@ def test_shipped_model_orders_the_nulls(pictures):
     table = nulls.summarise(rows)["spearman"].query("statistic == 'mean'")
     found = table.set_index(["null", "reduction"])["estimate"]
     print(found.round(2).to_dict())
-    # the same question about another picture shares u and Wq; a shuffled one shares only v and Wq
+    # the same question about another image shares u and Wq; a shuffled one shares only v and Wq
     assert found["other picture", "l2"] > found["shuffled question", "l2"] + 0.3
     # a signed sum is alike for any two questions, because Wq[j, :] gives it its sign
     assert found["shuffled question", "sum"] > 0.4

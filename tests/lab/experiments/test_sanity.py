@@ -1,4 +1,4 @@
-"""What is left of the maps when the model is broken: which weights start anew, and what must then be one half."""
+"""What is left of the maps when the model is broken: which weights are redrawn, and what must then be one half."""
 
 from itertools import permutations
 
@@ -25,19 +25,19 @@ def test_the_encoder_is_what_turns_words_into_q(small_model, bare_model):
     assert sanity.encoder_parts(bare_model) == ["inner.embedding", "inner.lstm"]
 
 
-def test_starting_anew_touches_what_it_names_in_a_copy(small_model):
+def test_re_initialising_changes_what_it_names_in_a_copy(small_model):
     before = weights(small_model)
-    anew = sanity.randomised(small_model, ["embedding", "lstm"], 0)
+    randomised = sanity.randomised(small_model, ["embedding", "lstm"], 0)
     state = torch.random.get_rng_state()
     again, other = (sanity.randomised(small_model, ["embedding", "lstm"], s) for s in (0, 1))
     assert torch.equal(torch.random.get_rng_state(), state)
-    for name, p in anew.state_dict().items():
+    for name, p in randomised.state_dict().items():
         assert torch.equal(before[name], small_model.state_dict()[name]), f"{name} was harmed"
         assert torch.equal(p, again.state_dict()[name])
         assert torch.equal(p, before[name]) != name.startswith(("embedding", "lstm")), name
-    q, q_anew, q_other = (m.encode("what color is the sink") for m in (small_model, anew, other))
-    assert not torch.allclose(q, q_anew) and not torch.allclose(q_anew, q_other)
-    assert anew.cnn.fc6.weight is small_model.cnn.fc6.weight  # shared, not copied
+    q, q_copy, q_other = (m.encode("what color is the sink") for m in (small_model, randomised, other))
+    assert not torch.allclose(q, q_copy) and not torch.allclose(q_copy, q_other)
+    assert randomised.cnn.fc6.weight is small_model.cnn.fc6.weight  # shared, not copied
 
 
 def test_modules_without_a_start_of_their_own_are_redrawn_alike():
@@ -92,7 +92,7 @@ def test_a_contrast_of_equal_maps_is_empty():
     assert scores["rank/Grad-CAM"] == scores["rank/question contrast"] == 0.5
 
 
-def test_foreign_questions_are_at_a_half_exactly(small_model):
+def test_mismatched_questions_are_at_a_half_exactly(small_model):
     """Over all ordered draws from some questions, not only on average: whatever the maps are."""
     pair = same_answer_pairs([situation("bathroom")])[0]
     view = sanity.View(small_model, pair.scene)
