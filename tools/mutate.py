@@ -74,7 +74,11 @@ NAMED = [
         "measured.p_value(found['rank'] - plain['rank']) for k, v in",
     ),
     ("lab/protocol/__init__.py", "DRAWS = 100", "DRAWS = 10"),
-    ("lab/experiments/sanity.py", "for t in bank.questions if t not in texts", "for t in bank.questions"),
+    (
+        "lab/experiments/sanity.py",
+        "for t in question_pool.questions if t not in texts",
+        "for t in question_pool.questions",
+    ),
 ]
 
 

@@ -359,7 +359,7 @@ def _bench_peers(args) -> None:
 
 def _measure(args) -> int:
     from ..lab.experiments import stages
-    from ..lab.protocol import ARMS, grounding, run, summary
+    from ..lab.protocol import PROTOCOL_MODELS, grounding, run, summary
     from ..lab.protocol.stored import Stored
     from ..models.zoo import usable
     from ..paper import SPEARMAN
@@ -370,18 +370,20 @@ def _measure(args) -> int:
         return int(bool(faults))
     usable(args.device)  # what is wrong is said before the hours of measuring
     args.out.mkdir(parents=True, exist_ok=True)
-    options = {"arms": ARMS, "workers": args.workers, "device": args.device}
+    options = {"models": PROTOCOL_MODELS, "workers": args.workers, "device": args.device}
     folder = args.runs / "measure"
     validation = run.measure("validation", args.runs, folder, **options)
-    chosen = summary.choose(validation, ARMS)
+    chosen = summary.choose(validation, PROTOCOL_MODELS)
     registered = {gate: [chosen["grounding"][gate]] for gate in grounding.GATES}
     test = run.measure("test", args.runs, folder, **options, chosen=registered)
-    other = {stage: stages.measure(stage, folder, runs=args.runs, **options) for stage in stages.STAGES}
-    tables, arrays = summary.summarise(validation, test, ARMS, chosen)
+    other = {
+        experiment: stages.measure(experiment, folder, runs=args.runs, **options) for experiment in stages.EXPERIMENTS
+    }
+    tables, arrays = summary.summarise(validation, test, PROTOCOL_MODELS, chosen)
     more, more_arrays = stages.summarise(other, [row.value for row in SPEARMAN])
     tables, arrays = tables | more, arrays | more_arrays
-    paths = [str(run.where(arm, args.runs)) for arm in ARMS]
-    tables = {"about": summary.about(ARMS, paths, "python -m qgc measure", args.device), **tables}
+    paths = [str(run.where(model, args.runs)) for model in PROTOCOL_MODELS]
+    tables = {"about": summary.about(PROTOCOL_MODELS, paths, "python -m qgc measure", args.device), **tables}
     summary.write(args.out, tables, arrays)
     if args.json:
         print_json(tables, indent=None)

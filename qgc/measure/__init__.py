@@ -1,4 +1,4 @@
-"""Measuring: accuracy beside its baseline, where a map lies, and how alike two questions are."""
+"""Measuring: accuracy compared with its baseline, where a map lies, and how alike two questions are."""
 
 from .accuracy import evaluate
 from .localise import (

@@ -1,4 +1,4 @@
-"""Held-out accuracy of a scene model, family by family, beside what the question alone gives away."""
+"""Held-out accuracy of a scene model, family by family, compared with a question-only baseline."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from ..scenes.questions import HELD_OUT, WORDINGS, facts, word
 def evaluate(
     vqa, count: int, *, distribution: str, prior: dict[str, str], split: str = "test", held_out: bool = True
 ) -> dict:
-    """Accuracy on ``count`` unseen scenes, with the question-only baseline beside it.
+    """Accuracy on ``count`` unseen scenes, with the question-only baseline's.
 
     Parameters
     ----------
     prior : the commonest training answer to every "family|thing" (and "family"); the baseline
-        answers with it without looking at the picture.
-    held_out : ask in the held-out wordings, which no model was trained on.
+        answers with it without looking at the image.
+    held_out : ask in the held-out templates, which no model was trained on.
 
     Returns
     -------
@@ -38,6 +38,7 @@ def evaluate(
         F = vqa.conv(vqa.prepare(scene.image))
         rows = facts(scene)
         texts = [word(book[family][i % len(book[family])], name) for family, name, _, _ in rows]
+        # Scenes share most questions: each text is encoded once
         for t in texts:
             if t not in known:
                 known[t] = vqa.encode(t)
@@ -45,6 +46,7 @@ def evaluate(
         y = vqa.classify(torch.mul(*vqa.branches(F.expand(len(rows), -1, -1, -1), q)))
         vqa.check_scores(y)
         for (family, name, answer, _), best in zip(rows, y.argmax(1).tolist(), strict=True):
+            # A family's commonest answer where training never asked about this object
             guess = prior.get(f"{family}|{name}", prior.get(family))
             for key in (family, "all"):
                 total[key] += 1

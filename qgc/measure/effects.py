@@ -105,24 +105,24 @@ def model_effects(deltas: np.ndarray, things: Sequence[str], objects: tuple[str,
         If there is no null alteration, or an object has fewer than two alterations.
     """
     size, things = np.abs(np.asarray(deltas, float)), np.asarray(things)
-    of = {name: np.flatnonzero(things == name) for name in dict.fromkeys(things.tolist())}
-    if "" not in of or any(len(of.get(o, ())) < 2 for o in objects):
+    columns_of = {name: np.flatnonzero(things == name) for name in dict.fromkeys(things.tolist())}
+    if "" not in columns_of or any(len(columns_of.get(o, ())) < 2 for o in objects):
         raise ValueError("give null alterations, and two alterations of either object")
-    floor = size[:, of.pop("")].mean(1)
+    floor = size[:, columns_of.pop("")].mean(1)
 
     def above(columns: np.ndarray) -> np.ndarray:
         return np.maximum(size[:, columns].mean(1) - floor, 0)
 
-    every = {name: above(columns) for name, columns in of.items()}
+    every = {name: above(columns) for name, columns in columns_of.items()}
     total = np.sum(list(every.values()), 0)[:, None]
     D = np.stack([every[o] for o in objects], 1)
     return ModelEffects(
-        raw=np.stack([size[:, of[o]].mean(1) for o in objects], 1),
+        raw=np.stack([size[:, columns_of[o]].mean(1) for o in objects], 1),
         D=D,
         normalised=np.divide(D, total, out=np.full_like(D, np.nan), where=total > 0),
         floor=floor,
-        halves=np.stack([np.stack([above(of[o][half::2]) for o in objects], 1) for half in (0, 1)]),
-        first=np.stack([size[:, of[o][0]] for o in objects], 1),
+        halves=np.stack([np.stack([above(columns_of[o][half::2]) for o in objects], 1) for half in (0, 1)]),
+        first=np.stack([size[:, columns_of[o][0]] for o in objects], 1),
     )
 
 

@@ -1,4 +1,4 @@
-"""How well a map lies on a thing: what a mask can say, between chance and what a coarse map can reach.
+"""How well a map lies on an object: what a mask can say, between chance and what a coarse map can reach.
 
 Every measure takes maps (..., h, w) without negative values (Eq. 2, after its ReLU) and a mask (H, W), and gives one
 number in 0–1 for each map. L↑ below is the map enlarged to the mask's size as the overlays show it (bilinear,
@@ -83,7 +83,7 @@ def rank_accuracy(map_: Tensor, mask: np.ndarray) -> Tensor:
 
 
 def pointing_game(map_: Tensor, mask: np.ndarray) -> Tensor:
-    """Pointing game (Zhang et al. 2018): 1 if a highest pixel of L↑ lies in S, else 0; nan if L is empty."""
+    """Pointing game (Zhang et al. 2018): 1 if a highest pixel of L↑ is in S, else 0; nan if L is empty."""
     large = enlarge(map_, mask.shape).flatten(-2)
     top = large.amax(-1, keepdim=True)
     hit = ((large == top) & _as_tensor(mask).to(map_.device).flatten()).any(-1).to(large.dtype)
@@ -156,9 +156,9 @@ TIE = 1e-9
 
 
 def contrastive_grounding(own: Tensor, other: Tensor) -> Tensor:
-    """Whether two maps lie on their own things rather than on each other's: 1, 0, or ½ for a tie; (...,).
+    """Whether two maps lie on their own objects rather than on each other's: 1, 0, or ½ for a tie; (...,).
 
-    For two questions with the same answer about disjoint things S1, S2, with RMA the mass accuracy
+    For two questions with the same answer about disjoint objects S1, S2, with RMA the mass accuracy
     (:func:`map_share`, an empty map counting 0):
 
         RMA(L1, S1) + RMA(L2, S2)  >  RMA(L1, S2) + RMA(L2, S1)

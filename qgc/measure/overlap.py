@@ -37,18 +37,19 @@ def top_overlap(vqa, scenes: Sequence[Scene], k: int = 10, reductions: Sequence[
         A row for each of :data:`KINDS`, a column for each reduction, and ``pairs``, their number. Two
         unrelated rankings of J neurons share k²/J on average.
     """
-    scene_of, asked, colour, drawn = [], [], [], {r: [] for r in reductions}
+    scene_of, asked, colour, tops = [], [], [], {r: [] for r in reductions}
     known: dict[str, Tensor] = {}
     constants: dict[str, Tensor] = {}
     for number, scene in enumerate(scenes):
         F = vqa.conv(vqa.prepare(scene.image))
         for text in scene.questions:
+            # The same question is asked about many scenes: encoded once
             if text not in known:
                 known[text] = vqa.encode(text)
         q = torch.cat([known[text] for text in scene.questions])
         u, v = vqa.branches(F.expand(len(q), -1, -1, -1), q)
         for r, values in _sensitivities(vqa, F, q, u, v, reductions, constants).items():
-            drawn[r].append(values.topk(k).indices)
+            tops[r].append(values.topk(k).indices)
         for ask in scene.asks:
             scene_of.append(number)
             asked.append(list(known).index(ask.question))
@@ -65,7 +66,7 @@ def top_overlap(vqa, scenes: Sequence[Scene], k: int = 10, reductions: Sequence[
     table = pd.DataFrame(index=pd.Index(KINDS, name="pairs of"))
     table["pairs"] = [int(mask.sum()) for mask, _ in chosen]
     for r in reductions:
-        top = torch.zeros(len(where), vqa.combine).scatter_(1, torch.cat(drawn[r]).cpu(), 1.0)
+        top = torch.zeros(len(where), vqa.combine).scatter_(1, torch.cat(tops[r]).cpu(), 1.0)
         common = top @ top.T
         table[r] = [_mean_by_group(common, mask, group) for mask, group in chosen]
     return table

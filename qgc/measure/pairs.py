@@ -44,7 +44,7 @@ def cell_cover(mask, grid: tuple[int, int]) -> Tensor:
 
 
 def _overlap(cells: int, pixels: int) -> Tensor:
-    # (cells, pixels): the part of each cell's length that lies in each pixel; a row sums to one.
+    # (cells, pixels): the part of each cell's length that is in each pixel; a row sums to one.
     edge, size = torch.arange(cells, dtype=torch.float64)[:, None] * pixels / cells, pixels / cells
     pixel = torch.arange(pixels, dtype=torch.float64)
     return (torch.minimum(edge + size, pixel + 1) - torch.maximum(edge, pixel)).clamp_min(0) / size

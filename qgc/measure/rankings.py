@@ -42,15 +42,15 @@ GATES = (*RANKINGS, COMMON)
 """Every gate by the name that tables use, in the order of the stored arrays."""
 
 
-def running(own: Tensor, order: Tensor) -> Tensor:
+def cumulative_maps(own: Tensor, order: Tensor) -> Tensor:
     """Maps of every n before the ReLU: row n − 1 sums ``own`` (J, h·w) over the first n of ``order`` (Eq. 1–2)."""
     return own[order].cumsum(0)
 
 
-def running_without_common(own: Tensor, order: Tensor, partner: Tensor) -> Tensor:
+def cumulative_maps_without_common(own: Tensor, order: Tensor, partner: Tensor) -> Tensor:
     """The same, leaving out at each n the neurons that the partner's first n holds too (paper §4, future work).
 
-    A neuron is common from n = max(its two ranks) on; what is common is one more running sum. Where nothing is left,
+    A neuron is common from n = max(its two ranks) on; what is common is one more cumulative sum. Where nothing is left,
     as at n = J, the map is zero, and not what rounding leaves.
     """
     J = len(order)
@@ -60,7 +60,7 @@ def running_without_common(own: Tensor, order: Tensor, partner: Tensor) -> Tenso
     joins = rank.amax(0)
     common = torch.zeros_like(own).index_add_(0, joins, own).cumsum(0)
     left = places + 1 - torch.bincount(joins, minlength=J).cumsum(0)
-    return torch.where(left[:, None] > 0, running(own, order) - common, 0.0)
+    return torch.where(left[:, None] > 0, cumulative_maps(own, order) - common, 0.0)
 
 
 def hires(a: RankingInputs, vqa, c: Tensor | None = None) -> Tensor:

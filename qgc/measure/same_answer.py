@@ -31,10 +31,10 @@ def similarity(vqa, count: int, *, distribution: str, split: str = "validation")
         answer_of = {q: p.answer for p in pairs for q in (p.first.question, p.second.question)}
         known = {t: explain(vqa, view, t, answer_of[t], rank=unranked) for t in texts}
         maps = {t: e.map() for t, e in known.items()}
-        drawn = {t: reductions(vqa, e.F, e.q, e.u[None], e.v[None]) for t, e in known.items()}
+        sensitivities = {t: reductions(vqa, e.F, e.q, e.u[None], e.v[None]) for t, e in known.items()}
         row = {"cosine": [cosine(maps[p.first.question], maps[p.second.question]) for p in pairs]}
         for r in REDUCTIONS:
-            row[r] = [spearman(drawn[p.first.question][r], drawn[p.second.question][r]) for p in pairs]
+            row[r] = [spearman(sensitivities[p.first.question][r], sensitivities[p.second.question][r]) for p in pairs]
         rows.append({k: float(np.nanmean(v)) if np.isfinite(v).any() else float("nan") for k, v in row.items()})
     per_scene = {k: [r[k] for r in rows] for k in ("cosine", *REDUCTIONS)}
     return {

@@ -63,7 +63,7 @@ def overlap_by_chance(J: int, k: int = TOP) -> tuple[float, np.ndarray]:
 
 @dataclass(frozen=True)
 class Pair:
-    """Two questions about one scene with the same true answer and different things."""
+    """Two questions about one scene with the same true answer and different objects."""
 
     scene: Scene
     first: tuple

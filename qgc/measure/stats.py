@@ -36,6 +36,7 @@ class Interval:
     high: float | np.ndarray
 
     def __str__(self) -> str:
+        """The estimate and its ends in three decimals."""
         return f"{self.estimate:.3f} [{self.low:.3f}, {self.high:.3f}]"
 
 
@@ -257,13 +258,13 @@ def intervals(frame: pd.DataFrame, by: Sequence[str], columns: Sequence[str], **
         for column in columns:
             known = group[[*clusters, column]].dropna()
             cells = known.groupby(clusters, as_index=False)[column].mean()
-            drawn = interval(cells[column], *(cells[c] for c in clusters), **bootstrapping)
-            found.append((*key, column, *_as_row(drawn), cells["scene"].nunique(), len(known)))
+            of_group = interval(cells[column], *(cells[c] for c in clusters), **bootstrapping)
+            found.append((*key, column, *_as_row(of_group), cells["scene"].nunique(), len(known)))
     return pd.DataFrame(found, columns=[*by, "measure", "estimate", "low", "high", "scenes", "rows"])
 
 
-def _as_row(drawn: Interval) -> tuple[float, float, float]:
-    return drawn.estimate, drawn.low, drawn.high
+def _as_row(found: Interval) -> tuple[float, float, float]:
+    return found.estimate, found.low, found.high
 
 
 def _weights(clusters: list[np.ndarray], draws: int, rng: np.random.Generator) -> Iterator[np.ndarray]:

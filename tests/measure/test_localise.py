@@ -1,4 +1,4 @@
-"""How well a map lies on a thing, on cases that can be worked by hand."""
+"""How well a map lies on an object, on cases that can be worked by hand."""
 
 import math
 

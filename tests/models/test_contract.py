@@ -142,7 +142,7 @@ def test_what_measures_ask_of_a_model(bare_model, small_model, scene):
     assert torch.equal(seen["own"]["m attention"][0], cells(own, F, q)[0])
     assert sanity.cascade_parts(bare_model) == [] and sanity.cascade_parts(own) == [("Wo", ["inner.output"])]
     assert sanity.question_branch_parts(bare_model) == [] and sanity.question_branch_parts(small_model) == ["question"]
-    assert rankings.mean_slope(bare_model, QUESTIONS) is None and nulls.bank(bare_model).constants == {}
+    assert rankings.mean_slope(bare_model, QUESTIONS) is None and nulls.question_pool(bare_model).constants == {}
     u = rankings.question_branches(small_model, QUESTIONS)
     assert torch.equal(rankings.mean_slope(small_model, QUESTIONS), (1 - u**2).mean(0))
 

@@ -152,6 +152,7 @@ def absent_rows(
             for name, maps in pair_maps(*both, rng, ns).items():
                 row[f"{name}/{which}"] = float(rank_grounding(maps, masks).verdict)
             if len(altered):
+                # The same alterations for own and absent questions: only what is asked differs
                 scores = torch.stack([_scores(vqa, F, e.q)[:, a] for e in both]).cpu().numpy()
                 effects = model_effects(scores[:, :1] - scores[:, 1:], [x.thing for x in altered], tuple(names))
                 row |= {f"{MODEL}/{which}": effects.verdict, f"sure/{which}": int(effects.sure)}

@@ -1,9 +1,9 @@
 """What changes in the model with the question and with the answer: activations, signs, gradients (paper §3.1).
 
-The paper asks two things about one picture: what do (a) another question with the same answer and (b) another answer
+The paper asks two questions about one image: what do (a) another question with the same answer and (b) another answer
 to the same question change? And it says why the signs should matter: "When there is ReLU, the gradients which are
 backpropagated depends on the sign of the activations." Here both are counted layer by layer, and so is what every
-ReLU lets back.
+ReLU backpropagates.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ METHODS = ("plain gradient", "guided backprop", "Grad-CAM", "guided Grad-CAM")
 
 # -- layer by layer -------------------------------------------------------------------------------
 def activations(e: Explanation) -> dict[str, Tensor]:
-    """The activations of paper §3.1, on the way forward: F and v (the picture), then q, u, A = u ∘ v and y."""
+    """The activations of paper §3.1, on the way forward: F and v (the image), then q, u, A = u ∘ v and y."""
     return {"F": e.F[0], "v": e.v, "q": e.q[0], "u": e.u, "A": e.A, "y": e.y}
 
 
@@ -83,7 +83,7 @@ def compare(a: Explanation, b: Explanation) -> pd.DataFrame:
 
 
 def question_differences(vqa, scenes: Iterable[Scene]) -> pd.DataFrame:
-    """How much the question changes q, u and A, beside other changes of the question (paper §3.1, (a)).
+    """How much the question changes q, u and A, compared with other changes of the question (paper §3.1, (a)).
 
     For every same-answer pair of colour questions of every scene: the other question of the pair, the same question
     in other words, and a question of another kind about the same scene.
@@ -110,14 +110,14 @@ def question_differences(vqa, scenes: Iterable[Scene]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["scene", "change", "layer", *difference(torch.ones(1), torch.ones(1))])
 
 
-# -- what the ReLUs let back ----------------------------------------------------------------------
-def passage(e: Explanation) -> pd.DataFrame:
-    """How much of the gradient each ReLU lets back, plain and guided (paper §3.1; Springenberg et al. 2015).
+# -- what the ReLUs backpropagate ----------------------------------------------------------------------
+def relu_gradient_flow(e: Explanation) -> pd.DataFrame:
+    """How much of the gradient each ReLU backpropagates, plain and guided (paper §3.1; Springenberg et al. 2015).
 
     Returns
     -------
     DataFrame
-        A row for each rule and ReLU, counted from the picture: ``rule``, ``relu``, ``shape`` of its output; ``open``,
+        A row for each rule and ReLU, counted from the image: ``rule``, ``relu``, ``shape`` of its output; ``open``,
         the share of its units with a positive activation; ``arrives`` and ``leaves``, the shares of its units at
         which a gradient that is not zero comes in and goes on; ``norm let back``, ‖leaving‖ / ‖arriving‖.
     """
@@ -131,14 +131,14 @@ def passage(e: Explanation) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["rule", "relu", "shape", "open", "arrives", "leaves", "norm let back"])
 
 
-def passage_changes(a: Explanation, b: Explanation) -> pd.DataFrame:
-    """Whether two explanations of one view pass the same places of the ReLUs (paper §3.1: "the sign of the …").
+def relu_gradient_changes(a: Explanation, b: Explanation) -> pd.DataFrame:
+    """Whether two explanations of one view backpropagate through the same units (paper §3.1: "the sign of the …").
 
     Returns
     -------
     DataFrame
         A row for each rule and ReLU: ``rule``, ``relu``, ``shape``; ``same open``, whether the same units have a
-        positive activation; ``only one passes``, the share of the units that let something back for ``a`` or ``b``
+        positive activation; ``only one passes``, the share of the units that backpropagate for ``a`` or ``b``
         which do so for one of them only; ``sign flips``, the share of those passed by both that change their sign.
 
     Raises
@@ -171,29 +171,29 @@ def pictures(e: Explanation, way: WayBack | None = None) -> dict[str, Tensor]:
 
 
 def dependence(vqa, scenes: Iterable[Scene]) -> pd.DataFrame:
-    """How alike each method's pictures stay when question, answer or scene changes (paper §3.1; Nie et al. 2018).
+    """How alike each method's images stay when question, answer or scene changes (paper §3.1; Nie et al. 2018).
 
     From the first same-answer pair of colour questions of each scene, with its true answer: the other question of
-    the pair; the same question with the answer that scores highest among the others; and, as the floor, the picture
+    the pair; the same question with the answer that scores highest among the others; and, as the floor, the image
     of the scene before.
 
     Returns
     -------
     DataFrame
         Columns ``scene``, ``changed`` ("question", "answer", "scene"), ``method`` and ``cosine`` (signed, of all
-        numbers of the two pictures; nan where a map is empty).
+        numbers of the two images; nan where a map is empty).
     """
-    drawn, rows = [], []
+    shown, rows = [], []
     for number, (scene, pair) in enumerate(_first_pairs(scenes)):
         view = View(vqa, scene)
         first, second = explain(vqa, view, [pair.first.question, pair.second.question], pair.answer)
         other = explain(vqa, view, first.question, _next_best(first))
         way = WayBack(first)
-        drawn.append(pictures(first, way))
+        shown.append(pictures(first, way))
         for changed, e in (("question", second), ("answer", other)):
-            rows += _likeness(drawn[-1], pictures(e, WayBack(e, way)), scene=number, changed=changed)
-    for number in range(1, len(drawn)):
-        rows += _likeness(drawn[number], drawn[number - 1], scene=number, changed="scene")
+            rows += _likeness(shown[-1], pictures(e, WayBack(e, way)), scene=number, changed=changed)
+    for number in range(1, len(shown)):
+        rows += _likeness(shown[number], shown[number - 1], scene=number, changed="scene")
     return pd.DataFrame(rows)
 
 
@@ -204,7 +204,7 @@ def upper_layers(vqa) -> list[str]:
 
 
 def randomisation(vqa, scenes: Iterable[Scene], depths: Sequence[int] = (1, 2, 3, 4, 5), seed: int = 0) -> pd.DataFrame:
-    """How alike each method's pictures stay when layers are re-initialised one after the other (Adebayo et al. 2018).
+    """How alike each method's images stay when layers are re-initialised one after the other (Adebayo et al. 2018).
 
     The cascade goes down :func:`upper_layers`, and is looked at after as many layers as ``depths`` say
     (:func:`~qgc.lab.experiments.sanity.randomised`). Question and answer as in :func:`dependence`.
@@ -220,8 +220,8 @@ def randomisation(vqa, scenes: Iterable[Scene], depths: Sequence[int] = (1, 2, 3
     for number, (scene, pair) in enumerate(_first_pairs(scenes)):
         trained = pictures(explain(vqa, scene, pair.first.question, pair.answer))
         for k, model in models.items():
-            drawn = pictures(explain(model, scene, pair.first.question, pair.answer))
-            rows += _likeness(trained, drawn, scene=number, layers=k, **{"down to": layers[k - 1]})
+            redrawn = pictures(explain(model, scene, pair.first.question, pair.answer))
+            rows += _likeness(trained, redrawn, scene=number, layers=k, **{"down to": layers[k - 1]})
     return pd.DataFrame(rows)
 
 

@@ -53,7 +53,7 @@ class Look:
 
 @evaluated
 def gradients(vqa: VQA, F: Tensor, q: Tensor, answers: Tensor) -> Tensor:
-    """∂y_a/∂F (N, P, K, h, w), the gradient of Eq. 1, for N questions about one picture and P answers to each.
+    """∂y_a/∂F (N, P, K, h, w), the gradient of Eq. 1, for N questions about one image and P answers to each.
 
     Parameters
     ----------
@@ -107,7 +107,7 @@ def localisation(looks: Iterable[Look]) -> pd.DataFrame:
     -------
     DataFrame
         A row for each question and map: ``scene`` (its number), ``question``, ``family``, ``place`` (whether a part of
-        the place is asked about, such as the wall, and no thing), ``all right`` (whether all models answer rightly),
+        the place is asked about, such as the wall, and no object), ``all right`` (whether all models answer rightly),
         ``map``, ``chance``, every measure of :data:`MEASURED`, and its "… rescaled"; nan where a map is empty.
     """
     rows = []
@@ -142,23 +142,23 @@ def likeness(looks: Iterable[Look]) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        A row for each map and each pair of questions that share family and true answer, but not the thing:
+        A row for each map and each pair of questions that share family and true answer, but not the object:
         ``scene``, ``family``, ``map``; "other question", the cosine of the pair's maps; "other answer", that of each
         question's own map and the one of the next likeliest answer (mean of both); "both", that of the first
-        question's map and one of the same family with another thing *and* another true answer; ``rank``, the rank
+        question's map and one of the same family with another object *and* another true answer; ``rank``, the rank
         grounding of the pair (:func:`~qgc.measure.pairs.rank_grounding`, before the ReLU), and ``grounded``, its
-        contrastive grounding (protocol 1's measure). nan where a map is empty, there is no such question, or the things
+        contrastive grounding (protocol 1's measure). nan where a map is empty, no such question exists, or the objects
         overlap; an empty map's ``rank`` is ½.
     """
     rows = []
     for number, seen in enumerate(looks):
-        asks, every, drawn = seen.asks, range(len(seen.asks)), seen.maps
+        asks, every, after_relu = seen.asks, range(len(seen.asks)), seen.maps
         for i, j in combinations(every, 2):
             if not _alike(asks[i], asks[j]) or asks[i].answer != asks[j].answer:
                 continue
             unlike = [k for k in every if _alike(asks[i], asks[k]) and asks[i].answer != asks[k].answer]
             rank, grounded = _grounded(seen, i, j)
-            for name, maps in drawn.items():
+            for name, maps in after_relu.items():
                 other = seen.other.get(name, maps)  # an attention does not look at the answer
                 likeness = (cosine(maps[i], other[i]) + cosine(maps[j], other[j])) / 2
                 both = cosine(maps[i], maps[unlike[0]]) if unlike else float("nan")
@@ -173,12 +173,12 @@ def _alike(a: Ask, b: Ask) -> bool:
 
 
 def _grounded(seen: Look, i: int, j: int) -> tuple[dict[str, float], dict[str, float]]:
-    # rank and contrastive grounding of every kind of map; nan where the things overlap
+    # rank and contrastive grounding of every kind of map; nan where the objects overlap
     masks = [seen.scene.masks[seen.asks[k].thing] for k in (i, j)]
     if (masks[0] & masks[1]).any():
         return (dict.fromkeys(seen.before, float("nan")),) * 2
     maps = torch.stack([m[[i, j]] for m in seen.before.values()])
-    shares = torch.stack([map_share(maps.relu(), mask) for mask in masks], -1)  # (maps, question, thing)
+    shares = torch.stack([map_share(maps.relu(), mask) for mask in masks], -1)  # (maps, question, object)
     own, swapped = shares.diagonal(dim1=1, dim2=2), shares.flip(2).diagonal(dim1=1, dim2=2)
     verdicts = rank_grounding(maps, masks).verdict, contrastive_grounding(own, swapped)
     return tuple(dict(zip(seen.before, v.tolist(), strict=True)) for v in verdicts)

@@ -1,6 +1,6 @@
 """Does the model use the queried object, and does the map show it? Alterations of every object.
 
-Two things are kept apart here. A map is *plausible* where it is on the object that a person would look at (the mask,
+Two claims are held apart here. A map is *plausible* where it is on the object that a person would look at (the mask,
 :mod:`qgc.measure.pairs`); it is *faithful* where it says the same as the model. What the model says is found without
 a map: every object j of the scene is altered several times, nothing else is, and
 
@@ -53,7 +53,7 @@ from .interventions import OFFSET, SIDE, _maps_of, _pool, _scores, _visible
 
 NULL = "null"  # the kind of a null alteration
 RECOLOURINGS = 3  # of each queried object
-NULLS = 4  # pictures under another light
+NULLS = 4  # images under another light
 NS = (25, 269)  # the paper's n, and the one that validation chose (a test compares it with the stored choice)
 STRATA = {"all": (1.0, np.inf), "< 2": (1.0, 2.0), "2–5": (2.0, 5.0), "> 5": (5.0, np.inf)}
 """By how many times the larger of the two objects has the pixels of the smaller: from, and below which."""
@@ -65,7 +65,7 @@ MAP_VERDICTS = ("rank", "odds")
 # -- alterations ------------------------------------------------------------------------------------------
 @dataclass(frozen=True)
 class Alteration:
-    """One picture: ``kind`` is recolour, remove, move or null, ``thing`` what was altered ("" for null)."""
+    """One image: ``kind`` is recolour, remove, move or null, ``thing`` what was altered ("" for null)."""
 
     kind: str
     thing: str
@@ -73,14 +73,14 @@ class Alteration:
 
 
 def alterations(scene: Scene, pairs: Sequence[Pair], nulls: int = NULLS) -> list[Alteration]:
-    """Every picture that :func:`model_effects` is worked out from, the same ones each time, drawn once for all models.
+    """Every image that :func:`model_effects` is worked out from, the same ones each time, drawn once for all models.
 
     * Queried objects: three recolourings (in none of the pairs' answers, each another colour, first those that the
       object comes in), removal, and a move by 40 pixels. An alteration that changes which pixels of another queried
       object are visible is left out (a background is always uncovered, and does not count), and so is one of an
       object that carries another.
     * All other objects that can be altered: one recolouring and removal, for the sum that D is normalised by.
-    * ``nulls`` pictures of the unchanged scene (:meth:`qgc.scenes.Scene.relit`).
+    * ``nulls`` images of the unchanged scene (:meth:`qgc.scenes.Scene.relit`).
 
     Objects of fewer than 40 visible pixels are left alone.
     """
@@ -141,7 +141,7 @@ def map_names(ns: Sequence[int] = NS, attention: bool = False) -> list[str]:
 def pair_maps(
     first: Explanation, second: Explanation, rng: np.random.Generator, ns: Sequence[int] = NS
 ) -> dict[str, Tensor]:
-    """Maps (2, h, w) *before* the ReLU of two questions with the same answer about one picture, name by name.
+    """Maps (2, h, w) *before* the ReLU of two questions with the same answer about one image, name by name.
 
     Grad-CAM (Eq. 1–2); the paper's gate (§3.3) at each n, with its own, a random, and the other question's ranking (one
     random draw from ``rng`` for each question); the question contrast, plain and of normalised maps
@@ -201,6 +201,7 @@ def faithfulness_rows(
         (:mod:`qgc.measure.pairs`).
     """
     pairs = same_answer_pairs([scene]) if pairs is None else pairs
+    # The number stays that of the unfiltered list, so that seeds and rows do not move when a pair is left out
     pairs = [(i, p) for i, p in enumerate(pairs) if all(_visible(scene, a.thing) for a in (p.first, p.second))]
     if not pairs:
         return []
@@ -210,6 +211,7 @@ def faithfulness_rows(
     things, rows = [a.thing for a in altered], []
     for number, pair in pairs:
         asks = (pair.first, pair.second)
+        # Both at once: the question encoder runs on one batch
         both = explain(vqa, view, [a.question for a in asks], pair.answer)
         a = vqa.answer_index(pair.answer)
         scores = torch.stack([_scores(vqa, F, e.q)[:, a] for e in both]).cpu().numpy()
@@ -220,6 +222,7 @@ def faithfulness_rows(
             row |= {f"area_{j + 1}": int(masks[j].sum()), f"background_{j + 1}": int(ask.thing in scene.tones)}
             row[f"alterations_{j + 1}"] = things.count(ask.thing)
         row |= _effects_row(effects)
+        # A generator of its own for each pair: its random gates do not depend on which pairs came before
         rng = np.random.default_rng([scene.seed & 0x7FFFFFFF, 83, number])
         for name, maps in pair_maps(*both, rng, ns).items():
             row |= {f"{name}/{key}": value for key, value in _map_row(maps, masks).items()}
@@ -230,7 +233,7 @@ def faithfulness_rows(
 @evaluated
 @torch.no_grad()
 def maps_of(vqa, scene: Scene, altered: Sequence[Alteration]) -> Tensor:
-    """F (1 + alterations, K, h, w) of the scene as it is and of every altered picture."""
+    """F (1 + alterations, K, h, w) of the scene as it is and of every altered image."""
     return torch.cat(_maps_of(vqa, [np.asarray(scene.image), *(a.image for a in altered)]))
 
 
@@ -297,16 +300,19 @@ def summarise(rows: Iterable[dict], **bootstrapping) -> dict[str, pd.DataFrame]:
         if part.empty:
             continue
         model += [intervals(part, [], columns, **bootstrapping).assign(pairs=subset)]
+        # How far two halves of the alterations agree bounds how far a faithful map can agree
         halves = _agreement_row(part.assign(verdict=part["half_2"]), part["half_1"], **bootstrapping)
         noise = {"estimate": halves["kappa"], **{k: halves[k] for k in ("low", "high", "scenes")}, "rows": len(part)}
         model.append(pd.DataFrame([{"measure": "κ of halves", **noise, "pairs": subset}]))
         for name, by, stratum in product(names, MAP_VERDICTS, STRATA):
             least, below = STRATA[stratum]
+            # Only sure pairs: where the two halves of the alterations differ there is no verdict to agree with
             here = part[(part["sure"] == 1) & (part["ratio"] >= least) & (part["ratio"] < below)]
             label = {"map": name, "by": by, "pairs": subset, "stratum": stratum}
             faithful.append(label | _agreement_row(here, here[f"{name}/{by}"], **bootstrapping))
     plausible = []
     for subset, part in {"all": frame, "sure": frame[frame["sure"] == 1]}.items():
+        # All maps in one long table, since intervals are taken group by group of a column
         long = pd.concat(
             [part[["scene"]].assign(map=m, **{v: part[f"{m}/{v}"] for v in ("rank", "object", "odds")}) for m in names]
         )

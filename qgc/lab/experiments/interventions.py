@@ -1,20 +1,20 @@
-"""Is the map wrong, or does the model ignore the question? Change the picture, ask again, and compare with the map.
+"""Is the map wrong, or does the model ignore the question? Queries under intervention, compared with it.
 
-A scene is drawn again with one thing changed and nothing else (:meth:`qgc.scenes.Scene.recolour` and its like). With
+A scene is drawn again with one object changed and nothing else (:meth:`qgc.scenes.Scene.recolour` and its like). With
 y_a the score of the explained answer, before softmax,
 
     Δ(q, S) = y_a(before) − y_a(after changing S)
 
-is what S was worth to the answer to q. A map that tells what the model used ranks the things as |Δ| does, and for two
+is what S was worth to the answer to q. A map that tells what the model used ranks the objects as |Δ| does, and for two
 questions with the same answer about S1 and S2 the *interventional contrastive grounding* is
 
     I = [ |Δ(q1, S1)| + |Δ(q2, S2)|  >  |Δ(q1, S2)| + |Δ(q2, S1)| ],   a tie counting ½
 
 It needs no map: where it is 0 the model itself looked elsewhere, and no faithful map could have been right.
 
-What a change touches besides its mask. Removing a thing takes what stands on it along (the share then counts both),
-uncovers what is behind, and takes its soft shadow and glow away, which no mask holds; a half of the place is covered
-with tufts, tiles or ramps beyond its mask's edge. ``inside`` says how much of what changed lies in the mask.
+What a change touches besides its mask. Removing an object removes what stands on it as well (the share then counts
+both), uncovers what is behind, and removes its soft shadow and glow, which are in no mask; a half of the place is
+covered with tufts, tiles or ramps beyond its mask's edge. ``inside`` says how much of what changed is in the mask.
 """
 
 from __future__ import annotations
@@ -40,18 +40,18 @@ from ...scenes.things import KINDS, PLACES
 from ...scenes.vocabulary import PEOPLE
 
 KINDS_OF_CHANGE = ("recolour", "remove", "move")
-VISIBLE = 40  # pixels of a thing that must be seen before it is changed
-OFFSET = 40.0  # pixels by which a thing is moved
-BATCH = 8  # pictures that go through the CNN together
+VISIBLE = 40  # pixels of an object that must be seen before it is changed
+OFFSET = 40.0  # pixels by which an object is moved
+BATCH = 8  # images that go through the CNN together
 NS = (25, 200)
 CONTRAST = "question contrast"
-AREA = "area"  # not a map: the thing's visible pixels, what a look at the sizes alone would give
+AREA = "area"  # not a map: the object's visible pixels, what a look at the sizes alone would give
 
 
-# -- changing the picture -------------------------------------------------------------------------------
+# -- changing the image -------------------------------------------------------------------------------
 @dataclass(frozen=True)
 class Change:
-    """One intervention: ``kind`` is recolour, remove or move; ``mask`` where the thing was visible before."""
+    """One intervention: ``kind`` is recolour, remove or move; ``mask`` where the object was visible before."""
 
     kind: str
     thing: str
@@ -62,11 +62,11 @@ class Change:
 def changes(scene: Scene, avoid: Iterable[str] = (), kinds: Sequence[str] = KINDS_OF_CHANGE) -> list[Change]:
     """Every :class:`Change` of a scene, the same ones each time; the scenes in it are drawn when first looked at.
 
-    * recolour: everything that has a colour (things, a person's top, a phone, the halves of the place), into one that
-      the thing comes in, other than its own and than those in ``avoid`` (the answers asked for); where the thing comes
+    * recolour: everything that has a colour (objects, a person's top, a phone, the halves of the place), into one that
+      the object comes in, other than its own and than those in ``avoid`` (the answers asked for); where it comes
       in no other (snow), into any of the eleven;
-    * remove: things, with what stands on them; parts and the place cannot be removed;
-    * move: things that stand on no other, 40 pixels to the right if there is room, else to the left, else not.
+    * remove: objects, with what stands on them; parts and the place cannot be removed;
+    * move: objects that stand on no other, 40 pixels to the right if there is room, else to the left, else not.
     """
     rng = np.random.default_rng([scene.seed & 0x7FFFFFFF, 61])
     avoid, found = set(avoid), []
@@ -148,10 +148,10 @@ def intervention_rows(
     Returns
     -------
     list of flat dicts, one for each pair, question and change
-        ``scene``, ``pair``, ``question`` (0, 1), ``kind``, ``thing``, ``role`` (what was changed: ``"own"`` thing, the
+        ``scene``, ``pair``, ``question`` (0, 1), ``kind``, ``thing``, ``role`` (what was changed: ``"own"`` object, the
         ``"other"`` question's, or ``"neither"``); ``delta`` of the answer's score, ``delta_p`` of its probability,
         ``flipped`` (1 if the predicted answer changed); ``changed`` pixels and the part of them ``inside`` the mask;
-        ``share/NAME``: the share of each map on the thing (:func:`map_names`, nan if empty), and ``share/area``.
+        ``share/NAME``: the share of each map on the object (:func:`map_names`, nan if empty), and ``share/area``.
     """
     pairs = same_answer_pairs([scene]) if pairs is None else pairs
     if not pairs:
@@ -160,7 +160,7 @@ def intervention_rows(
     view = View(vqa, scene)
     before = np.asarray(scene.image)
     pictures = [np.asarray(c.scene.image) for c in changed]
-    F = torch.cat([view.F, *_maps_of(vqa, pictures)])
+    F = torch.cat([view.F, *_maps_of(vqa, pictures)])  # all altered images go through the CNN once, for every question
     known: dict[tuple[str, str], Explanation] = {}
     common = []
     for c, after in zip(changed, pictures, strict=True):
@@ -170,6 +170,7 @@ def intervention_rows(
     rows = []
     for number, pair in enumerate(pairs):
         asks = (pair.first, pair.second)
+        # A question is in several pairs: explained once
         for ask in asks:
             if (ask.question, pair.answer) not in known:
                 known[ask.question, pair.answer] = explain(vqa, view, ask.question, pair.answer)
@@ -191,18 +192,18 @@ def intervention_rows(
 
 
 def _maps_of(vqa, pictures: Sequence[np.ndarray]) -> list[Tensor]:
-    # F of many pictures, some at a time.
+    # F of many images, some at a time.
     x = [vqa.prepare(Image.fromarray(p)) for p in pictures]
     return [vqa.conv(torch.cat(x[i : i + BATCH])) for i in range(0, len(x), BATCH)]
 
 
 def _scores(vqa, F: Tensor, q: Tensor) -> Tensor:
-    # y (B, answers) of one question about many pictures.
+    # y (B, answers) of one question about many images.
     return vqa.classify(torch.mul(*vqa.branches(F, q.expand(len(F), -1)))).double()
 
 
 def _effects(vqa, F: Tensor, q: Tensor, a: int) -> tuple[list[float], list[float], list[float]]:
-    # What was lost by going from the first picture to each other one: of y_a, of p_a; and whether the answer changed.
+    # What was lost by going from the first image to each other one: of y_a, of p_a; and whether the answer changed.
     y = _scores(vqa, F, q)
     p, best = y.softmax(1)[:, a], y.argmax(1)
     flipped = (best[1:] != best[0]).double()
@@ -211,7 +212,7 @@ def _effects(vqa, F: Tensor, q: Tensor, a: int) -> tuple[list[float], list[float
 
 # -- many scenes ------------------------------------------------------------------------------------------
 def rank_correlation(x: np.ndarray, y: np.ndarray) -> float:
-    """Spearman's correlation over a scene's things; nan for fewer than three, or where either is the same for all."""
+    """Spearman's correlation over a scene's objects; nan for fewer than three, or where either is the same for all."""
     return spearman(x, y) if len(x) >= 3 else float("nan")
 
 
@@ -219,7 +220,7 @@ def summarise(rows: Iterable[dict], **bootstrapping) -> dict[str, pd.DataFrame]:
     """Tidy tables with 95 % intervals by scene (and ``seed``, if the rows have it) from :func:`intervention_rows`.
 
     * ``"effect"``: by kind and role, the mean |Δ|, how often the answer changed, and ``inside``.
-    * ``"correlation"``: by kind and map, the per-thing rank correlation of its shares with |Δ| (an empty map's shares
+    * ``"correlation"``: by kind and map, the per-object rank correlation of its shares with |Δ| (an empty map's shares
       count 0, so its correlation is nan and left out); ``difference`` is that of the differences between the two
       questions, share(L1) − share(L2) with |Δ(q1)| − |Δ(q2)|: what is left of it once a question-blind map, and a
       question-blind model, have nothing to show.
@@ -229,6 +230,7 @@ def summarise(rows: Iterable[dict], **bootstrapping) -> dict[str, pd.DataFrame]:
     """
     frame = pd.DataFrame(list(rows))
     names = [c.removeprefix("share/") for c in frame if c.startswith("share/")]
+    # An empty map has no share of anything, and counts 0 as in contrastive grounding
     frame = frame.assign(size=frame["delta"].abs()).fillna({f"share/{m}": 0.0 for m in names})
     clusters = ["scene"] + ["seed"] * ("seed" in frame)
     keys = [*clusters, "pair", "kind"]
@@ -291,7 +293,7 @@ def deletion(
 ) -> dict[str, float]:
     """How much of y_a is lost when what a map marks is blurred away; after ROAD (Rong et al. 2022).
 
-    The ``shares`` of the pixels with the highest L↑ are replaced by those of the picture under a Gaussian blur of
+    The ``shares`` of the pixels with the highest L↑ are replaced by those of the image under a Gaussian blur of
     ``radius`` pixels; ROAD imputes them from their neighbours and adds noise, a blur is simpler and as blind to the
     mask's shape. Beside it the lowest ones (pixels of one value in random order), and random cells of the map's grid,
     the mean of ``draws``: a map that tells what matters has top > random > low.
@@ -310,6 +312,7 @@ def deletion(
     names, removed = [], []
     for share in shares:
         count, label = round(share * values.size), f"{100 * share:g}"
+        # Random cells and not pixels: as coarse as what a map can mark
         cells = round(share * map_.numel())
         low, top = np.zeros((2, H * W), bool)
         low[order[:count]], top[order[values.size - count :]] = True, True

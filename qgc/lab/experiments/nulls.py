@@ -11,10 +11,10 @@ something that the paper's pairs have in common:
   when only the answer is removed, the null nearest to the paper's case;
 * ``same template, absent object``: its template with an object that is not in the image and that training questions
   name, never a half of a place: neither answer nor object is there, the words are;
-* ``unrelated question``: the first of them, and a question of another family about the same picture;
-* ``other picture``: the same question about another picture, in which it can be asked too;
-* ``unrelated, other picture``: a question of another family about another picture;
-* ``shuffled question``: the second question's u dealt out among the neurons at random. v and Wq stay where they are:
+* ``unrelated question``: the first of them, and a question of another family about the same image;
+* ``other picture``: the same question about another image, in which it can be asked too;
+* ``unrelated, other picture``: a question of another family about another image;
+* ``shuffled question``: the second question's u permuted among the neurons at random. v and Wq stay where they are:
   1 − u_j² keeps its values but says nothing about any neuron. Only for models with a closed form, nan for others;
 * ``random q``: q drawn from a Gaussian with the mean and variances of all training questions' q.
 
@@ -57,8 +57,8 @@ QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
 @dataclass(frozen=True)
-class Bank:
-    """What the nulls draw from, worked out once for a model (:func:`bank`).
+class QuestionPool:
+    """What the nulls draw from, worked out once for a model (:func:`question_pool`).
 
     questions : N texts. q : (N, Q) their embeddings, with ``mean`` and ``std`` (Q,). pictures : of each other scene
     its seed, its maps F (1, K, h, w) and its asks. constants : reduction → (J,) of the rows of Wq, where the model has
@@ -73,7 +73,7 @@ class Bank:
     constants: dict[str, Tensor]
 
     def embedding(self, vqa, question: str) -> Tensor:
-        """q (1, Q) of a question, from the bank if it holds it."""
+        """q (1, Q) of a question, from the pool if it has it."""
         if question in self.questions:
             return self.q[self.questions.index(question)][None]
         return vqa.encode(question)
@@ -81,8 +81,8 @@ class Bank:
 
 @evaluated
 @torch.no_grad()
-def bank(vqa, scenes: Iterable[Scene] = ()) -> Bank:
-    """Every training question as the model reads it, and other pictures (a few hundred scenes) as it sees them."""
+def question_pool(vqa, scenes: Iterable[Scene] = ()) -> QuestionPool:
+    """Every training question as the model reads it, and other images (a few hundred scenes) as it sees them."""
     questions = every_question()
     tokens, lengths = vqa.vocabulary.batch(questions)
     q = vqa.encode_tokens(tokens.to(vqa.device), lengths)
@@ -91,16 +91,18 @@ def bank(vqa, scenes: Iterable[Scene] = ()) -> Bank:
     some = torch.zeros(vqa.combine, dtype=q.dtype, device=q.device)
     if (closed := vqa.sensitivity_jacobian(some, some)) is not None:  # one for all questions and images
         reduce_product(*closed, known=constants)
-    return Bank(questions, q, q.mean(0), q.std(0), pictures, constants)
+    return QuestionPool(questions, q, q.mean(0), q.std(0), pictures, constants)
 
 
 @evaluated
 @torch.no_grad()
-def null_row(vqa, scene: Scene, bank: Bank, rng: np.random.Generator, pair: Pair | None = None) -> dict | None:
+def null_row(
+    vqa, scene: Scene, question_pool: QuestionPool, rng: np.random.Generator, pair: Pair | None = None
+) -> dict | None:
     """One draw of every null for one scene (paper Tables 5–6): a flat dict, None if it has no same-answer pair.
 
     Keys: ``scene``, ``spearman/NULL/REDUCTION``, ``overlap/NULL/REDUCTION`` (shared neurons among the top 10),
-    ``partial/REDUCTION`` and ``divided``; nan where a null cannot be drawn (no other picture in the bank in which the
+    ``partial/REDUCTION`` and ``divided``; nan where a null cannot be drawn (no other image in the pool in which the
     question can be asked, no other object of another colour, a question of no known template, no closed form). ``J`` is
     the number of combine neurons. Where no ``pair`` is given one is drawn: a scene counts once, and the paper's numbers
     are of single pairs too. The two nulls of the same template draw from a generator of their own, spawned from
@@ -112,37 +114,41 @@ def null_row(vqa, scene: Scene, bank: Bank, rng: np.random.Generator, pair: Pair
     pair = pairs[rng.integers(len(pairs))]
     first, second = (pair.first, pair.second) if rng.random() < 0.5 else (pair.second, pair.first)
     own = rng.spawn(1)[0]  # does not advance rng
-    q, F = bank.embedding(vqa, first.question), View(vqa, scene).F
-    drawn = {r: q.new_full((1 + len(NULLS), vqa.combine), torch.nan) for r in REDUCTIONS}
+    q, F = question_pool.embedding(vqa, first.question), View(vqa, scene).F
+    sensitivities = {r: q.new_full((1 + len(NULLS), vqa.combine), torch.nan) for r in REDUCTIONS}
 
     def put(null: str | None, values: dict[str, Tensor]) -> None:
         for r, value in values.items():
-            drawn[r][1 + NULLS.index(null) if null else 0] = value
+            sensitivities[r][1 + NULLS.index(null) if null else 0] = value
 
     def put_case(null: str | None, case: tuple[Tensor, Tensor] | None) -> None:
-        put(null, _sensitivities(vqa, bank, *case) if case else {})
+        put(null, _sensitivities(vqa, question_pool, *case) if case else {})
 
-    others = [p for p in bank.pictures if p[0] != scene.seed]
+    # The order of the cases is that of the draws from rng: another one gives other stored numbers
+    others = [p for p in question_pool.pictures if p[0] != scene.seed]
     put_case(None, (F, q))
-    put_case("same answer", (F, bank.embedding(vqa, second.question)))
-    put_case("unrelated question", _case(vqa, bank, first, [(F, scene.asks)], rng, same=False))
-    put_case("other picture", _case(vqa, bank, first, [p[1:] for p in others], rng, same=True))
-    put_case("unrelated, other picture", _case(vqa, bank, first, [p[1:] for p in others], rng, same=False))
-    noise = torch.from_numpy(rng.standard_normal(bank.q.shape[1])).to(q)
-    put_case("random q", (F, (bank.mean + bank.std * noise)[None]))
+    put_case("same answer", (F, question_pool.embedding(vqa, second.question)))
+    put_case("unrelated question", _case(vqa, question_pool, first, [(F, scene.asks)], rng, same=False))
+    put_case("other picture", _case(vqa, question_pool, first, [p[1:] for p in others], rng, same=True))
+    put_case("unrelated, other picture", _case(vqa, question_pool, first, [p[1:] for p in others], rng, same=False))
+    noise = torch.from_numpy(rng.standard_normal(question_pool.q.shape[1])).to(q)
+    put_case("random q", (F, (question_pool.mean + question_pool.std * noise)[None]))
     row: dict[str, float] = {"scene": scene.seed, "J": vqa.combine}
-    if bank.constants:
-        u, v = vqa.branches(F, torch.cat([q, bank.embedding(vqa, second.question)]))
-        shuffled = u[1][torch.from_numpy(rng.permutation(vqa.combine)).to(u.device)]
-        put("shuffled question", reduce_product(*vqa.sensitivity_jacobian(shuffled, v[0]), known=bank.constants))
-        row |= _without_the_shared(bank, u, v[0], drawn)
+    if question_pool.constants:
+        u, v = vqa.branches(F, torch.cat([q, question_pool.embedding(vqa, second.question)]))
+        shuffled = u[1][torch.from_numpy(rng.permutation(vqa.combine)).to(u.device)]  # v and Wq stay
+        put(
+            "shuffled question",
+            reduce_product(*vqa.sensitivity_jacobian(shuffled, v[0]), known=question_pool.constants),
+        )
+        row |= _without_the_shared(question_pool, u, v[0], sensitivities)
     for null, texts in (
         ("same template, other object", other_objects(scene, first, second.thing)),
-        ("same template, absent object", absent_objects(scene, first, bank.questions)),
+        ("same template, absent object", absent_objects(scene, first, question_pool.questions)),
     ):
         if texts:
-            put_case(null, (F, bank.embedding(vqa, texts[own.integers(len(texts))])))
-    for r, values in drawn.items():
+            put_case(null, (F, question_pool.embedding(vqa, texts[own.integers(len(texts))])))
+    for r, values in sensitivities.items():
         table = values.double().cpu().numpy()
         row |= dict(zip((f"spearman/{n}/{r}" for n in NULLS), _spearmans(table), strict=True))
         row |= dict(zip((f"overlap/{n}/{r}" for n in NULLS), _overlaps(table), strict=True))
@@ -187,8 +193,8 @@ def absent_objects(scene: Scene, ask: Ask, questions: Sequence[str]) -> list[str
     ]
 
 
-def _case(vqa, bank: Bank, ask: Ask, pictures: Sequence, rng: np.random.Generator, same: bool):
-    # A picture and a question about it: the same one, or one of another family; None if there is none.
+def _case(vqa, question_pool: QuestionPool, ask: Ask, pictures: Sequence, rng: np.random.Generator, same: bool):
+    # An image and a question about it: the same one, or one of another family; None if there is none.
     def fits(other: Ask) -> bool:
         return other.question == ask.question if same else other.family != ask.family
 
@@ -197,20 +203,22 @@ def _case(vqa, bank: Bank, ask: Ask, pictures: Sequence, rng: np.random.Generato
     if not able:
         return None
     F, asks = able[rng.integers(len(able))]
-    return F, bank.embedding(vqa, asks[rng.integers(len(asks))].question)
+    return F, question_pool.embedding(vqa, asks[rng.integers(len(asks))].question)
 
 
-def _sensitivities(vqa, bank: Bank, F: Tensor, q: Tensor) -> dict[str, Tensor]:
-    # ∂A/∂q of one question and picture in every reduction.
-    return reductions(vqa, F, q, *vqa.branches(F, q), known=bank.constants)
+def _sensitivities(vqa, question_pool: QuestionPool, F: Tensor, q: Tensor) -> dict[str, Tensor]:
+    # ∂A/∂q of one question and image in every reduction.
+    return reductions(vqa, F, q, *vqa.branches(F, q), known=question_pool.constants)
 
 
-def _without_the_shared(bank: Bank, u: Tensor, v: Tensor, drawn: dict[str, Tensor]) -> dict[str, float]:
+def _without_the_shared(
+    question_pool: QuestionPool, u: Tensor, v: Tensor, sensitivities: dict[str, Tensor]
+) -> dict[str, float]:
     left = (1 - u**2).double().cpu().numpy()
     found = {"divided": spearman(*left)}
-    for r, c in bank.constants.items():
+    for r, c in question_pool.constants.items():
         shared = torch.stack([v * c if r == "sum" else v.abs() * c, v.abs(), c]).double().cpu().numpy()
-        found[f"partial/{r}"] = partial_spearman(*drawn[r][:2].double().cpu().numpy(), shared)
+        found[f"partial/{r}"] = partial_spearman(*sensitivities[r][:2].double().cpu().numpy(), shared)
     return found
 
 
@@ -249,12 +257,12 @@ def summarise(rows: Iterable[dict | None], printed: Sequence[float] = (), **boot
     ends = ["estimate", "low", "high"]
     overlap = intervals(frame, [], [c for c in frame if c.startswith("overlap/")], **bootstrapping)
     J = int(frame["J"].iloc[0])
-    chance, at_least = overlap_by_chance(J, min(TOP, J))
+    random_baseline, at_least = overlap_by_chance(J, min(TOP, J))
     least = int((at_least > 0.05).sum())
     columns = list(overlap.pop("measure"))
     overlap.insert(0, "null", [_labels(c)[0] for c in columns])
     overlap.insert(1, "reduction", [_labels(c)[1] for c in columns])
-    overlap["chance"], overlap["least"] = chance, least
+    overlap["chance"], overlap["least"] = random_baseline, least
     overlap["many"] = [float((frame[c].dropna() >= least).mean()) for c in columns]
     overlap["many_chance"] = at_least[least] if least < len(at_least) else 0.0
     return {

@@ -1,7 +1,7 @@
 """The other-image control: how well do maps lie on the objects of a scene that they were not made from?
 
-Things have usual places, so a map that never looks may lie on its object more often than chance. The two questions of a
-pair are asked, with the same answer, about *another* scene that holds both objects, and the maps are scored on *this*
+Objects have usual places, so a question-agnostic map may lie on its object more often than chance. The two questions of
+a pair are asked, with the same answer, about *another* scene that holds both objects, and the maps are scored on *this*
 scene's masks. Only what a map reaches beyond that is due to this image. A perfect map of the other scene, the coverage
 of its own objects, keeps much as well; it is scored beside the others, since a model may well know the usual places.
 """

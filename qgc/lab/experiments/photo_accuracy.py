@@ -1,4 +1,4 @@
-"""How often a model answers right about photographs, beside its question-only twin where it has one."""
+"""How often a model answers right about photographs, compared with its question-only baseline where it has one."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ CACHE = Path("cache")  # of a run that does not know where its features lie; whe
 
 
 def kind_of(question: Question) -> str:
-    """What is asked for: VQA's answer type; for DAQUAR, which has none, number, colour or thing, told by the words."""
+    """What is asked for: VQA's answer type; for DAQUAR, which has none, "number", "colour" or "thing", by the words."""
     if question.kind:
         return question.kind
     text = question.text.lower()
@@ -37,8 +37,8 @@ def kind_of(question: Question) -> str:
 def answered(model, photos: PhotoSet, features: Features) -> np.ndarray:
     """The accuracy of a model's answer to every question (N,), by the data set's own measure."""
     asked = as_arrays(photos, model.vocabulary, model.answers, features.index, learn=False)
-    said = predict(model, asked, image_input(model, features), ProcessGroup(device=model.device))
-    return np.array([photos.score(q, model.answers[i]) for q, i in zip(photos.questions, said, strict=True)])
+    predicted = predict(model, asked, image_input(model, features), ProcessGroup(device=model.device))
+    return np.array([photos.score(q, model.answers[i]) for q, i in zip(photos.questions, predicted, strict=True)])
 
 
 def evaluate_photos(
@@ -50,9 +50,9 @@ def evaluate_photos(
     workers: int = 2,
     dataset: str | None = None,
 ) -> dict:
-    """Accuracy of a run's model and of its twin on one split, with 95 % intervals (whole photographs redrawn).
+    """Accuracy of a run's model and of its question-only baseline on one split, with 95 % intervals by photograph.
 
-    Published weights have no twin: what is about it is then left out. A published Pythia answers by the grid alone.
+    Published weights have no such baseline: its numbers are omitted. A published Pythia answers by the grid alone.
 
     Parameters
     ----------
@@ -72,6 +72,7 @@ def evaluate_photos(
     data_dir, cache = _where(run, data_dir, cache)
     photos = data.load(name, data_dir, split)
     model = _opened(run / "model.json", device)
+    # Features are read from the cache that training left: the CNN is what takes the time
     features = extract(
         model.cnn, photos.images, photos.image_path, cache / "features", device, workers,
         maps=model.reads_cells,
@@ -93,6 +94,7 @@ def evaluate_photos(
     }
     if published:
         return result
+    # Validation chose the number of steps, so its accuracy is the more favorable one: both are reported
     held = {"accuracy": about["validation"]["accuracy"]}
     held["question_only"] = zoo.card(str(run / "twin.json"))["validation"]["accuracy"]
     return result | {"seed": about["seed"], "validation": held}
@@ -116,7 +118,7 @@ def _where(run: Path, data_dir: Path | None, cache: Path | None) -> tuple[Path, 
 def record(run: Path, result: dict) -> None:
     """Write an evaluation into the run's card, as ``"test"`` or ``"validation_split"``; the weights stay as they are.
 
-    What the card has under ``"validation"`` is another thing: how the number of steps was chosen.
+    What the card has under ``"validation"`` differs: it is what the number of steps was chosen by.
     """
     key = "validation_split" if result["split"] == "validation" else result["split"]
     about = zoo.card(str(run)) | {key: result}
@@ -136,7 +138,7 @@ def _row(frame: pd.DataFrame) -> dict:
 
 
 def table(result: dict) -> str:
-    """An evaluation as a Markdown table; without a twin, without its columns."""
+    """An evaluation as a Markdown table; without a question-only baseline, without its columns."""
     rows = [*result["kinds"].items(), ("all", result["all"])]
     foot = f"{result['questions']} questions, {result['images']} photographs ({result['dataset']}, {result['split']})"
     if "validation" not in result:

@@ -17,7 +17,7 @@ from ..protocol.stored import RESULTS
 from . import photographs
 
 COUNT = 200  # photographs of the protocol
-KEPT = (
+CARD_FIELDS = (
     "dataset", "family", "seed", "command", "recipe", "cnn_weights_sha256", "question_files_sha256", "glove_sha256",
     "versions", "device", "time", "validation", "test", "questions_per_second", "memory_mb", "converted_from",
     "converted_with",
@@ -69,7 +69,7 @@ def at_hand(vqa, photos: PhotoSet, count: int = COUNT) -> Results:
     tables = measure([vqa], photos, count)
     many = tables["pairs"]["photographs"].max()  # every photograph of the sample has pairs of its own questions
     origin = f"measured here: {vqa.name}, on {many} photographs of {photos.name} ({photos.split})"
-    return Results(origin, [_kept(about)], tables)
+    return Results(origin, [_card_fields(about)], tables)
 
 
 def dataset_of(about: dict, named: str | None) -> str:
@@ -104,7 +104,7 @@ def kind(about: dict) -> str:
 
 
 def check(cards: Sequence[dict], tested: bool = False) -> None:
-    """Whether runs are trainings of one model on one data set that differ in their seed.
+    """Whether runs are training runs of one model on one data set that differ in their seed.
 
     Raises
     ------
@@ -126,7 +126,7 @@ def check(cards: Sequence[dict], tested: bool = False) -> None:
 
 # -- recorded -----------------------------------------------------------------------------------------
 def record(path: Path, cards: Sequence[dict], tables: dict[str, pd.DataFrame], command: str) -> None:
-    """Write numbers and where they come from, no picture and no weight, beside those of other data sets and kinds.
+    """Write numbers and where they come from, no image and no weight, beside those of other data sets and kinds.
 
     Raises
     ------
@@ -140,12 +140,12 @@ def record(path: Path, cards: Sequence[dict], tables: dict[str, pd.DataFrame], c
     }
     known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     known[_key(cards[0]["dataset"], kind(cards[0]))] = {
-        "about": {"command": command, "split": "test"}, "runs": [_kept(about) for about in cards], "tables": rounded
+        "about": {"command": command, "split": "test"}, "runs": list(map(_card_fields, cards)), "tables": rounded
     }  # fmt: skip
     atomic_write(path, lambda p: p.write_text(json.dumps(known, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"))
 
 
-def recorded(dataset: str, of: str = "deeper-lstm", path: Path = RESULTS / "photographs.json") -> Results:
+def recorded(dataset: str, run_kind: str = "deeper-lstm", path: Path = RESULTS / "photographs.json") -> Results:
     """What :func:`record` wrote of a data set and a :func:`kind` of run.
 
     Raises
@@ -154,21 +154,21 @@ def recorded(dataset: str, of: str = "deeper-lstm", path: Path = RESULTS / "phot
         If nothing is recorded of it; the message names the commands that do.
     """
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))[_key(dataset, of)]
+        found = json.loads(path.read_text(encoding="utf-8"))[_key(dataset, run_kind)]
     except (OSError, ValueError, KeyError):
-        make = "convert" if of.startswith("published") else f"train {dataset} --model {of}"
-        raise DataError(f"nothing is recorded of a {of} on {dataset}; make and record one: python -m qgc {make} …, "
-                        "evaluate RUN --record, measure RUN --record") from None  # fmt: skip
+        make = "convert" if run_kind.startswith("published") else f"train {dataset} --model {run_kind}"
+        raise DataError(f"nothing is recorded of a {run_kind} on {dataset}; make and record one: python -m qgc {make} "
+                        "…, evaluate RUN --record, measure RUN --record") from None  # fmt: skip
     tables = {name: pd.DataFrame(rows) for name, rows in found["tables"].items()}
     return Results(f"recorded by: {found['about']['command']}", found["runs"], tables)
 
 
-def _key(dataset: str, of: str) -> str:
-    return dataset if of == "deeper-lstm" else f"{dataset}, {of}"
+def _key(dataset: str, run_kind: str) -> str:
+    return dataset if run_kind == "deeper-lstm" else f"{dataset}, {run_kind}"
 
 
-def _kept(about: dict) -> dict:
-    return {k: about[k] for k in KEPT if k in about} | {"cnn": about["config"]["cnn"]}
+def _card_fields(about: dict) -> dict:
+    return {k: about[k] for k in CARD_FIELDS if k in about} | {"cnn": about["config"]["cnn"]}
 
 
 # -- shown --------------------------------------------------------------------------------------------
@@ -193,8 +193,8 @@ def _evaluate_command(run: dict) -> str:
 def accuracy(runs: Sequence[dict]) -> pd.DataFrame:
     """Percent of right answers on the test split, a row for each run that was tested.
 
-    Columns :data:`SHOWN`: with the photograph, of the question-only twin, and the gain with its 95 % interval; of
-    published weights, which have no twin, the first alone.
+    Columns :data:`SHOWN`: with the photograph, of the question-only baseline, and the gain with its 95 % interval; of
+    published weights, which have none, the first alone.
     """
     rows = {}
     for run in (run for run in runs if "test" in run):
@@ -207,7 +207,7 @@ def accuracy(runs: Sequence[dict]) -> pd.DataFrame:
 def kinds(runs: Sequence[dict]) -> pd.DataFrame:
     """Percent of right answers for each kind of question, mean of the runs that were tested.
 
-    Columns ``n`` (questions), ``accuracy``, and where there is a twin ``question_only`` and ``gained``.
+    Columns ``n`` (questions), ``accuracy``, and where there is such a baseline ``question_only`` and ``gained``.
     """
     found = [(k, v) for run in runs if "test" in run for k, v in run["test"]["kinds"].items()]
     names = [key for key in ("n", *SHOWN) if any(key in row for _, row in found)]

@@ -1,4 +1,4 @@
-"""The paper's experiment on photographs (paper §3.2–3.3, Tables 1–6), where no mask says where a thing is.
+"""The paper's experiment on photographs (paper §3.2–3.3, Tables 1–6), where no mask says where an object is.
 
 The protocol, written down before a test split was looked at:
 
@@ -11,7 +11,7 @@ The protocol, written down before a test split was looked at:
 * **Sweep** (Figures 27–77): the cosine of the two maps of a same-answer pair, gated to n neurons by ∂A/∂q (``l2``), by
   |g|, and by :data:`RANDOM` random orders: one for both questions, or one each, for two gates of different neurons
   make two different maps, whatever the neurons. Pairs with an empty map have no cosine.
-* **Deletion**, in place of masks: the :data:`DELETED` of the cells where a map is largest are painted in the picture's
+* **Deletion**, in place of masks: the :data:`DELETED` of the cells where a map is largest are painted in the image's
   mean colour, and the answer's log-probability falls by d. A pair of maps is *told apart* if the map of the first
   question costs the first more than the second, and the other way round: d₁(L₁) − d₂(L₁) + d₂(L₂) − d₁(L₂) > 0, equal
   counting one half. Two equal maps, and chance, reach 0.5.
@@ -49,19 +49,19 @@ KINDS = (
 )
 NS = (10, 25, 50, 100, 200, 400, 600)  # and all of them
 RANDOM = 5  # random gates a pair, of which the deletion tries the first
-DELETED = 0.2  # share of a map's cells that is painted over
+DELETED = 0.2  # share of a map's cells that is occluded
 DELETION_NS = (25, 200)  # and all of them
 MOST_PAIRS = 3  # same-answer pairs of one photograph in the sweep; the deletion takes the first
 
 
 @dataclass
-class Asked:
+class QuestionRecord:
     """One question about one photograph: its words, the model's answer, and ∂A/∂q (J,) in each reduction."""
 
     photograph: int
     words: str
     answer: str
-    drawn: dict[str, Tensor]
+    sensitivities: dict[str, Tensor]
 
 
 def sample(photos: PhotoSet, count: int, seed: int = 0) -> list[tuple[str, list[str]]]:
@@ -103,13 +103,13 @@ def measure(vqa, photos: PhotoSet, count: int = 200, seed: int = 0) -> dict[str,
         If no photograph has two questions, or none has two that get the same answer.
     """
     rng = np.random.default_rng(seed)
-    asked: list[Asked] = []
+    asked: list[QuestionRecord] = []
     sweep, deleted = [], []
     for number, (image, texts) in enumerate(tqdm(sample(photos, count, seed), desc=photos.name, mininterval=2)):
         known = _explained(View(vqa, photos.image_path(image)), texts)
         for e in known:
-            drawn = reductions(vqa, e.F, e.q, e.u[None], e.v[None])
-            asked.append(Asked(number, _words(e.question), e.predicted, {r: drawn[r].cpu() for r in drawn}))
+            each = reductions(vqa, e.F, e.q, e.u[None], e.v[None])
+            asked.append(QuestionRecord(number, _words(e.question), e.predicted, {r: x.cpu() for r, x in each.items()}))
         pairs = [(a, b) for i, a in enumerate(known) for b in known[:i] if a.predicted == b.predicted]
         for k, i in enumerate(rng.permutation(len(pairs))[:MOST_PAIRS]):
             orders = _orders(*pairs[i], rng)
@@ -199,7 +199,7 @@ def same_answer(vqa, photos: PhotoSet, count: int = 200, seed: int = 0) -> list[
 
 
 # -- pairs of ∂A/∂q -----------------------------------------------------------------------------------
-def _pairs(asked: Sequence[Asked], rng: np.random.Generator) -> pd.DataFrame:
+def _pairs(asked: Sequence[QuestionRecord], rng: np.random.Generator) -> pd.DataFrame:
     rows = []
     for a in asked:
         here = [b for b in asked if b.photograph == a.photograph and b.words != a.words]
@@ -217,11 +217,13 @@ def _pairs(asked: Sequence[Asked], rng: np.random.Generator) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _compared(a: Asked, b: Asked) -> dict[str, float]:
+def _compared(a: QuestionRecord, b: QuestionRecord) -> dict[str, float]:
     found = {}
     for r in REDUCTIONS:
-        found[f"top 10/{r}"] = float(shared(*(x.drawn[r].topk(min(TOP, len(x.drawn[r]))).indices for x in (a, b))))
-        found[f"spearman/{r}"] = spearman(a.drawn[r], b.drawn[r])
+        found[f"top 10/{r}"] = float(
+            shared(*(x.sensitivities[r].topk(min(TOP, len(x.sensitivities[r]))).indices for x in (a, b)))
+        )
+        found[f"spearman/{r}"] = spearman(a.sensitivities[r], b.sensitivities[r])
     return found
 
 
@@ -264,7 +266,7 @@ def _alike(a, b, orders: Orders) -> list[dict]:
 
 
 def _told_apart(a, b, orders: Orders) -> list[dict]:
-    # Of the random gates the first alone is tried: every painted picture goes through the CNN again.
+    # Of the random gates the first alone is tried: every painted image goes through the CNN again.
     J = len(a.g)
     tried = [(ranking, pairs[0], n) for ranking, pairs in orders.items() for n in DELETION_NS if n < J]
     tried.append(("all", orders["∂A/∂q"][0], J))
@@ -282,7 +284,7 @@ def _told_apart(a, b, orders: Orders) -> list[dict]:
 
 def _costs(explanations: Sequence, maps: Tensor) -> Tensor:
     """By how much the log-probability of each explanation's answer falls, (len, N), for each of the maps (N, h, w) of
-    their picture, if its largest cells are painted over."""
+    their image, if its largest cells are occluded."""
     vqa, view = explanations[0].vqa, explanations[0].view
     x, cells = vqa.prepare(view.image), maps.flatten(1)
     painted = torch.zeros_like(cells)

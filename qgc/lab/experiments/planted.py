@@ -53,7 +53,7 @@ class Objects:
     """Two objects on a grid, and the random draws that all planted maps of the pair share.
 
     ``cover`` (2, h, w): C_1, C_2. ``size`` (2,): s_1, s_2. ``ignorant`` (h, w): L. ``noise`` (2, h, w): standard
-    normal, one draw for each question. ``dealt`` (2,): 0 and 1 in random order, which question has the larger gain
+    normal, one draw for each question. ``shuffled`` (2,): 0 and 1 in random order, which question has the larger gain
     where area does not decide. ``usual`` (2, h, w) or None: coverage by the same two objects in another scene.
     """
 
@@ -61,7 +61,7 @@ class Objects:
     size: Tensor
     ignorant: Tensor
     noise: Tensor
-    dealt: Tensor
+    shuffled: Tensor
     usual: Tensor | None = None
 
     @classmethod
@@ -73,9 +73,9 @@ class Objects:
         texture = torch.from_numpy((texture - texture.min()) / np.ptp(texture))
         ignorant = (1 - TEXTURE) * cover.sum(0).clamp_max(1) + TEXTURE * texture
         noise = torch.from_numpy(rng.standard_normal((2, *grid)))
-        dealt = torch.from_numpy(rng.permutation(2).astype(float))
+        shuffled = torch.from_numpy(rng.permutation(2).astype(float))
         elsewhere = None if usual is None else cell_cover(usual, grid).view(2, *grid)
-        return cls(cover, size / size.sum(), ignorant, noise, dealt, elsewhere)
+        return cls(cover, size / size.sum(), ignorant, noise, shuffled, elsewhere)
 
     def gains(self, by: Tensor) -> Tensor:
         """1 + (GAIN − 1) · ``by``, one for each question, (2, 1, 1)."""
@@ -174,9 +174,9 @@ PLANTED: dict[str, Planted] = {
     "larger object": Planted(0.5, IGNORES, lambda o: o.cover[o.size.argmax()].expand_as(o.cover)),
     "fixed place": Planted(0.5, IGNORES, _fixed_place),
     "empty": Planted(0.5, IGNORES, lambda o: torch.zeros_like(o.cover)),
-    "gain": Planted(0.5, IGNORES, lambda o: o.gains(o.dealt) * o.twice),
-    "offset": Planted(0.5, IGNORES, lambda o: o.twice + o.dealt[:, None, None]),
-    "power": Planted(0.5, IGNORES, lambda o: o.twice ** o.gains(o.dealt)),
+    "gain": Planted(0.5, IGNORES, lambda o: o.gains(o.shuffled) * o.twice),
+    "offset": Planted(0.5, IGNORES, lambda o: o.twice + o.shuffled[:, None, None]),
+    "power": Planted(0.5, IGNORES, lambda o: o.twice ** o.gains(o.shuffled)),
     "gain with area": Planted(0.5, GROWS, _gain_with_area),
     "offset with area": Planted(0.5, GROWS, lambda o: o.twice + o.size[:, None, None]),
     "power with area": Planted(0.5, GROWS, _sharper_with_area),

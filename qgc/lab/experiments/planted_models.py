@@ -7,7 +7,7 @@ Their images are :class:`PlantedScene`: the k-th object is painted flatly, its r
 its color. The "CNN" reads these pixels, so that a recolored, removed or moved object changes what the model sees:
 
     F^k_p = the part of cell p that shows object k in the color that the answer names
-    u     = q T, with q the one-hot vector of the object asked about and T (objects, neurons) the model's table
+    u     = q T, with q the one-hot vector of the queried object and T (objects, neurons) the model's table
     A     = u ∘ v,   y_a = Σ_j A_j for the answer a, and 0 for "something else"
 
 What a model looks at is in T and in v (:meth:`PlantedVQA.image_branch`); by default v_j is the mean of F^j over the
@@ -94,6 +94,7 @@ class PlantedVQA(VQA):
     """
 
     def __init__(self, objects: Sequence[str], table: Tensor, answer: str = "white", grid: tuple[int, int] = (14, 14)):
+        """Take the table as a parameter that is not trained, so that it moves with the model."""
         super().__init__()
         self.objects, self.grid = list(objects), grid
         self.vocabulary = Vocabulary.of([question(name) for name in objects])
@@ -122,10 +123,12 @@ class PlantedVQA(VQA):
         return F.mean((-2, -1))
 
     def branches(self, F: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
+        """u = q T and v, (B, neurons) each."""
         v = self.image_branch(F)
         return (q @ self.table).expand_as(v), v
 
     def classify(self, A: Tensor) -> Tensor:
+        """Scores (B, 2): y of the answer, and 0 for "something else"."""
         y = A.sum(-1, keepdim=True)
         return torch.cat([y, torch.zeros_like(y)], -1)
 
@@ -137,7 +140,7 @@ def _word(name: str) -> str:
 
 # -- what they look at ----------------------------------------------------------------------------------
 def asked_object(objects: Sequence[str], **options) -> PlantedVQA:
-    """Sees only the object asked about: T is the identity."""
+    """Sees only the queried object: T is the identity."""
     return PlantedVQA(objects, torch.eye(len(objects)), **options)
 
 
@@ -155,7 +158,7 @@ def all_of_the_color(objects: Sequence[str], **options) -> PlantedVQA:
 def gain_only(objects: Sequence[str], gains: Sequence[float], **options) -> PlantedVQA:
     """Sees all objects of the answer's color, and says so the louder the larger a question's gain: L_q = g_q L.
 
-    With the objects' areas for ``gains`` it is a model that knows from language how large a thing usually is, and
+    With the objects' areas for ``gains`` it is a model that knows from language how large an object usually is, and
     never where it is.
     """
     table = torch.as_tensor(gains, dtype=torch.float64)[:, None].expand(-1, len(objects))
@@ -172,9 +175,11 @@ class LargerObject(PlantedVQA):
     """Sees the largest object of the answer's color, whatever is asked: v = max_k mean_p F^k_p, one neuron."""
 
     def __init__(self, objects: Sequence[str], **options):
+        """One neuron, which every question reads alike."""
         super().__init__(objects, torch.ones(len(objects), 1), **options)
 
     def image_branch(self, F: Tensor) -> Tensor:
+        """v (B, 1), of the object with the largest coverage."""
         return super().image_branch(F).amax(-1, keepdim=True)
 
 
@@ -185,7 +190,9 @@ class FixedPlace(PlantedVQA):
     """
 
     def __init__(self, objects: Sequence[str], **options):
+        """One neuron, which every question reads alike."""
         super().__init__(objects, torch.ones(len(objects), 1), **options)
 
     def image_branch(self, F: Tensor) -> Tensor:
+        """v (B, 1), of the left half of the cells."""
         return F[..., : F.shape[-1] // 2].mean((-2, -1)).sum(-1, keepdim=True)

@@ -63,8 +63,8 @@ def candidates(vqa, u: Tensor, v: Tensor) -> dict[str, Tensor]:
 
 
 @dataclass(frozen=True)
-class Drawn:
-    """Candidates for many questions: ``asked`` (scene, family, question, answer) and name → values, row by row."""
+class Candidates:
+    """The candidates of many questions: ``asked`` (scene, family, question, answer) and name → values, row by row."""
 
     asked: pd.DataFrame
     values: dict[str, Tensor]
@@ -91,7 +91,9 @@ class Drawn:
 
 @evaluated
 @torch.no_grad()
-def draw(vqa, scenes: Sequence[Scene], families: Sequence[str] = ("colour", "activity", "gaze")) -> Drawn:
+def compute_candidates(
+    vqa, scenes: Sequence[Scene], families: Sequence[str] = ("colour", "activity", "gaze")
+) -> Candidates:
     """All candidates for every question of ``families`` about ``scenes`` (paper §3.2), a row for each question."""
     rows, parts = [], {name: [] for name in CANDIDATES}
     known: dict[str, Tensor] = {}
@@ -108,7 +110,7 @@ def draw(vqa, scenes: Sequence[Scene], families: Sequence[str] = ("colour", "act
         for name, values in candidates(vqa, *vqa.branches(F.expand(len(q), -1, -1, -1), q)).items():
             parts[name].append(values.cpu())
     table = pd.DataFrame(rows, columns=["scene", "family", "question", "answer"])
-    return Drawn(table, {name: torch.cat(blocks) for name, blocks in parts.items()})
+    return Candidates(table, {name: torch.cat(blocks) for name, blocks in parts.items()})
 
 
 def pairs(asked: pd.DataFrame, kind: str) -> tuple[list[int], list[int]]:

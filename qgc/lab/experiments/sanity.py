@@ -1,24 +1,24 @@
-"""Do the maps notice when the model is broken? Randomised question encoder, foreign questions, randomised weights.
+"""Do the maps notice when the model is broken? Randomised question encoder, mismatched questions, randomised weights.
 
 After Adebayo et al. (2018). What is left of rank grounding (:func:`qgc.measure.rank_grounding`) and of contrastive
-grounding (:func:`qgc.measure.contrastive_grounding`) once nothing can know which object was asked for is what a measure
-gives for nothing. It should be one half:
+grounding (:func:`qgc.measure.contrastive_grounding`) once no map can know which object is queried is what a measure
+gives at random. It should be one half:
 
-* ``other questions``: each of a pair's questions is replaced by one drawn from all training questions, without
-  replacement, with the answer and both things kept. The two draws are exchangeable: drawing them in the other order
-  is as likely and turns 1 into 0. So the expectation is *exactly* ½, for every map and every model.
-* ``encoder``: the modules that turn words into q start anew. Fresh word vectors are drawn alike for all words, so for
-  questions in one frame ("What color is the sink?", "What color is the cake?") the encoders that have both nouns
+* ``other questions``: each of a pair's questions is replaced by a mismatched one, at random of all training questions,
+  without replacement, with the answer and both objects kept. The two draws are exchangeable: drawing them in the other
+  order is as likely and turns 1 into 0. So the expectation is *exactly* ½, for every map and every model.
+* ``encoder``: the modules that turn words into q are re-initialised. New word vectors are drawn alike for all words, so
+  for questions in one frame ("What color is the sink?", "What color is the cake?") the encoders that have both nouns
   exchanged are as likely, and again the expectation is exactly ½. Between frames ("is", "are"; one word or two) only
   grammar is left to tell them apart, and whether it does is measured, not assumed.
-* ``encoder and Wq``: the question branch's own layer starts anew, too.
+* ``encoder and Wq``: the question branch's own layer is re-initialised as well.
 
 That is an expectation *over encoders*. One random encoder, used for every scene, is a fixed and arbitrary reading of
 every word: "wall" against "sink" then comes out the same way in all bathrooms, and the mean over scenes stays off ½
 however many there are. So each scene draws encoders of its own, ``draws`` of them; nothing is mirrored or averaged
 with its opposite, which would give ½ whatever the maps are.
 
-``cascade``: layers start anew one after the other from the output side down, and stay so: Wo; Wq, LSTM and
+``cascade``: layers are re-initialised one after the other from the output side down, and stay so: Wo; Wq, LSTM and
 embedding; Wi; fc7; fc6; the blocks of convolutions. ½ is expected there for the question contrast from the first step
 on (a fresh Wo is as likely with its sign turned round, which exchanges the two maps), for all maps from the second:
 again over seeds, of which a cascade has few, so read its curve for where the map is lost, not for its third decimal.
@@ -42,14 +42,14 @@ from ...measure.similarity import Pair, cosine, same_answer_pairs
 from ...measure.stats import intervals
 from ...scenes import Scene
 from .interventions import CONTRAST, NS, map_names, signed_pair_maps
-from .nulls import Bank
+from .nulls import QuestionPool
 
 CONTROLS = ("none", "other questions", "encoder", "encoder and Wq")
 HALF = ("other questions", "encoder", "encoder and Wq")
 """Controls under which rank grounding and contrastive grounding are one half in expectation."""
 
 
-# -- models that start anew in part -----------------------------------------------------------------------
+# -- models re-initialised in part -----------------------------------------------------------------------
 def encoder_parts(vqa) -> list[str]:
     """Names of the modules with weights of their own that ``encode`` goes through: the question encoder."""
     return _called_by(vqa, lambda: vqa.encode(vqa.vocabulary.words[0]))
@@ -99,12 +99,12 @@ def randomised(vqa, parts: Sequence[str], seed: int = 0):
                        "them")  # fmt: skip
     redrawn = {p for name in parts for p in own[name]}
     shared = {id(p): p for p in vqa.parameters() if id(p) not in redrawn}
-    anew = copy.deepcopy(vqa, shared)
+    randomised_model = copy.deepcopy(vqa, shared)
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(seed)
         for name in parts:
-            _reset(anew.get_submodule(name))
-    return anew
+            _reset(randomised_model.get_submodule(name))
+    return randomised_model
 
 
 def _reset(module: nn.Module) -> None:
@@ -117,11 +117,11 @@ def _reset(module: nn.Module) -> None:
 
 
 def cascade(vqa, seed: int) -> list[tuple[str, nn.Module]]:
-    """Every step of the cascade (:func:`cascade_parts`) as a model, each with all that came before it anew, too."""
-    steps, gone = [], []
+    """Every step of the cascade (:func:`cascade_parts`) as a model: its parts and all before it re-initialised."""
+    steps, above = [], []
     for label, parts in cascade_parts(vqa):
-        gone = gone + parts
-        steps.append((f"cascade: {label}", randomised(vqa, gone, seed)))
+        above = above + parts
+        steps.append((f"cascade: {label}", randomised(vqa, above, seed)))
     return steps
 
 
@@ -130,7 +130,7 @@ def cascade(vqa, seed: int) -> list[tuple[str, nn.Module]]:
 def sanity_rows(
     vqa,
     scene: Scene,
-    bank: Bank,
+    question_pool: QuestionPool,
     rng: np.random.Generator,
     *,
     cascades: Sequence[Sequence[tuple[str, nn.Module]]] = (),
@@ -143,17 +143,17 @@ def sanity_rows(
 
     Parameters
     ----------
-    bank : from :func:`.nulls.bank`, for foreign questions. cascades : from :func:`cascade`, several seeds
-    worked out once for a model; a scene uses one of them by chance. pairs : one same-answer pair drawn from the
-    scene's if None. draws : encoders, and foreign pairs of questions, drawn for each pair. controls : some of
-    :data:`CONTROLS`; without an encoder among them no model starts anew.
+    question_pool : from :func:`.nulls.question_pool`, for mismatched questions. cascades : from :func:`cascade`,
+    several seeds worked out once for a model; a scene uses one of them at random. pairs : one random same-answer pair
+    of the scene if None. draws : encoders, and mismatched pairs of questions, drawn for each pair. controls : some of
+    :data:`CONTROLS`; without an encoder among them no model is re-initialised.
 
     Returns
     -------
     list of flat dicts, one for each pair, control and draw
         ``scene``, ``pair``, ``control``, ``draw``, ``frame`` (1 if the questions differ in one word alone); and
         ``rank/NAME`` (the verdict of rank grounding), ``grounding/NAME``, ``margin/NAME`` (mean share on the own object
-        − on the other's) and ``cosine/NAME`` with the map of the unharmed model, for each of
+        − on the other's) and ``cosine/NAME`` with the map of the trained model, for each of
         :func:`~qgc.lab.experiments.interventions.map_names`.
     """
     if pairs is None:
@@ -164,8 +164,8 @@ def sanity_rows(
     view, seeds = View(vqa, scene), rng.integers(2**31, size=draws).tolist()
     encoder = encoder_parts(vqa)
     models = [("encoder", d, randomised(vqa, encoder, s)) for d, s in enumerate(seeds) if "encoder" in controls]
-    if view.factors(bank.q[:1]):
-        view.M(bank.q[:1])  # whatever the question: worked out here, all views of the same picture share it
+    if view.factors(question_pool.q[:1]):
+        view.M(question_pool.q[:1])  # whatever the question: worked out here, all views of the same image share it
     if "encoder and Wq" in controls and (branch := question_branch_parts(vqa)):
         models += [("encoder and Wq", d, randomised(vqa, [*encoder, *branch], s)) for d, s in enumerate(seeds)]
     views = [(control, draw, view.through(model)) for control, draw, model in models]
@@ -175,12 +175,12 @@ def sanity_rows(
     for number, pair in enumerate(pairs):
         texts = (pair.first.question, pair.second.question)
         masks = [scene.masks[a.thing] for a in (pair.first, pair.second)]
-        plain = _maps(view, texts, pair.answer, ns)
-        foreign = [t for t in bank.questions if t not in texts]
+        plain = _maps(view, texts, pair.answer, ns)  # what every control's maps are compared with
+        mismatched = [t for t in question_pool.questions if t not in texts]
         found = [("none", 0, plain)]
         for d in range(draws if "other questions" in controls else 0):
-            drawn = rng.permutation(len(foreign))[:2]
-            found.append(("other questions", d, _maps(view, [foreign[i] for i in drawn], pair.answer, ns)))
+            drawn = rng.permutation(len(mismatched))[:2]
+            found.append(("other questions", d, _maps(view, [mismatched[i] for i in drawn], pair.answer, ns)))
         found += [(control, draw, _maps(other, texts, pair.answer, ns)) for control, draw, other in views]
         label = {"scene": scene.seed, "pair": number, "frame": float(_one_frame(vqa, *texts))}
         for control, draw, maps in found:
@@ -189,10 +189,10 @@ def sanity_rows(
 
 
 def _cascade_view(view: View, model) -> View:
-    # F is kept while no convolution has started anew; v and M are not.
-    kept = {id(p) for p in view.vqa.cnn.features.parameters()}
-    anew = any(id(p) not in kept for p in model.cnn.features.parameters())
-    return View(model, view.image, None if anew else view.F)
+    # F is shared while no convolution is re-initialised; v and M are not.
+    trained = {id(p) for p in view.vqa.cnn.features.parameters()}
+    redrawn = any(id(p) not in trained for p in model.cnn.features.parameters())
+    return View(model, view.image, None if redrawn else view.F)
 
 
 def _maps(view: View, texts: Sequence[str], answer: str, ns: Sequence[int]) -> Tensor:
@@ -205,7 +205,7 @@ def _one_frame(vqa, first: str, second: str) -> bool:
 
 
 def _scores(signed: Tensor, before: Tensor, masks: Sequence[np.ndarray], names: Sequence[str]) -> dict[str, float]:
-    # signed (2, names, h, w): the pair's maps before the ReLU; before: the unharmed model's.
+    # signed (2, names, h, w): the pair's maps before the ReLU; before: the trained model's.
     inputs = signed.abs().amax((2, 3))
     inputs[:, names.index(CONTRAST)] = inputs[:, 0].max()  # a contrast of equal maps is rounding, and empty
     rank = rank_grounding(signed.transpose(0, 1), np.stack(masks), inputs.T).verdict

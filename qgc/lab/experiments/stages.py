@@ -1,7 +1,7 @@
 """What the protocol asks for besides the maps: nulls, interventions, deletion and sanity checks, scene by scene.
 
-Each stage turns a test scene and a model into rows of plain data, in chunks like those of :mod:`.run`, so
-that an interrupted measurement goes on where it stopped; :func:`summarise` makes the book's tables of them.
+Each experiment turns a test scene and a model into rows of plain data, in chunks like those of :mod:`.run`, so
+that an interrupted measurement resumes; :func:`summarise` makes the book's tables of them.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ from ..protocol import (  # fmt: skip
     ABSENT_MODEL_SCENES,
     ABSENT_SCENES,
     ABSENT_SEED_SCENES,
-    ARMS,
-    BANK,
     CASCADE_SCENES,
     CASCADES,
     DELETION_SCENES,
     FAITHFULNESS_SCENES,
-    FOREIGN_DRAWS,
-    FOREIGN_SCENES,
     INTERVENTION_SCENES,
+    MISMATCHED_DRAWS,
+    MISMATCHED_SCENES,
     NULL_SCENES,
     OTHER_IMAGE_SCENES,
+    POOL_SCENES,
+    PROTOCOL_MODELS,
     SANITY_DRAWS,
     SANITY_SCENES,
     SCENES,
-    Arm,
+    ProtocolModel,
     grounding,
     run,
 )
@@ -55,9 +55,9 @@ NULL_ARRAYS = ("l2", "sum")
 
 # -- rows of one scene ----------------------------------------------------------------------------------------
 @cache
-def _bank(path: str, distribution: str, others: int) -> nulls.Bank:
+def _question_pool(path: str, distribution: str, others: int) -> nulls.QuestionPool:
     vqa = run.subject(path)[0].vqa
-    return nulls.bank(vqa, (sample(FIRST_SEED["validation"] + i, distribution) for i in range(others)))
+    return nulls.question_pool(vqa, (sample(FIRST_SEED["validation"] + i, distribution) for i in range(others)))
 
 
 @cache
@@ -68,14 +68,14 @@ def _cascades(path: str) -> list:
 def null_rows(path: str, scene: Scene, pairs: Sequence[Pair], index: int, shared: dict) -> list[dict]:
     """One draw of every null of :mod:`qgc.lab.experiments.nulls` for the scene's first pair."""
     vqa = run.subject(path)[0].vqa
-    bank = _bank(path, scene.distribution, BANK)
-    row = nulls.null_row(vqa, scene, bank, np.random.default_rng([index, 71]), pairs[0])
+    question_pool = _question_pool(path, scene.distribution, POOL_SCENES)
+    row = nulls.null_row(vqa, scene, question_pool, np.random.default_rng([index, 71]), pairs[0])
     return [{**row, "scene": index}] if row else []
 
 
 def intervention_rows(path: str, scene: Scene, pairs: Sequence[Pair], index: int, shared: dict) -> list[dict]:
     """Every change of the scene, asked about and held against the maps (:mod:`qgc.lab.experiments.interventions`)."""
-    if "changes" not in shared:  # the arms of a distribution are shown the same changed pictures
+    if "changes" not in shared:  # the models of a distribution are shown the same changed images
         shared["changes"] = interventions.changes(scene, {p.answer for p in pairs})
     rows = interventions.intervention_rows(run.subject(path)[0].vqa, scene, pairs, shared["changes"])
     return [{**row, "scene": index} for row in rows]
@@ -100,16 +100,22 @@ def sanity_rows(path: str, scene: Scene, pairs: Sequence[Pair], index: int, shar
     cascades = _cascades(path) if index < CASCADE_SCENES else ()
     rng = np.random.default_rng([index, 73])
     rows = sanity.sanity_rows(
-        vqa, scene, _bank(path, scene.distribution, 0), rng, cascades=cascades, pairs=pairs[:1], draws=SANITY_DRAWS
+        vqa,
+        scene,
+        _question_pool(path, scene.distribution, 0),
+        rng,
+        cascades=cascades,
+        pairs=pairs[:1],
+        draws=SANITY_DRAWS,
     )
     return [{**row, "scene": index} for row in rows]
 
 
-def foreign_rows(path: str, scene: Scene, pairs: Sequence[Pair], index: int, shared: dict) -> list[dict]:
-    """The control of foreign questions once more, with fresh and more draws (book/protocol.md says why)."""
+def mismatched_rows(path: str, scene: Scene, pairs: Sequence[Pair], index: int, shared: dict) -> list[dict]:
+    """The control of mismatched questions once more, with fresh and more draws (book/protocol.md says why)."""
     vqa, rng = run.subject(path)[0].vqa, np.random.default_rng([index, 74])
-    bank, only = _bank(path, scene.distribution, 0), ("none", "other questions")
-    rows = sanity.sanity_rows(vqa, scene, bank, rng, pairs=pairs[:1], draws=FOREIGN_DRAWS, controls=only)
+    question_pool, only = _question_pool(path, scene.distribution, 0), ("none", "other questions")
+    rows = sanity.sanity_rows(vqa, scene, question_pool, rng, pairs=pairs[:1], draws=MISMATCHED_DRAWS, controls=only)
     return [{**row, "scene": index} for row in rows]
 
 
@@ -139,7 +145,7 @@ def other_image_rows(path: str, scene: Scene, pairs: Sequence[Pair], index: int,
 def absent_rows(path: str, scene: Scene, pairs: Sequence[Pair], index: int, shared: dict) -> list[dict]:
     """Maps, and the model itself, under questions about absent objects (:mod:`qgc.lab.experiments.absent`)."""
     subject, cnn = run.subject(path)
-    if "absent" not in shared:  # all arms are asked the same
+    if "absent" not in shared:  # all models are asked the same
         pairs = [p for p in pairs if all(interventions._visible(scene, a.thing) for a in (p.first, p.second))]
         rng, sizes = np.random.default_rng([index, 76]), _usual_sizes(scene.distribution)
         texts = [absent.absent_questions(scene, pair, sizes, rng) for pair in pairs]
@@ -166,8 +172,8 @@ def _test_scene(distribution: str) -> Callable[[int], Scene]:
 
 
 @dataclass(frozen=True)
-class Stage:
-    """``rows(path, scene, pairs, index, shared)`` of one scene under one arm; ``scenes`` says of how many.
+class Experiment:
+    """``rows(path, scene, pairs, index, shared)`` of one scene under one model; ``scenes`` says of how many.
 
     ``seed_scenes``: of how many under each training seed; none under 0.
     """
@@ -176,69 +182,68 @@ class Stage:
     scenes: dict[str, int]
     seed_scenes: int = 0
 
-    def count(self, arm: str) -> int:
-        """Scenes that are measured under an arm."""
-        return self.scenes.get(arm, self.seed_scenes)
+    def count(self, model: str) -> int:
+        """Scenes that are measured under a model."""
+        return self.scenes.get(model, self.seed_scenes)
 
 
-STAGES = {
-    "nulls": Stage(null_rows, NULL_SCENES),
-    "interventions": Stage(intervention_rows, INTERVENTION_SCENES),
-    "deletion": Stage(deletion_rows, DELETION_SCENES),
-    "sanity": Stage(sanity_rows, SANITY_SCENES),
-    "foreign questions": Stage(foreign_rows, FOREIGN_SCENES),
-    "faithfulness": Stage(faithfulness_rows, FAITHFULNESS_SCENES),
-    "other image": Stage(other_image_rows, OTHER_IMAGE_SCENES),
-    "absent objects": Stage(absent_rows, ABSENT_SCENES, ABSENT_SEED_SCENES),
+EXPERIMENTS = {
+    "nulls": Experiment(null_rows, NULL_SCENES),
+    "interventions": Experiment(intervention_rows, INTERVENTION_SCENES),
+    "deletion": Experiment(deletion_rows, DELETION_SCENES),
+    "sanity": Experiment(sanity_rows, SANITY_SCENES),
+    "foreign questions": Experiment(mismatched_rows, MISMATCHED_SCENES),
+    "faithfulness": Experiment(faithfulness_rows, FAITHFULNESS_SCENES),
+    "other image": Experiment(other_image_rows, OTHER_IMAGE_SCENES),
+    "absent objects": Experiment(absent_rows, ABSENT_SCENES, ABSENT_SEED_SCENES),
 }
 
 
 # -- many scenes ----------------------------------------------------------------------------------------------
 def _chunk(job: run.Job) -> Path:
-    # job.split holds the stage's name: all stages read the test split
-    found: dict[str, list[dict]] = {name: [] for name, _ in job.arms}
-    stage = STAGES[job.split]
+    # job.split holds the experiment's name: all experiments read the test split
+    found: dict[str, list[dict]] = {name: [] for name, _ in job.models}
+    experiment = EXPERIMENTS[job.split]
     for index in range(job.first, job.first + job.count):
         scene, shared = sample(FIRST_SEED["test"] + index, job.distribution), {}
         pairs = grounding.chosen_pairs(scene)
-        for name, path in job.arms:
-            if pairs and index < stage.count(name):
-                found[name] += stage.rows(path, scene, pairs, index, shared)
+        for name, path in job.models:
+            if pairs and index < experiment.count(name):
+                found[name] += experiment.rows(path, scene, pairs, index, shared)
     text = json.dumps(found, separators=(",", ":"), default=float)
     atomic_write(job.target, lambda p: p.write_text(text, encoding="utf-8"))
     return job.target
 
 
 def measure(
-    stage: str, folder: Path, *, arms: Sequence[Arm] = ARMS, scenes: int | None = None,
+    experiment: str, folder: Path, *, models: Sequence[ProtocolModel] = PROTOCOL_MODELS, scenes: int | None = None,
     workers: int = 2, device: str = "cpu", runs: Path = Path("runs"),
 ) -> list[Path]:  # fmt: skip
-    """Work through a stage for its arms, of which the training seeds are in ``runs``; returns the chunks' files, in
-    order.
+    """Do an experiment for its models, the training seeds of which are in ``runs``; returns its chunk files in order.
 
     Raises
     ------
     QGCError
-        If a training seed that the stage wants is missing; the message says which command trains it.
+        If a training seed that the experiment wants is missing; the message says which command trains it.
     """
-    wanted = STAGES[stage]
-    found = run.located([arm for arm in arms if wanted.count(arm.name)], runs)
+    wanted = EXPERIMENTS[experiment]
+    found = run.located([model for model in models if wanted.count(model.name)], runs)
     folder = folder / run.fingerprint(list(found.values()), CODE)
     jobs = []
-    for distribution in dict.fromkeys(arm.distribution for arm in found):
-        here = {arm.name: path for arm, path in found.items() if arm.distribution == distribution}
+    for distribution in dict.fromkeys(model.distribution for model in found):
+        here = {model.name: path for model, path in found.items() if model.distribution == distribution}
         most = max(wanted.count(name) for name in here)
         count = min(scenes or most, most)
         for first in range(0, count, CHUNK):
             names = tuple(item for item in here.items() if first < wanted.count(item[0]))
-            target = folder / f"{stage.replace(' ', '-')}-{distribution}-{first:05d}.json"
-            jobs.append(run.Job(stage, distribution, first, min(CHUNK, count - first), names, target))
-    return run.work(jobs, _chunk, stage, workers, device)
+            target = folder / f"{experiment.replace(' ', '-')}-{distribution}-{first:05d}.json"
+            jobs.append(run.Job(experiment, distribution, first, min(CHUNK, count - first), names, target))
+    return run.work(jobs, _chunk, experiment, workers, device)
 
 
-def gather(paths: Sequence[Path], arm: str) -> list[dict]:
-    """All rows of one arm, in the scenes' order."""
-    return [row for path in paths for row in json.loads(path.read_text(encoding="utf-8")).get(arm, [])]
+def gather(paths: Sequence[Path], model: str) -> list[dict]:
+    """All rows of one model, in the scenes' order."""
+    return [row for path in paths for row in json.loads(path.read_text(encoding="utf-8")).get(model, [])]
 
 
 # -- measuring a sample again -------------------------------------------------------------------------------
@@ -252,28 +257,30 @@ def digest(rows: Sequence[dict]) -> float:
     return total
 
 
-def _digests(stage: str, arm: str, rows: Sequence[dict]) -> dict[str, np.ndarray]:
+def _digests(experiment: str, model: str, rows: Sequence[dict]) -> dict[str, np.ndarray]:
     by_scene: dict[int, list[dict]] = {}
     for row in rows:
         by_scene.setdefault(row["scene"], []).append(row)
-    head = f"digest|{stage}|{arm}"
+    head = f"digest|{experiment}|{model}"
     values = np.array([digest(part) for part in by_scene.values()], np.float32)
     return {f"{head}|scene": np.array(list(by_scene), np.int16), f"{head}|value": values}
 
 
 def check(arrays: dict[str, np.ndarray], scenes: int = 1, seed: int = 0) -> list[str]:
-    """Measure a random sample of every stage's scenes again; returns whose digest differs, in words."""
+    """Measure a random sample of every experiment's scenes again; returns whose digest differs, in words."""
     faults, rng = [], np.random.default_rng(seed)
     for head in (key.removesuffix("|value") for key in arrays if key.startswith("digest|") and key.endswith("|value")):
-        _, stage, arm = head.split("|")
+        _, experiment, model = head.split("|")
         known, values = arrays[f"{head}|scene"], arrays[f"{head}|value"].astype(float)
         typical = np.median(np.abs(values))
         for at in rng.choice(len(known), min(scenes, len(known)), replace=False):
             index = int(known[at])
-            scene = sample(FIRST_SEED["test"] + index, zoo.card(arm)["distribution"])
-            again = digest(STAGES[stage].rows(arm, scene, grounding.chosen_pairs(scene), index, {}))
+            scene = sample(FIRST_SEED["test"] + index, zoo.card(model)["distribution"])
+            again = digest(EXPERIMENTS[experiment].rows(model, scene, grounding.chosen_pairs(scene), index, {}))
             if abs(again - values[at]) > 0.01 * (typical + abs(values[at])):
-                faults.append(f"{stage}, {arm}, scene {index}: the digest is {again:.4f}, stored is {values[at]:.4f}")
+                faults.append(
+                    f"{experiment}, {model}, scene {index}: the digest is {again:.4f}, stored is {values[at]:.4f}"
+                )
     return faults
 
 
@@ -287,13 +294,13 @@ def _deletion_table(rows: Sequence[dict]) -> pd.DataFrame:
 
 
 def summarise(
-    chunks: dict[str, Sequence[Path]], printed: Sequence[float], arms: Sequence[Arm] = ARMS
+    chunks: dict[str, Sequence[Path]], printed: Sequence[float], models: Sequence[ProtocolModel] = PROTOCOL_MODELS
 ) -> tuple[dict, dict[str, np.ndarray]]:
-    """Tables of every stage and arm, and the nulls scene by scene as arrays.
+    """Tables of every experiment and model, and the nulls scene by scene as arrays.
 
     Parameters
     ----------
-    chunks : stage → its files, from :func:`measure`. printed : the paper's values (``qgc.paper.SPEARMAN``).
+    chunks : experiment → its files, from :func:`measure`. printed : the paper's values (``qgc.paper.SPEARMAN``).
     """
     made = {
         "nulls": lambda rows: nulls.summarise(rows, printed),
@@ -306,24 +313,26 @@ def summarise(
         "absent objects": absent.summarise,
     }
 
-    def tables_of(stage: str, rows: list[dict]) -> dict:
+    def tables_of(experiment: str, rows: list[dict]) -> dict:
         about = {"scenes": len({row["scene"] for row in rows}), "rows": len(rows)}
-        return about | {name: _records(table) for name, table in made[stage](rows).items()}
+        return about | {name: _records(table) for name, table in made[experiment](rows).items()}
 
-    tables: dict[str, dict] = {stage: {} for stage in chunks}
+    tables: dict[str, dict] = {experiment: {} for experiment in chunks}
     arrays: dict[str, np.ndarray] = {}
-    for arm in (arm.name for arm in arms if arm.name in zoo.names()):
-        rows = {stage: gather(paths, arm) for stage, paths in chunks.items()}
-        for stage, found in rows.items():
+    for model in (model.name for model in models if model.name in zoo.names()):
+        rows = {experiment: gather(paths, model) for experiment, paths in chunks.items()}
+        for experiment, found in rows.items():
             if found:
-                arrays |= _digests(stage, arm, found)
-                tables[stage][arm] = tables_of(stage, found)
+                arrays |= _digests(experiment, model, found)
+                tables[experiment][model] = tables_of(experiment, found)
+        # The book draws two reductions scene by scene; the others would double the file
         for row in rows.get("nulls", [])[:1]:
             for column in ["scene", *(c for c in row if c.endswith(NULL_ARRAYS) or c == "divided")]:
                 values = np.array([r[column] for r in rows["nulls"]])
-                arrays[f"nulls|{arm}|{column}"] = values.astype(np.int16 if column == "scene" else np.float16)
-    seeds = [arm.name for arm in arms if arm.name not in zoo.names()]
-    for stage, paths in chunks.items():
+                arrays[f"nulls|{model}|{column}"] = values.astype(np.int16 if column == "scene" else np.float16)
+    # Seeds are read together, as one model "natural": their spread is part of its interval
+    seeds = [model.name for model in models if model.name not in zoo.names()]
+    for experiment, paths in chunks.items():
         if found := [{**row, "seed": k} for k, name in enumerate(seeds) for row in gather(paths, name)]:
-            tables[stage]["natural"] = tables_of(stage, found)
+            tables[experiment]["natural"] = tables_of(experiment, found)
     return tables, arrays

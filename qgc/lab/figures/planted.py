@@ -31,7 +31,7 @@ def which_are_fooled(table: pd.DataFrame) -> Figure:
     """Planted maps down, measures across: the mean verdict in each cell, the right one in the first column.
 
     A cell that is fooled (further than 0.1 from the right value) is framed and bold; one that is right on average alone
-    stands in brackets; one that says ½ because it sees nothing is hatched. Below a contrast is its no-place surrogate,
+    is in brackets; one that says ½ because it sees nothing is hatched. Below a contrast is its no-place surrogate,
     in gray: a contrast is credited with what it has above that, not above ½.
 
     Parameters
@@ -53,6 +53,7 @@ def which_are_fooled(table: pd.DataFrame) -> Figure:
     for x, head in zip((centers[0] - COLUMN, *centers), ("right", *(HEADS.get(m, m) for m in measures)), strict=True):
         ax.text(x, -0.05, head, ha="center", va="bottom", fontsize=SMALL, fontweight="bold", linespacing=0.95)
     y = 0.0
+    # Group by group: whether maps follow the question decides which value is right
     for group, names in groups:
         ax.plot(ends, [y + 0.02] * 2, color=FAINT, lw=0.8)
         ax.text(ends[0], y + 0.6 * HEADING, group, fontweight="bold", **TEXT)

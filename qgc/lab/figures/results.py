@@ -73,6 +73,7 @@ def dots(
     ax.set_yticks(range(len(methods)), lines)
     for tick, method in zip(ax.get_yticklabels(), methods, strict=True):
         tick.set_fontweight("bold" if method in bold else "normal")
+    # The first row on top, as in a table
     ax.set_ylim(len(methods) - 0.4, -0.6)
     ax.set_xlabel(xlabel)
     ax.xaxis.grid(True)
@@ -113,6 +114,7 @@ def over_n(
     J = int(every[-1])
     for k, (name, (mean, low, high)) in enumerate(curves.items()):
         at_n, colour = every[: len(mean)], CYCLE[k % len(CYCLE)]
+        # A band for each line would hide the lines: the first one, which the text is about, has it
         if k == 0:
             ax.fill_between(at_n, low, high, color=colour, alpha=0.15, lw=0)
         ax.plot(at_n, mean, color=colour, lw=1.6, label=name)
@@ -122,6 +124,7 @@ def over_n(
                 raise QGCError(f"the n chosen for {name!r}, {at}, is none of those that were tried; give one of them")
             ax.plot([at], [mean[int(np.flatnonzero(at_n == at)[0])]], MARKS[k % len(MARKS)], color=colour, ms=8,
                     mec="white", mew=1, zorder=5)  # fmt: skip
+    # Maps without a gate have no n: levels, told apart by dashes, since colours are the rankings'
     for style, (name, level) in zip(cycle(DASHES), (levels or {}).items(), strict=False):
         ax.axhline(level, color=INK, lw=1.2, ls=style, label=name)
     ax.axhline(CHANCE, color=INK, lw=0.8)
@@ -203,6 +206,7 @@ def specification_curve(
             raise QGCError(f"{label!r} marks {name!r} at n = {n}, which is not among the curves; mark a point of them")
     means = np.stack([c[0] for c in curves.values()])
     flat = means.ravel()
+    # Stable, so that ties (all gates of n = J are Grad-CAM) always come in the same order
     order = np.argsort(flat, kind="stable")
     place = np.empty(len(flat), int)
     place[order] = np.arange(len(flat))
@@ -223,6 +227,7 @@ def specification_curve(
     top.yaxis.grid(True)
     bins = 140
     density = np.stack([np.histogram(row, bins, (0, len(flat)))[0] for row in place.reshape(means.shape)])
+    # The root, so that a bin with one choice is still seen beside one with many
     shade = np.sqrt(density / density.max())
     below.imshow(
         shade, cmap="Greys", aspect="auto", interpolation="nearest", vmin=0, vmax=1,
@@ -246,17 +251,17 @@ def null_distributions(
     ----------
     groups : label → values, one a scene; nan is left out. A histogram each, with the median and the middle 90 %.
     """
-    kept = {k: np.asarray(v, float)[np.isfinite(v)] for k, v in groups.items()}
-    kept = {k: v for k, v in kept.items() if len(v)}
-    if not kept:
+    finite = {k: np.asarray(v, float)[np.isfinite(v)] for k, v in groups.items()}
+    finite = {k: v for k, v in finite.items() if len(v)}
+    if not finite:
         raise QGCError(f"there is no finite value of {', '.join(groups)}; give some")
-    low = min(0.0, *(float(v.min()) for v in kept.values()))
+    low = min(0.0, *(float(v.min()) for v in finite.values()))
     edges = np.linspace(low, 1, 81)
-    sheet = Sheet(PAGE, 0.62 * len(kept) + 1.0)
+    sheet = Sheet(PAGE, 0.62 * len(finite) + 1.0)
     ax = sheet.subplots()
     for value in printed:
         ax.axvline(value, color=PALETTE["vermilion"], lw=1.2, ls=(0, (4, 2)), zorder=0)
-    for row, (values, colour) in enumerate(zip(kept.values(), np.resize(CYCLE[:6], len(kept)), strict=True)):
+    for row, (values, colour) in enumerate(zip(finite.values(), np.resize(CYCLE[:6], len(finite)), strict=True)):
         height = np.histogram(values, edges)[0]
         ax.fill_between(
             edges[:-1], row, row - 0.72 * height / height.max(), step="post", color=colour, alpha=0.55, lw=0
@@ -264,8 +269,8 @@ def null_distributions(
         five, middle, top = np.percentile(values, (5, 50, 95))
         ax.plot([five, top], [row + 0.1] * 2, color=INK, lw=2, solid_capstyle="butt")
         ax.plot([middle], [row + 0.1], "D", ms=6, mfc="white", mec=INK, mew=1.5)
-    ax.set_yticks(range(len(kept)), [textwrap.fill(k, 24) for k in kept])
-    ax.set_ylim(len(kept) - 0.6, -0.95)
+    ax.set_yticks(range(len(finite)), [textwrap.fill(k, 24) for k in finite])
+    ax.set_ylim(len(finite) - 0.6, -0.95)
     ax.set_xlabel(f"{xlabel}\ndiamond: median; bar: middle 90 %")
     if len(printed):
         ax.set_title(
@@ -281,7 +286,7 @@ def null_distributions(
 def asked_again(
     scene: Scene, changed: Mapping[str, Scene], effects: Mapping[str, Mapping[str, Sequence[float]]], ylabel: str
 ) -> Figure:
-    """A scene, the same with one thing changed, and below what each change was worth to the answers (interventions).
+    """A scene, the same with one object changed, and below what each change was worth to the answers (interventions).
 
     Parameters
     ----------
@@ -305,6 +310,7 @@ def asked_again(
         key.set_axis_off()
         values = np.array(list(by_question.values()), float)  # (questions, changes)
         span = np.ptp([0, *values.ravel()]) or 1.0
+        # One scale for all changes of a model, with room for the numbers above the bars
         low, high = min(0, values.min() - 0.22 * span) if values.min() < 0 else 0, max(0, values.max()) + 0.22 * span
         for k, (ax, column) in enumerate(zip(panels, values.T, strict=True)):
             drawn = ax.bar(range(len(column)), column, 0.72, color=OUTLINES[: len(column)])
@@ -326,7 +332,7 @@ def asked_again(
 
 @styled
 def cascade(panels: Mapping[str, pd.DataFrame], rows: Mapping[str, str], maps: Sequence[str]) -> Figure:
-    """What is left of the maps when layer after layer starts anew (Adebayo et al. 2018).
+    """What is left of the maps when layer after layer is re-initialised (Adebayo et al. 2018).
 
     Parameters
     ----------

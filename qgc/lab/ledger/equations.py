@@ -27,7 +27,7 @@ class Equation:
     section: str = ""
 
 
-_ENGINE = "tests/explain/test_closed_form.py"
+_CLOSED = "tests/explain/test_closed_form.py"
 _SENSITIVITY = "tests/explain/test_sensitivity.py"
 _GATES = "tests/explain/test_gates.py"
 _WORDS = "tests/explain/test_words.py"
@@ -35,11 +35,11 @@ _PRICE = "The engine: all 1024 maps for the price of one"
 
 EQUATIONS: tuple[Equation, ...] = (
     Equation("α_k = (1/Z) Σ_ij ∂y_a/∂F^k_ij, gated, for every n", "paper Eq. 1", "Eq. 1",
-             "qgc.explain.closed_form.weights", f"{_ENGINE}::test_alpha_agrees_with_small_steps", "gate", _PRICE),
+             "qgc.explain.closed_form.weights", f"{_CLOSED}::test_alpha_agrees_with_small_steps", "gate", _PRICE),
     Equation("L = ReLU(Σ_k α_k F^k)", "paper Eq. 2", "Eq. 2", "qgc.explain.closed_form.maps",
-             f"{_ENGINE}::test_all_1024_neurons_are_plain_gradcam", "same-answer", "Asking back: where did you look?"),
+             f"{_CLOSED}::test_all_1024_neurons_are_plain_gradcam", "same-answer", "Asking back: where did you look?"),
     Equation("Grad-CAM with the gate, by automatic differentiation", "paper Eq. 1–2, §3.3", "Eq. 1–2",
-             "qgc.explain.gradcam.gradcam", f"{_ENGINE}::test_200_maps_agree_with_autograd", "gate",
+             "qgc.explain.gradcam.gradcam", f"{_CLOSED}::test_200_maps_agree_with_autograd", "gate",
              _PRICE),
     Equation("∂A/∂q, row j: v_j (1 − u_j²) Wq[j, :]", "paper §3.2", "§3.2", "qgc.explain.sensitivity.jacobian",
              f"{_SENSITIVITY}::test_the_jacobian_agrees_with_small_steps", "sensitivity", "What it is"),
@@ -47,15 +47,15 @@ EQUATIONS: tuple[Equation, ...] = (
              "qgc.explain.sensitivity.sensitivity", f"{_SENSITIVITY}::test_the_closed_form_agrees_with_autograd",
              "sensitivity", "From a row to one number"),
     Equation("the ten most sensitive neurons", "paper Tables 1–4", "Tables 1–4", "qgc.explain.Explanation.top",
-             f"{_ENGINE}::test_top_is_the_ranking", "sensitivity", "The paper's Tables 1–4 beside ours"),
+             f"{_CLOSED}::test_top_is_the_ranking", "sensitivity", "The paper's Tables 1–4 beside ours"),
     Equation("∂y_a/∂A_j kept for j among the top n", "paper §3.3", "§3.3", "qgc.explain.Explanation.map",
-             f"{_ENGINE}::test_a_chosen_set_agrees_with_autograd", "gate", "The gate in words and in one equation"),
+             f"{_CLOSED}::test_a_chosen_set_agrees_with_autograd", "gate", "The gate in words and in one equation"),
     Equation("the set S of the top n", "paper §3.3", "§3.3", "qgc.explain.gates.top",
              f"{_GATES}::test_top_is_a_row_for_every_n", "gate", "The gate in words and in one equation"),
     Equation("L(S) for many sets", "paper §3.3", "§3.3", "qgc.explain.gates.maps",
              f"{_GATES}::test_maps_of_many_sets_are_the_maps_of_each", "gate", "A number in place of the eye"),
     Equation("M_jk = (1/Z) Σ_ij ∂v_j/∂F^k_ij", "book, the gate", "book/gate.ipynb",
-             "qgc.explain.closed_form.pooled_jacobian", f"{_ENGINE}::test_closed_form_and_fallback_agree", "gate",
+             "qgc.explain.closed_form.pooled_jacobian", f"{_CLOSED}::test_closed_form_and_fallback_agree", "gate",
              _PRICE),
     Equation("u = tanh(Wq q + bq)", "book, the model", "u = tanh(Wq q + bq)",
              "qgc.models.deeper_lstm.DeeperLSTM.question_branch",

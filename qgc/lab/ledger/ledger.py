@@ -62,8 +62,9 @@ class Sources:
     """The checkpoints' measurements (book/ledger.md), each loaded when a row first asks for it."""
 
     def __init__(self, scenes: int = SCENES):
+        """``scenes``: how many validation scenes are behind "over many scenes"."""
         self.scenes = scenes
-        self.of = cache(lambda name: Measurements(name, scenes))
+        self.measurements = cache(lambda name: Measurements(name, scenes))
 
 
 # -- what a figure asks ---------------------------------------------------------------------------
@@ -136,7 +137,7 @@ def _other_answer(m: Measurements, figure: Figure, sources: Sources) -> Found:
 
 def _two_models(m: Measurements, figure: Figure, sources: Sources) -> Found:
     own, _ = asked(figure)
-    both = [m if m.name in DEEPER else sources.of(DEEPER[0]), sources.of(PYTHIA)]
+    both = [m if m.name in DEEPER else sources.measurements(DEEPER[0]), sources.measurements(PYTHIA)]
     deeper, pythia = (s.share(figure.situation, own.question, own.answer, own.thing) for s in both)
     over = median(both[0].own_shares(own.family) - both[1].own_shares(own.family))
     checks = [
@@ -216,7 +217,7 @@ def random_rankings(sources: Sources, name: str) -> dict:
         ``rows`` with that rule, ``paper``: verdict → rows, ``random``: verdict → mean number of rows, ``most``: of
         one ranking's reproduced rows, ``as many``: rankings with at least as many reproduced rows as the paper's.
     """
-    m = sources.of(name)
+    m = sources.measurements(name)
     figures = [figure for figure in FIGURES.values() if "gate" in rules_of(figure)]
     paper = Counter(verdict([c.holds for c in _gate(m, figure, sources)[0]]) for figure in figures)
     held = np.stack([_random_holds(m, figure) for figure in figures])  # (rows, checks, rankings)
@@ -279,8 +280,8 @@ def _photograph(figure: Figure) -> tuple[str, dict]:
 
 def _top10(m: Measurements, number: int, sources: Sources) -> Found:
     columns = TOP10[number].columns
-    drawn = [m.sensitivities(c.situation, c.question) for c in columns]
-    tops = {r: [d[r].topk(10) for d in drawn] for r in REDUCTIONS}
+    sensitivities = [m.sensitivities(c.situation, c.question) for c in columns]
+    tops = {r: [d[r].topk(10) for d in sensitivities] for r in REDUCTIONS}
     here = {r: shared(*(t.indices.tolist() for t in both)) for r, both in tops.items()}
     similar = number in (1, 2)
     kind = PAIRS[0] if similar else PAIRS[1] if number == 3 else PAIRS[2]
@@ -363,7 +364,7 @@ def compute(sources: Sources | None = None) -> dict:
 
 def per_scene(sources: Sources, name: str) -> dict[str, list]:
     """What stands behind "over many scenes" (book/ledger.md), validation scene by validation scene, of a checkpoint."""
-    m = sources.of(name)
+    m = sources.measurements(name)
     found = {f"cosine, {family}": m.same_answer(family).tolist() for family in ("colour", "activity")}
     if name in DEEPER:
         for what, prefix in (("rank effect", ""), ("margin", "margin, ")):
@@ -445,14 +446,14 @@ def _judged(rules, models: tuple[str, ...], source: Figure | int, sources: Sourc
             continue  # it is only compared with
         checks, values = [], {}
         for rule in rules:
-            more, found = _MEASURES[rule](sources.of(name), source, sources)
+            more, found = _MEASURES[rule](sources.measurements(name), source, sources)
             checks, values = checks + more, values | found
         if name == models[0]:
             first = checks
         ours[name], verdicts[name] = values, verdict([c.holds for c in checks])
         if "gate" in rules:
             before = [_MEASURES[rule] if rule != "gate" else _gate_by_margin for rule in rules]
-            held = [c.holds for measure in before for c in measure(sources.of(name), source, sources)[0]]
+            held = [c.holds for measure in before for c in measure(sources.measurements(name), source, sources)[0]]
             by_margin[name] = verdict(held)
     return {
         "models": list(models), "ours": ours, "verdicts": verdicts, "by margin": by_margin,
@@ -475,7 +476,7 @@ def thumbnail(figure: Figure) -> str:
 
 def drawn_map(figure: Figure, sources: Sources) -> torch.Tensor:
     """The map (h, w) that a row's thumbnail shows (Eq. 1–2, §3.3), of the checkpoint that the verdict is about."""
-    m = sources.of(models_of((), figure.model)[0])
+    m = sources.measurements(models_of((), figure.model)[0])
     if figure.method == "grad-cam":
         return m.original(figure.situation, figure.question, figure.answer)
     return m.explanation(figure.situation, figure.question, figure.answer).map(gate_n(figure))
@@ -548,7 +549,7 @@ def faults(ledger: dict, root: Path = ROOT) -> list[str]:
 def _row_faults(row: dict, root: Path) -> list[str]:
     found = [f"model missing: {name}" for name in row["missing"]]
     if row["verdict"] not in VERDICTS and not row["missing"]:
-        found.append(f"{row['verdict']!r} is no verdict")
+        found.append(f"{row['verdict']!r} is not a verdict")
     if not row["reason"].strip():
         found.append("the verdict lacks its reason")
     follows = PHOTOGRAPH if row["kind"] == "photograph" else ""

@@ -80,7 +80,7 @@ def headings(page: Path) -> tuple[str, ...]:
 
 @cache
 def _headings(page: Path, _changed: int) -> tuple[str, ...]:
-    # A notebook holds megabytes of pictures and a hundred rows link to it: each version of it is read once.
+    # A notebook holds megabytes of images and a hundred rows link to it: each version of it is read once.
     text = page.read_text(encoding="utf-8")
     if page.suffix == ".ipynb":
         cells = [c for c in json.loads(text)["cells"] if c["cell_type"] == "markdown"]

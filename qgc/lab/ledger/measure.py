@@ -1,6 +1,6 @@
 """What the ledger measures (book/ledger.md): each quantity in a figure's own scene and over validation scenes.
 
-Everything is computed once and kept, because many rows rest on the same maps. The original Grad-CAM is taken by
+Everything is computed once and cached, because many rows rest on the same maps. The original Grad-CAM is taken by
 automatic differentiation, so that it is the same computation for every model.
 """
 
@@ -24,17 +24,17 @@ from ...scenes import FIRST_SEED, Ask, Scene, sample
 from ...scenes.situations import situation
 from .rules import RANDOM, SCENES
 
-DISTRIBUTION = "natural"  # of the validation scenes, for every checkpoint: the paper's pictures are everyday ones
+DISTRIBUTION = "natural"  # of the validation scenes, for every checkpoint: the paper's images are everyday ones
 UNRELATED = "Where is this?"  # a question that has nothing to do with colours
 DRAWS = 4000  # of scenes with replacement, behind an interval
 NS = tuple(n for n in sweep_n("bathroom") if n < COMBINE)
 """Every n at which the paper shows a gate."""
 
-_KEPT = ("view", "explanation", "original", "gate_margins", "gate_ranks", "same_answer", "own_shares")
+_CACHED = ("view", "explanation", "original", "gate_margins", "gate_ranks", "same_answer", "own_shares")
 
 
 class Measurements:
-    """All measurements of one checkpoint, made when asked for and then kept (book/ledger.md).
+    """All measurements of one checkpoint, made when asked for and then cached (book/ledger.md).
 
     Parameters
     ----------
@@ -42,14 +42,15 @@ class Measurements:
     """
 
     def __init__(self, name: str, scenes: int = SCENES):
+        """Load the model, and cache what many rows ask for."""
         self.name, self.scenes = name, scenes
         self.vqa = load(name)
-        for method in _KEPT:
+        for method in _CACHED:
             setattr(self, method, cache(getattr(self, method)))
 
     # -- in the scene of a figure -----------------------------------------------------------------
     def view(self, place: str) -> View:
-        """What the model makes of a situation's picture."""
+        """What the model makes of a situation's image."""
         return View(self.vqa, situation(place))
 
     def explanation(self, place: str, question: str, answer: str) -> Explanation:
@@ -61,7 +62,7 @@ class Measurements:
         return original(self.view(place), question, answer)
 
     def share(self, place: str, question: str, answer: str, thing: str) -> float:
-        """Share of the original Grad-CAM (Eq. 1–2) on a thing of a situation."""
+        """Share of the original Grad-CAM (Eq. 1–2) on an object of a situation."""
         return float(map_share(self.original(place, question, answer), situation(place).masks[thing]))
 
     def gate_margins(self, place: str, question: str, answer: str, own: str, other: str) -> dict[str, np.ndarray]:
@@ -75,7 +76,7 @@ class Measurements:
         return ranks(*maps, [situation(place).masks[thing] for thing in things])
 
     def gate_shares(self, place: str, question: str, answer: str, thing: str, ns: Sequence[int]) -> list[float]:
-        """Share on a thing of the gated maps (paper §3.3) at several n."""
+        """Share on an object of the gated maps (paper §3.3) at several n."""
         maps = self.explanation(place, question, answer).maps(ns)
         return map_share(maps, situation(place).masks[thing]).tolist()
 
@@ -100,7 +101,7 @@ class Measurements:
         return np.array(found)
 
     def own_shares(self, family: str) -> np.ndarray:
-        """Share of the original map on the asked thing (paper §3.1), one mean per validation scene."""
+        """Share of the original map on the queried object (paper §3.1), one mean per validation scene."""
         found = []
         for scene, pairs in self._scenes(family):
             maps = self._originals(scene, pairs)
@@ -157,13 +158,13 @@ class Measurements:
         found = {kind: {r: [] for r in REDUCTIONS} for kind in ("same answer", "unrelated")}
         for scene, pairs in self._scenes("colour"):
             view = View(self.vqa, scene)
-            drawn = {ask: sensitivities(view, ask.question) for ask in _asked(pairs)}
+            by_ask = {ask: sensitivities(view, ask.question) for ask in _asked(pairs)}
             place = sensitivities(view, UNRELATED)
             for r in REDUCTIONS:
                 found["same answer"][r].append(
-                    nanmean([spearman(drawn[p.first][r], drawn[p.second][r]) for p in pairs])
+                    nanmean([spearman(by_ask[p.first][r], by_ask[p.second][r]) for p in pairs])
                 )
-                found["unrelated"][r].append(spearman(place[r], drawn[pairs[0].first][r]))
+                found["unrelated"][r].append(spearman(place[r], by_ask[pairs[0].first][r]))
         return {kind: {r: np.array(values) for r, values in rows.items()} for kind, rows in found.items()}
 
     # -- parts ------------------------------------------------------------------------------------

@@ -41,6 +41,7 @@ class Check:
         return bool({"≥": a >= b, ">": a > b, "≤": a <= b, "<": a < b}[self.sense])
 
     def __str__(self) -> str:
+        """The statement with both its numbers."""
         bound = number(self.bound)
         bound = f"{bound.rstrip('0') if '.' in bound and 'e' not in bound else bound} {self.against}".strip()
         return f"{self.text} is {number(self.value)} (asked: {self.sense} {bound})"

@@ -63,7 +63,7 @@ def draw(sources: ledger.Sources, root: Path = ROOT) -> None:
 
 
 def picture_of(figure: Figure, sources: ledger.Sources) -> Image.Image:
-    """A figure's thumbnail (book/ledger.md): the drawn scene, the map with the asked thing's outline, or the model."""
+    """A figure's thumbnail (book/ledger.md): the scene, the map with the queried object's outline, or the model."""
     if figure.kind == "architecture":
         return _architecture(sources)
     scene = situation(figure.situation)
@@ -81,7 +81,7 @@ def picture_of(figure: Figure, sources: ledger.Sources) -> Image.Image:
 
 
 def _architecture(sources: ledger.Sources) -> Image.Image:
-    sheet = plots.architecture(sources.of(ledger.DEEPER[0]).vqa, gate=25)
+    sheet = plots.architecture(sources.measurements(ledger.DEEPER[0]).vqa, gate=25)
     with io.BytesIO() as file:
         sheet.savefig(file, format="png", dpi=100)
         with picture_file(file.getvalue()) as drawn:

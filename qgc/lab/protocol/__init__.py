@@ -28,7 +28,7 @@ REGISTERED_SHARE = 0.25
 
 
 @dataclass(frozen=True)
-class Arm:
+class ProtocolModel:
     """A model that is measured, on scenes of one distribution; ``share`` of the split's scenes."""
 
     name: str
@@ -36,27 +36,27 @@ class Arm:
     share: float = 1.0
 
 
-ARMS = (
-    Arm("deeper-lstm/natural", "natural"),
-    *(Arm(f"natural-seed{k}", "natural") for k in range(SEEDS)),
-    Arm("deeper-lstm/early", "natural", 0.5),
-    Arm("deeper-lstm/balanced", "balanced", 0.5),
-    Arm("pythia/natural", "natural", 0.5),
+PROTOCOL_MODELS = (
+    ProtocolModel("deeper-lstm/natural", "natural"),
+    *(ProtocolModel(f"natural-seed{k}", "natural") for k in range(SEEDS)),
+    ProtocolModel("deeper-lstm/early", "natural", 0.5),
+    ProtocolModel("deeper-lstm/balanced", "balanced", 0.5),
+    ProtocolModel("pythia/natural", "natural", 0.5),
 )
 """``natural-seedK`` is what ``python -m qgc train scenes natural --seed K --cnn deeper-lstm/natural`` leaves in runs/:
-five trainings that see the same scenes, drawn by one renderer, through the shipped model's CNN. The shipped model
+five training runs that see the same scenes, drawn by one renderer, through the shipped model's CNN. The shipped model
 learnt from scenes of an earlier renderer; it is the one that the figures show, and stands for itself."""
 
 NAMES = ("deeper-lstm/natural", "deeper-lstm/early", "deeper-lstm/balanced", "pythia/natural")
-"""The shipped arms, to which the counts below belong in this order."""
+"""The shipped models, to which the counts below belong in this order."""
 
 NULL_SCENES = dict(zip(NAMES, (300, 300, 300, 100), strict=True))
-"""Test scenes on which the nulls of Tables 5 and 6 are drawn, and :data:`BANK` other pictures to draw from."""
+"""Test scenes on which the nulls of Tables 5 and 6 are drawn, and :data:`POOL_SCENES` other images to draw from."""
 
-BANK = 200
+POOL_SCENES = 200
 
 INTERVENTION_SCENES = dict.fromkeys(NAMES, 200)
-"""Test scenes that are drawn again with a thing changed."""
+"""Test scenes that are drawn again with an object changed."""
 
 DELETION_SCENES = dict(zip(NAMES, (60, 0, 60, 30), strict=True))
 """Test scenes of which pixels are blurred away as the maps rank them."""
@@ -67,8 +67,8 @@ SANITY_SCENES = dict(zip(NAMES, (1000, 500, 500, 100), strict=True))
 SANITY_DRAWS = 4
 """Encoders, and pairs of other questions, that are drawn for a scene."""
 
-FOREIGN_SCENES = dict(zip(NAMES, (1000, 0, 0, 0), strict=True))
-FOREIGN_DRAWS = 16
+MISMATCHED_SCENES = dict(zip(NAMES, (1000, 0, 0, 0), strict=True))
+MISMATCHED_DRAWS = 16
 """Scenes, and pairs of other questions for each, when that control is repeated; added after the test split was read."""
 
 CASCADE_SCENES, CASCADES = 100, 4

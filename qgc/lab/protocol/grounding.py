@@ -38,10 +38,10 @@ from ...measure.rankings import (
     RANKINGS,
     RankingInputs,
     base_maps,
+    cumulative_maps,
+    cumulative_maps_without_common,
     mean_slope,
     question_branches,
-    running,
-    running_without_common,
 )
 from ...measure.similarity import Pair, same_answer_pairs
 from ...scenes import Scene
@@ -74,6 +74,7 @@ class Subject:
     joins: Tensor = field(init=False)
 
     def __post_init__(self):
+        """Work out what all pairs share: u over questions, and the random rankings."""
         vqa, every = self.vqa, every_question()
         colour = [q for q in every if q.startswith(("What color is", "What color are")) and "in the" not in q]
         with torch.no_grad():
@@ -92,7 +93,7 @@ class Subject:
 
 
 def chosen_pairs(scene: Scene) -> list[Pair]:
-    """At most :data:`~qgc.lab.protocol.PAIRS` same-answer colour pairs about things that share no pixel."""
+    """At most :data:`~qgc.lab.protocol.PAIRS` same-answer colour pairs about objects that share no pixel."""
     pairs = [
         p for p in same_answer_pairs([scene]) if not (scene.masks[p.first.thing] & scene.masks[p.second.thing]).any()
     ]
@@ -101,7 +102,7 @@ def chosen_pairs(scene: Scene) -> list[Pair]:
 
 
 def steps(J: int, chosen: Sequence[int] = ()) -> Tensor:
-    """The n, less one, at which a ranking is measured closely: the protocol's grid and its own ``chosen`` n."""
+    """The n, less one, at which a ranking is measured: the protocol's grid and its own ``chosen`` n."""
     return torch.tensor([min(n, J) - 1 for n in (*GRID, *chosen)])
 
 
@@ -110,7 +111,7 @@ def measure_pair(
     subject: Subject,
     view: View,
     pair: Pair,
-    closely: bool = True,
+    localisation: bool = True,
     chosen: Mapping[str, Sequence[int]] = MappingProxyType({}),
 ) -> dict[str, np.ndarray]:
     """Everything that the module's docstring lists, for one model and one pair, as small arrays.
@@ -127,7 +128,7 @@ def measure_pair(
     :data:`SURROGATES`; the same of gate-free maps as ``free a`` and so on; ``random verdicts`` (draws, grid, 3).
 
     ``measures`` (2, maps, measures): of :data:`MAPS`, mean of both questions, as they are and rescaled between each
-    object's chance and ceiling; these take as long as all the rest, and are left out unless ``closely``.
+    object's chance and ceiling; these take as long as all the rest, and are left out unless ``localisation``.
     """
     vqa, asks = subject.vqa, (pair.first, pair.second)
     unranked = torch.zeros(vqa.combine)  # every ranking is made below; the default one is not worked out first
@@ -155,11 +156,11 @@ def measure_pair(
         "cosine": np.float32(a @ b / (a.norm() * b.norm()).clamp_min(1e-30)),
         "area": masks.mean((1, 2)).astype(np.float32),
         "background": np.array([ask.thing in pair.scene.tones for ask in asks]),
-        **_closely(maps, surrogates, masks, missing),
-        **{f"free {k}": x for k, x in _closely(free, free_surrogates, masks).items()},
+        **_on_pairs(maps, surrogates, masks, missing),
+        **{f"free {k}": x for k, x in _on_pairs(free, free_surrogates, masks).items()},
         "random verdicts": _verdicts(torch.stack(drawn, 2).unflatten(-1, grid), masks)[..., :3],
     }  # fmt: skip
-    if closely:
+    if localisation:
         some = [GRID.index(n) for n in (10, 25, 200)]  # of the paper's ranking, the first
         found["measures"] = _classical(masks, grid, [
             torch.cat([free[:, k].flatten(-2).to(gated), gated[0, some, k], drawn[k][:1, GRID.index(25)]])
@@ -182,9 +183,9 @@ def _gated(
         close, every = [], []
         for name, order, ns in zip(GATES, [*orders[k], orders[k][0]], at, strict=True):
             summed = (
-                running_without_common(own_maps, order, orders[1 - k][0])
+                cumulative_maps_without_common(own_maps, order, orders[1 - k][0])
                 if name == COMMON
-                else running(own_maps, order)
+                else cumulative_maps(own_maps, order)
             )
             close.append(summed[ns])
             every.append(summed.relu_() @ weights[k])  # in place: the maps of all n are large
@@ -224,7 +225,7 @@ def _free(subject: Subject, a: RankingInputs, b: RankingInputs) -> tuple[Tensor,
     return torch.stack(maps), torch.stack(surrogates)
 
 
-def _closely(
+def _on_pairs(
     maps: Tensor, surrogates: Tensor, masks: np.ndarray, missing: Tensor | None = None
 ) -> dict[str, np.ndarray]:
     # What qgc.measure.pairs says of maps (..., 2, h, w) before the ReLU and of their surrogates; see measure_pair.
@@ -277,7 +278,7 @@ def _random(own_maps: Tensor, joins: Tensor) -> Tensor:
 
 
 def _shares(sums: Tensor) -> Tensor:
-    # (..., 3) mass on the own thing, on the other, anywhere → (..., 4) shares on both, mass, whether there is none
+    # (..., 3) mass on the own object, on the other, anywhere → (..., 4) shares on both, mass, whether there is none
     mass = sums[..., 2:]
     empty = mass <= 0
     return torch.cat([torch.where(empty, 0.0, mass_shares(sums)), mass, empty.to(mass.dtype)], -1)
@@ -296,5 +297,5 @@ def _margin(shares: Tensor) -> Tensor:
 def _half(values: Tensor) -> np.ndarray:
     # float16 keeps what decides: ties stay zero, and no sign is lost
     small = values.abs() < max(TIE, 4 * torch.finfo(values.dtype).eps)
-    kept = values.sign() * values.abs().clamp_min(1e-7)
-    return torch.where(small, 0.0, kept).half().cpu().numpy()
+    signed = values.sign() * values.abs().clamp_min(1e-7)
+    return torch.where(small, 0.0, signed).half().cpu().numpy()

@@ -7,6 +7,7 @@ is ever mixed in. :func:`summarise` turns them into what the book reads.
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -26,10 +27,10 @@ from ...models import zoo
 from ...scenes import FIRST_SEED, sample
 from ..train.memory import keep_freed_memory
 from ..train.workers import worker_pool
-from . import ARMS, SCENES, Arm, grounding
+from . import PROTOCOL_MODELS, SCENES, ProtocolModel, grounding
 
 CHUNK = 20
-CLOSELY = 4  # one scene in so many is held against the mask by every measure
+LOCALISATION_EVERY = 4  # one scene in so many is measured by every localisation measure: they take most time
 CODE = ("scenes", "explain", "models/deeper_lstm.py", "models/pythia.py", "models/backbones.py", "models/vqa.py",
         "measure/pairs.py", "measure/rankings.py", "measure/localise.py", "lab/protocol/grounding.py",
         "lab/protocol/__init__.py")  # fmt: skip
@@ -37,7 +38,7 @@ CODE = ("scenes", "explain", "models/deeper_lstm.py", "models/pythia.py", "model
 
 @dataclass(frozen=True)
 class Job:
-    """One chunk: scenes ``first`` … ``first + count − 1`` of a split, for arms (name, path of weights).
+    """One chunk: scenes ``first`` … ``first + count − 1`` of a split, for models (name, path of weights).
 
     ``chosen``: for each ranking the n at which it is measured besides the protocol's grid.
     """
@@ -46,42 +47,48 @@ class Job:
     distribution: str
     first: int
     count: int
-    arms: tuple[tuple[str, str], ...]
+    models: tuple[tuple[str, str], ...]
     target: Path
     chosen: Mapping[str, Sequence[int]] = field(default_factory=dict)
 
 
-def where(arm: Arm, runs: Path) -> str | None:
-    """What :func:`qgc.load` takes for an arm: a shipped name, or a run's card; None if there is neither."""
-    if arm.name in zoo.names():
-        return arm.name
-    card = runs / arm.name / "deeper-lstm" / f"{arm.distribution}.json"
+def where(model: ProtocolModel, runs: Path) -> str | None:
+    """What :func:`qgc.load` takes for a model: a shipped name, or a run's card; None if there is neither."""
+    if model.name in zoo.names():
+        return model.name
+    card = runs / model.name / "deeper-lstm" / f"{model.distribution}.json"
     return str(card) if card.exists() else None
 
 
-def located(arms: Sequence[Arm], runs: Path) -> dict[Arm, str]:
-    """:func:`where` of all arms.
+def located(models: Sequence[ProtocolModel], runs: Path) -> dict[ProtocolModel, str]:
+    """:func:`where` of all models.
 
     Raises
     ------
     QGCError
         If a model of the protocol is missing; the message says which commands train it.
     """
-    found = {arm: where(arm, runs) for arm in arms}
-    if missing := [arm.name for arm, path in found.items() if path is None]:
+    found = {model: where(model, runs) for model in models}
+    if missing := [model.name for model, path in found.items() if path is None]:
         seeds = " && ".join(
             f"python -m qgc train scenes natural --seed {name[-1]} --cnn deeper-lstm/natural"
             for name in missing
             if "seed" in name
         )
         raise QGCError(f"these models are missing: {', '.join(missing)}" + (f"; train them: {seeds}" if seeds else ""))
-    return {arm: path for arm, path in found.items() if path}
+    return {model: path for model, path in found.items() if path}
 
 
 def fingerprint(
     paths: Sequence[str], code: Sequence[str] = CODE, chosen: Mapping[str, Sequence[int]] = MappingProxyType({})
 ) -> str:
-    """A short hash of the models' checksums, of the code that measures, and of the n that it is told to look at."""
+    """A short hash of the models' checksums, of the code that measures, and of the ``chosen`` n.
+
+    Of the code its syntax trees are hashed, without comments and docstrings: a measurement takes hours, and neither a
+    better sentence nor another line break can change a number. Whatever can, a constant or an order of operations,
+    changes the tree and gives another folder. Another version of Python may write trees differently, and then measures
+    anew.
+    """
     digest = hashlib.sha256(json.dumps(sorted(chosen.items())).encode() if chosen else b"")
     for path in paths:
         digest.update(json.dumps(sorted(zoo.card(path)["files"].items())).encode())
@@ -89,8 +96,17 @@ def fingerprint(
     for name in code:
         for file in sorted((home / name).rglob("*.py")) if (home / name).is_dir() else [home / name]:
             if file.exists():
-                digest.update(file.read_bytes())
+                digest.update(_syntax(file.read_bytes()))
     return digest.hexdigest()[:12]
+
+
+def _syntax(source: bytes) -> bytes:
+    # The tree of a module without positions, comments, and strings that stand alone: docstrings, of constants too.
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if isinstance(block := getattr(node, "body", None), list):
+            node.body = [s for s in block if not (isinstance(s, ast.Expr) and isinstance(s.value, ast.Constant))]
+    return ast.dump(tree).encode()
 
 
 _device = "cpu"  # of this worker
@@ -105,7 +121,7 @@ def _start(device: str) -> None:
 
 
 def subject(path: str) -> tuple[grounding.Subject, str]:
-    """A model, loaded once a worker, and which CNN it looks through: the checksum of a shared file, or its own path."""
+    """A model, loaded once a worker, and which CNN it has: the checksum of a shared file, or its own path."""
     if path not in _subjects:
         shared = "".join(sorted(checksum for file, checksum in zoo.card(path)["files"].items() if "cnn" in file))
         _subjects[path] = grounding.Subject(zoo.load(path, device=_device, dtype=torch.float32)), shared or path
@@ -116,43 +132,46 @@ def measure_scene(
     split: str,
     distribution: str,
     index: int,
-    arms: Sequence[tuple[str, str]],
+    models: Sequence[tuple[str, str]],
     chosen: Mapping[str, Sequence[int]] = MappingProxyType({}),
 ) -> dict[str, list]:
-    """Every pair of one scene under every arm: arm → list of what :func:`grounding.measure_pair` gives."""
+    """Every pair of one scene under every model: model → list of what :func:`grounding.measure_pair` gives."""
     scene = sample(FIRST_SEED[split] + index, distribution)
     pairs = grounding.chosen_pairs(scene)
-    found: dict[str, list] = {name: [] for name, _ in arms}
+    found: dict[str, list] = {name: [] for name, _ in models}
     if not pairs:
         return found
     maps: dict[str, torch.Tensor] = {}
-    for name, path in arms:
-        subject_, eyes = subject(path)
-        view = View(subject_.vqa, scene, maps.get(eyes))
-        maps[eyes] = view.F
-        found[name] = [grounding.measure_pair(subject_, view, p, index % CLOSELY == 0, chosen) for p in pairs]
+    for name, path in models:
+        subject_, cnn = subject(path)
+        view = View(subject_.vqa, scene, maps.get(cnn))
+        maps[cnn] = view.F
+        found[name] = [
+            grounding.measure_pair(subject_, view, p, index % LOCALISATION_EVERY == 0, chosen) for p in pairs
+        ]
     return found
 
 
 def _chunk(job: Job) -> Path:
     columns: dict[str, list] = {}
     for index in range(job.first, job.first + job.count):
-        for arm, rows in measure_scene(job.split, job.distribution, index, job.arms, job.chosen).items():
+        for model, rows in measure_scene(job.split, job.distribution, index, job.models, job.chosen).items():
             for row in rows:
                 for key, value in {"scene": np.int32(index), **row}.items():
-                    columns.setdefault(f"{arm}|{key}", []).append(value)
+                    columns.setdefault(f"{model}|{key}", []).append(value)
                 if "measures" in row:
-                    columns.setdefault(f"{arm}|measured scene", []).append(np.int32(index))
+                    columns.setdefault(f"{model}|measured scene", []).append(np.int32(index))
     arrays = {key: np.stack(values) for key, values in columns.items()}
     atomic_write(job.target, lambda p: np.savez_compressed(p.open("wb"), **arrays))
     return job.target
 
 
 def measure(
-    split: str, runs: Path, folder: Path, *, arms: Sequence[Arm] = ARMS, scenes: int | None = None,
-    workers: int = 2, device: str = "cpu", chosen: Mapping[str, Sequence[int]] = MappingProxyType({}),
+    split: str, runs: Path, folder: Path, *, models: Sequence[ProtocolModel] = PROTOCOL_MODELS,
+    scenes: int | None = None, workers: int = 2, device: str = "cpu",
+    chosen: Mapping[str, Sequence[int]] = MappingProxyType({}),
 ) -> list[Path]:  # fmt: skip
-    """Measure every arm on a split of the protocol; returns the chunks' files, in order.
+    """Measure every model on a split of the protocol; returns the chunks' files, in order.
 
     Parameters
     ----------
@@ -164,15 +183,15 @@ def measure(
     QGCError
         If a model of the protocol is missing; the message says which commands train it.
     """
-    found = located(arms, runs)
+    found = located(models, runs)
     folder = folder / fingerprint(list(found.values()), chosen=chosen)
     count = scenes or SCENES[split]
     jobs = []
-    for distribution in dict.fromkeys(arm.distribution for arm in arms):
+    for distribution in dict.fromkeys(model.distribution for model in models):
         for first in range(0, count, CHUNK):
             here = tuple(
-                (arm.name, path) for arm, path in found.items()
-                if arm.distribution == distribution and first < arm.share * count
+                (model.name, path) for model, path in found.items()
+                if model.distribution == distribution and first < model.share * count
             )  # fmt: skip
             target = folder / f"{split}-{distribution}-{first:05d}.npz"
             jobs.append(Job(split, distribution, first, min(CHUNK, count - first), here, target, dict(chosen)))
@@ -202,13 +221,13 @@ def work(
     return [job.target for job in jobs]
 
 
-def gather(paths: Sequence[Path], arm: str) -> dict[str, np.ndarray]:
-    """The rows of one arm from all chunks, key → (pairs, …), in the scenes' order."""
+def gather(paths: Sequence[Path], model: str) -> dict[str, np.ndarray]:
+    """The rows of one model from all chunks, key → (pairs, …), in the scenes' order."""
     parts: dict[str, list[np.ndarray]] = {}
     for path in paths:
         with np.load(path) as chunk:
             for key in chunk.files:
                 name, _, column = key.partition("|")
-                if name == arm:
+                if name == model:
                     parts.setdefault(column, []).append(chunk[key])
     return {column: np.concatenate(values) for column, values in parts.items()}

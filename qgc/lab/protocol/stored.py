@@ -24,7 +24,7 @@ from . import GRID
 
 RESULTS = Path(__file__).resolve().parents[3] / "book" / "results"
 MODELS = ("natural", "early", "balanced", "pythia")
-"""The arms by the names that the book calls them; ``natural`` stands for all its training seeds."""
+"""The models by the names that the book calls them; ``natural`` stands for all its training seeds."""
 
 ENDS = ("", " low", " high")
 DIGITS_OF = {"verdicts": 5, "surrogate": 4}
@@ -33,7 +33,7 @@ VERDICTS = ("rank", "first object", "second object", "odds", "grounding")
 
 @dataclass(frozen=True)
 class Pairs:
-    """What is kept of every pair of one arm, for each of ``maps`` ((name, n); n is None without a gate).
+    """What is kept of every pair of one model, for each of ``maps`` ((name, n); n is None without a gate).
 
     ``a`` (pairs, maps, 2), ``R`` (pairs, maps, 2, 2), to 1/63, nan but for a few rankings
     (:data:`.summary.NUMBERS`) and maps without a gate; ``verdicts`` (pairs, maps, 5): rank, first and second
@@ -96,21 +96,21 @@ class Stored:
         """Accuracies over the pairs to which the model gives both right answers: a row for each map without a gate."""
         return pd.DataFrame({k: _flat(v) for k, v in self.arm(model)["both right"].items()}).T
 
-    def pairs(self, arm: str) -> Pairs:
-        """What is kept of every pair of an arm, by the arm's own name, such as "natural-seed3" or "pythia/natural"."""
-        packed = self.arrays[f"{arm}|numbers"]
-        digits = {k: _digits(self.arrays[f"{arm}|{k}"], count) for k, count in DIGITS_OF.items()}
+    def pairs(self, name: str) -> Pairs:
+        """What is kept of every pair of a model, by its name in the protocol: "natural-seed3", "pythia/natural", …."""
+        packed = self.arrays[f"{name}|numbers"]
+        digits = {k: _digits(self.arrays[f"{name}|{k}"], count) for k, count in DIGITS_OF.items()}
         maps = [tuple(m) for m in self.tables["kept"]]
-        with_numbers = [n is None or name in self.tables["numbers of"] for name, n in maps]
+        with_numbers = [n is None or gate in self.tables["numbers of"] for gate, n in maps]
         numbers = np.full((len(packed), len(maps), packed.shape[2]), np.nan)
         numbers[:, with_numbers] = packed / self.tables["levels"]
         numbers[np.isnan(digits["verdicts"][..., 0])] = np.nan
-        about = {k: self.arrays[f"{arm}|{k}"] for k in ("scene", "area", "background")}
+        about = {k: self.arrays[f"{name}|{k}"] for k in ("scene", "area", "background")}
         R = numbers[..., 2:].reshape(*numbers.shape[:2], 2, 2)
         return Pairs(maps, a=numbers[..., :2], R=R, **digits, **about)
 
     def compare(self, model: str, first, second=None, verdict: str = "rank", pairs: str = "all") -> stats.Interval:
-        """Accuracy of a map of which every pair is kept, minus another's, pair by pair, over trainings and scenes.
+        """Accuracy of a map of which every pair is kept, minus another's, pair by pair, over training runs and scenes.
 
         Parameters
         ----------
@@ -119,14 +119,14 @@ class Stored:
             backgrounds".
         """
         rows = []
-        for arm in self.natural_arms() if model == "natural" else [self._shipped(model.removesuffix(", shipped"))]:
+        for name in self.natural_arms() if model == "natural" else [self._shipped(model.removesuffix(", shipped"))]:
             at = [self.tables["kept"].index(list(m)) for m in (first, second) if m]
-            values = _digits(self.arrays[f"{arm}|verdicts"][:, at], len(VERDICTS))[..., VERDICTS.index(verdict)]
-            background = self.arrays[f"{arm}|background"].any(1)
+            values = _digits(self.arrays[f"{name}|verdicts"][:, at], len(VERDICTS))[..., VERDICTS.index(verdict)]
+            background = self.arrays[f"{name}|background"].any(1)
             kinds = {"all": background | True, "with a background": background, "without backgrounds": ~background}
             read = kinds[pairs]
             difference = pd.Series(values[:, 0] - (values[:, 1] if second else 0))
-            rows.append(difference[read].groupby(self.arrays[f"{arm}|scene"][read]).mean())
+            rows.append(difference[read].groupby(self.arrays[f"{name}|scene"][read]).mean())
         return stats.crossed_interval(pd.concat(rows, axis=1).to_numpy().T)
 
     def natural_arms(self) -> list[str]:
@@ -176,11 +176,11 @@ class Stored:
 
     def curve(self, model: str, gate: str) -> np.ndarray:
         """Contrastive grounding accuracy for n = 1 … J: (3, J), the mean and the ends of its 95 % interval."""
-        return self._of_arm(model, "curves")[self.gates.index(gate)].astype(float)
+        return self._of_model(model, "curves")[self.gates.index(gate)].astype(float)
 
     def rank_curve(self, model: str, gate: str, measure: str = "rank") -> np.ndarray:
         """Rank grounding accuracy ("object": object grounding) at the grid of n: (3, grid), as :meth:`curve`."""
-        return self._of_arm(model, f"{measure} curves")[self.gates.index(gate)].astype(float)
+        return self._of_model(model, f"{measure} curves")[self.gates.index(gate)].astype(float)
 
     def random(self, model: str, measure: str = "") -> tuple[np.ndarray, np.ndarray]:
         """The protocol's grid of n, and there the 5th, 50th and 95th percentile of random gates' accuracy (3, grid).
@@ -188,15 +188,15 @@ class Stored:
         ``measure``: "" for contrastive grounding, "rank" or "object".
         """
         bands, J = (
-            self._of_arm(model, f"{measure} random".strip()).astype(float),
-            self._of_arm(model, "curves").shape[-1],
+            self._of_model(model, f"{measure} random".strip()).astype(float),
+            self._of_model(model, "curves").shape[-1],
         )
         ns = np.minimum(GRID, J)
         return ns, bands
 
-    def rows(self, stage: str, model: str, name: str) -> pd.DataFrame:
-        """A table of a stage of :mod:`.stages`, such as ``rows("sanity", "natural", "controls")``."""
-        return pd.DataFrame(self.tables[stage][self._shipped(model)][name])
+    def rows(self, experiment: str, model: str, name: str) -> pd.DataFrame:
+        """A table of an experiment (:mod:`qgc.lab.experiments.stages`): ``rows("sanity", "natural", "controls")``."""
+        return pd.DataFrame(self.tables[experiment][self._shipped(model)][name])
 
     def absent(self, model: str, pairs: str = "all") -> pd.DataFrame:
         """The control of absent objects (:func:`.absent.summarise`): a row for each map and the model
@@ -226,7 +226,7 @@ class Stored:
         names = {"partial": f"{head}partial/{reduction}", "divided": f"{head}divided"}
         return {k: self.arrays[column].astype(float) for k, column in names.items() if column in self.arrays}
 
-    def _of_arm(self, model: str, what: str) -> np.ndarray:
+    def _of_model(self, model: str, what: str) -> np.ndarray:
         return self.arrays[f"{model}/natural|{what}" if model == "pythia" else f"{model}|{what}"]
 
     @staticmethod

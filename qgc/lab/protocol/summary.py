@@ -23,7 +23,7 @@ from ...measure import stats
 from ...measure.localise import MEASURES
 from ...measure.rankings import GATE_FREE
 from ...models import zoo
-from . import DRAWS, GRID, REGISTERED_SHARE, SCENES, SEEDS, VERSION, Arm, grounding, run
+from . import DRAWS, GRID, REGISTERED_SHARE, SCENES, SEEDS, VERSION, ProtocolModel, grounding, run
 from .stored import Stored
 
 SHOWN = ("∂A/∂q, l2", "∂A/∂q of the other question", "∂A/∂q of no question")
@@ -48,13 +48,13 @@ RANDOM_NS = (10, 25, 200)
 WITHOUT = " without backgrounds"
 """Ends the names of columns over the pairs in which neither object is a half of the place (wall, floor, sky)."""
 
-CLOSELY = ("measures", "measured scene")
-"""Columns that some scenes have: those that were looked at closely."""
+LOCALISATION_COLUMNS = ("measures", "measured scene")
+"""Columns that some scenes have: those on which all localisation measures were taken."""
 
 SIGNED = ("minus", "above", "effect", "margin", "cosine")
 """What the names of columns have in them whose values may be below zero; all others are shares."""
 
-KEPT = (25, 200)
+STORED_NS = (25, 200)
 """The n at which every pair's verdicts are kept for all rankings, besides the chosen ones."""
 
 NUMBERS = (
@@ -78,18 +78,18 @@ class Group:
     """Arms that are read together: the training seeds of one model."""
 
     name: str
-    arms: tuple[str, ...]
+    models: tuple[str, ...]
 
 
-def groups(arms: Sequence[Arm]) -> list[Group]:
-    """The training seeds of ``natural`` as one, and each other arm by itself; the shipped one is "natural, shipped"."""
-    seeds = tuple(a.name for a in arms if "seed" in a.name)
+def groups(models: Sequence[ProtocolModel]) -> list[Group]:
+    """The training seeds of ``natural`` as one, each other model by itself; the shipped one is "natural, shipped"."""
+    seeds = tuple(a.name for a in models if "seed" in a.name)
     found = [Group("natural", seeds)] if seeds else []
-    return found + [Group(_by_itself(a.name, bool(seeds)), (a.name,)) for a in arms if a.name not in seeds]
+    return found + [Group(_by_itself(a.name, bool(seeds)), (a.name,)) for a in models if a.name not in seeds]
 
 
-def _by_itself(arm: str, beside_seeds: bool) -> str:
-    name = arm.removeprefix("deeper-lstm/")
+def _by_itself(model: str, beside_seeds: bool) -> str:
+    name = model.removeprefix("deeper-lstm/")
     return "natural, shipped" if name == "natural" and beside_seeds else name
 
 
@@ -99,15 +99,16 @@ def grounded(margin: np.ndarray) -> np.ndarray:
 
 
 class Measured:
-    """The rows of a group of arms; every array of ``rows`` is (seeds · pairs, …), ``scene`` and ``seed`` say whose.
+    """The rows of a group of models; every array of ``rows`` is (seeds · pairs, …), ``scene`` and ``seed`` say whose.
 
-    ``below``: of the arms whose name has "seed" in it, only the scenes below that number are read.
+    ``below``: of the models whose name has "seed" in it, only the scenes below that number are read.
     """
 
     def __init__(self, paths: Sequence[Path], group: Group, below: int | None = None):
-        parts = [_gathered(tuple(paths), arm) for arm in group.arms]
+        """Read the rows of every model of ``group`` from the chunks in ``paths``."""
+        parts = [_gathered(tuple(paths), model) for model in group.models]
         if below is not None:
-            parts = [_first(p, below) if "seed" in arm else p for p, arm in zip(parts, group.arms, strict=True)]
+            parts = [_first(p, below) if "seed" in model else p for p, model in zip(parts, group.models, strict=True)]
         self.seed = np.concatenate([np.full(len(p["scene"]), k) for k, p in enumerate(parts)])
         self.scene = np.concatenate([p["scene"] for p in parts])
         self.rows = {k: np.concatenate([p[k] for p in parts]) for k in parts[-1] if k != "scene"}
@@ -137,9 +138,9 @@ class Measured:
 
 
 @lru_cache(maxsize=32)
-def _gathered(paths: tuple[Path, ...], arm: str) -> dict[str, np.ndarray]:
-    # read once, since several tables are made of one arm
-    return run.gather(paths, arm)
+def _gathered(paths: tuple[Path, ...], model: str) -> dict[str, np.ndarray]:
+    # read once, since several tables are made of one model
+    return run.gather(paths, model)
 
 
 def _ends(interval: stats.Interval) -> np.ndarray:
@@ -148,17 +149,17 @@ def _ends(interval: stats.Interval) -> np.ndarray:
 
 def _first(part: dict[str, np.ndarray], below: int) -> dict[str, np.ndarray]:
     keep = part["scene"] < below
-    return {k: v[keep] for k, v in part.items() if k not in CLOSELY}
+    return {k: v[keep] for k, v in part.items() if k not in LOCALISATION_COLUMNS}
 
 
 # -- choosing n on validation -----------------------------------------------------------------------------
-def registered_n(paths: Sequence[Path], arms: Sequence[Arm], scenes: int) -> dict[str, int]:
+def registered_n(paths: Sequence[Path], models: Sequence[ProtocolModel], scenes: int) -> dict[str, int]:
     """Protocol 1's choice: for each ranking the least n with the highest contrastive grounding accuracy on validation.
 
-    Of the shipped ``natural`` on all scenes and its seeds from 1 on, on the first quarter, a scene of an arm counting
-    once; of what there is, where an arm is missing.
+    Of the shipped ``natural`` on all scenes and its seeds from 1 on, on the first quarter, a scene of a model counting
+    once; of what there is, where a model is missing.
     """
-    names = tuple(a.name for a in arms if "natural" in a.name and a.name.startswith(("deeper", "natural-seed")))
+    names = tuple(a.name for a in models if "natural" in a.name and a.name.startswith(("deeper", "natural-seed")))
     group = Group("registered", tuple(n for n in names if not n.endswith("seed0")))
     measured = Measured(paths, group, below=round(REGISTERED_SHARE * scenes))
     cells = measured.by_scene(grounded(measured.rows["margin"]))
@@ -287,7 +288,7 @@ DIFFERENCES = ("minus random", "minus Grad-CAM", "rank minus random", "rank minu
 
 
 def _at(criterion: str, n: int) -> int:
-    # where a ranking's chosen n stands in what was measured closely: after the grid, or in it
+    # where a ranking's chosen n is in what was measured: after the grid, or in it
     return len(GRID) if criterion == "grounding" else GRID.index(n)
 
 
@@ -356,7 +357,7 @@ def random_bands(measured: Measured) -> dict[str, np.ndarray]:
 
 
 def measures(measured: Measured) -> list[dict]:
-    """Every classical measure of every map of :data:`grounding.MAPS`, over the scenes that were looked at closely.
+    """Every classical measure of every map of :data:`grounding.MAPS`, over the scenes on which they were taken.
 
     As it is, and as "… rescaled" between what chance and what the best map of this size gets on the same object.
     """
@@ -395,8 +396,8 @@ def against(measured: Measured, chosen: dict[str, dict[str, int]]) -> list[dict]
 def by_seed(paths: Sequence[Path], group: Group, chosen: dict[str, dict[str, int]]) -> list[dict]:
     """:func:`table`'s rows of :data:`SHOWN` and of the maps without a gate, for each training by itself."""
     rows = []
-    for seed, arm in enumerate(group.arms):
-        measured = Measured(paths, Group(arm, (arm,)))
+    for seed, model in enumerate(group.models):
+        measured = Measured(paths, Group(model, (model,)))
         rows += [
             {"seed": seed, "scenes": len(measured.scenes), **row}
             for row in table(measured, chosen)
@@ -405,16 +406,18 @@ def by_seed(paths: Sequence[Path], group: Group, chosen: dict[str, dict[str, int
     return rows
 
 
-def summarise(validation: Sequence[Path], test: Sequence[Path], arms: Sequence[Arm], chosen=None) -> tuple[dict, dict]:
+def summarise(
+    validation: Sequence[Path], test: Sequence[Path], models: Sequence[ProtocolModel], chosen=None
+) -> tuple[dict, dict]:
     """Tables (plain data) and arrays of the whole measurement, by the protocol.
 
     ``chosen``: what :func:`choose` found on validation, to spare doing it again.
     """
-    all_groups = groups(arms)
-    chosen = chosen or choose(validation, arms)
+    all_groups = groups(models)
+    chosen = chosen or choose(validation, models)
     tables: dict = {
         "gates": list(grounding.GATES), "gate_free": list(GATE_FREE), "grid": list(GRID), "draws": DRAWS,
-        "chosen": chosen, "kept": kept_maps(chosen), "numbers of": NUMBERS, "levels": LEVELS,
+        "chosen": chosen, "kept": stored_maps(chosen), "numbers of": NUMBERS, "levels": LEVELS,
         "validation": validated(Measured(validation, all_groups[0])),
         "arms": {},
     }  # fmt: skip
@@ -422,12 +425,13 @@ def summarise(validation: Sequence[Path], test: Sequence[Path], arms: Sequence[A
     for group in all_groups:
         measured = Measured(test, group)
         right = measured.rows["right"]
+        # Maps of wrong answers explain something else: given once more over pairs with both answers right
         both = right == 2
         found = {
-            "pairs": len(right) // len(group.arms), "scenes": len(measured.scenes),
-            "pairs without backgrounds": int((~measured.rows["background"].any(1)).sum()) // len(group.arms),
+            "pairs": len(right) // len(group.models), "scenes": len(measured.scenes),
+            "pairs without backgrounds": int((~measured.rows["background"].any(1)).sum()) // len(group.models),
             "area ratio": round(float(np.median(measured.rows["area"].max(1) / measured.rows["area"].min(1))), DIGITS),
-            "seeds": len(group.arms), "right": round(float(right.mean() / 2), DIGITS),
+            "seeds": len(group.models), "right": round(float(right.mean() / 2), DIGITS),
             **measured.intervals({"cosine": measured.rows["cosine"]}),
             "table": table(measured, chosen), "measures": measures(measured), "against": against(measured, chosen),
             "size decides": _size_decides(measured),
@@ -441,20 +445,21 @@ def summarise(validation: Sequence[Path], test: Sequence[Path], arms: Sequence[A
                 if np.isfinite(measured.rows["free"][:, m, 0]).any()
             },
         }  # fmt: skip
-        if len(group.arms) > 1:
+        # One seed has no spread to show
+        if len(group.models) > 1:
             found["by seed"] = by_seed(test, group, chosen)
         tables["arms"][group.name] = found
         for name, array in (curves(measured) | random_bands(measured)).items():
             arrays[f"{group.name}|{name}"] = array
-    for arm in arms:
-        arrays |= kept(_gathered(tuple(test), arm.name), arm.name, chosen)
+    for model in models:
+        arrays |= packed_pairs(_gathered(tuple(test), model.name), model.name, chosen)
     return tables, arrays
 
 
-def choose(validation: Sequence[Path], arms: Sequence[Arm]) -> dict[str, dict[str, int]]:
+def choose(validation: Sequence[Path], models: Sequence[ProtocolModel]) -> dict[str, dict[str, int]]:
     """n for every ranking on the validation scenes, by each of :data:`CRITERIA`; random gates have their own best."""
-    registered = registered_n(validation, arms, SCENES["validation"])
-    measured = Measured(validation, groups(arms)[0])
+    registered = registered_n(validation, models, SCENES["validation"])
+    measured = Measured(validation, groups(models)[0])
     random = measured.by_scene(grounded(measured.rows["random"]).mean(1)).mean((0, 1))
     return {"grounding": {**registered, RANDOM: GRID[int(random.argmax())]}, "rank": rank_n(measured)}
 
@@ -480,15 +485,15 @@ def _size_decides(measured: Measured) -> dict[str, list[float]]:
     return measured.intervals(found)
 
 
-# -- what is kept of every pair -----------------------------------------------------------------------------
-def kept_maps(chosen: dict[str, dict[str, int]]) -> list[tuple[str, int | None]]:
-    """Of which maps a pair's verdicts are stored: rankings at :data:`KEPT` and both chosen n, all gate-free ones."""
-    gates = [(g, n) for g in grounding.GATES for n in dict.fromkeys((*KEPT, *(chosen[c][g] for c in CRITERIA)))]
+# -- what is stored of every pair -----------------------------------------------------------------------------
+def stored_maps(chosen: dict[str, dict[str, int]]) -> list[tuple[str, int | None]]:
+    """Of which maps a pair's verdicts are stored: rankings at :data:`STORED_NS` and both chosen n, gate-free maps."""
+    gates = [(g, n) for g in grounding.GATES for n in dict.fromkeys((*STORED_NS, *(chosen[c][g] for c in CRITERIA)))]
     return [*gates, *((m, None) for m in GATE_FREE)]
 
 
-def kept(rows: dict[str, np.ndarray], arm: str, chosen: dict[str, dict[str, int]]) -> dict[str, np.ndarray]:
-    """Of every pair of an arm, for each of :func:`kept_maps`, in few bytes; :meth:`.stored.Stored.pairs` reads them.
+def packed_pairs(rows: dict[str, np.ndarray], model: str, chosen: dict[str, dict[str, int]]) -> dict[str, np.ndarray]:
+    """Of every pair of a model, for each of :func:`stored_maps`, in few bytes; :meth:`.stored.Stored.pairs` reads them.
 
     ``verdicts`` (pairs, maps): rank, first object, second object, odds, contrastive as registered, each 0, 1, 2 for 0,
     ½, 1, as the digits of a number in base 3; ``surrogate`` (pairs, maps) likewise of :data:`grounding.SURROGATES`;
@@ -496,7 +501,7 @@ def kept(rows: dict[str, np.ndarray], arm: str, chosen: dict[str, dict[str, int]
     and R_11, R_12, R_21, R_22 in 0–1 as 0–:data:`LEVELS`. ``area`` and ``background`` (pairs, 2), ``scene`` (pairs,).
     """
     numbers, verdicts, surrogates = [], [], []
-    for name, n in kept_maps(chosen):
+    for name, n in stored_maps(chosen):
         if n is None:
             m = list(GATE_FREE).index(name)
             head, where, margin = "free ", (m,), rows["free"][:, m, 0]
@@ -512,9 +517,9 @@ def kept(rows: dict[str, np.ndarray], arm: str, chosen: dict[str, dict[str, int]
         surrogates.append(_packed(rows[head + "surrogate"][:, *where]))
     levels = (np.nan_to_num(np.stack(numbers, 1)).clip(0, 1) * LEVELS).round().astype(np.uint8)
     return {
-        f"{arm}|scene": rows["scene"].astype(np.int16), f"{arm}|area": rows["area"].astype(np.float16),
-        f"{arm}|background": rows["background"], f"{arm}|numbers": levels,
-        f"{arm}|verdicts": np.stack(verdicts, 1), f"{arm}|surrogate": np.stack(surrogates, 1),
+        f"{model}|scene": rows["scene"].astype(np.int16), f"{model}|area": rows["area"].astype(np.float16),
+        f"{model}|background": rows["background"], f"{model}|numbers": levels,
+        f"{model}|verdicts": np.stack(verdicts, 1), f"{model}|surrogate": np.stack(surrogates, 1),
     }  # fmt: skip
 
 
@@ -523,7 +528,7 @@ def _packed(trits: np.ndarray) -> np.ndarray:
     return np.where((trits < 0).any(1), 255, number).astype(np.uint8)
 
 
-def about(arms: Sequence[Arm], paths: Sequence[str], command: str, device: str) -> dict:
+def about(models: Sequence[ProtocolModel], paths: Sequence[str], command: str, device: str) -> dict:
     """Which command, versions and weights made a result."""
     versions = {"python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__}
     return {
@@ -532,7 +537,7 @@ def about(arms: Sequence[Arm], paths: Sequence[str], command: str, device: str) 
         "version": VERSION,
         "seeds": SEEDS,
         "fingerprint": run.fingerprint(paths),
-        "weights": {arm.name: zoo.card(path)["files"] for arm, path in zip(arms, paths, strict=True)},
+        "weights": {model.name: zoo.card(path)["files"] for model, path in zip(models, paths, strict=True)},
         "versions": versions,
     }
 
@@ -590,6 +595,7 @@ def check(folder: Path, scenes: int = 3, seed: int = 0) -> list[str]:
     closely = {g: [chosen["grounding"][g]] for g in grounding.GATES}
     measured = [key.removesuffix("|numbers") for key in arrays if key.endswith("|numbers")]
     for name in measured:
+        # Training seeds are in runs/, not in the package: only shipped models can be measured again
         if name not in zoo.names():
             continue
         if tables["about"]["weights"].get(name) != zoo.card(name)["files"]:
@@ -603,12 +609,12 @@ def check(folder: Path, scenes: int = 3, seed: int = 0) -> list[str]:
                 faults.append(f"{name}, scene {index}: {len(rows)} pairs, stored are {len(here)}")
                 continue
             again = {k: np.stack([r[k] for r in rows]) for k in rows[0] if k != "measures"}
-            fresh = kept(again | {"scene": stored[here]}, name, chosen)
+            fresh = packed_pairs(again | {"scene": stored[here]}, name, chosen)
             for key, new in fresh.items():
                 old = arrays[key][here]
                 if key.endswith("numbers"):
                     worst = int(np.abs(new.astype(int) - old.astype(int)).max())
-                    if worst > 1:
+                    if worst > 1:  # one level is rounding between machines
                         faults.append(f"{name}, scene {index}: areas or shares differ by {worst / LEVELS:.3f}")
                 elif (new != old).mean() > 0.05:  # a verdict near a tie may turn over with rounding
                     faults.append(

@@ -16,7 +16,7 @@ from qgc.scenes.situations import situation
 
 @pytest.fixture(scope="module")
 def three(small_model):
-    """One picture: a question, another with the same answer, and the first with another answer."""
+    """One image: a question, another with the same answer, and the first with another answer."""
     scene = situation("couple")
     view = View(small_model, scene)
     asked = [(scene.questions[0], "sitting"), (scene.questions[1], "sitting"), (scene.questions[0], "standing")]
@@ -70,8 +70,8 @@ def test_question_differences_compare_three_changes(small_model, scenes):
 # -- ReLUs --------------------------------------------------------------------------------------------
 
 
-def test_passage_counts_what_each_relu_lets_back(three):
-    table = measured.passage(three[0])
+def test_the_gradient_flow_counts_what_each_relu_backpropagates(three):
+    table = measured.relu_gradient_flow(three[0])
     assert table.groupby("rule")["relu"].count().tolist() == [9, 9]
     plain, guided = (table[table["rule"] == r].set_index("relu") for r in ("plain", "guided"))
     F, last = three[0].F, plain.loc[7]
@@ -82,11 +82,11 @@ def test_passage_counts_what_each_relu_lets_back(three):
 
 
 def test_the_plain_way_back_is_the_same_for_every_question(three):
-    table = measured.passage_changes(*three[:2]).set_index(["rule", "relu"])
+    table = measured.relu_gradient_changes(*three[:2]).set_index(["rule", "relu"])
     assert table["same open"].all()  # the ReLUs lie before the question
     assert (table.loc["plain", "only one passes"] == 0).all() and table.loc["plain", "sign flips"].any()
     assert table.loc["guided", "only one passes"].any() and (table.loc["guided", "sign flips"] == 0).all()
-    assert (measured.passage_changes(three[0], three[0])["only one passes"] == 0).all()
+    assert (measured.relu_gradient_changes(three[0], three[0])["only one passes"] == 0).all()
 
 
 # -- dependence ---------------------------------------------------------------------------------------
@@ -123,4 +123,4 @@ def test_two_models_are_not_compared(small_model, model, three):
     with pytest.raises(QGCError, match="two models"):
         measured.compare(three[0], other)
     with pytest.raises(ImageError, match="another View"):
-        measured.passage_changes(three[0], other)
+        measured.relu_gradient_changes(three[0], other)

@@ -136,7 +136,7 @@ def look_of(maps: list[torch.Tensor]) -> compare.Look:
 
 
 def coverage(thing: str) -> torch.Tensor:
-    """A map that knows a thing of the birthday."""
+    """A map that knows an object of the birthday."""
     mask = situation("birthday").masks[thing]
     return torch.from_numpy(mask.reshape(14, 16, 14, 16).mean((1, 3)))
 
@@ -166,7 +166,7 @@ def test_rank_grounding_is_of_the_maps_before_the_relu():
 
 
 def test_likeness_of_another_answer_and_thing(models):
-    scene = situation("phone").recolour("car", "red")  # asks again, of everything: two white things and others
+    scene = situation("phone").recolour("car", "red")  # asks again, of everything: two white objects and others
     seen = compare.look(models, scene, ("colour",))
     table = compare.likeness([seen])
     pairs = [p for p in itertools.combinations(seen.asks, 2) if p[0].answer == p[1].answer]

@@ -13,10 +13,10 @@ from qgc.lab import protocol
 from qgc.lab.experiments import faithfulness, interventions, nulls, photo_accuracy, reductions, sanity
 from qgc.lab.experiments.planted import Objects, _fixed_place, _gain_with_area
 from qgc.lab.experiments.planted_models import PlantedVQA, all_of_the_color, gain_only
-from qgc.lab.protocol import Arm, run, summary
+from qgc.lab.protocol import ProtocolModel, run, summary
 from qgc.measure import accuracy, stats
 from qgc.measure.pairs import no_place_surrogate
-from qgc.measure.rankings import running, running_without_common
+from qgc.measure.rankings import cumulative_maps, cumulative_maps_without_common
 from qgc.measure.same_answer import similarity
 from qgc.measure.similarity import same_answer_pairs
 from qgc.scenes import FIRST_SEED, Ask, sample
@@ -27,29 +27,29 @@ from qgc.scenes.situations import situation
 @pytest.fixture
 def jobs(monkeypatch, tmp_path):
     found = []
-    monkeypatch.setattr(run, "located", lambda arms, runs: {arm: f"weights of {arm.name}" for arm in arms})
+    monkeypatch.setattr(run, "located", lambda models, runs: {model: f"weights of {model.name}" for model in models})
     monkeypatch.setattr(run, "fingerprint", lambda paths, chosen=None: "abc")
     monkeypatch.setattr(run, "work", lambda jobs, do, title, workers, device: found.extend(jobs))
     monkeypatch.setattr(run, "CHUNK", 4)
 
-    def made(arms, **more):
+    def made(models, **more):
         found.clear()
-        run.measure("test", tmp_path, tmp_path, arms=arms, **more)
+        run.measure("test", tmp_path, tmp_path, models=models, **more)
         return found
 
     return made
 
 
-def test_every_arm_sees_its_share_of_the_scenes_of_its_distribution(jobs):
-    arms = [Arm("a", "natural"), Arm("b", "natural", 0.5), Arm("c", "balanced", 0.5)]
-    found = jobs(arms, scenes=10)
-    seen = [(job.distribution, job.first, job.count, [name for name, _ in job.arms]) for job in found]
+def test_every_model_sees_its_share_of_the_scenes_of_its_distribution(jobs):
+    models = [ProtocolModel("a", "natural"), ProtocolModel("b", "natural", 0.5), ProtocolModel("c", "balanced", 0.5)]
+    found = jobs(models, scenes=10)
+    seen = [(job.distribution, job.first, job.count, [name for name, _ in job.models]) for job in found]
     assert seen == [
         ("natural", 0, 4, ["a", "b"]), ("natural", 4, 4, ["a", "b"]), ("natural", 8, 2, ["a"]),
         ("balanced", 0, 4, ["c"]), ("balanced", 4, 4, ["c"]), ("balanced", 8, 2, []),
     ]  # fmt: skip
-    assert found[1].target.name == "test-natural-00004.npz" and found[0].arms[0] == ("a", "weights of a")
-    assert sum(job.count for job in jobs(arms[:1])) == protocol.SCENES["test"] == 2000
+    assert found[1].target.name == "test-natural-00004.npz" and found[0].models[0] == ("a", "weights of a")
+    assert sum(job.count for job in jobs(models[:1])) == protocol.SCENES["test"] == 2000
 
 
 def test_a_result_is_of_this_code_and_these_weights(tmp_path, monkeypatch):
@@ -64,7 +64,31 @@ def test_a_result_is_of_this_code_and_these_weights(tmp_path, monkeypatch):
     assert len(others) == 4 and one not in others
 
 
-def test_rows_of_an_arm_are_gathered_from_all_chunks(tmp_path):
+SOURCE = 'N = 3\n"""Neurons."""\n\n\ndef f(x):\n    """Add N."""\n    # because\n    return x + N\n'
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "same"),
+    [
+        ("# because", "# since it must be so", True),
+        ('"""Add N."""', '"""Add N\n\n    to x."""', True),
+        ('"""Neurons."""', "", True),
+        ("return x + N", "return (\n        x + N)", True),
+        ("N = 3", "N = 4", False),
+        ("x + N", "N + x", False),
+        ("return x + N", 'return "x + N"', False),
+    ],
+)
+def test_a_result_outlives_comments_and_docstrings_alone(before, after, same, tmp_path, monkeypatch):
+    monkeypatch.setattr(run, "__file__", str(tmp_path / "lab" / "protocol" / "run.py"))
+    found = []
+    for source in (SOURCE, SOURCE.replace(before, after)):
+        (tmp_path / "code.py").write_text(source, encoding="utf-8")
+        found.append(run.fingerprint(["deeper-lstm/natural"], code=["code.py"]))
+    assert SOURCE != source and (found[0] == found[1]) is same
+
+
+def test_rows_of_a_model_are_gathered_from_all_chunks(tmp_path):
     paths = [tmp_path / f"{k}.npz" for k in (0, 1)]
     for k, path in enumerate(paths):
         np.savez(path, **{"a|x": np.array([2 * k, 2 * k + 1]), "ab|x": np.array([9]), "0|x": np.array([8])})
@@ -76,7 +100,7 @@ def test_seeds_that_saw_fewer_scenes_are_read_as_far_as_that(monkeypatch):
         "deeper-lstm/natural": {"scene": np.array([0, 5]), "own": np.array([1.0, 2.0]), "measures": np.array([7.0])},
         "natural-seed1": {"scene": np.array([0, 2, 5]), "own": np.array([3.0, 4.0, 5.0]), "measures": np.array([8.0])},
     }
-    monkeypatch.setattr(summary, "_gathered", lambda paths, arm: parts[arm])
+    monkeypatch.setattr(summary, "_gathered", lambda paths, model: parts[model])
     found = summary.Measured([], summary.Group("g", tuple(parts)), below=3)
     assert found.rows["own"].tolist() == [1, 2, 3, 4] and found.rows.keys() == {"own"}
     assert found.seed.tolist() == [0, 0, 1, 1] and found.scene.tolist() == [0, 5, 0, 2]
@@ -163,8 +187,9 @@ def test_where_all_neurons_are_common_nothing_is_left_and_not_rounding():
     generator = torch.Generator().manual_seed(0)
     own = torch.rand(500, 4, generator=generator, dtype=torch.float64)
     order, partner = (torch.randperm(500, generator=generator) for _ in range(2))
-    assert running_without_common(own, order, partner)[-1].eq(0).all()
-    assert (running(own, order) - running(own, partner))[-1].ne(0).any()  # the two sums do differ by rounding
+    assert cumulative_maps_without_common(own, order, partner)[-1].eq(0).all()
+    # the two sums do differ by rounding
+    assert (cumulative_maps(own, order) - cumulative_maps(own, partner))[-1].ne(0).any()
 
 
 # -- interventions ------------------------------------------------------------------------------------------
@@ -283,7 +308,7 @@ def test_two_pairs_of_other_questions_are_drawn_for_a_pair(small_model):
     rows = sanity.sanity_rows(
         small_model,
         pair.scene,
-        nulls.bank(small_model),
+        nulls.question_pool(small_model),
         np.random.default_rng(0),
         controls=("other questions",),
         ns=(5,),

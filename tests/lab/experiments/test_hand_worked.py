@@ -138,13 +138,20 @@ def test_tables_of_photographs_by_hand():
 
 # -- mismatched questions -----------------------------------------------------------------------------
 def test_the_other_questions_are_never_the_pairs_own(small_model, monkeypatch):
-    """Of four questions in the bank two are the pair's: the other two are drawn each time, in either order."""
+    """Of four questions in the pool two are the pair's: the other two are drawn each time, in either order."""
     scene = qgc.scene("bathroom")
     pair = same_answer_pairs([scene])[0]
     own = [pair.first.question, pair.second.question]
     others = ["Is there a cat?", "What color is the wall?"]
-    bank = nulls.bank(small_model)
-    bank = nulls.Bank([own[0], others[0], own[1], others[1]], bank.q[:4], bank.mean, bank.std, [], bank.constants)
+    question_pool = nulls.question_pool(small_model)
+    question_pool = nulls.QuestionPool(
+        [own[0], others[0], own[1], others[1]],
+        question_pool.q[:4],
+        question_pool.mean,
+        question_pool.std,
+        [],
+        question_pool.constants,
+    )
     asked = []
     whole = sanity._maps
 
@@ -154,7 +161,7 @@ def test_the_other_questions_are_never_the_pairs_own(small_model, monkeypatch):
 
     monkeypatch.setattr(sanity, "_maps", maps)
     sanity.sanity_rows(
-        small_model, scene, bank, np.random.default_rng(0), pairs=[pair], draws=12, ns=(5,),
+        small_model, scene, question_pool, np.random.default_rng(0), pairs=[pair], draws=12, ns=(5,),
         controls=("none", "other questions"),
     )  # fmt: skip
     assert asked[0] == (own, "white")
@@ -292,9 +299,9 @@ def test_every_ranking_is_its_formula(small_model, pair):
 def test_running_sums_by_hand():
     own = torch.tensor([[1.0, 10.0], [2.0, 20.0], [4.0, 40.0]])
     order, partner = torch.tensor([2, 0, 1]), torch.tensor([0, 2, 1])
-    assert rankings.running(own, order).tolist() == [[4, 40], [5, 50], [7, 70]]
+    assert rankings.cumulative_maps(own, order).tolist() == [[4, 40], [5, 50], [7, 70]]
     # at n = 1 the tops are {2} and {0}; at n = 2 both are {0, 2}
-    assert rankings.running_without_common(own, order, partner).tolist() == [[4, 40], [0, 0], [0, 0]]
+    assert rankings.cumulative_maps_without_common(own, order, partner).tolist() == [[4, 40], [0, 0], [0, 0]]
 
 
 def test_maps_to_be_contrasted_are_those_of_both_and_of_the_mean_question(small_model, pair):

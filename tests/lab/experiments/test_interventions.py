@@ -38,7 +38,7 @@ class Looker(VQA):
 
 
 def looker(like, scene: Scene, blind: bool = False) -> Looker:
-    """A model that looks where it is asked to; or, ``blind``, at both things whatever it is asked."""
+    """A model that looks where it is asked to; or, ``blind``, at both objects whatever it is asked."""
     asks = [a for a in scene.asks if a.family == "colour"]
     both = np.any([scene.masks[a.thing] for a in asks], 0)
     return Looker(like, {a.question: both if blind else scene.masks[a.thing] for a in asks})
@@ -110,7 +110,7 @@ def test_summary_by_hand():
     assert correlation["m", "difference"] == pytest.approx(-1)
     grounding = found["grounding"].set_index("measure")["estimate"]
     assert grounding["model"] == 1 and grounding["margin"] == pytest.approx((4 - 2) / 6)
-    assert grounding["m"] == 0  # 0.5 + 0.3 on their own things, 0.4 + 0.5 on the other's
+    assert grounding["m"] == 0  # 0.5 + 0.3 on their own objects, 0.4 + 0.5 on the other's
     assert found["given"].query("I == 1")["estimate"].tolist() == [0]
 
 
@@ -190,7 +190,7 @@ def test_shipped_model_row_by_row():
     }  # fmt: skip
     for name, map_ in expected.items():
         assert row[f"share/{name}"] == pytest.approx(float(map_share(map_, mask)), abs=1e-4), name
-    assert abs(rows["delta"]).max() > 0.1  # what is in the picture matters to the answer
+    assert abs(rows["delta"]).max() > 0.1  # what is in the image matters to the answer
 
 
 def test_a_scene_without_a_pair_has_no_rows(small_model):

@@ -47,7 +47,7 @@ def test_overlap_by_chance_by_hand():
 
 def test_the_papers_case_is_the_one_that_explain_gives(small_model):
     scene = situation("bathroom")
-    row = nulls.null_row(small_model, scene, nulls.bank(small_model), np.random.default_rng(0))
+    row = nulls.null_row(small_model, scene, nulls.question_pool(small_model), np.random.default_rng(0))
     for reduce in ("l2", "sum", "abs-sum"):
         first, second = explain(small_model, scene, scene.questions[:2], "white", reduce=reduce)
         expected = spearman(first.sensitivity, second.sensitivity)
@@ -55,7 +55,7 @@ def test_the_papers_case_is_the_one_that_explain_gives(small_model):
         shared = set(first.top(10)["index"]) & set(second.top(10)["index"])
         assert row[f"overlap/same answer/{reduce}"] == len(shared)
     assert row["divided"] == pytest.approx(spearman(1 - first.u**2, 1 - second.u**2), abs=1e-9)
-    assert math.isnan(row["spearman/other picture/l2"])  # the bank has none
+    assert math.isnan(row["spearman/other picture/l2"])  # the pool has none
 
 
 def test_template_by_hand():
@@ -93,14 +93,14 @@ def test_questions_of_the_same_template_keep_it_and_change_the_answer(pictures):
 
 
 def test_nulls_of_the_same_template_are_of_such_questions(small_model):
-    scene, bank = sample(5, "natural"), nulls.bank(small_model)
+    scene, question_pool = sample(5, "natural"), nulls.question_pool(small_model)
     pair = same_answer_pairs([scene])[0]
-    row = nulls.null_row(small_model, scene, bank, np.random.default_rng(0), pair)
-    texts = [text for text in bank.questions if text.startswith("What color")]
+    row = nulls.null_row(small_model, scene, question_pool, np.random.default_rng(0), pair)
+    texts = [text for text in question_pool.questions if text.startswith("What color")]
     sensitivity = {text: explain(small_model, scene, text, "white").sensitivity for text in texts}
     for null, questions in (
         ("same template, other object", nulls.other_objects),
-        ("same template, absent object", lambda s, a, _: nulls.absent_objects(s, a, bank.questions)),
+        ("same template, absent object", lambda s, a, _: nulls.absent_objects(s, a, question_pool.questions)),
     ):
         orders = ((pair.first, pair.second), (pair.second, pair.first))
         candidates = [(a.question, text) for a, b in orders for text in questions(scene, a, b.thing)]
@@ -109,11 +109,11 @@ def test_nulls_of_the_same_template_are_of_such_questions(small_model):
 
 
 def test_nulls_of_the_same_template_draw_by_themselves(small_model, pictures, monkeypatch):
-    scene, bank = situation("bathroom"), nulls.bank(small_model, pictures)
-    before = nulls.null_row(small_model, scene, bank, np.random.default_rng(2))
+    scene, question_pool = situation("bathroom"), nulls.question_pool(small_model, pictures)
+    before = nulls.null_row(small_model, scene, question_pool, np.random.default_rng(2))
     monkeypatch.setattr(nulls, "other_objects", lambda *_: [])
     monkeypatch.setattr(nulls, "absent_objects", lambda *_: [])
-    after = nulls.null_row(small_model, scene, bank, np.random.default_rng(2))
+    after = nulls.null_row(small_model, scene, question_pool, np.random.default_rng(2))
     for key in before:
         if "same template" in key:
             assert math.isfinite(before[key]) and math.isnan(after[key]), key
@@ -123,11 +123,11 @@ def test_nulls_of_the_same_template_draw_by_themselves(small_model, pictures, mo
 
 def test_shuffling_leaves_the_shared_factor_alone(small_model):
     vqa = small_model
-    scene, bank = situation("bathroom"), nulls.bank(vqa)
-    found = [nulls.null_row(vqa, scene, bank, np.random.default_rng(k)) for k in range(20)]
+    scene, question_pool = situation("bathroom"), nulls.question_pool(vqa)
+    found = [nulls.null_row(vqa, scene, question_pool, np.random.default_rng(k)) for k in range(20)]
     shuffled = np.mean([row["spearman/shuffled question/l2"] for row in found])
     e = explain(vqa, scene, scene.questions[0], "white")
-    shared = e.v.abs() * bank.constants["l2"]
+    shared = e.v.abs() * question_pool.constants["l2"]
     # on average a shuffled question correlates as far as the shared factor does with the unshuffled one
     assert 0 < shuffled <= spearman(e.sensitivity, shared) + 0.1
 
@@ -135,7 +135,7 @@ def test_shuffling_leaves_the_shared_factor_alone(small_model):
 def test_models_without_a_closed_form_give_the_same(small_model, bare_model, pictures):
     scene = situation("bathroom")
     closed, plain = (
-        nulls.null_row(m, scene, nulls.bank(m, pictures[:2]), np.random.default_rng(1))
+        nulls.null_row(m, scene, nulls.question_pool(m, pictures[:2]), np.random.default_rng(1))
         for m in (small_model, bare_model)
     )
     assert math.isnan(plain["spearman/shuffled question/l2"]) and "divided" not in plain
@@ -146,7 +146,7 @@ def test_models_without_a_closed_form_give_the_same(small_model, bare_model, pic
 
 def test_a_scene_without_a_pair_has_no_row(small_model):
     scene = next(s for s in map(sample, range(60)) if not same_answer_pairs([s]))
-    assert nulls.null_row(small_model, scene, nulls.bank(small_model), np.random.default_rng(0)) is None
+    assert nulls.null_row(small_model, scene, nulls.question_pool(small_model), np.random.default_rng(0)) is None
 
 
 def test_summary_by_hand():
@@ -166,12 +166,12 @@ def test_shipped_model_orders_the_nulls(pictures):
     vqa = load("deeper-lstm/natural", dtype=torch.float32)
     scenes = [situation("bathroom"), situation("birthday"), situation("park")]
     others = [sample(s, "natural") for s in range(3, 15)]
-    bank = nulls.bank(vqa, others)
-    rows = [nulls.null_row(vqa, s, bank, np.random.default_rng(k)) for k, s in enumerate(scenes)]
+    question_pool = nulls.question_pool(vqa, others)
+    rows = [nulls.null_row(vqa, s, question_pool, np.random.default_rng(k)) for k, s in enumerate(scenes)]
     table = nulls.summarise(rows)["spearman"].query("statistic == 'mean'")
     found = table.set_index(["null", "reduction"])["estimate"]
     print(found.round(2).to_dict())
-    # the same question about another picture shares u and Wq; a shuffled one shares only v and Wq
+    # the same question about another image shares u and Wq; a shuffled one shares only v and Wq
     assert found["other picture", "l2"] > found["shuffled question", "l2"] + 0.3
     # a signed sum is alike for any two questions, because Wq[j, :] gives it its sign
     assert found["shuffled question", "sum"] > 0.4

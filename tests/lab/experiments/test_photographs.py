@@ -12,7 +12,7 @@ import qgc
 from qgc import data
 from qgc.errors import DataError
 from qgc.lab.experiments import photographs
-from qgc.lab.experiments.photographs import KINDS, Asked
+from qgc.lab.experiments.photographs import KINDS, QuestionRecord
 
 QUESTIONS = ("what color is the sink ?", "what color are the towels ?", "is there a cat ?")
 
@@ -50,7 +50,7 @@ def test_each_question_is_asked_once_of_photographs_with_two_or_more(photos):
 def test_partners_are_of_their_kind_and_the_shared_neurons_are_counted():
     def asked(photograph, words, answer, first):
         values = torch.arange(100.0).roll(first)
-        return Asked(photograph, words, answer, {r: values for r in ("l2", "sum", "abs-sum")})
+        return QuestionRecord(photograph, words, answer, {r: values for r in ("l2", "sum", "abs-sum")})
 
     rows = [asked(0, "a", "x", 0), asked(0, "b", "x", 3), asked(0, "c", "y", 50), asked(1, "a", "x", 1)]
     found = photographs._pairs(rows, np.random.default_rng(0)).set_index("pairs of")

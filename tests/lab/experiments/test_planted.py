@@ -126,7 +126,8 @@ def test_no_increasing_transform_of_a_question_decides_the_rank_verdict(transfor
     for seed, areas in enumerate([(0.01, 0.6), (0.6, 0.01), (0.1, 0.3), (0.03, 0.03)]):
         masks = rectangles(areas, seed)
         L = torch.randn(GRID, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-        maps = torch.stack([TRANSFORMS[transform](L, area) for area in areas])  # it grows with the asked object's area
+        # it grows with the queried object's area
+        maps = torch.stack([TRANSFORMS[transform](L, area) for area in areas])
         found = rank_grounding(maps, masks)
         assert found.verdict == 0.5 and found.a_1 == found.a_2
         assert found.a_1 == pytest.approx(rank_grounding(torch.stack([L, L]), masks).a_1)
@@ -252,7 +253,7 @@ def test_what_fools_the_other_measures(table):
     # A gain alone cancels in shares, but decides every difference of maps.
     assert (value.loc["gain with area", ["CGA", "OGA", "odds"]] == 0.5).all()
     assert decided.loc["gain with area", "difference AUC"] > 0.9 and value.loc["gain with area", "difference AUC"] > 0.6
-    # What is more concentrated, or more diffuse, with the asked object's area.
+    # What is more concentrated, or more diffuse, with the queried object's area.
     assert value.loc["power with area", "CGA"] > 0.8 and value.loc["offset with area", "CGA"] < 0.15
     assert value.loc["power with area", "OGA"] > 0.6 and value.loc["power with area", "odds"] > 0.6
     assert value.loc["offset with area", "odds"] < 0.4
@@ -377,7 +378,7 @@ def test_noise_has_the_right_value_on_average_alone(scene):
 
 
 def test_the_gate_goes_by_its_ranking(scene):
-    """n = J is Grad-CAM. One neuron, chosen by |g|, is the asked object's; by ∂A/∂q it is the larger object's.
+    """n = J is Grad-CAM. One neuron, chosen by |g|, is the queried object's; by ∂A/∂q it is the larger object's.
 
     u is linear in q here, so ∂A_j/∂q = v_j T_j: the rows' lengths are v, the same for both questions.
     """

@@ -18,8 +18,8 @@ def scenes():
 
 
 @pytest.fixture(scope="module")
-def drawn(small_model, scenes):
-    return reductions.draw(small_model, scenes)
+def candidates(small_model, scenes):
+    return reductions.compute_candidates(small_model, scenes)
 
 
 def test_row_candidates_are_reductions_of_the_jacobian(small_model, scenes):
@@ -52,20 +52,20 @@ def test_candidates_before_the_tanh_are_gradients(small_model, scenes):
     torch.testing.assert_close(found["tanh only"], of_sum.abs(), rtol=1e-6, atol=1e-10)
 
 
-def test_draw_has_a_row_for_every_question_of_the_families(small_model, scenes, drawn):
+def test_candidates_have_a_row_for_every_question_of_the_families(small_model, scenes, candidates):
     asks = [(n, a) for n, s in enumerate(scenes) for a in s.asks if a.family in ("colour", "activity", "gaze")]
-    assert drawn.asked["question"].tolist() == [a.question for _, a in asks]
-    assert set(drawn.values) == set(reductions.CANDIDATES)
+    assert candidates.asked["question"].tolist() == [a.question for _, a in asks]
+    assert set(candidates.values) == set(reductions.CANDIDATES)
     last = asks[-1][1].question
     F = small_model.conv(small_model.prepare(scenes[-1].image))
     alone = reductions.candidates(small_model, *small_model.branches(F, small_model.encode(last)))
     for name, values in alone.items():
-        torch.testing.assert_close(drawn.values[name][-1], values[0], rtol=1e-9, atol=1e-12)
+        torch.testing.assert_close(candidates.values[name][-1], values[0], rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("kind", ["same question", "other question", "same answer"])
-def test_pairs_are_those_that_their_kind_says(drawn, kind):
-    rows = list(drawn.asked.itertuples(index=False))
+def test_pairs_are_those_that_their_kind_says(candidates, kind):
+    rows = list(candidates.asked.itertuples(index=False))
 
     def wanted(a, b):
         if kind == "same question":
@@ -74,25 +74,25 @@ def test_pairs_are_those_that_their_kind_says(drawn, kind):
         return a.scene == b.scene and (kind == "other question" or same_colour_answer)
 
     expected = {(i, k) for i, k in combinations(range(len(rows)), 2) if wanted(rows[i], rows[k])}
-    assert expected and set(zip(*reductions.pairs(drawn.asked, kind), strict=True)) == expected
+    assert expected and set(zip(*reductions.pairs(candidates.asked, kind), strict=True)) == expected
 
 
-def test_unknown_kind_of_pairs_is_refused(drawn):
+def test_unknown_kind_of_pairs_is_refused(candidates):
     with pytest.raises(ValueError, match="choose one of"):
-        reductions.pairs(drawn.asked, "nobody")
+        reductions.pairs(candidates.asked, "nobody")
 
 
-def test_statistics_equal_plain_counting(drawn):
-    first, second = reductions.pairs(drawn.asked, "other question")
-    order = drawn.values["sum"].argsort(descending=True)
+def test_statistics_equal_plain_counting(candidates):
+    first, second = reductions.pairs(candidates.asked, "other question")
+    order = candidates.values["sum"].argsort(descending=True)
     tops = [set(row[:10].tolist()) for row in order]
     expected = [len(tops[a] & tops[b]) for a, b in zip(first, second, strict=True)]
-    assert drawn.shared("sum", first, second).tolist() == expected
-    values = drawn.values["l2"]
-    found = drawn.spearman("l2", first[:3], second[:3])
+    assert candidates.shared("sum", first, second).tolist() == expected
+    values = candidates.values["l2"]
+    found = candidates.spearman("l2", first[:3], second[:3])
     assert found == pytest.approx([spearman(values[a], values[b]) for a, b in zip(first[:3], second[:3], strict=True)])
     ranked = values.sort(descending=True).values
-    assert drawn.steepness("l2") == pytest.approx((ranked[:, 0] / ranked[:, 9]).tolist())
+    assert candidates.steepness("l2") == pytest.approx((ranked[:, 0] / ranked[:, 9]).tolist())
 
 
 def test_scaling_holds_for_random_rows():

@@ -1,4 +1,4 @@
-"""What is left of the maps when the model is broken: which weights start anew, and what must then be one half."""
+"""What is left of the maps when the model is broken: which weights are redrawn, and what must then be one half."""
 
 from itertools import permutations
 
@@ -25,19 +25,19 @@ def test_the_encoder_is_what_turns_words_into_q(small_model, bare_model):
     assert sanity.encoder_parts(bare_model) == ["inner.embedding", "inner.lstm"]
 
 
-def test_starting_anew_touches_what_it_names_in_a_copy(small_model):
+def test_re_initialising_changes_what_it_names_in_a_copy(small_model):
     before = weights(small_model)
-    anew = sanity.randomised(small_model, ["embedding", "lstm"], 0)
+    randomised = sanity.randomised(small_model, ["embedding", "lstm"], 0)
     state = torch.random.get_rng_state()
     again, other = (sanity.randomised(small_model, ["embedding", "lstm"], s) for s in (0, 1))
     assert torch.equal(torch.random.get_rng_state(), state)
-    for name, p in anew.state_dict().items():
+    for name, p in randomised.state_dict().items():
         assert torch.equal(before[name], small_model.state_dict()[name]), f"{name} was harmed"
         assert torch.equal(p, again.state_dict()[name])
         assert torch.equal(p, before[name]) != name.startswith(("embedding", "lstm")), name
-    q, q_anew, q_other = (m.encode("what color is the sink") for m in (small_model, anew, other))
-    assert not torch.allclose(q, q_anew) and not torch.allclose(q_anew, q_other)
-    assert anew.cnn.fc6.weight is small_model.cnn.fc6.weight  # shared, not copied
+    q, q_copy, q_other = (m.encode("what color is the sink") for m in (small_model, randomised, other))
+    assert not torch.allclose(q, q_copy) and not torch.allclose(q_copy, q_other)
+    assert randomised.cnn.fc6.weight is small_model.cnn.fc6.weight  # shared, not copied
 
 
 def test_modules_without_a_start_of_their_own_are_redrawn_alike():
@@ -92,12 +92,12 @@ def test_a_contrast_of_equal_maps_is_empty():
     assert scores["rank/Grad-CAM"] == scores["rank/question contrast"] == 0.5
 
 
-def test_foreign_questions_are_at_a_half_exactly(small_model):
+def test_mismatched_questions_are_at_a_half_exactly(small_model):
     """Over all ordered draws from some questions, not only on average: whatever the maps are."""
     pair = same_answer_pairs([situation("bathroom")])[0]
     view = sanity.View(small_model, pair.scene)
     scores = []
-    for texts in permutations(nulls.bank(small_model).questions[::170], 2):
+    for texts in permutations(nulls.question_pool(small_model).questions[::170], 2):
         maps = sanity._maps(view, texts, pair.answer, (5,))
         masks = [pair.scene.masks[a.thing] for a in (pair.first, pair.second)]
         scores.append(sanity._scores(maps, maps, masks, map_names((5,))))
@@ -112,7 +112,9 @@ def test_a_model_that_ignores_the_question_is_at_a_half_everywhere(small_model):
     blind.question = nn.Linear(blind.question.in_features, blind.combine).double()
     nn.init.zeros_(blind.question.weight)
     scene = situation("bathroom")
-    rows = pd.DataFrame(sanity.sanity_rows(blind, scene, nulls.bank(blind), np.random.default_rng(0), draws=2, ns=(5,)))
+    rows = pd.DataFrame(
+        sanity.sanity_rows(blind, scene, nulls.question_pool(blind), np.random.default_rng(0), draws=2, ns=(5,))
+    )
     rows = rows[rows["control"] != "encoder and Wq"]  # that one starts to see the question
     assert (rows.filter(like="grounding") == 0.5).all(axis=None) and (rows.filter(like="rank") == 0.5).all(axis=None)
     assert sorted(rows["control"]) == ["encoder"] * 2 + ["none"] + ["other questions"] * 2
@@ -120,12 +122,12 @@ def test_a_model_that_ignores_the_question_is_at_a_half_everywhere(small_model):
 
 def test_shipped_model_loses_its_maps():
     vqa = load("deeper-lstm/natural", dtype=torch.float32)
-    before, bank = weights(vqa), nulls.bank(vqa)
+    before, question_pool = weights(vqa), nulls.question_pool(vqa)
     cascades = [sanity.cascade(vqa, 0)]
     rows = []
     for seed in (3, 4, 8):
         rng = np.random.default_rng(seed)
-        rows += sanity.sanity_rows(vqa, sample(seed, "natural"), bank, rng, cascades=cascades)
+        rows += sanity.sanity_rows(vqa, sample(seed, "natural"), question_pool, rng, cascades=cascades)
     assert all(torch.equal(before[k], p) for k, p in vqa.state_dict().items())
     table = sanity.summarise(rows, draws=100)
     found = table.set_index(["control", "measure", "map"])["estimate"]
@@ -138,6 +140,8 @@ def test_shipped_model_loses_its_maps():
 
 def test_without_a_closed_form_what_cannot_be_done_is_left_out(bare_model):
     scene = situation("bathroom")
-    rows = sanity.sanity_rows(bare_model, scene, nulls.bank(bare_model), np.random.default_rng(0), draws=1, ns=(5,))
+    rows = sanity.sanity_rows(
+        bare_model, scene, nulls.question_pool(bare_model), np.random.default_rng(0), draws=1, ns=(5,)
+    )
     assert [r["control"] for r in rows] == ["none", "other questions", "encoder"]
     assert rows[0]["frame"] == 0  # "What is the color of the sink?", "What color are the towels?"

@@ -5,34 +5,34 @@ import json
 import pytest
 
 from qgc.lab.experiments import stages
-from qgc.lab.protocol import ARMS
+from qgc.lab.protocol import PROTOCOL_MODELS
 from qgc.paper import SPEARMAN
 
-NATURAL = [arm for arm in ARMS if arm.name == "deeper-lstm/natural"]
+NATURAL = [model for model in PROTOCOL_MODELS if model.name == "deeper-lstm/natural"]
 
 
 @pytest.fixture(scope="module")
 def chunks(tmp_path_factory):
-    """All stages on two scenes (of the validation split: no test reads a test scene's map)."""
+    """All experiments on two scenes (of the validation split: no test reads a test scene's map)."""
     folder = tmp_path_factory.mktemp("stages")
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(stages.FIRST_SEED, "test", stages.FIRST_SEED["validation"] + 700)
         for name, value in {
-            "BANK": 4,
+            "POOL_SCENES": 4,
             "CASCADES": 1,
             "CASCADE_SCENES": 1,
             "CHUNK": 1,
             "SANITY_DRAWS": 1,
-            "FOREIGN_DRAWS": 1,
+            "MISMATCHED_DRAWS": 1,
         }.items():
             patch.setattr(stages, name, value)
-        yield {s: stages.measure(s, folder, arms=NATURAL, scenes=2, workers=1) for s in stages.STAGES}
+        yield {s: stages.measure(s, folder, models=NATURAL, scenes=2, workers=1) for s in stages.EXPERIMENTS}
 
 
 def test_every_stage_leaves_rows_of_plain_data(chunks):
-    for stage, paths in chunks.items():
+    for experiment, paths in chunks.items():
         rows = stages.gather(paths, "deeper-lstm/natural")
-        assert rows and all({"scene"} <= row.keys() for row in rows), stage
+        assert rows and all({"scene"} <= row.keys() for row in rows), experiment
         assert {row["scene"] for row in rows} <= {0, 1}
 
 
@@ -41,28 +41,28 @@ def test_what_is_there_is_not_measured_again(chunks, monkeypatch):
     before, kept = first.read_text(), json.loads(first.read_text())
     monkeypatch.setattr(stages, "CHUNK", 1)
     monkeypatch.setitem(stages.FIRST_SEED, "test", stages.FIRST_SEED["validation"] + 700)
-    monkeypatch.setattr(stages, "BANK", 4)
+    monkeypatch.setattr(stages, "POOL_SCENES", 4)
     chunks["nulls"][1].unlink()
     first.write_text(json.dumps({**kept, "mark": []}))
-    again = stages.measure("nulls", folder, arms=NATURAL, scenes=2, workers=1)
+    again = stages.measure("nulls", folder, models=NATURAL, scenes=2, workers=1)
     assert "mark" in json.loads(first.read_text()) and again[1].exists()
     first.write_text(before)
 
 
 def test_a_scene_is_measured_the_same_again(chunks, monkeypatch):
     folder, second = chunks["nulls"][0].parents[1], chunks["nulls"][1]
-    for name, value in {"BANK": 4, "CHUNK": 1}.items():
+    for name, value in {"POOL_SCENES": 4, "CHUNK": 1}.items():
         monkeypatch.setattr(stages, name, value)
     monkeypatch.setitem(stages.FIRST_SEED, "test", stages.FIRST_SEED["validation"] + 700)
     before = second.read_text()
     second.unlink()
-    stages.measure("nulls", folder, arms=NATURAL, scenes=2, workers=1)
+    stages.measure("nulls", folder, models=NATURAL, scenes=2, workers=1)
     assert second.read_text() == before
 
 
 def test_tables_of_every_stage(chunks):
     tables, arrays = stages.summarise(chunks, [row.value for row in SPEARMAN], NATURAL)
-    found = {stage: tables[stage]["deeper-lstm/natural"] for stage in chunks}
+    found = {experiment: tables[experiment]["deeper-lstm/natural"] for experiment in chunks}
     assert {"spearman", "printed", "overlap"} <= found["nulls"].keys()
     assert {"effect", "correlation", "grounding", "given"} <= found["interventions"].keys()
     controls = {row["control"] for row in found["sanity"]["controls"]}
@@ -73,15 +73,21 @@ def test_tables_of_every_stage(chunks):
     json.dumps(tables)
 
 
-def test_a_sample_of_every_stage_is_measured_again(chunks, monkeypatch):
-    for name, value in {"BANK": 4, "CASCADES": 1, "CASCADE_SCENES": 1, "SANITY_DRAWS": 1, "FOREIGN_DRAWS": 1}.items():
+def test_a_sample_of_every_experiment_is_measured_again(chunks, monkeypatch):
+    for name, value in {
+        "POOL_SCENES": 4,
+        "CASCADES": 1,
+        "CASCADE_SCENES": 1,
+        "SANITY_DRAWS": 1,
+        "MISMATCHED_DRAWS": 1,
+    }.items():
         monkeypatch.setattr(stages, name, value)
     monkeypatch.setitem(stages.FIRST_SEED, "test", stages.FIRST_SEED["validation"] + 700)
     _, arrays = stages.summarise(chunks, [row.value for row in SPEARMAN], NATURAL)
     kept = {key.split("|")[1] for key in arrays if key.startswith("digest|")}
-    assert kept == set(stages.STAGES)
+    assert kept == set(stages.EXPERIMENTS)
     assert stages.check(arrays, scenes=2) == []
-    for stage in stages.STAGES:
-        head = f"digest|{stage}|deeper-lstm/natural"
+    for experiment in stages.EXPERIMENTS:
+        head = f"digest|{experiment}|deeper-lstm/natural"
         changed = {f"{head}|scene": arrays[f"{head}|scene"], f"{head}|value": arrays[f"{head}|value"] * 1.05}
-        assert [fault for fault in stages.check(changed) if fault.startswith(stage)]
+        assert [fault for fault in stages.check(changed) if fault.startswith(experiment)]

@@ -78,7 +78,7 @@ def spoil(stored: dict, id: str, **changes) -> list[str]:
     ("changes", "says"),
     [
         ({"reason": " "}, "lacks its reason"),
-        ({"verdict": "fine"}, "no verdict"),
+        ({"verdict": "fine"}, "not a verdict"),
         ({"verdict": PHOTOGRAPH, "checks": []}, "does not follow"),
         ({"section": "No such heading"}, "has no heading 'No such heading'"),
         ({"chapter": "no-such-chapter"}, "there is no chapter book/no-such-chapter"),

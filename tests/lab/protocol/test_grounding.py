@@ -13,7 +13,7 @@ import torch
 import qgc
 from qgc.errors import QGCError
 from qgc.explain import View, contrast, explain
-from qgc.lab.protocol import ARMS, DRAWS, GRID, Arm, grounding, run, summary
+from qgc.lab.protocol import DRAWS, GRID, PROTOCOL_MODELS, ProtocolModel, grounding, run, summary
 from qgc.lab.protocol.stored import Stored
 from qgc.measure import map_share, no_place_surrogate, object_verdicts, odds_grounding, rank_grounding, shares
 from qgc.measure.localise import MEASURES, ceilings, chance, rescaled
@@ -169,7 +169,7 @@ def test_what_a_model_does_not_have_is_marked_and_not_scored():
     vqa = qgc.load("pythia/natural")
     scene = sample(SCENE, "natural")
     pair = grounding.chosen_pairs(scene)[0]
-    found = grounding.measure_pair(grounding.Subject(vqa), View(vqa, scene), pair, closely=False)
+    found = grounding.measure_pair(grounding.Subject(vqa), View(vqa, scene), pair, localisation=False)
     for name in ("1 − u² of no question", "∂A/∂q of no question"):
         at = grounding.GATES.index(name)
         assert (found["verdicts"][at] == -1).all() and np.isnan(found["margin"][at].astype(float)).all()
@@ -199,7 +199,7 @@ def test_pairs_share_no_pixel_and_are_the_same_each_time():
             assert not (scene.masks[p.first.thing] & scene.masks[p.second.thing]).any()
 
 
-NATURAL = Arm("deeper-lstm/natural", "natural")
+NATURAL = ProtocolModel("deeper-lstm/natural", "natural")
 
 
 @pytest.fixture
@@ -207,7 +207,7 @@ def chunks(tmp_path, monkeypatch):
     """Measures two small chunks of the validation split: no test here reads the test scenes."""
     monkeypatch.setattr(run, "CHUNK", 3)
     return lambda **more: run.measure(
-        "validation", tmp_path / "runs", tmp_path / "measure", arms=[NATURAL], scenes=6, workers=1, **more
+        "validation", tmp_path / "runs", tmp_path / "measure", models=[NATURAL], scenes=6, workers=1, **more
     )
 
 
@@ -244,7 +244,7 @@ def test_models_that_look_through_one_cnn_are_known_by_it(monkeypatch):
 
 def test_a_missing_seed_says_how_to_train_it(tmp_path):
     with pytest.raises(QGCError, match=r"natural-seed0.*train scenes natural --seed 0 --cnn"):
-        run.measure("validation", tmp_path, tmp_path, arms=ARMS[:2], scenes=2)
+        run.measure("validation", tmp_path, tmp_path, models=PROTOCOL_MODELS[:2], scenes=2)
 
 
 def test_a_summary_is_stored_and_a_changed_one_is_noticed(chunks, tmp_path, monkeypatch):

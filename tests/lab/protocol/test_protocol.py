@@ -16,10 +16,12 @@ def test_draws_scenes_and_grid():
     tables = json.loads((ROOT / "book" / "results" / "measure.json").read_text(encoding="utf-8"))
     assert tables["draws"] == DRAWS == 100 and tables["grid"] == list(GRID)
     assert f"Controls: {DRAWS} random rankings" in PAGE
-    assert f"repeated with {protocol.FOREIGN_DRAWS} fresh draws a scene" in PAGE
+    assert f"repeated with {protocol.MISMATCHED_DRAWS} fresh draws a scene" in PAGE
     assert f"| validation | {protocol.SCENES['validation']} |" in PAGE and protocol.SCENES["test"] == 2000
     assert tables["about"]["version"] == protocol.VERSION and tables["about"]["seeds"] == protocol.SEEDS
-    assert [arm.share for arm in protocol.ARMS] == [1] * 6 + [0.5] * 3 and protocol.REGISTERED_SHARE == 0.25
+    assert [model.share for model in protocol.PROTOCOL_MODELS] == [1] * 6 + [
+        0.5
+    ] * 3 and protocol.REGISTERED_SHARE == 0.25
 
 
 def test_scenes_of_the_other_measurements():
@@ -41,5 +43,5 @@ def test_scenes_of_the_other_measurements():
     assert rows["deletion"] == "60 (Pythia 30, `early` none)" and said(protocol.DELETION_SCENES) == (60, 0, 60, 30)
     assert rows["sanity"] == "1,000 for `natural`, 500 for `early` and `balanced`, 100 for Pythia"
     assert said(protocol.SANITY_SCENES) == (1000, 500, 500, 100) and protocol.SANITY_DRAWS == 4
-    assert said(protocol.FOREIGN_SCENES) == (1000, 0, 0, 0)
+    assert said(protocol.MISMATCHED_SCENES) == (1000, 0, 0, 0)
     assert protocol.CASCADE_SCENES == 100 and "for 100 scenes also layer after layer" in PAGE

@@ -10,9 +10,9 @@ import pytest
 from qgc.cli import main
 from qgc.errors import QGCError
 from qgc.lab.experiments.faithfulness import NS
-from qgc.lab.experiments.stages import STAGES
+from qgc.lab.experiments.stages import EXPERIMENTS
 from qgc.lab.figures import results
-from qgc.lab.protocol import ARMS, GRID, SCENES, SEEDS, grounding, summary
+from qgc.lab.protocol import GRID, PROTOCOL_MODELS, SCENES, SEEDS, grounding, summary
 from qgc.lab.protocol.stored import MODELS, RESULTS, Stored
 from qgc.lab.protocol.summary import CRITERIA
 from qgc.models import card, names
@@ -29,9 +29,11 @@ def test_it_follows_the_protocol(found):
     assert 0.8 * SCENES["test"] < natural["scenes"] <= SCENES["test"]
     assert found.gates == list(grounding.GATES) and set(found.chosen) == set(found.chosen_by_rank) == set(found.gates)
     assert set(found.chosen_by_rank.values()) <= set(GRID)
-    for arm in ARMS:
-        if arm.name in names():
-            assert found.tables["about"]["weights"][arm.name] == card(arm.name)["files"], "other weights: measure again"
+    for model in PROTOCOL_MODELS:
+        if model.name in names():
+            assert found.tables["about"]["weights"][model.name] == card(model.name)["files"], (
+                "other weights: measure again"
+            )
 
 
 def test_every_model_has_every_method(found):
@@ -58,12 +60,12 @@ def test_the_chosen_n_reads_the_curve(found):
             assert abs(found.rank_curve(model, gate)[0, at] - by_rank.loc[gate, "rank"]) < 2e-3
 
 
-def test_every_stage_can_be_measured_again(found):
-    """``measure --check`` finds a digest of every scene of every stage."""
-    for name, stage in STAGES.items():
-        for arm, count in stage.scenes.items():
-            digests = found.arrays.get(f"digest|{name}|{arm}|scene", np.array([]))
-            assert (len(digests) > 0.8 * count) if count else not len(digests), (name, arm)
+def test_every_experiment_can_be_measured_again(found):
+    """``measure --check`` finds a digest of every scene of every experiment."""
+    for name, experiment in EXPERIMENTS.items():
+        for model, count in experiment.scenes.items():
+            digests = found.arrays.get(f"digest|{name}|{model}|scene", np.array([]))
+            assert (len(digests) > 0.8 * count) if count else not len(digests), (name, model)
 
 
 def test_the_control_of_absent_objects_agrees_with_the_main_measurement(found):
@@ -83,17 +85,17 @@ def test_other_stages_look_at_the_chosen_n(found):
 
 
 def test_every_training_saw_the_same_pairs(found):
-    arms = found.natural_arms()
-    assert len(arms) == SEEDS
-    first = found.pairs(arms[0])
-    for other in map(found.pairs, arms[1:]):
+    names = found.natural_arms()
+    assert len(names) == SEEDS
+    first = found.pairs(names[0])
+    for other in map(found.pairs, names[1:]):
         assert (other.scene == first.scene).all() and (other.area == first.area).all()
         assert (other.verdicts != first.verdicts).any()
 
 
 def test_a_table_is_made_again_from_the_pairs(found):
-    for arm, model in (("deeper-lstm/balanced", "balanced"), ("pythia/natural", "pythia")):
-        pairs, table = found.pairs(arm), found.table(model)
+    for shipped, model in (("deeper-lstm/balanced", "balanced"), ("pythia/natural", "pythia")):
+        pairs, table = found.pairs(shipped), found.table(model)
         for name in ("Grad-CAM", "question contrast", "HiResCAM"):
             verdicts = (
                 pd.DataFrame(pairs.verdicts[:, pairs.maps.index((name, None))]).groupby(pairs.scene).mean().mean()

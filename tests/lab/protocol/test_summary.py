@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_array
 
-from qgc.lab.protocol import GRID, Arm, grounding, summary
+from qgc.lab.protocol import GRID, ProtocolModel, grounding, summary
 from qgc.measure import stats
 from qgc.measure.localise import MEASURES
 from qgc.measure.rankings import GATE_FREE
@@ -220,18 +220,22 @@ def test_the_chosen_n_is_the_least_of_the_best(measured, monkeypatch):
     read = {}
 
     def rows_of(paths, group, below=None):
-        read.update(arms=group.arms, below=below)
+        read.update(models=group.models, below=below)
         return measured
 
     monkeypatch.setattr(summary, "Measured", rows_of)
-    arms = [Arm("deeper-lstm/natural", "natural"), *(Arm(f"natural-seed{k}", "natural") for k in range(3)),
-            Arm("pythia/natural", "natural"), Arm("deeper-lstm/balanced", "balanced")]  # fmt: skip
-    chosen = summary.registered_n([], arms, 500)
-    assert read == {"arms": ("deeper-lstm/natural", "natural-seed1", "natural-seed2"), "below": 125}
+    models = [
+        ProtocolModel("deeper-lstm/natural", "natural"),
+        *(ProtocolModel(f"natural-seed{k}", "natural") for k in range(3)),
+        ProtocolModel("pythia/natural", "natural"),
+        ProtocolModel("deeper-lstm/balanced", "balanced"),
+    ]
+    chosen = summary.registered_n([], models, 500)
+    assert read == {"models": ("deeper-lstm/natural", "natural-seed1", "natural-seed2"), "below": 125}
     g = grounding.GATES.index("|g|")
     scores = [mean(sign(rows["margin"][:, g, n])) for n in range(J)]
     assert chosen["|g|"] == int(np.argmax(np.round(scores, 12))) + 1
-    both = summary.choose([], arms)
+    both = summary.choose([], models)
     drawn = [mean(np.mean([sign(rows["random"][:, d, k]) for d in range(TRIED)], 0)) for k in range(len(GRID))]
     assert both["grounding"][summary.RANDOM] == GRID[int(np.argmax(np.round(drawn, 12)))]
     assert both["rank"] == found and both["grounding"]["|g|"] == chosen["|g|"]
@@ -289,12 +293,14 @@ def test_how_often_the_larger_object_decides(measured):
 
 
 def test_seeds_of_one_model_are_read_together_and_others_alone():
-    arms = [Arm(n, "natural") for n in ("deeper-lstm/natural", "natural-seed0", "natural-seed1", "pythia/natural")]
-    assert [(g.name, g.arms) for g in summary.groups(arms)] == [
+    models = [
+        ProtocolModel(n, "natural") for n in ("deeper-lstm/natural", "natural-seed0", "natural-seed1", "pythia/natural")
+    ]
+    assert [(g.name, g.models) for g in summary.groups(models)] == [
         ("natural", ("natural-seed0", "natural-seed1")), ("natural, shipped", ("deeper-lstm/natural",)),
         ("pythia/natural", ("pythia/natural",)),
     ]  # fmt: skip
-    assert [g.name for g in summary.groups(arms[:1])] == ["natural"]
+    assert [g.name for g in summary.groups(models[:1])] == ["natural"]
 
 
 def test_what_is_kept_is_written_in_base_three():
