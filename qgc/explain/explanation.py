@@ -162,7 +162,7 @@ class View(KeptOfModel):
         return product(self._factors[1:]) @ self.F[0].flatten(1)
 
     @evaluated
-    def through_M(self, rows: Tensor, q: Tensor) -> Tensor:
+    def apply_jacobian(self, rows: Tensor, q: Tensor) -> Tensor:
         """rows (N, J) times M, (N, K): α (Eq. 1) of N gates, each a row of g with zeros outside of its set (§3.3).
 
         A few rows go through M's factors, which costs less than M itself. Errors as :meth:`M`.
@@ -315,7 +315,7 @@ class Explanation:
         elif not isinstance(ns, Iterable) or getattr(ns, "ndim", 1) == 0:  # of a tensor or an array that is one number
             raise GateError(f"maps takes a list of n, such as [10, 25, 1024], not {shown(ns)}; map(n) gives one map")
         else:
-            alpha = self.view.through_M(gates.top(self.order, list(ns)).to(self.g) * self.g, self.q)
+            alpha = self.view.apply_jacobian(gates.top(self.order, list(ns)).to(self.g) * self.g, self.q)
             raw = closed_form.maps(alpha, self.F)
         return raw.relu() if relu else raw.clone()  # what is kept is not handed out: it may be changed in place
 
@@ -421,9 +421,9 @@ def maps_of(explanations: Sequence[Explanation], ns: Sequence[int], *, relu: boo
     with evaluating(view.vqa):
         rows = torch.stack([gates.top(e.order, list(ns)).to(e.g) * e.g for e in explanations])
         if view.factors(explanations[0].q) is not None:  # M is the same for all questions
-            alpha = view.through_M(rows.view(-1, J), explanations[0].q)
+            alpha = view.apply_jacobian(rows.view(-1, J), explanations[0].q)
         else:
-            alpha = torch.cat([view.through_M(r, e.q) for r, e in zip(rows, explanations, strict=True)])
+            alpha = torch.cat([view.apply_jacobian(r, e.q) for r, e in zip(rows, explanations, strict=True)])
         raw = closed_form.maps(alpha, view.F).view(len(explanations), -1, *view.F.shape[2:])
     return raw.relu() if relu else raw
 
