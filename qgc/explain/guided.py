@@ -40,7 +40,7 @@ class ReLU:
     left: Tensor
 
 
-class WayBack:
+class BackwardPass:
     """The way back from an answer's score to the picture, with its ReLUs found (paper §3.1).
 
     Parameters
@@ -58,7 +58,7 @@ class WayBack:
         If ``start`` is of another view.
     """
 
-    def __init__(self, explanation: Explanation, start: WayBack | None = None):
+    def __init__(self, explanation: Explanation, start: BackwardPass | None = None):
         vqa = self.vqa = explanation.vqa
         self.view = explanation.view
         if start is not None and start.view is not self.view:
@@ -150,7 +150,7 @@ def input_gradient(explanation: Explanation) -> Tensor:
 
     Per unit of the model's input, that is of (RGB/255 − mean)/std; with its sign, not normalised.
     """
-    return WayBack(explanation).gradient()
+    return BackwardPass(explanation).gradient()
 
 
 def guided_backprop(explanation: Explanation) -> Tensor:
@@ -163,7 +163,7 @@ def guided_backprop(explanation: Explanation) -> Tensor:
     QGCError
         If no ReLU can be found on the way (:func:`check_guidable`).
     """
-    return WayBack(explanation).gradient(guided=True)
+    return BackwardPass(explanation).gradient(guided=True)
 
 
 @evaluated

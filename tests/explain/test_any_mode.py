@@ -28,7 +28,7 @@ from qgc.explain import (
     maps_of,
     normalised,
 )
-from qgc.explain.guided import WayBack
+from qgc.explain.guided import BackwardPass
 from qgc.lab.experiments import activations, compare
 from qgc.measure import rankings
 from qgc.models import DeeperLSTM
@@ -262,7 +262,7 @@ def test_what_was_kept_of_other_weights_is_refused(own, scene, change):
     view, words = View(own, scene), Words(own, QUESTIONS[0])
     done, begun = explain(own, view, QUESTIONS, "white")
     map_, ranked = done.map(5), explain(own, View(own, scene), QUESTIONS[0], rank=torch.arange(32.0))
-    way = WayBack(done)
+    way = BackwardPass(done)
     CHANGES[change](own)
     for use in (
         lambda: explain(own, view, QUESTIONS[0]),

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from ...errors import QGCError
 from ...explain import Explanation, View, explain
-from ...explain.guided import WayBack, guided_gradcam
+from ...explain.guided import BackwardPass, guided_gradcam
 from ...measure.similarity import Pair, cosine, same_answer_pairs
 from ...models.evaluation import evaluated
 from ...scenes import Scene
@@ -121,7 +121,7 @@ def passage(e: Explanation) -> pd.DataFrame:
         the share of its units with a positive activation; ``arrives`` and ``leaves``, the shares of its units at
         which a gradient that is not zero comes in and goes on; ``norm let back``, ‖leaving‖ / ‖arriving‖.
     """
-    way, rows = WayBack(e), []
+    way, rows = BackwardPass(e), []
     for rule in ("plain", "guided"):
         way.gradient(guided=rule == "guided")
         for number, relu in enumerate(way.relus, 1):
@@ -146,8 +146,8 @@ def passage_changes(a: Explanation, b: Explanation) -> pd.DataFrame:
     ImageError
         If they are of two views.
     """
-    first, rows = WayBack(a), []
-    ways = first, WayBack(b, first)
+    first, rows = BackwardPass(a), []
+    ways = first, BackwardPass(b, first)
     for rule in ("plain", "guided"):
         for way in ways:
             way.gradient(guided=rule == "guided")
@@ -160,12 +160,12 @@ def passage_changes(a: Explanation, b: Explanation) -> pd.DataFrame:
 
 
 # -- does guided backpropagation explain? ---------------------------------------------------------
-def pictures(e: Explanation, way: WayBack | None = None) -> dict[str, Tensor]:
+def pictures(e: Explanation, way: BackwardPass | None = None) -> dict[str, Tensor]:
     """What each of :data:`METHODS` shows for one answer (Eq. 2; Springenberg et al. 2015; Selvaraju et al. 2019).
 
-    ``way`` is the explanation's :class:`~qgc.explain.guided.WayBack` where there is one already.
+    ``way`` is the explanation's :class:`~qgc.explain.guided.BackwardPass` where there is one already.
     """
-    way = WayBack(e) if way is None else way
+    way = BackwardPass(e) if way is None else way
     plain, fine = way.gradient(), way.gradient(guided=True)
     return dict(zip(METHODS, (plain, fine, e.map(), guided_gradcam(e, fine=fine)), strict=True))
 
@@ -188,10 +188,10 @@ def dependence(vqa, scenes: Iterable[Scene]) -> pd.DataFrame:
         view = View(vqa, scene)
         first, second = explain(vqa, view, [pair.first.question, pair.second.question], pair.answer)
         other = explain(vqa, view, first.question, _next_best(first))
-        way = WayBack(first)
+        way = BackwardPass(first)
         drawn.append(pictures(first, way))
         for changed, e in (("question", second), ("answer", other)):
-            rows += _likeness(drawn[-1], pictures(e, WayBack(e, way)), scene=number, changed=changed)
+            rows += _likeness(drawn[-1], pictures(e, BackwardPass(e, way)), scene=number, changed=changed)
     for number in range(1, len(drawn)):
         rows += _likeness(drawn[number], drawn[number - 1], scene=number, changed="scene")
     return pd.DataFrame(rows)
