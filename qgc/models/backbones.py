@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from ..errors import WeightsError
 from ..images import open_image
-from .dense import DenseHead, SummedOverCells, dense_head, dense_slopes
+from .dense import DenseHead, SpatiallySummedWeight, dense_head, dense_slopes
 from .torchvision_cnn import TorchvisionCNN, TorchvisionConfig, classifiers, torchvision_config
 from .weights_file import copy_into
 
@@ -101,7 +101,7 @@ class VGGLike(nn.Module):
         self.fc7 = nn.Linear(config.fc, config.fc)
         self.width = config.fc
         self.drop = nn.Dropout(0.5)
-        self._summed = SummedOverCells()
+        self._summed = SpatiallySummedWeight()
 
     def forward(self, x: Tensor) -> Tensor:
         """Maps F of the last convolution, after its ReLU: of pictures (B, 3, 224, 224) they are (B, K, 14, 14)."""

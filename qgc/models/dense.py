@@ -31,14 +31,14 @@ def dense_slopes(head: DenseHead, fc7: nn.Linear, summed: Tensor) -> tuple[Tenso
     """Σ_ij ∂f/∂F_ij (fc, K): its rows that are not zero, and the two factors that these are the product of.
 
     The chain rule through the head, layer by layer and through the active units alone. ``summed`` (fc, K) is fc6 summed
-    over its cells (:class:`SummedOverCells`), so no gradient ever has a spatial extent.
+    over its cells (:class:`SpatiallySummedWeight`), so no gradient ever has a spatial extent.
     """
     on6, on7 = (head.a6 > 0).nonzero()[:, 0], (head.a7 > 0).nonzero()[:, 0]
     middle = fc7.weight.index_select(0, on7).index_select(1, on6)
     return on7, (middle, summed.index_select(0, on6))
 
 
-class SummedOverCells:
+class SpatiallySummedWeight:
     """fc6 summed over the cells that it reads (fc, K), computed once for the weights at hand.
 
     Pooling keeps the sum of a gradient: max-pooling hands that of each of its outputs to exactly one of its inputs,

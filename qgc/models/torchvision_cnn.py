@@ -26,7 +26,7 @@ from torch import Tensor, fx, nn
 from torch.nn.modules.dropout import _DropoutNd
 
 from ..errors import WeightsError
-from .dense import DenseHead, SummedOverCells, dense_head, dense_slopes
+from .dense import DenseHead, SpatiallySummedWeight, dense_head, dense_slopes
 from .jacobian import jacobian
 
 Kinds = tuple[type | str, ...]
@@ -140,7 +140,7 @@ class TorchvisionCNN(nn.Module):
         for name, child in net.named_children():
             self.add_module(name, child)
         self._dropped = everything - set(self.state_dict())
-        self._summed = SummedOverCells()
+        self._summed = SpatiallySummedWeight()
         self.train(False)
 
     def train(self, mode: bool = True) -> TorchvisionCNN:
