@@ -69,7 +69,7 @@ def full_size(words, answers) -> PythiaConfig:
     )  # fmt: skip
 
 
-class OneBlank(Vocabulary):
+class SharedPadUnkVocabulary(Vocabulary):
     """Words as Pythia numbers them: index 0 is padding and any unknown word alike, the words follow from 1."""
 
     def __len__(self) -> int:
@@ -225,7 +225,7 @@ class Pythia(VQA):
     def __init__(self, config: PythiaConfig):
         super().__init__()
         self.config = config
-        self.vocabulary = OneBlank(config.words, config.longest, config.tokens)
+        self.vocabulary = SharedPadUnkVocabulary(config.words, config.longest, config.tokens)
         self.answers = list(config.answers)
         self.combine = config.combine
         self.cnn = backbones.build(config.cnn)
