@@ -149,7 +149,7 @@ class VGGLike(nn.Module):
             state = {_renamed(k, self.CONVERTED): v for k, v in state.items()}
         return {_renamed(k, self.TORCHVISION): v for k, v in state.items()}
 
-    def spare(self, key: str) -> bool:
+    def is_ignorable(self, key: str) -> bool:
         """Whether a file of this network may have this tensor besides: the class scores."""
         return key in ("classifier.6.weight", "classifier.6.bias")
 

@@ -198,7 +198,7 @@ class TorchvisionCNN(nn.Module):
         """torchvision's names are ours; files of its DenseNets are older than its names (``norm.1`` is ``norm1``)."""
         return {re.sub(r"(denselayer\d+\.(?:norm|conv))\.([12])\.", r"\1\2.", k): v for k, v in state.items()}
 
-    def spare(self, key: str) -> bool:
+    def is_ignorable(self, key: str) -> bool:
         """Whether a file of this network may have this tensor besides: the class scores and helper classifiers."""
         return key in self._dropped or key.startswith(HELPERS)
 

@@ -118,7 +118,7 @@ def _fault(state: Mapping[str, Tensor], own: Mapping[str, Tensor], backbone: nn.
     missing = [k for k in own if k not in state and not k.endswith(COUNTER)]
     if missing:
         return f"{len(missing)} of {len(own)} tensors are missing, first {missing[0]!r}"
-    foreign = [k for k in state if k not in own and not backbone.spare(k) and not k.endswith(COUNTER)]
+    foreign = [k for k in state if k not in own and not backbone.is_ignorable(k) and not k.endswith(COUNTER)]
     if foreign:
         return f"{len(foreign)} tensors have no place in it, first {shown(foreign[0])}"
     for key, tensor in own.items():
