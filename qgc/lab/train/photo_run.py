@@ -35,7 +35,7 @@ from ...data.tokens import words
 from ...errors import DataError, QGCError
 from ...files import remove_leftovers
 from ...models import DeeperLSTM, DeeperLSTMConfig, backbones, zoo
-from ...models.pythia import SharedPadUnkVocabulary, Pythia, PythiaConfig
+from ...models.pythia import Pythia, PythiaConfig, SharedPadUnkVocabulary
 from ...models.text import Vocabulary
 from ...models.torchvision_cnn import torchvision_weights
 from .asked import EncodedQuestions, as_arrays

@@ -20,7 +20,7 @@ from qgc.lab.train.photos import fit, predict, rows_of, side
 from qgc.lab.train.sights import GridInput, spread
 from qgc.lab.train.word_vectors import read_vectors
 from qgc.models.backbones import SCENES
-from qgc.models.pythia import SharedPadUnkVocabulary, Pythia, PythiaConfig, WeightNorm
+from qgc.models.pythia import Pythia, PythiaConfig, SharedPadUnkVocabulary, WeightNorm
 from qgc.models.text import Vocabulary
 
 MAPS, WORDS, ANSWERS, PHOTOS = 8, 12, 4, 24
