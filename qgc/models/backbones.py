@@ -1,6 +1,7 @@
 """The image side: CNNs behind one interface, and the VGG-like ones (Simonyan and Zisserman 2015).
 
-Every backbone has ``config`` (with ``side``, ``mean``, ``std``, ``bgr``), ``maps`` (K), ``width`` (the size of f) and
+Every backbone has ``config`` (with ``side``, ``mean``, ``std``, ``bgr``), ``channels`` (K), ``width`` (the size of f)
+and
 
 F = cnn(x)             # (B, K, h, w): the maps that Grad-CAM weighs
 f = cnn.feature(F)     # (B, width): the global feature, not normalised
@@ -94,7 +95,7 @@ class VGGLike(nn.Module):
             layers += [nn.Conv2d(before, config.detectors, 1), nn.ReLU()]
             before = config.detectors
         self.features = nn.Sequential(*layers)
-        self.maps = before
+        self.channels = before
         self.pool = nn.MaxPool2d(2)
         self.seven = nn.AdaptiveAvgPool2d(7)
         self.fc6 = nn.Linear(before if config.tied else before * 49, config.fc)
@@ -137,7 +138,7 @@ class VGGLike(nn.Module):
         """fc6 summed over its 49 positions (fc, K), computed once for the weights at hand: the slope of the pooling."""
         if self.config.tied:  # sum pooling hands the same gradient to all 49 outputs of the max-pooling
             return 49 * self.fc6.weight
-        return self._summed(self.fc6.weight, self.maps)
+        return self._summed(self.fc6.weight, self.channels)
 
     # -- weights ----------------------------------------------------------------------------------
     TORCHVISION = {"classifier.0.": "fc6.", "classifier.3.": "fc7."}

@@ -33,7 +33,8 @@ class ImageState(NamedTuple):
 class DeeperLSTMConfig:
     """Sizes of a Deeper LSTM + normalized CNN; the defaults are the scene-sized version.
 
-    ``tokens`` is how questions are cut into ``words`` (:class:`qgc.models.text.Vocabulary`).
+    ``tokens`` is how questions are cut into ``words``, ``longest`` the vocabulary's ``max_tokens``
+    (:class:`qgc.models.text.Vocabulary`); stored cards have it under that name.
     """
 
     words: tuple[str, ...]

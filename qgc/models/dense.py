@@ -49,8 +49,8 @@ class SpatiallySummedWeight:
         self._kept: tuple | None = None
 
     @torch.no_grad()
-    def __call__(self, weight: Tensor, maps: int) -> Tensor:
+    def __call__(self, weight: Tensor, channels: int) -> Tensor:
         mark = WeightsMark([weight])
         if self._kept is None or self._kept[0] != mark:
-            self._kept = mark, weight.view(len(weight), maps, -1).sum(2)
+            self._kept = mark, weight.view(len(weight), channels, -1).sum(2)
         return self._kept[1]

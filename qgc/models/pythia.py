@@ -33,7 +33,8 @@ class PythiaConfig:
 
     ``boxes`` is the width of a detector's feature of one box, 0 for a model that reads the grid alone. ``scale``
     divides the maps F where they become regions: the maps of the scenes' CNN are small numbers. ``tokens`` is how
-    questions are cut into ``words`` (:class:`qgc.models.text.Vocabulary`).
+    questions are cut into ``words``, ``longest`` the vocabulary's ``max_tokens``
+    (:class:`qgc.models.text.Vocabulary`); stored cards have it under that name.
     """
 
     words: tuple[str, ...]
@@ -169,7 +170,7 @@ class QuestionEmbedding(nn.Module):
 
     def __init__(self, words: int, config: PythiaConfig):
         super().__init__()
-        self.longest = config.longest
+        self.max_tokens = config.longest
         self.embedding = nn.Embedding(words, config.embedding)
         self.LSTM = nn.LSTM(config.embedding, config.hidden, batch_first=True)
         self.conv1 = nn.Conv1d(config.hidden, config.conv1, 1)
@@ -179,10 +180,10 @@ class QuestionEmbedding(nn.Module):
     def forward(self, w: Tensor) -> Tensor:
         """q (B, Q) of word embeddings w (B, T, E).
 
-        As published, every question is filled up to ``longest`` words with the blank's embedding, and the glimpses
+        As published, every question is filled up to ``max_tokens`` words with the blank's embedding, and the glimpses
         see these too: so q does not depend on how far a batch was padded.
         """
-        missing = self.longest - w.shape[1]
+        missing = self.max_tokens - w.shape[1]
         blank = self.embedding.weight[PAD].expand(len(w), missing, -1)
         h, _ = self.LSTM(torch.cat([w, blank], 1))
         h = self.drop(h)
@@ -229,8 +230,8 @@ class Pythia(VQA):
         self.answers = list(config.answers)
         self.combine = config.combine
         self.cnn = backbones.build(config.cnn)
-        question, maps = config.glimpses * config.hidden, self.cnn.maps
-        kinds = [config.boxes, maps] if config.boxes else [maps]
+        question, channels = config.glimpses * config.hidden, self.cnn.channels
+        kinds = [config.boxes, channels] if config.boxes else [channels]
         encoders = [BoxEncoding(config.boxes)] if config.boxes else []
         self.image_feature_encode_list = nn.ModuleList([*encoders, nn.Identity()])
         self.image_embedding_models_list = nn.ModuleList(

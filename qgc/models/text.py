@@ -22,7 +22,7 @@ class Vocabulary:
     Parameters
     ----------
     words : the known words, in index order from 2.
-    longest : number of tokens read; the rest of a longer question is dropped, with a warning.
+    max_tokens : how many tokens are read; the rest of a longer question is dropped, with a warning.
     tokens : how a question is cut, a key of :data:`qgc.data.tokens.TOKENIZERS`.
 
     Raises
@@ -31,22 +31,22 @@ class Vocabulary:
         If there is no such way to cut.
     """
 
-    def __init__(self, words: Sequence[str], longest: int = 26, tokens: str = "plain"):
+    def __init__(self, words: Sequence[str], max_tokens: int = 26, tokens: str = "plain"):
         if tokens not in TOKENIZERS:
             raise QuestionError(
                 f"there is no way {shown(tokens)} to cut a question; choose one of {', '.join(TOKENIZERS)}"
             )
         self.words = list(words)
-        self.longest = longest
+        self.max_tokens = max_tokens
         self.cut = TOKENIZERS[tokens]
         # A published vocabulary may have "café", which no question's token is; its "cafe", if it has one, goes first.
         self.index = {simplify(w): i + 2 for i, w in enumerate(self.words) if not w.isascii()}
         self.index |= {w: i + 2 for i, w in enumerate(self.words)}
 
     @classmethod
-    def of(cls, questions: Iterable[str], longest: int = 26, tokens: str = "plain") -> Vocabulary:
+    def from_questions(cls, questions: Iterable[str], max_tokens: int = 26, tokens: str = "plain") -> Vocabulary:
         """The vocabulary of all words in ``questions``, sorted."""
-        return cls(words(questions, tokens), longest, tokens)
+        return cls(words(questions, tokens), max_tokens, tokens)
 
     def __len__(self) -> int:
         return len(self.words) + 2
@@ -71,11 +71,11 @@ class Vocabulary:
         if not tokens:
             fault = f"{shown(question)} has no word in it" if question.strip() else "the question is empty"
             raise QuestionError(f"{fault}; ask something, for example 'What color are the towels?'")
-        if len(tokens) > self.longest:
+        if len(tokens) > self.max_tokens:
             warnings.warn(
-                f"the question has {len(tokens)} words; the model reads the first {self.longest}", stacklevel=3
+                f"the question has {len(tokens)} words; the model reads the first {self.max_tokens}", stacklevel=3
             )
-        return tokens[: self.longest]
+        return tokens[: self.max_tokens]
 
     def encode(self, question: str, quiet: bool = False) -> torch.Tensor:
         """Indices (T,) of a question's words; unknown ones become UNK, with a warning that names them.

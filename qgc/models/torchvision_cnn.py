@@ -100,14 +100,14 @@ class Cut(NamedTuple):
     """A network in graphs: ``body`` from the picture to F, ``pool`` to what the head's layers read, ``tail`` on to f.
 
     ``pool`` is None where it is just the mean over all cells, ``tail`` where there is nothing else. ``dense`` names fc6
-    and fc7 where the tail is fc6, ReLU, fc7, ReLU. ``maps`` and ``width`` are the sizes of F and f.
+    and fc7 where the tail is fc6, ReLU, fc7, ReLU. F has ``channels`` maps, f ``width`` numbers.
     """
 
     body: fx.Graph
     pool: fx.Graph | None
     tail: fx.Graph | None
     dense: tuple[str, ...]
-    maps: int
+    channels: int
     width: int
 
 
@@ -135,7 +135,7 @@ class TorchvisionCNN(nn.Module):
         net = _network(config.name)
         everything = set(net.state_dict())
         self._cut = _cut(net, config.name)
-        self.maps, self.width = self._cut.maps, self._cut.width
+        self.channels, self.width = self._cut.channels, self._cut.width
         _prune(net, self._cut)
         for name, child in net.named_children():
             self.add_module(name, child)
@@ -188,7 +188,7 @@ class TorchvisionCNN(nn.Module):
         """
         if self._cut.dense:
             fc6, fc7 = self._layers
-            return dense_slopes(head, fc7, self._summed(fc6.weight, self.maps))
+            return dense_slopes(head, fc7, self._summed(fc6.weight, self.channels))
         if self._cut.pool is not None:
             return None
         return None, () if self._cut.tail is None else (jacobian(self.from_pooled, head.pooled),)
@@ -242,7 +242,7 @@ def _cut(net: nn.Module, name: str) -> Cut:
     (f,) = classifier.all_input_nodes
     before = _before(f)
     F = next(n for n in reversed(nodes) if n in before and _spatial(n) and not of(n, PASSED_OVER))
-    maps = F.meta["shape"][1]
+    channels = F.meta["shape"][1]
     pooled = step = F
     while step is not f:
         step = next(n for n in nodes if step in n.all_input_nodes and n in before)
@@ -254,13 +254,14 @@ def _cut(net: nn.Module, name: str) -> Cut:
     body, behind = _between(nodes[0], F, name), [n for n in nodes[nodes.index(pooled) + 1 :] if n in before]
     if pooled is not F or _spatial(f):  # a mean comes first
         plain = all(of(n, SAME) for n in behind)
-        return Cut(body, None, None if plain else _between(pooled, f, name), (), maps, maps if plain else _width(f))
+        tail = None if plain else _between(pooled, f, name)
+        return Cut(body, None, tail, (), channels, channels if plain else _width(f))
     steps = [n for n in behind if not of(n, PASSED_OVER)]
     if len(steps) == len(DENSE) and all(of(n, (kind,)) for n, kind in zip(steps, DENSE, strict=True)):
         (read,) = steps[0].all_input_nodes
         dense = tuple(str(n.target) for n in steps if of(n, (nn.Linear,)))
-        return Cut(body, _between(F, read, name), _between(read, f, name), dense, maps, _width(f))
-    return Cut(body, _between(F, F, name), _between(F, f, name), (), maps, _width(f))
+        return Cut(body, _between(F, read, name), _between(read, f, name), dense, channels, _width(f))
+    return Cut(body, _between(F, F, name), _between(F, f, name), (), channels, _width(f))
 
 
 def _width(node: fx.Node) -> int:

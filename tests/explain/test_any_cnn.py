@@ -71,11 +71,11 @@ def on(request) -> tuple[View, tuple[int, int]]:
 
 def test_the_closed_form_is_the_jacobian(on):
     view, cells = on
-    assert view.F.shape[2:] == cells and view.F.shape[1] == view.vqa.cnn.maps
+    assert view.F.shape[2:] == cells and view.F.shape[1] == view.vqa.cnn.channels
     closed = view.vqa.pooled_jacobian(view.F)
     error = relative(closed_form.pooled_jacobian_vjp(view.vqa, view.F), closed)
     print(f"\nclosed form against vector-Jacobian products: {error:.1e}")
-    assert closed.shape == (24, view.vqa.cnn.maps) and error <= 1e-12
+    assert closed.shape == (24, view.vqa.cnn.channels) and error <= 1e-12
 
 
 def test_every_gated_map_is_that_of_autograd(on):

@@ -32,6 +32,6 @@ def test_pooled_jacobian_and_gate_agree_with_autograd(tied):
 
 
 def test_tied_fc6_reads_the_sum_of_the_pooled_maps(tied):
-    F = torch.rand(1, tied.cnn.maps, 14, 14, dtype=torch.float64)
-    assert tied.cnn.pooled(F).shape == (1, tied.cnn.maps)
+    F = torch.rand(1, tied.cnn.channels, 14, 14, dtype=torch.float64)
+    assert tied.cnn.pooled(F).shape == (1, tied.cnn.channels)
     assert torch.allclose(tied.cnn.pooled(F), tied.cnn.pool(F).sum((2, 3)))

@@ -76,7 +76,7 @@ def check_scores(net: nn.Module, cnn: nn.Module, pixels: int) -> None:
     kept = F.clone()
     f = cnn.feature(F)
     assert torch.equal(F, kept)
-    assert F.shape[:2] == (2, cnn.maps) and f.shape == (2, cnn.width)
+    assert F.shape[:2] == (2, cnn.channels) and f.shape == (2, cnn.width)
     last = [m for m in net.modules() if isinstance(m, nn.Linear | nn.Conv2d)][-1]
     if isinstance(last, nn.Conv2d):  # it scores every cell
         torch.testing.assert_close(net.classifier(F).flatten(1), net(x), rtol=0, atol=0)
@@ -91,7 +91,7 @@ def test_the_rule_finds_the_last_maps_and_what_the_classifier_reads(name):
     config = named(name)
     net = theirs(name)
     cnn = ours(net, name)
-    assert config.side == side and cnn.config == config and (cnn.maps, cnn.width) == (size[0], width)
+    assert config.side == side and cnn.config == config and (cnn.channels, cnn.width) == (size[0], width)
     found: list[torch.Tensor] = []
     if module:
         net.get_submodule(module).register_forward_hook(lambda m, i, output: found.append(output.clone()))

@@ -179,7 +179,7 @@ class WithoutBackbone(VQA):
 
     def __init__(self):
         super().__init__()
-        self.vocabulary, self.answers, self.combine = Vocabulary.of(QUESTIONS), ["white", "blue"], 6
+        self.vocabulary, self.answers, self.combine = Vocabulary.from_questions(QUESTIONS), ["white", "blue"], 6
         self.filters, self.words = nn.Conv2d(3, 6, 8, 8), nn.Embedding(20, 6)
 
     def conv(self, x: Tensor) -> Tensor:

@@ -96,7 +96,7 @@ class PlantedVQA(VQA):
     def __init__(self, objects: Sequence[str], table: Tensor, answer: str = "white", grid: tuple[int, int] = (14, 14)):
         super().__init__()
         self.objects, self.grid = list(objects), grid
-        self.vocabulary = Vocabulary.of([question(name) for name in objects])
+        self.vocabulary = Vocabulary.from_questions([question(name) for name in objects])
         self.answers = [answer, "something else"]
         self.green = STEP * (COLOURS.index(answer) + 1)
         self.table = nn.Parameter(table.double(), requires_grad=False)
