@@ -18,7 +18,7 @@ import sys
 import types
 
 from .contrast import contrast
-from .explanation import Explanation, View, explain, maps_of, normalised
+from .explanation import EncodedImage, Explanation, View, explain, maps_of, normalised
 from .gradcam import gradcam
 from .guided import guided_backprop, guided_gradcam, input_gradient
 from .rankings import RANKINGS, Ranking
@@ -28,6 +28,7 @@ from .words import Words
 __all__ = [
     "RANKINGS",
     "REDUCTIONS",
+    "EncodedImage",
     "Explanation",
     "Ranking",
     "View",
@@ -46,12 +47,12 @@ __all__ = [
 # ``qgc.explain`` is two things: the function, and the package that it is in. Importing anything of a package makes its
 # name in the parent mean the package, so a function ``qgc.explain`` would last until the first ``import
 # qgc.explain.gates``. A package that can be called is right in any order.
-class _CallableRoom(types.ModuleType):
+class _CallableModule(types.ModuleType):
     __signature__ = inspect.signature(explain)
 
     def __call__(self, *args, **kwargs):
         return explain(*args, **kwargs)
 
 
-sys.modules[__name__].__class__ = _CallableRoom
-__doc__ = f"``qgc.explain{_CallableRoom.__signature__}``\n\n{inspect.getdoc(explain)}"
+sys.modules[__name__].__class__ = _CallableModule
+__doc__ = f"``qgc.explain{_CallableModule.__signature__}``\n\n{inspect.getdoc(explain)}"

@@ -14,7 +14,7 @@ from torch import Tensor
 from ..errors import AnswerError, GateError, ImageError, QGCError, QuestionError, WeightsError, shown
 from ..images import open_image
 from ..models import VQA
-from ..models.evaluation import KeptOfModel, evaluated, evaluating, is_finite
+from ..models.evaluation import ModelBound, evaluated, evaluating, is_finite
 from ..models.jacobian import product
 from . import closed_form, gates, rankings, sensitivity
 
@@ -27,11 +27,11 @@ def check_model(vqa) -> None:
     vqa.check_contract()
 
 
-class View(KeptOfModel):
+class EncodedImage(ModelBound):
     """What a model makes of one picture, kept for every question about it: F, v and (lazily) M.
 
-    >>> view = qgc.View(vqa, scene)             # the picture's work, done once
-    >>> qgc.explain(vqa, view, "Is there a cat?")  # quick
+    >>> view = qgc.EncodedImage(vqa, scene)         # the image's work, done once
+    >>> qgc.explain(vqa, view, "Is there a cat?")   # quick
 
     ``F`` may be given where another model with the same CNN has worked it out already. What the model makes of the
     picture holds for the weights that it has then: once they have changed, a view is refused (:meth:`check`).
@@ -66,11 +66,11 @@ class View(KeptOfModel):
         """WeightsError if the view is no longer current."""
         if not self.is_current:
             raise WeightsError("the model's weights, number type or device have changed since it looked at this "
-                               "picture; make the View and what was explained with it again")  # fmt: skip
+                               "image; make the EncodedImage and what was explained with it again")  # fmt: skip
 
-    def through(self, vqa) -> View:
+    def for_model(self, vqa) -> EncodedImage:
         """The same view of a model that differs in its question side alone: the picture's work is kept."""
-        other = View.__new__(View)
+        other = EncodedImage.__new__(EncodedImage)
         vars(other).update(vars(self), vqa=vqa, _M_of=None)
         other.mark()
         return other
@@ -113,8 +113,9 @@ class View(KeptOfModel):
         except RuntimeError as error:
             if not self._given:
                 raise
-            raise QGCError(f"this model cannot read the maps F {tuple(self.F.shape)} that were given to its View; give "
-                           f"those of a model with the same CNN ({str(error).splitlines()[0]})") from error  # fmt: skip
+            reason = str(error).splitlines()[0]
+            raise QGCError(f"this model cannot read the maps F {tuple(self.F.shape)} that were given to its "
+                           f"EncodedImage; give those of a model with the same CNN ({reason})") from error  # fmt: skip
 
     def _branches(self, q: Tensor) -> tuple[Tensor, Tensor]:
         u = self.vqa.question_branch(q)
@@ -175,6 +176,9 @@ class View(KeptOfModel):
         return rows @ self.M(q)
 
 
+View = EncodedImage  # its earlier, shorter name
+
+
 def _check_sizes(vqa: VQA, A: Tensor, y: Tensor) -> None:
     expected = (vqa.combine,), (len(vqa.answers),)
     if (A.shape, y.shape) != expected:
@@ -207,8 +211,9 @@ class Explanation:
 
     @torch.no_grad()
     def __init__(
-        self, view: View, question: str, answer: str | None, rank: str | Tensor, reduce: str, q: Tensor | None = None
-    ):
+        self, view: EncodedImage, question: str, answer: str | None, rank: str | Tensor, reduce: str,
+        q: Tensor | None = None,
+    ):  # fmt: skip
         vqa = view.vqa
         sensitivity.check_reduction(reduce)
         self.vqa, self.view, self.question, self.reduce = vqa, view, question, reduce
@@ -358,7 +363,7 @@ def explain(vqa, image, question, answer=None, *, rank="sensitivity", reduce: st
     Parameters
     ----------
     vqa : a model from :func:`qgc.load`, or one of your own (:class:`qgc.models.VQA`).
-    image : a scene, PIL image, path, array or tensor; or a :class:`View`, to reuse a picture's work.
+    image : a scene, PIL image, path, array or tensor; or a :class:`EncodedImage`, to reuse an image's work.
     question : a question, or a list of them; a list gives a list and shares the image's work.
     answer : the answer to explain (a list for a list of questions); None is the predicted one.
     rank : ``"sensitivity"`` (the paper's ∂A/∂q, by ``reduce``), another of :data:`qgc.explain.RANKINGS` (``"|g|"``), or
@@ -372,10 +377,10 @@ def explain(vqa, image, question, answer=None, *, rank="sensitivity", reduce: st
     WeightsError
         If the scores or gradients are not finite, or a view's model has other weights by now.
     """
-    view = image if isinstance(image, View) else View(vqa, image)
+    view = image if isinstance(image, EncodedImage) else EncodedImage(vqa, image)
     if view.vqa is not vqa:
-        raise ImageError("this View was made with another model; make one with View(vqa, image), or "
-                         "give the View's own, view.vqa")  # fmt: skip
+        raise ImageError("this EncodedImage was made with another model; make one with EncodedImage(vqa, image), or "
+                         "give its own model, view.vqa")  # fmt: skip
     if view is image:
         view.check()
     if isinstance(question, str):
@@ -416,7 +421,7 @@ def maps_of(explanations: Sequence[Explanation], ns: Sequence[int], *, relu: boo
         If there is no explanation, they belong to different Views, or an n is out of range.
     """
     if len({id(e.view) for e in explanations}) != 1:
-        raise GateError("maps_of wants explanations of one View: give explain a list of questions")
+        raise GateError("maps_of wants explanations of one EncodedImage: give explain a list of questions")
     view, J = explanations[0].view, explanations[0].vqa.combine
     with evaluating(view.vqa):
         rows = torch.stack([gates.top(e.order, list(ns)).to(e.g) * e.g for e in explanations])

@@ -46,7 +46,8 @@ class BackwardPass:
     Parameters
     ----------
     explanation : what :func:`qgc.explain` gave: picture, question and answer.
-    start : another way back from the same :class:`View`, whose pass through the convolutions is used again.
+    start : another backward pass from the same :class:`EncodedImage`, whose forward pass through the convolutions is
+        used again.
 
     Attributes
     ----------
@@ -62,7 +63,7 @@ class BackwardPass:
         vqa = self.vqa = explanation.vqa
         self.view = explanation.view
         if start is not None and start.view is not self.view:
-            raise ImageError("this way back starts at another View; explain both questions with the same one")
+            raise ImageError("this backward pass starts at another EncodedImage; explain both questions with one")
         self.view.check()
         with evaluating(vqa), torch.enable_grad():
             self._x = start._x if start else vqa.prepare(explanation.image).requires_grad_()  # weights may be frozen

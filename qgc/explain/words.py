@@ -19,9 +19,9 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import QuestionError, WeightsError
-from ..models.evaluation import KeptOfModel, evaluated, evaluating
+from ..models.evaluation import ModelBound, evaluated, evaluating
 from . import sensitivity
-from .explanation import View, check_model
+from .explanation import EncodedImage, check_model
 
 _CUDNN = threading.Lock()
 
@@ -33,11 +33,11 @@ FRAME = frozenset(
 )
 
 
-class Words(KeptOfModel):
+class Words(ModelBound):
     """What a model makes of one question's words, kept for every picture (paper §5).
 
     >>> asked = Words(vqa, "What color is the wall?")    # the question's work, done once
-    >>> view = qgc.View(vqa, scene)
+    >>> view = qgc.EncodedImage(vqa, scene)
     >>> asked.shares(view)                               # how much of ∂A/∂w each word has
     >>> by_wall = asked.sensitivity(view)[asked.content]  # (1024,), a ranking:
     >>> qgc.explain(vqa, view, asked.question, rank=by_wall)
@@ -87,7 +87,7 @@ class Words(KeptOfModel):
 
     @evaluated
     @torch.no_grad()
-    def jacobian(self, view: View) -> Tensor:
+    def jacobian(self, view: EncodedImage) -> Tensor:
         """∂A/∂w (J, T, E) of paper §5, by the chain rule ∂A/∂q ∂q/∂w."""
         self._check(view)
         closed = self._closed(view)
@@ -98,7 +98,7 @@ class Words(KeptOfModel):
 
     @evaluated
     @torch.no_grad()
-    def sensitivity(self, view: View, reduce: str = "l2") -> Tensor:
+    def sensitivity(self, view: EncodedImage, reduce: str = "l2") -> Tensor:
         """∂A/∂w reduced to one number per word and combine neuron, (T, J), as §3.2 does with ∂A/∂q (paper §5).
 
         Raises
@@ -118,20 +118,20 @@ class Words(KeptOfModel):
             self._constants[reduce] = _reduced(self._chain(rows), reduce)
         return sensitivity.reduce_product(factor, rows, (reduce,), self._constants)[reduce]
 
-    def shares(self, view: View, reduce: str = "l2") -> pd.Series:
+    def shares(self, view: EncodedImage, reduce: str = "l2") -> pd.Series:
         """Each word's share of ∂A/∂w (paper §5), adding up to 1: the length of its (J,) vector over the sum of all."""
         totals = torch.linalg.vector_norm(self.sensitivity(view, reduce), dim=1)
         values = (totals / totals.sum()).cpu().double().numpy()
         return pd.Series(values, index=pd.Index(self.tokens, name="word"), name="share of ∂A/∂w")
 
-    def _check(self, view: View) -> None:
+    def _check(self, view: EncodedImage) -> None:
         if view.vqa is not self.vqa:
             raise WeightsError("these words were read by another model than the picture; make both with one model")
         if not self.is_current:
             raise WeightsError("the model's weights have changed since it read these words; make them again: "
                                "Words(vqa, question)")  # fmt: skip
 
-    def _closed(self, view: View) -> tuple[Tensor, Tensor] | None:
+    def _closed(self, view: EncodedImage) -> tuple[Tensor, Tensor] | None:
         # ∂A/∂q as a factor (J,) and rows (J, Q), where the model has it so
         u, v = view.branches(self.q)
         return self.vqa.sensitivity_jacobian(u[0], v[0])

@@ -121,7 +121,7 @@ class WeightsMark:
         self._sums = torch.cat([_sums_of(t) for t in kept])
 
     @classmethod
-    def of(cls, model: nn.Module) -> WeightsMark:
+    def from_model(cls, model: nn.Module) -> WeightsMark:
         """The mark of all parameters and buffers."""
         return cls((*model.parameters(), *model.buffers()))
 
@@ -133,8 +133,8 @@ class WeightsMark:
         )
 
 
-class KeptOfModel:
-    """Base of what is kept of a model (``vqa``) and holds for the weights that it had then: a View, Words.
+class ModelBound:
+    """Base of what was computed with a model (``vqa``) and is valid for the weights that it had: EncodedImage, Words.
 
     A copy, or what comes out of a pickle, has a copied model: it is current if the original was.
     """
@@ -143,19 +143,19 @@ class KeptOfModel:
 
     def mark(self) -> None:
         """Take the weights as they are now for those that this holds for."""
-        self._weights = WeightsMark.of(self.vqa)
+        self._weights = WeightsMark.from_model(self.vqa)
 
     @property
     def is_current(self) -> bool:
         """Whether the model's weights, number type and device are still those that this was made with."""
-        return self._weights == WeightsMark.of(self.vqa)
+        return self._weights == WeightsMark.from_model(self.vqa)
 
     def __getstate__(self) -> dict:
         return {**vars(self), "_weights": self.is_current}  # a mark knows addresses, which a copy does not share
 
     def __setstate__(self, state: dict) -> None:
         vars(self).update(state)
-        self._weights = WeightsMark.of(self.vqa) if state["_weights"] else None
+        self._weights = WeightsMark.from_model(self.vqa) if state["_weights"] else None
 
 
 def _sums_of(tensor: Tensor) -> Tensor:

@@ -8,14 +8,14 @@ import pytest
 import torch
 
 from qgc.errors import AnswerError, GateError, ImageError, QuestionError
-from qgc.explain import View, explain, normalised
+from qgc.explain import EncodedImage, explain, normalised
 from qgc.scenes.situations import situation
 
 
 @pytest.fixture(scope="module")
-def view(model) -> View:
+def view(model) -> EncodedImage:
     """A picture, looked at once."""
-    return View(model, situation("couple"))
+    return EncodedImage(model, situation("couple"))
 
 
 @pytest.fixture(scope="module")

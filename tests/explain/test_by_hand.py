@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from qgc.errors import AnswerError, GateError
-from qgc.explain import View, closed_form, contrast, explain, gates, gradcam, maps_of, normalised
+from qgc.explain import EncodedImage, closed_form, contrast, explain, gates, gradcam, maps_of, normalised
 from qgc.explain.contrast import normalised_by, without_rounding
 from qgc.explain.sensitivity import jacobian, reduce_rows
 
@@ -83,7 +83,7 @@ def test_a_contrast_of_explanations_is_that_of_their_maps_before_the_relu(small_
     from qgc.scenes.situations import situation
 
     scene = situation("bathroom")
-    both = explain(small_model, View(small_model, scene), scene.questions, "white")
+    both = explain(small_model, EncodedImage(small_model, scene), scene.questions, "white")
     raw = [e.map(relu=False) for e in both]
     assert torch.equal(contrast(*both), raw[0] - raw[1])
     maps = maps_of(both, [3, 32])

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from qgc.errors import GateError, ImageError, QGCError
-from qgc.explain import View, explain
+from qgc.explain import EncodedImage, explain
 from qgc.explain.guided import BackwardPass, guided_backprop, guided_gradcam, input_gradient
 from qgc.scenes.situations import situation
 
@@ -47,7 +47,7 @@ def by_definition(model, x: Tensor, q: Tensor, answer: int) -> Tensor:
 @pytest.fixture(scope="module")
 def explained(small_model):
     scene = situation("bathroom")
-    return explain(small_model, View(small_model, scene), scene.questions[0], "white")
+    return explain(small_model, EncodedImage(small_model, scene), scene.questions[0], "white")
 
 
 @pytest.fixture
@@ -115,7 +115,7 @@ def test_ways_back_may_share_the_convolutions(small_model, explained):
     assert torch.equal(shared.gradient(), input_gradient(other)) and len(shared.relus) == len(way.relus)
     assert torch.equal(shared.gradient(guided=True), guided_backprop(other))
     assert torch.equal(way.gradient(guided=True), before) and torch.equal(before, guided_backprop(explained))
-    with pytest.raises(ImageError, match="another View"):
+    with pytest.raises(ImageError, match="another EncodedImage"):
         BackwardPass(of(small_model, explained), way)
 
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from qgc.explain import View, explain, gradcam
+from qgc.explain import EncodedImage, explain, gradcam
 from qgc.explain.closed_form import pooled_jacobian_vjp
 from qgc.lab.train.recipes import RECIPES
 from qgc.lab.train.run import config
@@ -20,7 +20,7 @@ def tied():
 
 def test_pooled_jacobian_and_gate_agree_with_autograd(tied):
     scene = situation("park")
-    view = View(tied, scene)
+    view = EncodedImage(tied, scene)
     found = explain(tied, view, scene.questions[0], "green")
     by_vjp = pooled_jacobian_vjp(tied, view.F, found.q)
     error = float((found.M - by_vjp).abs().max() / by_vjp.abs().max())

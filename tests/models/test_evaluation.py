@@ -186,11 +186,11 @@ CHANGES: dict[str, Callable[[nn.Sequential], object]] = {
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_mark_tells_changed_weights(change):
     model = net()
-    mark = WeightsMark.of(model)
-    assert mark == WeightsMark.of(model.eval()) and mark != "a mark"
+    mark = WeightsMark.from_model(model)
+    assert mark == WeightsMark.from_model(model.eval()) and mark != "a mark"
     CHANGES[change](model)
-    changed = WeightsMark.of(model)
-    assert mark != changed and changed == WeightsMark.of(model)
+    changed = WeightsMark.from_model(model)
+    assert mark != changed and changed == WeightsMark.from_model(model)
 
 
 def test_a_mark_of_scalars_whole_numbers_and_nothing():
@@ -218,6 +218,6 @@ def test_numbers_that_change_their_places_are_seen(dtype):
     """A permutation of a row's numbers keeps the row's sum: what the usual sanity check does to weights."""
     model = nn.Sequential(nn.Linear(40, 30), nn.Conv2d(3, 4, 3)).to(dtype)
     for part in (model[0].weight, model[0].bias, model[1].weight):
-        before = WeightsMark.of(model)
+        before = WeightsMark.from_model(model)
         part.data.copy_(part.data.flip(-1))
-        assert before != WeightsMark.of(model), part.shape
+        assert before != WeightsMark.from_model(model), part.shape
