@@ -92,11 +92,11 @@ def test_every_relu_of_the_image_path_keeps_its_rule(small_model, explained, gui
     way.gradient(guided)
     convolutions = sum(isinstance(layer, nn.Conv2d) for layer in small_model.cnn.features)
     assert len(way.relus) == convolutions + 2  # fc6 and fc7
-    assert [r.open.dim() for r in way.relus] == [4] * convolutions + [2, 2]  # from the picture to the answer
+    assert [r.active.dim() for r in way.relus] == [4] * convolutions + [2, 2]  # from the image to the answer
     assert torch.equal(way.relus[convolutions - 1].open, explained.F > 0)
     for relu in way.relus:
-        passes = relu.open & (relu.arrived > 0) if guided else relu.open
-        assert torch.equal(relu.left, relu.arrived * passes) and relu.left.any()
+        passes = relu.active & (relu.grad_output > 0) if guided else relu.active
+        assert torch.equal(relu.grad_input, relu.grad_output * passes) and relu.grad_input.any()
 
 
 def test_nothing_is_left_behind(small_model, explained):
@@ -107,7 +107,7 @@ def test_nothing_is_left_behind(small_model, explained):
     assert all(p.grad is None and not p.requires_grad for p in small_model.parameters())
 
 
-def test_ways_back_may_share_the_convolutions(small_model, explained):
+def test_backward_passes_may_share_the_convolutions(small_model, explained):
     other = explain(small_model, explained.view, "Is there a cat?", "no")
     way = BackwardPass(explained)
     before = way.gradient(guided=True)

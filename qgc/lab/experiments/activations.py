@@ -125,9 +125,9 @@ def passage(e: Explanation) -> pd.DataFrame:
     for rule in ("plain", "guided"):
         way.gradient(guided=rule == "guided")
         for number, relu in enumerate(way.relus, 1):
-            shares = [float((t != 0).double().mean()) for t in (relu.open, relu.arrived, relu.left)]
-            norm = float(relu.left.norm() / relu.arrived.norm())
-            rows.append((rule, number, _shape(relu.open), *shares, norm))
+            shares = [float((t != 0).double().mean()) for t in (relu.active, relu.grad_output, relu.grad_input)]
+            norm = float(relu.grad_input.norm() / relu.grad_output.norm())
+            rows.append((rule, number, _shape(relu.active), *shares, norm))
     return pd.DataFrame(rows, columns=["rule", "relu", "shape", "open", "arrives", "leaves", "norm let back"])
 
 
@@ -152,10 +152,10 @@ def passage_changes(a: Explanation, b: Explanation) -> pd.DataFrame:
         for way in ways:
             way.gradient(guided=rule == "guided")
         for number, (r, s) in enumerate(zip(ways[0].relus, ways[1].relus, strict=True), 1):
-            x, y = r.left != 0, s.left != 0
+            x, y = r.grad_input != 0, s.grad_input != 0
             one = _share((x ^ y).sum(), (x | y).sum())
-            flips = _share((r.left * s.left < 0).sum(), (x & y).sum())
-            rows.append((rule, number, _shape(r.open), torch.equal(r.open, s.open), one, flips))
+            flips = _share((r.grad_input * s.grad_input < 0).sum(), (x & y).sum())
+            rows.append((rule, number, _shape(r.active), torch.equal(r.active, s.active), one, flips))
     return pd.DataFrame(rows, columns=["rule", "relu", "shape", "same open", "only one passes", "sign flips"])
 
 
