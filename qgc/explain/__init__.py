@@ -1,15 +1,16 @@
-"""Explaining answers: Grad-CAM, ∂A/∂q, the gate and the closed form behind them. To be read in this order:
+"""Explaining answers: Grad-CAM, ∂A/∂q, the gate and the closed form behind them. Read the modules in this order:
 
 :mod:`.gradcam`      the map of an answer, and the gate, by automatic differentiation (paper Eq. 1–2, §3.3)
 :mod:`.sensitivity`  ∂A/∂q, what the paper ranks combine neurons by (§3.2)
 :mod:`.gates`        sets of combine neurons (§3.3)
 :mod:`.closed_form`  the same maps for all sets of a ranking at once, in closed form
 :mod:`.explanation`  ``qgc.explain``: all of this for a question and an answer
+:mod:`.rankings`     the paper's ranking of the combine neurons, and those to compare it with
 :mod:`.contrast`     what one question's map has more of than another's
-:mod:`.guided`       gradients at the image: guided backpropagation, guided Grad-CAM (§3.1)
+:mod:`.guided`       gradients with respect to the image: guided backpropagation, guided Grad-CAM (§3.1)
 :mod:`.words`        ∂A/∂w, the sensitivity to one word (§5)
 
-What they ask of a model is in :class:`qgc.models.VQA`. This package can be called: ``qgc.explain(...)`` is
+What they need of a model is in :class:`qgc.models.VQA`. This package can be called: ``qgc.explain(...)`` is
 :func:`.explanation.explain`, and ``help(qgc.explain)`` shows that function.
 """
 
@@ -44,9 +45,9 @@ __all__ = [
 ]
 
 
-# ``qgc.explain`` is two things: the function, and the package that it is in. Importing anything of a package makes its
-# name in the parent mean the package, so a function ``qgc.explain`` would last until the first ``import
-# qgc.explain.gates``. A package that can be called is right in any order.
+# ``qgc.explain`` names both the function and the package that it is in. Importing anything of a package binds its name
+# in the parent to the package, so a function ``qgc.explain`` would last until the first ``import qgc.explain.gates``.
+# A package that can be called works in any order.
 class _CallableModule(types.ModuleType):
     __signature__ = inspect.signature(explain)
 

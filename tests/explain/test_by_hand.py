@@ -8,7 +8,7 @@ import torch
 
 from qgc.errors import AnswerError, GateError
 from qgc.explain import EncodedImage, closed_form, contrast, explain, gates, gradcam, maps_of, normalised
-from qgc.explain.contrast import normalised_by, without_rounding
+from qgc.explain.contrast import normalised_by, without_rounding_error
 from qgc.explain.sensitivity import jacobian, reduce_rows
 
 
@@ -75,8 +75,10 @@ def test_contrasts_on_paper():
 
 def test_rounding_is_judged_by_the_largest_input():
     map_ = torch.tensor([[2e-6, 0.0]])
-    assert without_rounding(map_, torch.tensor([[1.0, 0.0]])).tolist() == map_.tolist()
-    assert without_rounding(map_, torch.tensor([[0.0, 1.0]]), torch.tensor([[-3.0, 0.0]])).tolist() == [[0.0, 0.0]]
+    assert without_rounding_error(map_, torch.tensor([[1.0, 0.0]])).tolist() == map_.tolist()
+    assert without_rounding_error(map_, torch.tensor([[0.0, 1.0]]), torch.tensor([[-3.0, 0.0]])).tolist() == [
+        [0.0, 0.0]
+    ]
 
 
 def test_a_contrast_of_explanations_is_that_of_their_maps_before_the_relu(small_model):

@@ -133,7 +133,7 @@ def test_every_question_of_the_paper_has_a_content_word(small_model):
 
 def test_a_question_that_names_nothing_is_refused(small_model, view):
     asked = Words(small_model, "Where is this?")
-    with pytest.raises(QuestionError, match="no word of 'Where is this\\?' names a thing; choose"):
+    with pytest.raises(QuestionError, match="no word of 'Where is this\\?' names an object; choose"):
         asked.content  # noqa: B018
     assert len(asked.shares(view)) == 3
 
