@@ -11,7 +11,7 @@ from .evaluation import WeightsMark
 
 
 class DenseHead(NamedTuple):
-    """What the head makes of one picture's maps: fc6 and fc7 before their ReLU (fc,), and the feature f (1, fc)."""
+    """What the head computes of one image's maps: fc6 and fc7 before their ReLU (fc,), and the feature f (1, fc)."""
 
     a6: Tensor
     a7: Tensor
@@ -20,7 +20,7 @@ class DenseHead(NamedTuple):
 
 @torch.no_grad()
 def dense_head(pooled: Tensor, fc6: nn.Linear, fc7: nn.Linear) -> DenseHead:
-    """One pass through the two layers with what they read of one picture (1, K·cells)."""
+    """One forward pass through the two layers, of what they read of one image (1, K·cells)."""
     a6 = fc6(pooled)
     a7 = fc7(a6.relu())
     return DenseHead(a6[0], a7[0], a7.relu())
@@ -39,18 +39,19 @@ def dense_slopes(head: DenseHead, fc7: nn.Linear, summed: Tensor) -> tuple[Tenso
 
 
 class SpatiallySummedWeight:
-    """fc6 summed over the cells that it reads (fc, K), computed once for the weights at hand.
+    """fc6 summed over the cells that it reads (fc, K), computed once as long as its weights stay the same.
 
-    Pooling keeps the sum of a gradient: max-pooling hands that of each of its outputs to exactly one of its inputs,
-    averaging shares it out. So the gradient of fc6 summed over all cells of F is its weight summed over its own cells.
+    Pooling preserves the sum of a gradient: max-pooling passes that of each output to exactly one of its inputs,
+    averaging distributes it. So the gradient of fc6 summed over all cells of F is its weight summed over its own cells.
     """
 
     def __init__(self):
-        self._kept: tuple | None = None
+        self._cached: tuple[WeightsMark, Tensor] | None = None
 
     @torch.no_grad()
     def __call__(self, weight: Tensor, channels: int) -> Tensor:
+        """The sum (fc, K) of ``weight`` (fc, K·cells), from the last call if no number of it has changed."""
         mark = WeightsMark([weight])
-        if self._kept is None or self._kept[0] != mark:
-            self._kept = mark, weight.view(len(weight), channels, -1).sum(2)
-        return self._kept[1]
+        if self._cached is None or self._cached[0] != mark:
+            self._cached = mark, weight.view(len(weight), channels, -1).sum(2)
+        return self._cached[1]

@@ -284,14 +284,14 @@ def test_torchvisions_weights_are_brought_once_and_standard_output_stays_clean(p
 def test_other_weights_than_published_are_refused(published, tmp_path, digits):
     proof = tmp_path / "ran"
     published({"a": torch.ones(2)} if digits else {"a": Malicious(proof)}, digits)
-    with pytest.raises(WeightsError, match="the weights of squeezenet1_1 cannot be brought from .*--weights"):
+    with pytest.raises(WeightsError, match="the weights of squeezenet1_1 cannot be downloaded from .*--weights"):
         torchvision_weights("squeezenet1_1")
     assert not proof.exists() and bool(digits) != any((tmp_path / "cache").rglob("*.pth"))
 
 
 def test_weights_that_torchvision_does_not_have(published):
     published({}).unlink()
-    with pytest.raises(WeightsError, match="cannot be brought from .*No such file"):
+    with pytest.raises(WeightsError, match="cannot be downloaded from .*No such file"):
         torchvision_weights("squeezenet1_1")
     with pytest.raises(WeightsError, match="fetch vgg19-caffe' and name the file with --weights"):
         torchvision_weights("vgg19-caffe")
