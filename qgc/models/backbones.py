@@ -242,7 +242,7 @@ def prepare(image, config: BackboneConfig) -> Tensor:
 
 
 def normalise(pixels: Tensor, config: BackboneConfig, dtype: torch.dtype = torch.float32) -> Tensor:
-    """RGB bytes (B, 3, H, W) as a CNN wants them: (RGB/255 − mean)/std, with ``config.bgr`` in the order B, G, R."""
+    """RGB bytes (B, 3, H, W) as a CNN expects them: (RGB/255 − mean)/std, with ``config.bgr`` in the order B, G, R."""
     mean, std = (torch.tensor(m, dtype=dtype, device=pixels.device) for m in (config.mean, config.std))
     x = (pixels.to(dtype) / 255 - mean[:, None, None]) / std[:, None, None]
     return x.flip(1) if config.bgr else x

@@ -1,4 +1,4 @@
-"""Words: a vocabulary that says which words it does not know."""
+"""Words: a vocabulary that names the words it does not know."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from ..data.tokens import TOKENIZERS, simplify, words
 from ..errors import AnswerError, QuestionError, shown
 
 PAD, UNK = 0, 1
-MOST_LETTERS = 10_000  # of a question: what is longer is a file, or a mistake
-LONGEST_WORD = 40  # letters up to which a word is looked up for its neighbours
+MOST_LETTERS = 10_000  # of a question; a longer text is a file, or a mistake
+LONGEST_WORD = 40  # letters of a word for which similar ones are looked up
 
 
 class Vocabulary:
@@ -23,12 +23,12 @@ class Vocabulary:
     ----------
     words : the known words, in index order from 2.
     max_tokens : how many tokens are read; the rest of a longer question is dropped, with a warning.
-    tokens : how a question is cut, a key of :data:`qgc.data.tokens.TOKENIZERS`.
+    tokens : how a question is tokenised, a key of :data:`qgc.data.tokens.TOKENIZERS`.
 
     Raises
     ------
     QuestionError
-        If there is no such way to cut.
+        If there is no such tokeniser.
     """
 
     def __init__(self, words: Sequence[str], max_tokens: int = 26, tokens: str = "plain"):
@@ -49,6 +49,7 @@ class Vocabulary:
         return cls(words(questions, tokens), max_tokens, tokens)
 
     def __len__(self) -> int:
+        """How many indices there are: the words, padding and unknown."""
         return len(self.words) + 2
 
     def tokens(self, question: str) -> list[str]:
@@ -57,7 +58,7 @@ class Vocabulary:
         Raises
         ------
         QuestionError
-            If the question is not a string, has no word or more than 10,000 letters, or is no valid Unicode.
+            If the question is not a string, has no word or more than 10,000 letters, or is not valid Unicode.
         """
         if not isinstance(question, str):
             raise QuestionError(f"a question must be text, not {type(question).__name__}")

@@ -19,7 +19,7 @@ from ..errors import ADDRESS, DataError, WeightsError, no_file, shown
 from .evaluation import is_finite
 
 COUNTER, PARALLEL = "num_batches_tracked", "module."
-ENTRIES = ("state_dict", "model")  # where training scripts put the weights among other things
+ENTRIES = ("state_dict", "model")  # where training scripts store the weights beside other values
 AGAIN = "fetch it again, or give another file"
 NUMBERS = (torch.float64, torch.float32, torch.bfloat16, torch.float16, torch.int64, torch.int32, torch.int16,
            torch.int8, torch.uint8, torch.bool)  # fmt: skip
@@ -29,7 +29,7 @@ def read(file: str | Path) -> dict[str, Tensor]:
     """The tensors of a weights file by name: safetensors, or what ``torch.save`` wrote of a state dict.
 
     Nothing in the file is executed. ``module.`` before all names, and a ``state_dict`` or ``model`` around them, are
-    taken off.
+    removed.
 
     Raises
     ------
@@ -52,12 +52,12 @@ def read(file: str | Path) -> dict[str, Tensor]:
                 f"the weights file {path} holds more than tensors and could run code, so it was not opened; "
                 "give a file of a state dict, best as safetensors"
             ) from None
-        raise WeightsError(f"the weights file {path} is damaged or no weights file; {AGAIN}") from None
+        raise WeightsError(f"the weights file {path} is damaged or not a weights file; {AGAIN}") from None
     except FileNotFoundError:
         if ADDRESS.match(str(file)):
             raise WeightsError(no_file(file)) from None
         raise WeightsError(f"there is no weights file {path}; give the path of one") from None
-    except Exception as error:  # whatever the reader raises, the file is of no use
+    except Exception as error:  # whatever the reader raises, the file cannot be used
         reason = f"{type(error).__name__}: {error}".splitlines()[0][:200]
         raise WeightsError(f"the weights file {path} cannot be read ({reason}); {AGAIN}") from None
     for entry in ENTRIES:
@@ -94,7 +94,7 @@ def not_plain(tensors: Mapping[str, Tensor]) -> str:
 
 def _unpickled(file: BinaryIO, path: Path):
     if zipfile.is_zipfile(file):
-        with zipfile.ZipFile(file) as archive:  # PyTorch's are not compressed: a small file is a small model
+        with zipfile.ZipFile(file) as archive:  # PyTorch does not compress: a small file is a small model
             if sum(record.file_size for record in archive.infolist()) > path.stat().st_size:
                 raise WeightsError(f"the weights file {path} unpacks to more than it is, which PyTorch never writes; "
                                    "fetch it again from its official source")  # fmt: skip
@@ -110,7 +110,7 @@ def copy_into(backbone: nn.Module, file: str | Path) -> None:
     fault = _fault(state, own, backbone)
     if fault:
         kind = getattr(backbone.config, "name", "VGG-like network")
-        raise WeightsError(f"{file} is no weights file of this {kind}: {fault}; give that of the same network")
+        raise WeightsError(f"{file} is not a weights file of this {kind}: {fault}; give that of the same network")
     backbone.load_state_dict({k: v for k, v in state.items() if k in own}, strict=False)
 
 
@@ -139,7 +139,7 @@ def read_text(file: Path) -> str:
     Raises
     ------
     WeightsError
-        If the file is missing or no text.
+        If the file is missing or not a text.
     """
     try:
         return checks.read_text(file, "a text", "give the vocabulary that came with the weights")

@@ -12,13 +12,15 @@ import torch
 from torch import nn
 
 from qgc.errors import WeightsError
-from qgc.models.evaluation import WHOLE, WeightsMark, evaluated, evaluating, is_finite, not_finite
+from qgc.models.evaluation import CHECKED_NUMBERS, WeightsMark, evaluated, evaluating, is_finite, not_finite
 
 
 def net() -> nn.Sequential:
     """Two layers, one of them larger than what is looked at whole, dropout and statistics."""
     torch.manual_seed(0)
-    return nn.Sequential(nn.Linear(600, WHOLE // 500), nn.Dropout(), nn.Linear(WHOLE // 500, 8), nn.BatchNorm1d(8))
+    return nn.Sequential(
+        nn.Linear(600, CHECKED_NUMBERS // 500), nn.Dropout(), nn.Linear(CHECKED_NUMBERS // 500, 8), nn.BatchNorm1d(8)
+    )
 
 
 # -- the mode ---------------------------------------------------------------------------------------------------------
