@@ -11,7 +11,7 @@ import thorvg_python as thorvg
 from PIL import Image
 
 from ..errors import SceneError
-from ..images import picture_file
+from ..images import image_file
 from .palette import paint
 from .svg import Pen, Shape, merged, radial
 from .things import KINDS, PLACES
@@ -133,7 +133,7 @@ def painted(svg: str, side: int = 224) -> np.ndarray:
 def flat(svg: str) -> np.ndarray:
     """RGB pixels (H, W, 3) uint8 of a flat document: every pixel has the color of what covers its center."""
     png = resvg_py.svg_to_bytes(svg_string=svg, skip_system_fonts=True, shape_rendering="crisp_edges")
-    with picture_file(png) as drawn:
+    with image_file(png) as drawn:
         return np.asarray(drawn.convert("RGB"))
 
 

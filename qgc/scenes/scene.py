@@ -18,7 +18,7 @@ from PIL import Image, PngImagePlugin
 
 from ..errors import SceneError, shown
 from ..files import atomic_write
-from ..images import picture_file
+from ..images import image_file
 from . import render, schema
 from .questions import Ask, asks
 from .schema import FARTHEST
@@ -252,7 +252,7 @@ class Scene:
         SceneError
             If what stands in it is no scene of this version.
         """
-        with picture_file(_path(path)) as picture:
+        with image_file(_path(path)) as picture:
             text = getattr(picture, "text", {}).get(PNG_KEY)
         return cls.from_json(text) if text else None
 

@@ -121,7 +121,7 @@ def test_padding_changes_nothing(model):
 
 
 @pytest.mark.parametrize("size", [(640, 480), (480, 640), (1, 900), (4000, 3000), (224, 224), (7, 7)])
-@pytest.mark.filterwarnings("ignore:the picture is only")
+@pytest.mark.filterwarnings("ignore:the image is only")
 def test_a_photograph_of_any_size_is_squeezed_whole(model, size):
     picture = Image.new("RGB", size, (255, 0, 128))
     x = model.prepare(picture)

@@ -485,7 +485,7 @@ def test_no_text_can_break_the_reading(text):
     [
         ("missing.png", None, "there is no file"),
         ("a.png", b"", "is empty"),
-        ("a.txt", b"no picture", "is not a picture that can be read"),
+        ("a.txt", b"no picture", "is not an image that can be read"),
         ("a.zip", b"PK\x03\x04 and more", "is an archive; unpack it"),
         ("https://example.org/a.png", None, "is an address; download the file"),
     ],
