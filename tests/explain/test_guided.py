@@ -93,7 +93,7 @@ def test_every_relu_of_the_image_path_keeps_its_rule(small_model, explained, gui
     convolutions = sum(isinstance(layer, nn.Conv2d) for layer in small_model.cnn.features)
     assert len(way.relus) == convolutions + 2  # fc6 and fc7
     assert [r.active.dim() for r in way.relus] == [4] * convolutions + [2, 2]  # from the image to the answer
-    assert torch.equal(way.relus[convolutions - 1].open, explained.F > 0)
+    assert torch.equal(way.relus[convolutions - 1].active, explained.F > 0)
     for relu in way.relus:
         passes = relu.active & (relu.grad_output > 0) if guided else relu.active
         assert torch.equal(relu.grad_input, relu.grad_output * passes) and relu.grad_input.any()

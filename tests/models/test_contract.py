@@ -16,6 +16,7 @@ from torch import Tensor, nn
 import qgc
 from qgc.errors import QGCError
 from qgc.explain import EncodedImage, Words, closed_form, explain, gradcam, guided_backprop, maps_of
+from qgc.explain.rankings import RankingInputs
 from qgc.lab.experiments import compare, nulls, sanity
 from qgc.measure import rankings
 from qgc.models import VQA
@@ -171,7 +172,7 @@ def test_the_model_of_ones_own_in_the_book_is_explained(capsys):
         agree(e.map(25, relu=False), exact)
     assert not torch.equal(sink.M, towels.M)  # its image branch sees the question
     assert guided_backprop(sink).any() and Words(vqa, sink.question).shares(sink.view).sum() == pytest.approx(1)
-    assert not rankings.Asked.of(sink).no_question.isfinite().any()
+    assert not RankingInputs(sink).no_question.isfinite().any()
 
 
 class WithoutBackbone(VQA):

@@ -182,7 +182,7 @@ def test_a_small_card_cannot_ask_for_much_memory(folder):
 )  # fmt: skip
 def test_a_card_names_files_beside_it_alone(folder, file):
     edit_card(folder, files={file: "0" * 64})
-    with pytest.raises(WeightsError, match="no .safetensors beside it with its sha256"):
+    with pytest.raises(WeightsError, match="not a .safetensors beside it with its sha256"):
         zoo.load(folder)
 
 

@@ -54,7 +54,9 @@ def digests(scene: Scene) -> tuple[str, ...]:
     """One digest a column, from what the seed alone decides to what the renderers make of it."""
     flat = render.document(scene, ids={})
     rng = np.random.default_rng(0)
-    asked = [[*ask, ask.family] for wording in ("first", "train", "held-out") for ask in asks(scene, wording, rng)]
+    asked = [
+        [*ask, ask.family] for paraphrase in ("first", "train", "held-out") for ask in asks(scene, paraphrase, rng)
+    ]
     masks = [part for name in sorted(scene.masks) for part in (name, np.packbits(scene.masks[name]).tobytes())]
     own = [[*ask, ask.family] for ask in scene.asks]
     return (

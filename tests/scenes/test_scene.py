@@ -67,7 +67,7 @@ def ellipse(thing: Thing) -> np.ndarray:
 def painted(scene: Scene, thing: Thing) -> np.ndarray:
     """Every pixel that a thing paints at all, its shadow and its glow too, hidden or not."""
     alone, bare = scene._with(things=(replace(thing, on=None),)), scene._with(things=())
-    full, empty = (render.painted(render.document(s)).astype(int) for s in (alone, bare))
+    full, empty = (render.rendered(render.document(s)).astype(int) for s in (alone, bare))
     return (full != empty).any(2)
 
 
@@ -96,7 +96,7 @@ def test_every_shape_is_painted_as_much_as_another_renderer_paints_it(scenes):
                     f'<defs>{"".join(defs)}</defs><rect x="-150" y="-220" width="300" height="300" fill="#808080"/>'
                     f"{body}</svg>"
                 )
-                ours, other = (paint(svg).astype(int) for paint in (render.painted, render.flat))
+                ours, other = (paint(svg).astype(int) for paint in (render.rendered, render.flat))
                 if (other != 128).any(2).sum() > 40:
                     amount[key] = np.abs(ours - 128).sum() / np.abs(other - 128).sum()
     assert len(amount) > 80 and min(amount.values()) > 0.6, min(amount.items(), key=lambda item: item[1])
@@ -145,7 +145,7 @@ def test_another_light_changes_no_object_and_leaves_the_image_as_it_was():
     scene = sample(5, "natural")
     assert (np.asarray(scene.relit(0)) == np.asarray(scene.image)).all()
     # the image as it was drawn before there was another light, to the last bit
-    pixels = render.painted(render.document(scene)).astype(np.float32)
+    pixels = render.rendered(render.document(scene)).astype(np.float32)
     rng = np.random.default_rng([scene.seed, 7])
     across, down = rng.uniform(-0.07, 0.07, 2)
     level, warmth = rng.uniform(0.93, 1.05), rng.uniform(-0.025, 0.025)
@@ -283,7 +283,7 @@ def test_a_changed_scene_is_asked_anew():
         (lambda s: replace(s, things=(s["sink"], s["sink"])), "things holds 'sink' twice"),
         (lambda s: replace(s, things=None), "things is None"),
         (lambda s: replace(s, fixed_asks=("?",)), "fixed_asks is .*a tuple of Ask"),
-        (lambda s: asks(s, "other"), "wordings is 'other'; choose 'first', 'train' or 'held-out'"),
+        (lambda s: asks(s, "other"), "paraphrases is 'other'; choose 'first', 'train' or 'held-out'"),
         (lambda s: asks(s, "train"), "give asks\\(\\) a generator"),
         (lambda s: sample("x"), "seed is 'x'; it must be a whole number from 0 up"),
         (lambda s: sample(-1), "seed is -1"),
@@ -459,7 +459,7 @@ def test_every_pose_that_is_allowed_can_be_drawn(person):
         for gaze in GAZES:
             for held in ({}, phone) if activity in schema.HANDS_FREE else ({},):
                 pose = {"activity": activity, "gaze": gaze, **held}
-                parts = {shape.part for shape in render.thing_shapes(Thing(person, "blue", 9, 9, 1, 3, pose=pose))}
+                parts = {shape.part for shape in render.object_shapes(Thing(person, "blue", 9, 9, 1, 3, pose=pose))}
                 assert {PARTS[person], *held.values()} - {"red"} <= parts
 
 
@@ -514,10 +514,10 @@ def test_a_full_disk_leaves_the_earlier_picture(tmp_path, monkeypatch, where, na
 
 def test_how_long_drawing_takes():
     """Only printed: machines differ."""
-    took = {"picture": [], "masks": []}
+    took = {"image": [], "masks": []}
     for seed in range(20):
         scene = sample(seed, "balanced")
-        for what, draw in (("picture", render.picture), ("masks", render.masks)):
+        for what, draw in (("image", render.image), ("masks", render.masks)):
             began = time.perf_counter()
             draw(scene)
             took[what].append(time.perf_counter() - began)
