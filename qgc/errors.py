@@ -48,7 +48,7 @@ class AnswerError(QGCError, ValueError):
 
 
 class GateError(QGCError, ValueError):
-    """The set of combine neurons is not valid (n out of range, no index, a foreign index)."""
+    """The set of combine neurons is not valid (n out of range, no index, or one that does not exist)."""
 
 
 class WeightsError(QGCError, RuntimeError):

@@ -81,4 +81,4 @@ def check_weights(path: Path, name: str) -> None:
                 f"{name} calls {called[1]} when it is opened, so it could run any code: refused. Weights are tensors "
                 f"and plain values alone; take the file from its official source."
             ) from error
-        raise FetchError(f"{name} is no file of weights that PyTorch saved, or it is damaged") from error
+        raise FetchError(f"{name} is not a file of weights that PyTorch saved, or it is damaged") from error

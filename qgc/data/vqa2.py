@@ -1,6 +1,6 @@
 """VQA v1 and v2: questions about COCO's photographs, ten people's answers each (Antol et al. 2015, Goyal et al. 2017).
 
-The official files, beside each other or in ``Questions/`` and ``Annotations/``:
+The official files, in one folder or in ``Questions/`` and ``Annotations/``:
 ``v2_OpenEnded_mscoco_train2014_questions.json`` and ``v2_mscoco_train2014_annotations.json``, the same with
 ``val2014``, and for version 1 the same without ``v2_``; or one pair named ``questions.json`` and ``annotations.json``.
 The photographs, ``COCO_train2014_000000458752.jpg`` for instance, are in ``train2014/``, in ``images/`` or in

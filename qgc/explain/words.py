@@ -149,7 +149,7 @@ def question_jacobian(vqa, question: str, chunk: int = 256) -> Tensor:
     A batch of ``chunk`` copies of the question goes through the encoder, and the gradient of q_i is taken through copy
     i: for an LSTM a batch is faster than a vectorised backward pass.
 
-    w is what ``vqa.embed`` returns (in the Deeper LSTM after its tanh), and ``vqa.encode_words`` goes on from there.
+    w is what ``vqa.embed`` returns (in the Deeper LSTM after its tanh), and ``vqa.encode_words`` does the rest.
     For a model without these it is what the model looks up in its ``nn.Embedding``.
 
     Raises

@@ -33,9 +33,7 @@ class Vocabulary:
 
     def __init__(self, words: Sequence[str], max_tokens: int = 26, tokens: str = "plain"):
         if tokens not in TOKENIZERS:
-            raise QuestionError(
-                f"there is no way {shown(tokens)} to cut a question; choose one of {', '.join(TOKENIZERS)}"
-            )
+            raise QuestionError(f"there is no tokeniser {shown(tokens)}; choose one of {', '.join(TOKENIZERS)}")
         self.words = list(words)
         self.max_tokens = max_tokens
         self.cut = TOKENIZERS[tokens]

@@ -19,7 +19,7 @@ from ..errors import ADDRESS, DataError, WeightsError, no_file, shown
 from .evaluation import is_finite
 
 COUNTER, PARALLEL = "num_batches_tracked", "module."
-ENTRIES = ("state_dict", "model")  # where training scripts store the weights beside other values
+ENTRIES = ("state_dict", "model")  # where training scripts store the weights together with other values
 AGAIN = "fetch it again, or give another file"
 NUMBERS = (torch.float64, torch.float32, torch.bfloat16, torch.float16, torch.int64, torch.int32, torch.int16,
            torch.int8, torch.uint8, torch.bool)  # fmt: skip
@@ -118,9 +118,9 @@ def _fault(state: Mapping[str, Tensor], own: Mapping[str, Tensor], backbone: nn.
     missing = [k for k in own if k not in state and not k.endswith(COUNTER)]
     if missing:
         return f"{len(missing)} of {len(own)} tensors are missing, first {missing[0]!r}"
-    foreign = [k for k in state if k not in own and not backbone.is_ignorable(k) and not k.endswith(COUNTER)]
-    if foreign:
-        return f"{len(foreign)} tensors have no place in it, first {shown(foreign[0])}"
+    extra = [k for k in state if k not in own and not backbone.is_ignorable(k) and not k.endswith(COUNTER)]
+    if extra:
+        return f"{len(extra)} tensors have no place in it, first {shown(extra[0])}"
     for key, tensor in own.items():
         if key in state and state[key].shape != tensor.shape:
             return f"{key!r} is {_size(state[key])}, not {_size(tensor)}"

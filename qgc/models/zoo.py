@@ -1,6 +1,6 @@
 """Weights in files: written completely or not at all, checked when read, never unpickled.
 
-A model is a pair of files beside each other: ``NAME.safetensors`` (tensors, stored as float16) and
+A model is a pair of files in one folder: ``NAME.safetensors`` (tensors, stored as float16) and
 ``NAME.json`` (its card: configuration, checksum, data, seed, command, accuracy). Several models may
 share one CNN file, named by the card. Published weights are stored as they are, in float32: what is
 explained is then what was trained with. A tensor with a number beyond float16 is stored in a wider type; one with a
@@ -238,8 +238,8 @@ def save(model: VQA, stem: Path, about: dict, shared_cnn: str | None = None, exa
 
     A tensor with a number beyond float16 is kept in the narrowest type that holds it, float32 or float64.
 
-    ``shared_cnn`` names a second file beside it for the ``cnn.`` tensors. It is written if it does not exist; if it
-    does, it must hold the same tensors. Nothing is replaced before everything is written: a full disk leaves the
+    ``shared_cnn`` names a second file in the same folder for the ``cnn.`` tensors. It is written if it does not exist;
+    if it does, it must hold the same tensors. Nothing is replaced before everything is written: a full disk leaves the
     earlier model as it was.
 
     Raises

@@ -72,6 +72,7 @@ class Ask(tuple):
     thing = property(lambda self: self[2])
 
     def __new__(cls, question: str, answer: str, thing: str | None, family: str = ""):
+        """The tuple, with its family."""
         self = super().__new__(cls, (question, answer, thing))
         self.family = family
         return self

@@ -73,7 +73,7 @@ PARAMS = [
 
 @pytest.fixture(scope="module", params=PARAMS)
 def on(request) -> tuple[EncodedImage, tuple[int, int]]:
-    """A noisy picture seen through a backbone, and how many cells its maps should have."""
+    """A noisy image encoded through a backbone, and how many cells its maps should have."""
     pixels = np.random.default_rng(0).integers(0, 256, (240, 320, 3), np.uint8)
     return EncodedImage(untrained(request.param), pixels), BACKBONES[request.param]
 
@@ -148,12 +148,12 @@ def test_dense_heads_have_a_closed_form_and_others_fall_back(monkeypatch, head):
 # -- what is made of them -----------------------------------------------------------------------------
 @pytest.fixture(scope="module")
 def squeezed() -> EncodedImage:
-    """The same picture through SqueezeNet."""
+    """The same image through SqueezeNet."""
     pixels = np.random.default_rng(1).integers(0, 256, (240, 320, 3), np.uint8)
     return EncodedImage(untrained("squeezenet1_1"), pixels)
 
 
-def test_guided_backpropagation_and_pictures_of_13_by_13_maps(squeezed):
+def test_guided_backpropagation_and_images_of_13_by_13_maps(squeezed):
     first, second = explain(squeezed.vqa, squeezed, QUESTIONS, "red")
     fine = guided_backprop(first)
     assert fine.shape == guided_gradcam(first, 5, fine).shape == (3, 224, 224) and fine.any()

@@ -51,7 +51,7 @@ def own(small_model) -> DeeperLSTM:
 
 
 def everything(vqa, scene) -> dict[str, Tensor]:
-    """All that can be asked of a model and a picture, by name."""
+    """All that can be computed of a model and an image, by name."""
     view = EncodedImage(vqa, scene)
     first, second = explain(vqa, view, QUESTIONS, "white")
     words, asked = Words(vqa, QUESTIONS[0]), rankings.RankingInputs(first)
@@ -280,7 +280,7 @@ def test_what_was_kept_of_other_weights_is_refused(own, scene, change):
     assert not torch.equal(fresh.map(5), map_) and torch.allclose(fresh.map(5), exact, rtol=1e-3, atol=1e-9)
 
 
-def test_words_and_picture_of_two_models_do_not_mix(own, small_model, scene):
+def test_words_and_image_of_two_models_do_not_mix(own, small_model, scene):
     with pytest.raises(WeightsError, match="another model"):
         Words(own, QUESTIONS[0]).sensitivity(EncodedImage(small_model, scene))
     with pytest.raises(ImageError, match="another model"):

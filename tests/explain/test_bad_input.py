@@ -14,7 +14,7 @@ from qgc.scenes.situations import situation
 
 @pytest.fixture(scope="module")
 def view(model) -> EncodedImage:
-    """A picture, looked at once."""
+    """An image, encoded once."""
     return EncodedImage(model, situation("couple"))
 
 
@@ -162,7 +162,7 @@ def test_without_an_answer_the_predicted_one_is_explained(model, view, explained
 
 
 @pytest.mark.parametrize("image", [None, "no such file.png", np.zeros(3)], ids=["None", "path", "array"])
-def test_a_bad_picture_is_refused(model, image):
+def test_a_bad_image_is_refused(model, image):
     with pytest.raises(ImageError):
         explain(model, image, "Is there a cat?")
 

@@ -37,7 +37,7 @@ def test_grad_cam_on_paper():
     assert gradcam(Paper(), F, q, 0).tolist() == [[2.5 * 2, 2.5 * 6]]
 
 
-def test_the_engine_on_paper():
+def test_the_closed_form_on_paper():
     M = closed_form.pooled_jacobian_vjp(Paper(), F, q)
     assert M.tolist() == [[0.5, 0.5], [1.0, 0.0]]
     g = torch.tensor([15.0, -7.0])

@@ -1,4 +1,4 @@
-"""The engine against automatic differentiation, and against small steps by hand."""
+"""The closed form against automatic differentiation, and against small steps by hand."""
 
 from __future__ import annotations
 
@@ -56,9 +56,7 @@ def test_200_maps_agree_with_autograd(model, drawn, dtype, bound):
             keep = e.order[:n]
             reference = gradcam(vqa, view.F, e.q, vqa.answer_index(answer), keep)
             errors.append(relative(e.map(n, relu=False), reference))
-    print(
-        f"\nengine against autograd, {dtype}: worst of {len(errors)} {max(errors):.1e}, median {np.median(errors):.1e}"
-    )
+    print(f"\nagainst autograd, {dtype}: worst of {len(errors)} {max(errors):.1e}, median {np.median(errors):.1e}")
     assert len(errors) == 200 and max(errors) <= bound
 
 
@@ -109,7 +107,7 @@ def test_row_n_of_all_maps_is_the_map_of_n(explained):
 
 @pytest.fixture(scope="module")
 def small_view(small_model, scenes) -> EncodedImage:
-    """A picture seen by the model of 32 combine neurons."""
+    """An image encoded by the model of 32 combine neurons."""
     return EncodedImage(small_model, scenes[1])
 
 
@@ -200,10 +198,10 @@ def test_the_gradient_of_the_score_agrees_with_small_steps(model, explained):
         assert rise.item() == pytest.approx(explained.g[j].item(), rel=1e-7)
 
 
-# -- one picture, many questions ----------------------------------------------------------------------
+# -- one image, many questions ------------------------------------------------------------------------
 
 
-def test_a_list_of_questions_shares_the_pictures_work(model, scenes, monkeypatch):
+def test_a_list_of_questions_shares_the_images_work(model, scenes, monkeypatch):
     calls = {"conv": 0, "jacobian_factors": 0}
 
     def counted(name: str):

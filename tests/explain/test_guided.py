@@ -20,7 +20,7 @@ def relative(a: Tensor, b: Tensor) -> float:
 
 
 class Rule(torch.autograd.Function):
-    """A ReLU with the guided way back, as Springenberg et al. write it."""
+    """A ReLU with the guided backward pass, as Springenberg et al. write it."""
 
     @staticmethod
     def forward(ctx, a):

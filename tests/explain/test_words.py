@@ -16,7 +16,7 @@ QUESTION = "What color is the wall?"
 
 @pytest.fixture(scope="module")
 def view(small_model) -> EncodedImage:
-    """The toilets' picture."""
+    """The image of the toilets."""
     return EncodedImage(small_model, situation("toilets"))
 
 

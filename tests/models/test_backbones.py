@@ -220,11 +220,11 @@ def test_a_backbone_stays_in_evaluation_mode_and_can_be_copied_and_cast():
     with torch.no_grad():
         F = cnn(x)
         assert not cnn.train().training and torch.equal(cnn(x), F)
-        twin = copy.deepcopy(cnn).double()
-        assert twin(x.double()).dtype == torch.float64 and cnn(x).dtype == torch.float32
-        torch.testing.assert_close(twin(x.double()).float(), F)
-        next(twin.parameters()).zero_()
-        assert torch.equal(cnn(x), F) and not torch.equal(twin(x.double()).float(), F)
+        wide = copy.deepcopy(cnn).double()
+        assert wide(x.double()).dtype == torch.float64 and cnn(x).dtype == torch.float32
+        torch.testing.assert_close(wide(x.double()).float(), F)
+        next(wide.parameters()).zero_()
+        assert torch.equal(cnn(x), F) and not torch.equal(wide(x.double()).float(), F)
 
 
 def test_the_classifier_is_left_out():

@@ -1,4 +1,4 @@
-"""Pythia: the published names and shapes, the published sizes on a CPU, the engine without a closed form."""
+"""Pythia: the published names and shapes, the published sizes on a CPU, explanations without a closed form."""
 
 from __future__ import annotations
 
@@ -192,7 +192,7 @@ def weight_normed(layer, x: Tensor) -> Tensor:
 
 
 def attend_by_hand(model: Pythia, i: int, regions: Tensor, q: Tensor) -> Tensor:
-    """Σ_r a_r r of one picture and one question, region by region."""
+    """Σ_r a_r r of one image and one question, region by region."""
     attention = model.image_embedding_models_list[i][0].image_attention_model
     image, text = attention.modal_combine.Fa_image.main[0], attention.modal_combine.Fa_txt.main[0]
     asked = weight_normed(text, q).relu()
@@ -274,7 +274,7 @@ def test_the_scenes_sizes(pythia):
     u, v = pythia.branches(view.F.expand(3, -1, -1, -1), q)
     assert u.shape == v.shape == (3, 64) and (u >= 0).all() and (v >= 0).all()
     assert pythia.classify(u * v).shape == (3, len(pythia.answers))
-    for i, text in enumerate(QUESTIONS):  # a batch is its rows, and one picture may stand for many
+    for i, text in enumerate(QUESTIONS):  # a batch is its rows, and one image may be given for many
         alone = pythia.branches(view.F, pythia.encode(text))
         assert all((a[i] - b[0]).abs().max() < 1e-13 for a, b in zip((u, v), alone, strict=True))
     assert torch.equal(pythia.branches(view.F, q)[1], v)
@@ -316,7 +316,7 @@ def relative(a: Tensor, b: Tensor) -> float:
     ("dtype", "bound"), [(torch.float64, 1e-12), (torch.float32, 1e-5)], ids=["float64", "float32"]
 )
 def test_gated_maps_agree_with_autograd(pythia, dtype, bound):
-    """The engine's fallback, on the fusion: a random set, the top n, all of them, and a set with its complement."""
+    """Maps without a closed form, on the fusion: a random set, the top n, all, and a set with its complement."""
     vqa, rng, errors = copy.deepcopy(pythia).to(dtype), np.random.default_rng(0), []
     for i in range(6):
         view = EncodedImage(vqa, sample(500 + i, "natural"))

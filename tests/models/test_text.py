@@ -171,5 +171,5 @@ def test_questions_are_cut_as_the_vocabulary_says():
 def test_a_model_cuts_questions_as_its_configuration_says():
     sizes = DeeperLSTMConfig(("color", "?"), ("red",), embedding=2, hidden=2, combine=2, tokens="original")
     assert DeeperLSTM(sizes).vocabulary.tokens("Color?") == ["color", "?"]
-    with pytest.raises(QuestionError, match="no way 'telepathy' to cut a question; choose one of plain, original"):
+    with pytest.raises(QuestionError, match="no tokeniser 'telepathy'; choose one of plain, original"):
         DeeperLSTM(replace(sizes, tokens="telepathy"))
