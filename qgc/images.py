@@ -82,9 +82,9 @@ def _contents(file) -> bytes:
 
 
 def _as_array(source) -> np.ndarray:
-    """``source`` as an array; masked places have no colour, and NumPy would show the numbers behind the mask."""
+    """``source`` as an array; masked places have no color, and NumPy would show the numbers behind the mask."""
     if np.ma.is_masked(source):
-        raise ImageError("this array has masked places, which have no colour; give them one with image.filled(0)")
+        raise ImageError("this array has masked places, which have no color; give them one with image.filled(0)")
     try:
         return np.asarray(source)
     except Exception as error:  # raised by somebody else's class
@@ -235,7 +235,7 @@ def _from_array(values: np.ndarray) -> Image.Image:
 
 
 def _all_to_bytes(values: np.ndarray) -> np.ndarray:
-    """:func:`_to_bytes`; an alpha channel may have another range than the colours."""
+    """:func:`_to_bytes`; an alpha channel may have another range than the colors."""
     if values.ndim == 2 or values.shape[2] == 3:
         return _to_bytes(values)
     return np.concatenate([_to_bytes(values[..., :3]), _to_bytes(values[..., 3:])], 2)

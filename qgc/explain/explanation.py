@@ -382,7 +382,7 @@ def explain(vqa, image, question, answer=None, *, rank="sensitivity", reduce: st
     if view.vqa is not vqa:
         raise ImageError("this EncodedImage was made with another model; make one with EncodedImage(vqa, image), or "
                          "give its own model, view.vqa")  # fmt: skip
-    if view is image:
+    if view is image:  # it may be older than the model's weights; a new one cannot be
         view.check()
     if isinstance(question, str):
         return Explanation(view, question, answer, rank, reduce)
@@ -397,6 +397,7 @@ def explain(vqa, image, question, answer=None, *, rank="sensitivity", reduce: st
         raise AnswerError(f"{len(questions)} questions but {len(answers)} answers; give one answer for each, or None")
     if not questions:
         return []
+    # All questions go through the encoder in one batch; each of them then has its own explanation.
     with torch.no_grad(), evaluating(vqa):
         encoded = vqa.encode_all(questions).split(1)
     rows = zip(questions, answers, encoded, strict=True)

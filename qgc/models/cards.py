@@ -13,7 +13,7 @@ DRAWN_BY = "ThorVG"
 """The renderer of the scenes (qgc/scenes/render.py)."""
 
 CANNOT = {
-    "natural": "It has learnt the dataset bias of everyday scenes (usual colours) and uses it: see the baseline.",
+    "natural": "It has learnt the dataset bias of everyday scenes (usual colors) and uses it: see the baseline.",
     "balanced": "Its scenes have no dataset bias, but it has only ever seen these drawn objects in these drawn places.",
     "pythia": "It has the dataset bias of the natural scenes too, and its CNN was never trained on questions.",
     "early": "It is an unfinished checkpoint, kept because it hardly uses the question: do not use its answers.",
@@ -48,7 +48,7 @@ def table(result: dict) -> str:
     pairs = result["same_answer_pairs"]
     lines += [
         "",
-        f"{result['scenes']} {result['split']} scenes, {result['wordings']} paraphrases. Same-answer colour questions "
+        f"{result['scenes']} {result['split']} scenes, {result['wordings']} paraphrases. Same-answer color questions "
         f"on {pairs['scenes']} scenes: cosine of the Grad-CAM maps {pairs['cosine']:.3f}, Spearman of ∂A/∂q "
         f"{pairs['l2']:.3f} (l2), {pairs['sum']:.3f} (sum), {pairs['abs-sum']:.3f} (abs-sum); the paper: 0.81–0.93.",
     ]

@@ -41,7 +41,7 @@ def read(file: str | Path) -> dict[str, Tensor]:
         raise WeightsError(f"{path} cannot be read: it is a folder or a device; give a weights file")
     try:
         with path.open("rb") as opened:
-            safe = opened.read(9)[8:] == b"{"
+            safe = opened.read(9)[8:] == b"{"  # safetensors: eight bytes of length, then a JSON header
             opened.seek(0)
             state = safetensors.torch.load_file(path) if safe else _unpickled(opened, path)
     except WeightsError:
@@ -60,6 +60,7 @@ def read(file: str | Path) -> dict[str, Tensor]:
     except Exception as error:  # whatever the reader raises, the file cannot be used
         reason = f"{type(error).__name__}: {error}".splitlines()[0][:200]
         raise WeightsError(f"the weights file {path} cannot be read ({reason}); {AGAIN}") from None
+    # Training scripts wrap the state dict in one of their own, or in a parallel module, whose name comes first.
     for entry in ENTRIES:
         if isinstance(state, Mapping) and isinstance(state.get(entry), Mapping):
             state = state[entry]
