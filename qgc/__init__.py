@@ -32,14 +32,15 @@ if _lacking := [name for name in _NEEDS if find_spec(name) is None]:
 importlib.import_module("qgc.moved")
 
 # The public names and where they live; imported on first use, so that ``import qgc`` stays quick.
-_HOME = {
+_MEMBERS = {
     "load": "qgc.models.zoo",
+    "EncodedImage": "qgc.explain.explanation",
     "View": "qgc.explain.explanation",
     "Explanation": "qgc.explain.explanation",
     "open_image": "qgc.images",
     "QGCError": "qgc.errors",
 }
-_ROOMS = {
+_MODULES = {
     "explain": "qgc.explain",
     "data": "qgc.data",
     "scenes": "qgc.scenes",
@@ -49,7 +50,7 @@ _ROOMS = {
     "plot": "qgc.show.plots",
     "widgets": "qgc.show.widgets",
 }
-__all__ = ["scene", *_HOME, *_ROOMS]
+__all__ = ["scene", *_MEMBERS, *_MODULES]
 
 
 def scene(name: str):
@@ -60,10 +61,10 @@ def scene(name: str):
 
 
 def __getattr__(name: str):
-    if name in _HOME:
-        return getattr(importlib.import_module(_HOME[name]), name)
-    if name in _ROOMS:
-        return importlib.import_module(_ROOMS[name])
+    if name in _MEMBERS:
+        return getattr(importlib.import_module(_MEMBERS[name]), name)
+    if name in _MODULES:
+        return importlib.import_module(_MODULES[name])
     raise AttributeError(f"module 'qgc' has no attribute {name!r}")
 
 

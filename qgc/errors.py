@@ -1,4 +1,4 @@
-"""What goes wrong, in words that name the remedy."""
+"""The errors that bad input raises; each message names the remedy."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import os
 import re
 import reprlib
 
-LONGEST = 2000  # characters of a message; whatever somebody hands in, its remedy can still be read
-# Two letters at least, since C:/ is a disk; pathlib takes one of two slashes away.
+LONGEST = 2000  # characters of a message, so that its remedy can be read whatever the input was
+# Two letters at least, since C:/ is a disk; one slash, since pathlib removes the second.
 ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/|data:[a-z]+/")
-ARCHIVES = (b"PK\x03\x04", b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"7z\xbc\xaf", b"Rar!")  # how packed files begin
+ARCHIVES = (b"PK\x03\x04", b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"7z\xbc\xaf", b"Rar!")  # the first bytes of archives
 
 
 class _Short(reprlib.Repr):
@@ -22,7 +22,7 @@ class _Short(reprlib.Repr):
 
 _short = _Short()
 _short.maxstring = _short.maxother = 80
-shown = _short.repr  # what somebody handed in, for a message: a repr whose middle is left out if it is long
+shown = _short.repr  # an input, for a message: its repr, with the middle omitted if it is long
 
 
 class QGCError(Exception):
@@ -36,7 +36,7 @@ class QGCError(Exception):
 
 
 class ImageError(QGCError, ValueError):
-    """The picture cannot be used."""
+    """The image cannot be used."""
 
 
 class QuestionError(QGCError, ValueError):
@@ -48,7 +48,7 @@ class AnswerError(QGCError, ValueError):
 
 
 class GateError(QGCError, ValueError):
-    """The set of combine neurons is not valid (n out of range, no index, a foreign index)."""
+    """The set of combine neurons is not valid (n out of range, no index, or one that does not exist)."""
 
 
 class WeightsError(QGCError, RuntimeError):
@@ -60,7 +60,7 @@ class FetchError(QGCError, RuntimeError):
 
 
 class SceneError(QGCError, ValueError):
-    """The scene has no such thing, colour or name."""
+    """The scene has no such object, color or name."""
 
 
 class DataError(QGCError, ValueError):
@@ -68,7 +68,7 @@ class DataError(QGCError, ValueError):
 
 
 def no_file(path: str | os.PathLike) -> str:
-    """Why there is nothing to open at ``path``, and what to do."""
+    """The message that there is no file at ``path``, with the remedy."""
     if ADDRESS.match(str(path)):
         return f"{path} is an address; download the file and give its path"
     return f"there is no file {path}; check the path"

@@ -1,4 +1,4 @@
-"""Files that are either whole or not there."""
+"""Atomic writing: a file is either complete or not there."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from pathlib import Path
 
 from .errors import QGCError
 
-LONGEST = 60  # letters of a temporary file's name: of four bytes each, with the rest, they stay below 255
+LONGEST = 60  # letters of the name in a temporary file's; at four bytes each the whole stays below 255 bytes
 
 
 def atomic_write(path: Path, write: Callable[[Path], object]) -> None:
-    """Call ``write(temporary path)``, then move the file into place; a failure leaves no half file.
+    """Call ``write(temporary path)``, then move the file into place; a failure leaves no incomplete file.
 
-    Of a symbolic link the file that it leads to is replaced; a device or a pipe (``/dev/null``) is written into.
+    For a symbolic link its target is replaced; a device or a pipe (``/dev/null``) is written to.
 
     Raises
     ------
     QGCError
-        If ``path`` is a folder, or its folder is not there.
+        If ``path`` is a folder, or its folder does not exist.
     """
     check_target(path)
     if path.exists() and not path.is_file():
         with tempfile.TemporaryDirectory() as folder:
-            whole = Path(folder) / "whole"
-            write(whole)
+            complete = Path(folder) / "complete"
+            write(complete)
             with path.open("wb") as device:
-                device.write(whole.read_bytes())
+                device.write(complete.read_bytes())
         return
     path = Path(os.path.realpath(path))
     temporary = path.with_name(f".{path.name[:LONGEST]}.{os.getpid()}.tmp")
@@ -37,16 +37,16 @@ def atomic_write(path: Path, write: Callable[[Path], object]) -> None:
         write(temporary)
         os.replace(temporary, path)
     except OSError as error:
-        if str(error.filename) == str(temporary):  # of which nobody has heard
+        if str(error.filename) == str(temporary):  # a name that the caller does not know
             error.filename, error.filename2 = str(path), None
         raise
     finally:
-        with suppress(OSError):  # the first error is the one to tell
+        with suppress(OSError):  # the first error is the one to report
             temporary.unlink(missing_ok=True)
 
 
 def check_target(path: Path) -> None:
-    """Raise ``QGCError`` if no file can be written at ``path``: it is a folder, or its folder is not there."""
+    """Raise ``QGCError`` if no file can be written at ``path``: it is a folder, or its folder does not exist."""
     if path.is_dir():
         raise QGCError(f"{path} is a folder; name a file in it")
     folder = Path(os.path.realpath(path)).parent
@@ -58,13 +58,13 @@ def remove_leftovers(folder: Path) -> None:
     """Remove the temporary files in and below ``folder`` that :func:`atomic_write` of a killed process left behind."""
     for leftover in folder.rglob(".*.*.tmp"):
         number = leftover.name.split(".")[-2]
-        if number.isdecimal() and not _at_work(int(number)):
+        if number.isdecimal() and not _is_running(int(number)):
             leftover.unlink(missing_ok=True)
 
 
-def _at_work(process: int) -> bool:
+def _is_running(process: int) -> bool:
     """Whether another process of this number is running; on Windows, where a signal cannot ask that, always."""
-    if process == os.getpid():  # an earlier one had our number: this one is not writing yet
+    if process == os.getpid():  # left by an earlier process with our number: this one is not writing yet
         return False
     if os.name == "nt":
         return True

@@ -1,4 +1,4 @@
-"""Any picture a person may hand in: read as it looks, or refused in words that help."""
+"""Any image a person may hand in: read as it looks, or refused in words that help."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ UNIT = np.linspace(0, 1, 243, dtype=np.float32).reshape(9, 9, 3)
 
 @pytest.fixture
 def pixels() -> np.ndarray:
-    """A smooth picture (40, 60, 3) without any symmetry."""
+    """A smooth image (40, 60, 3) without any symmetry."""
     y, x = np.mgrid[:40, :60]
     return np.stack([x * 4, y * 6, (x + y) * 2], 2).astype(np.uint8)
 
 
 @pytest.fixture
 def noise() -> Image.Image:
-    """A picture that no format can make small."""
+    """An image that no format can make small."""
     return Image.fromarray(np.random.default_rng(0).integers(0, 256, (60, 80, 3), dtype=np.uint8))
 
 
-def saved(folder: Path, name: str, picture: Image.Image, **options) -> Path:
-    """The path of a picture written into ``folder``."""
-    picture.save(folder / name, **options)
+def saved(folder: Path, name: str, image: Image.Image, **options) -> Path:
+    """The path of an image written into ``folder``."""
+    image.save(folder / name, **options)
     return folder / name
 
 
@@ -53,11 +53,11 @@ def saved(folder: Path, name: str, picture: Image.Image, **options) -> Path:
         ("missing.png", None, "no file .*check the path"),
         ("x" * 5000, None, "no file"),
         ("zero.png", b"", "empty .0 bytes.*again"),
-        ("words.png", b"this is a text, not a picture\n" * 20, "not a picture.*save it as PNG or JPEG"),
+        ("words.png", b"this is a text, not an image\n" * 20, "not an image.*save it as PNG or JPEG"),
     ],
     ids=["missing", "name too long", "zero bytes", "text"],
 )
-def test_a_file_that_is_no_picture_is_refused(tmp_path, name, content, says):
+def test_a_file_that_is_not_an_image_is_refused(tmp_path, name, content, says):
     path = tmp_path / name
     if content is not None:
         path.write_bytes(content)
@@ -66,7 +66,7 @@ def test_a_file_that_is_no_picture_is_refused(tmp_path, name, content, says):
 
 
 def test_a_folder_is_refused(tmp_path):
-    with pytest.raises(ImageError, match="is a folder; give one picture file"):
+    with pytest.raises(ImageError, match="is a folder; give one image file"):
         open_image(str(tmp_path))
 
 
@@ -76,19 +76,19 @@ def test_a_truncated_file_is_refused(tmp_path, noise, end, share):
     path = saved(tmp_path, f"cut.{end}", noise)
     whole = path.read_bytes()
     path.write_bytes(whole[: int(len(whole) * share)])
-    with pytest.raises(ImageError, match="damaged or cut off|not a picture"):
+    with pytest.raises(ImageError, match="damaged or cut off|not an image"):
         open_image(path)
 
 
-def test_a_truncated_picture_opened_by_pillow_is_refused(tmp_path, noise):
+def test_a_truncated_image_opened_by_pillow_is_refused(tmp_path, noise):
     path = saved(tmp_path, "cut.png", noise)
     path.write_bytes(path.read_bytes()[:300])
-    with Image.open(path) as picture, pytest.raises(ImageError, match="cannot be read"):
-        open_image(picture)
+    with Image.open(path) as image, pytest.raises(ImageError, match="cannot be read"):
+        open_image(image)
 
 
 @pytest.mark.parametrize("side", [20_000, 13_000], ids=["20,000", "13,000"])
-def test_a_huge_picture_is_refused_before_it_is_unpacked(tmp_path, side):
+def test_a_huge_image_is_refused_before_it_is_unpacked(tmp_path, side):
     path = saved(tmp_path, "huge.png", Image.new("1", (side, side)))
     began = time.perf_counter()
     with pytest.raises(ImageError, match="150 megapixels"):
@@ -108,7 +108,7 @@ class Unreadable:
 @pytest.mark.parametrize(
     "source", [None, 3, object(), {"image": UNIT}, (UNIT,), np.ndarray], ids=lambda source: type(source).__name__
 )
-def test_what_is_no_source_of_pictures_is_refused(source):
+def test_what_is_no_source_of_images_is_refused(source):
     with pytest.raises(ImageError, match="give a path, a PIL image or an array"):
         open_image(source)
 
@@ -117,18 +117,18 @@ def test_what_is_no_source_of_pictures_is_refused(source):
     ("source", "says"),
     [
         ([[1, 2], [3, 4]], r"a list of numbers as np.array\(image\)"),
-        ([UNIT, UNIT], "of pictures one of them"),
-        ([torch.zeros(3, 9, 9)], "of pictures one of them"),
-        (np.array([[1, 2], [3]], object), r"shape \(2,\) is no picture"),
+        ([UNIT, UNIT], "of images one of them"),
+        ([torch.zeros(3, 9, 9)], "of images one of them"),
+        (np.array([[1, 2], [3]], object), r"shape \(2,\) is not an image"),
         (Unreadable(), "no numbers today"),
         (np.ma.masked_array(UNIT, UNIT > 0.5), r"masked places.*image.filled\(0\)"),
         (np.ma.masked_array((UNIT * 255).astype(np.uint8), UNIT > 0.5), "masked places"),
-        (io.StringIO("a picture"), "open it with 'rb'"),
+        (io.StringIO("an image"), "open it with 'rb'"),
         (io.TextIOWrapper(io.BytesIO(b"\x89PNG"), "utf-8"), "open it with 'rb'"),
     ],
     ids=["list", "arrays", "tensors", "ragged", "unreadable", "masked", "masked bytes", "text", "text file"],
 )
-def test_what_is_nearly_a_picture_is_refused_with_the_remedy(source, says):
+def test_what_is_nearly_an_image_is_refused_with_the_remedy(source, says):
     with pytest.raises(ImageError, match=says):
         open_image(source)
 
@@ -205,15 +205,15 @@ def test_a_file_of_per_cent_is_read_with_a_warning(tmp_path):
     [
         (np.full((9, 9), np.nan), "not finite"),
         (np.full((9, 9, 3), np.inf), "not finite"),
-        (np.zeros(9), r"shape \(9,\) is no picture"),
+        (np.zeros(9), r"shape \(9,\) is not an image"),
         (np.zeros((3, 9, 9)), r"must be \(H, W\)"),
         (np.zeros((9, 9, 1)), r"must be \(H, W\)"),
         (np.zeros((2, 9, 9, 3)), r"must be \(H, W\)"),
         (np.zeros((0, 9)), "no pixels"),
         (np.zeros((0, 9), np.uint8), "no pixels"),
-        (np.full((9, 9), "red"), "no picture"),
-        (np.zeros((9, 9), object), "no picture"),
-        (np.zeros((9, 9), complex), "no picture"),
+        (np.full((9, 9), "red"), "not an image"),
+        (np.zeros((9, 9), object), "not an image"),
+        (np.zeros((9, 9), complex), "not an image"),
         (np.full((9, 9), 1.05), r"go from 0 to 1.05, not 0–1 .*clip\(0, 1\)"),
         (UNIT * 4.3 - 2.1, r"go from -2.1 to 2.2, not 0–1 .*x \* std \+ mean"),  # ImageNet's
         (UNIT * 2 - 1, "of −1 to 1: x / 2"),
@@ -233,43 +233,43 @@ def test_a_file_of_per_cent_is_read_with_a_warning(tmp_path):
         (np.zeros((3, 9, 9)), r"image.transpose\(1, 2, 0\)"),
         (np.zeros((9, 9, 1)), r"image\[..., 0\]"),
         (np.broadcast_to(np.float32(0.5), (10**6, 10**6)), "150 megapixels"),
-        (np.float32(0.5), r"shape \(\) is no picture"),
+        (np.float32(0.5), r"shape \(\) is not an image"),
         (torch.zeros(2, 3, 9, 9), r"image\[0\]"),
         (torch.from_numpy(UNIT) * 4.3 - 2.1, "x \\* std"),
         (torch.ones(3, 9, 9, dtype=torch.long), r"image.astype\(bool\)"),
         (torch.full((3, 9, 9), torch.nan), "not finite"),
         (torch.empty(3, 9, 9, device="meta"), "plain numbers on the CPU"),
         (torch.eye(9).to_sparse(), "plain numbers"),
-        (torch.empty(0), "is no picture"),
+        (torch.empty(0), "is not an image"),
     ],
     ids=lambda x: f"{x.dtype}{tuple(x.shape)}" if hasattr(x, "dtype") else "",
 )
-def test_an_array_that_is_no_picture_is_refused(values, says):
+def test_an_array_that_is_not_an_image_is_refused(values, says):
     with pytest.raises(ImageError, match=says):
         open_image(values)
 
 
-@pytest.mark.parametrize("picture", [Image.new("La", (9, 9)), Image.fromarray(np.full((9, 9), np.nan, np.float32))])
-def test_a_pil_image_that_cannot_be_shown_is_refused(picture):
+@pytest.mark.parametrize("image", [Image.new("La", (9, 9)), Image.fromarray(np.full((9, 9), np.nan, np.float32))])
+def test_a_pil_image_that_cannot_be_shown_is_refused(image):
     with pytest.raises(ImageError):
-        open_image(picture)
+        open_image(image)
 
 
 # -- read, with a stated fallback ---------------------------------------------------------------------
 
 
-def test_a_tiny_picture_is_read_with_a_warning(tmp_path, model):
+def test_a_tiny_image_is_read_with_a_warning(tmp_path, model):
     path = saved(tmp_path, "one.png", Image.new("RGB", (1, 1), RED))
     with pytest.warns(UserWarning, match="only 1×1 pixels"):
-        picture = open_image(path)
-    assert picture.size == (1, 1) and picture.getpixel((0, 0)) == RED
+        image = open_image(path)
+    assert image.size == (1, 1) and image.getpixel((0, 0)) == RED
     with pytest.warns(UserWarning, match="only 1×1 pixels"):
         assert model.prepare(path).shape == (1, 3, 224, 224)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("end", ["jpg", "png", "tif"])
-def test_every_exif_rotation_gives_the_upright_picture(tmp_path, pixels, orientation, end):
+def test_every_exif_rotation_gives_the_upright_image(tmp_path, pixels, orientation, end):
     upright = Image.fromarray(pixels)
     T = Image.Transpose
     stored = [None, T.FLIP_LEFT_RIGHT, T.ROTATE_180, T.FLIP_TOP_BOTTOM, T.TRANSPOSE, T.ROTATE_90, T.TRANSVERSE,
@@ -284,20 +284,20 @@ def test_every_exif_rotation_gives_the_upright_picture(tmp_path, pixels, orienta
 
 
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
-def test_damaged_exif_does_not_stop_a_whole_picture(tmp_path, pixels):
+def test_damaged_exif_does_not_stop_a_whole_image(tmp_path, pixels):
     path = saved(tmp_path, "a.jpg", Image.fromarray(pixels), exif=b"Exif\x00\x00II*\x00\xff\xff\xff\x7f")
     assert open_image(path).size == (60, 40)
 
 
 @pytest.mark.parametrize("orientation", ["right-top", "6", b"\x06", (6, 7), [6], None, -1, 0, 10**12, float("nan")])
-def test_an_orientation_that_is_none_leaves_the_picture_as_it_is(pixels, orientation):
-    picture = Image.fromarray(pixels)
-    picture.getexif()[274] = orientation
-    assert np.array_equal(open_image(picture), pixels)
+def test_an_orientation_that_is_none_leaves_the_image_as_it_is(pixels, orientation):
+    image = Image.fromarray(pixels)
+    image.getexif()[274] = orientation
+    assert np.array_equal(open_image(image), pixels)
 
 
 @pytest.mark.parametrize("key", ["exif", "Raw profile type exif", "xmp"])
-def test_metadata_that_are_text_do_not_stop_a_whole_picture(tmp_path, pixels, key):
+def test_metadata_that_are_text_do_not_stop_a_whole_image(tmp_path, pixels, key):
     info = PngImagePlugin.PngInfo()
     info.add_text(key, "tiff:Orientation: right-top")
     assert np.array_equal(open_image(saved(tmp_path, "a.png", Image.fromarray(pixels), pnginfo=info)), pixels)
@@ -310,23 +310,23 @@ def test_cmyk_jpeg_keeps_its_colours(tmp_path, pixels):
 
 def half_clear(mode: str) -> Image.Image:
     """Left half red (or black), right half transparent; ``mode`` RGBA, LA or P."""
-    picture = Image.new("RGBA", (20, 10), (*RED, 255))
-    picture.paste((0, 0, 255, 0), (10, 0, 20, 10))
+    image = Image.new("RGBA", (20, 10), (*RED, 255))
+    image.paste((0, 0, 255, 0), (10, 0, 20, 10))
     if mode == "P":
-        picture = Image.new("P", (20, 10), 0)
-        picture.putpalette([*RED, 0, 0, 255])
-        picture.paste(1, (10, 0, 20, 10))
-        picture.info["transparency"] = 1
-        return picture
-    return picture.convert(mode)
+        image = Image.new("P", (20, 10), 0)
+        image.putpalette([*RED, 0, 0, 255])
+        image.paste(1, (10, 0, 20, 10))
+        image.info["transparency"] = 1
+        return image
+    return image.convert(mode)
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
 @pytest.mark.parametrize("through_file", [True, False], ids=["file", "image"])
 def test_what_is_transparent_lies_over_white(tmp_path, mode, through_file):
-    picture = half_clear(mode)
-    source = saved(tmp_path, "a.png", picture, **({"transparency": 1} if mode == "P" else {}))
-    read = open_image(source if through_file else picture)
+    image = half_clear(mode)
+    source = saved(tmp_path, "a.png", image, **({"transparency": 1} if mode == "P" else {}))
+    read = open_image(source if through_file else image)
     assert read.mode == "RGB" and read.getpixel((15, 5)) == WHITE
     assert read.getpixel((5, 5)) == (RED if mode != "LA" else (76, 76, 76))
 
@@ -336,7 +336,7 @@ def test_half_transparent_is_half_white():
     assert read.getpixel((4, 4)) == (127, 127, 127)
 
 
-@pytest.mark.filterwarnings("ignore:this picture .* is dark")
+@pytest.mark.filterwarnings("ignore:this image .* is dark")
 @pytest.mark.parametrize("value", [0, 5000, 32768, 65535])
 @pytest.mark.parametrize("kind", ["png", "array", "big-endian"])
 def test_sixteen_bits_are_scaled_by_their_range(tmp_path, value, kind):
@@ -345,14 +345,14 @@ def test_sixteen_bits_are_scaled_by_their_range(tmp_path, value, kind):
     assert open_image(source).getpixel((4, 4)) == (round(value / 257),) * 3
 
 
-@pytest.mark.filterwarnings("ignore:this picture .* is dark")
+@pytest.mark.filterwarnings("ignore:this image .* is dark")
 @pytest.mark.parametrize(("top", "expected"), [(255, 255), (65535, 255), (100, 100)])
 def test_32_bit_grey_is_scaled_by_its_largest_value(top, expected):
     ramp = np.linspace(0, top, 81).round().astype(np.int32).reshape(9, 9)
     assert open_image(Image.fromarray(ramp)).getpixel((8, 8)) == (expected,) * 3
 
 
-@pytest.mark.filterwarnings("ignore:this picture .* is dark")
+@pytest.mark.filterwarnings("ignore:this image .* is dark")
 @pytest.mark.parametrize(
     ("values", "expected"),
     [
@@ -394,8 +394,8 @@ def test_arrays_are_read(values, expected):
 @pytest.mark.parametrize("white", [1, 255, 65535])
 @pytest.mark.parametrize("through_file", [True, False], ids=["TIFF", "image"])
 def test_floats_of_pillow_are_scaled_by_their_range(tmp_path, white, through_file):
-    picture = Image.fromarray(UNIT[..., 0] * white)
-    source = saved(tmp_path, "a.tif", picture) if through_file else picture
+    image = Image.fromarray(UNIT[..., 0] * white)
+    source = saved(tmp_path, "a.tif", image) if through_file else image
     assert np.array_equal(np.asarray(open_image(source))[..., 1], (UNIT[..., 0] * 255).round())
     with pytest.raises(ImageError, match="normalisation"):
         open_image(Image.fromarray(UNIT[..., 0] * white - white / 2))
@@ -418,13 +418,13 @@ def test_every_mode_of_pillow_becomes_rgb(mode):
         assert open_image(Image.new(mode, (9, 9))).mode == "RGB"
 
 
-def test_a_scene_is_a_picture():
-    picture = Image.new("RGB", (9, 9), RED)
-    assert open_image(SimpleNamespace(image=picture)).getpixel((0, 0)) == RED
+def test_a_scene_is_an_image():
+    image = Image.new("RGB", (9, 9), RED)
+    assert open_image(SimpleNamespace(image=image)).getpixel((0, 0)) == RED
 
 
 def test_random_damage_gives_only_image_errors(tmp_path, pixels):
-    """Bytes changed or cut at random: a picture or an ImageError, never another exception."""
+    """Bytes changed or cut at random: an image or an ImageError, never another exception."""
     rng = np.random.default_rng(0)
     outcomes = {"read": 0, "refused": 0}
     for end in ("png", "jpg", "gif", "webp", "bmp"):
@@ -453,7 +453,7 @@ def test_bytes_are_those_of_a_file(tmp_path):
     Image.new("RGB", (20, 10), "red").save(tmp_path / "red.png")
     data = (tmp_path / "red.png").read_bytes()
     assert open_image(data).tobytes() == open_image(tmp_path / "red.png").tobytes()
-    for bad, message in ((b"", "is empty"), (b"bytes", "not a picture"), (data[:45], "the file is")):
+    for bad, message in ((b"", "is empty"), (b"bytes", "not an image"), (data[:45], "the file is")):
         with pytest.raises(ImageError, match=message):
             open_image(bad)
 
@@ -472,11 +472,11 @@ def test_bytes_are_those_of_a_file(tmp_path):
     ],
     ids=["EPS", "PDF", "WMF", "SVG", "letters"],
 )
-def test_what_is_called_jpg_is_opened_as_a_picture_or_not_at_all(tmp_path, content):
+def test_what_is_called_jpg_is_opened_as_an_image_or_not_at_all(tmp_path, content):
     path = tmp_path / "a.jpg"
     path.write_bytes(content)
     for source in (path, content):
-        with pytest.raises(ImageError, match="is not a picture that can be read; save it as PNG or JPEG"):
+        with pytest.raises(ImageError, match="is not an image that can be read; save it as PNG or JPEG"):
             open_image(source)
 
 
@@ -497,7 +497,7 @@ def test_the_formats_are_chosen_at_one_place():
     ],
     ids=["archive", "address", "address as a path", "device", "nul"],
 )
-def test_what_is_given_in_place_of_a_picture_is_named(tmp_path, monkeypatch, name, says):
+def test_what_is_given_in_place_of_an_image_is_named(tmp_path, monkeypatch, name, says):
     monkeypatch.chdir(tmp_path)
     Path("photos.zip").write_bytes(b"PK\x03\x04" + bytes(99))
     with pytest.raises(ImageError, match=says):
@@ -506,20 +506,20 @@ def test_what_is_given_in_place_of_a_picture_is_named(tmp_path, monkeypatch, nam
 
 @pytest.mark.parametrize("kind", ["RGB", "RGBA", "P", "LA", "L", "1", "CMYK", "I;16", "I", "F"])
 def test_strips_give_what_the_whole_gives(tmp_path, monkeypatch, noise, kind):
-    picture = Image.fromarray(np.asarray(noise.convert("L")).astype(np.uint16) * 257) if kind == "I;16" else None
-    picture = picture or noise.convert("L" if kind in ("I", "F") else kind).convert(kind)
+    image = Image.fromarray(np.asarray(noise.convert("L")).astype(np.uint16) * 257) if kind == "I;16" else None
+    image = image or noise.convert("L" if kind in ("I", "F") else kind).convert(kind)
     if kind == "RGBA":
-        picture.putalpha(noise.convert("L"))
-    whole = open_image(picture)
-    monkeypatch.setattr(images, "BAND", 7 * picture.width)
-    assert open_image(picture).tobytes() == whole.tobytes()
-    monkeypatch.setattr(images, "WHOLE", 1000)
-    third = open_image(picture)
+        image.putalpha(noise.convert("L"))
+    whole = open_image(image)
+    monkeypatch.setattr(images, "BAND", 7 * image.width)
+    assert open_image(image).tobytes() == whole.tobytes()
+    monkeypatch.setattr(images, "MOST_UNREDUCED", 1000)
+    third = open_image(image)
     assert third.size == (-(-whole.width // 3), -(-whole.height // 3))
     assert np.abs(np.asarray(third).astype(int) - np.asarray(whole.reduce(3))).max() <= 1
 
 
-def test_a_picture_of_the_largest_size_takes_less_than_a_gigabyte(tmp_path):
+def test_an_image_of_the_largest_size_takes_less_than_a_gigabyte(tmp_path):
     if not os.environ.get("QGC_SLOW"):
         pytest.skip("set QGC_SLOW=1: 144 megapixels of 16 bits")
     Image.fromarray(np.zeros((12_000, 12_000), np.uint16)).save(tmp_path / "a.png", compress_level=1)
@@ -536,12 +536,12 @@ def test_a_picture_of_the_largest_size_takes_less_than_a_gigabyte(tmp_path):
 
 
 def test_an_open_file_is_read(tmp_path):
-    picture = Image.fromarray(np.arange(48, dtype=np.uint8).reshape(4, 4, 3))
-    picture.save(tmp_path / "p.png")
+    image = Image.fromarray(np.arange(48, dtype=np.uint8).reshape(4, 4, 3))
+    image.save(tmp_path / "p.png")
     with (tmp_path / "p.png").open("rb") as file:
-        assert np.array_equal(open_image(file), picture)
+        assert np.array_equal(open_image(file), image)
     twice = np.frombuffer((tmp_path / "p.png").read_bytes(), np.uint8).repeat(2)
-    assert np.array_equal(open_image(memoryview(twice.tobytes())[::2]), picture)
+    assert np.array_equal(open_image(memoryview(twice.tobytes())[::2]), image)
 
 
 @pytest.mark.parametrize("alpha", [1.0, 255.0])

@@ -11,7 +11,7 @@ from PIL import Image
 
 import qgc.scenes.things as things
 from qgc.scenes.palette import COLOURS, paint
-from qgc.scenes.render import painted
+from qgc.scenes.render import rendered
 from qgc.scenes.svg import hexcolour
 
 
@@ -31,7 +31,7 @@ def drawing(kind, colour, seed, side=220, **pose) -> Image.Image:
         f'<rect x="{-span}" y="{-h - span}" width="{3 * span}" height="{3 * span}" fill="{ground}"/>'
         f"{body}</svg>"
     )
-    return Image.fromarray(painted(svg, side))
+    return Image.fromarray(rendered(svg, side))
 
 
 def main(out: str, names: list[str]) -> None:

@@ -15,12 +15,12 @@ __all__ = ["NAMES", "SPLITS", "PhotoSet", "Question", "load"]
 
 
 def load(name: str, folder: str | Path, split: str) -> PhotoSet:
-    """The questions of one split of a data set, and where their photographs lie.
+    """The questions of one split of a data set, and where their photographs are.
 
     Parameters
     ----------
     name : ``"daquar"``, ``"vqa1"`` or ``"vqa2"``.
-    folder : where its official files lie (:mod:`qgc.data.daquar` and :mod:`qgc.data.vqa2` say which).
+    folder : where its official files are (:mod:`qgc.data.daquar` and :mod:`qgc.data.vqa2` say which).
     split : ``"train"``, ``"validation"`` (held out of the official training part) or ``"test"``.
 
     Raises

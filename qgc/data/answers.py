@@ -1,4 +1,4 @@
-"""Answers: the vocabulary of the commonest, and how right an answer is by DAQUAR's and by VQA's own measure."""
+"""Answers: the vocabulary of the commonest ones, and the accuracy of an answer as DAQUAR and VQA define it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .questions import Question
 
 
 def vocabulary(questions: Iterable[Question], k: int) -> list[str]:
-    """The ``k`` commonest answers of training questions, the commonest first; ties in the order of the alphabet.
+    """The ``k`` commonest answers of training questions, the commonest first; ties in alphabetical order.
 
     Each question counts once, with :attr:`Question.answer`; there are fewer than ``k`` if the questions have fewer.
     """
@@ -22,19 +22,19 @@ def vocabulary(questions: Iterable[Question], k: int) -> list[str]:
 
 # -- DAQUAR ---------------------------------------------------------------------------------------
 def as_set(answer: str) -> str:
-    """DAQUAR's answer of several things as one: "scissor,book,  book" → "book, scissor".
+    """DAQUAR's answer of several objects in one normal form: "scissor,book,  book" → "book, scissor".
 
-    Each thing once, in lower case, without space around it, in the order of the alphabet. So two answers are equal
+    Each object once, in lower case, without space around it, in alphabetical order. So two answers are equal
     here just when the published script (``calculate_wups.py`` at threshold −1, Malinowski and Fritz 2014) calls them
     equal: it compares sets.
     """
-    things = {" ".join(thing.lower().split()) for thing in answer.split(",")}
-    return ", ".join(sorted(things - {""}))
+    objects = {" ".join(name.lower().split()) for name in answer.split(",")}
+    return ", ".join(sorted(objects - {""}))
 
 
 # -- VQA ------------------------------------------------------------------------------------------
-# As the official evaluation has it since its last change (github.com/GT-Vision-Lab/VQA, March 2021), oddities included:
-# only what errs where it errs can be compared with published numbers. Before, it normalised the answer to be scored
+# As the official evaluation does since its last change (github.com/GT-Vision-Lab/VQA, March 2021), oddities included:
+# only with its errors can accuracies be compared with published ones. Before, it normalised the answer to be scored
 # even where people agree, and people's own only in part.
 
 PUNCTUATION = ';/[]"{}()=+\\_-><@`,?!'
@@ -56,20 +56,21 @@ wouldn't wouldn't've y'all y'all'll y'all'd've you'd you'd've you'll you're you'
 
 
 def without_one(word: str) -> list[str]:
-    """The ways to leave one apostrophe of a word out: couldn't've → couldnt've, couldn'tve."""
+    """A word with one of its apostrophes omitted, each in turn: couldn't've → couldnt've, couldn'tve."""
     return [word[:i] + word[i + 1 :] for i, letter in enumerate(word) if letter == "'"]
 
 
-# What lacks one apostrophe gets it back. The official table has no "lets", "im", "ive" or "shes", and somebody'd stands
-# in it the wrong way round.
+# A word that lacks one apostrophe gets it back. The official table has no "lets", "im", "ive" or "shes", and its entry
+# for somebody'd is reversed.
 CONTRACTIONS = {short: word for word in APOSTROPHES for short in without_one(word)} | {"somebody'd": "somebodyd"}
 
 
 def strip_punctuation(answer: str) -> str:
-    """The official ``processPunctuation``: marks go or become a space, full stops go unless a digit follows.
+    """The official ``processPunctuation``: marks are removed or become a space, full stops are removed unless a digit
+    follows.
 
-    A mark goes, everywhere in the answer, if somewhere it stands beside a space or if the answer has digits parted by a
-    comma ("1,000"); else it becomes a space ("black/white" → "black white").
+    A mark is removed everywhere in the answer if it is next to a space anywhere, or if the answer has digits separated
+    by a comma ("1,000"); else it becomes a space ("black/white" → "black white").
     """
     joined = DIGITS_WITH_COMMA.search(answer) is not None
     text = answer
@@ -100,7 +101,7 @@ normalize_once = lru_cache(maxsize=1 << 17)(normalize)  # most of 4.4 million an
 def vqa_accuracy(answer: str, ten: Sequence[str]) -> float:
     """Official VQA accuracy of an answer, from 0 to 1 (Antol et al. 2015, and its evaluation code).
 
-    Each of the ten people is left out in turn; among the other nine, three who gave this answer make it right, so the
+    Each of the ten people is omitted in turn; among the other nine, three who gave this answer make it right, so the
     mean over the ten is 0, .3, .6, .9 or 1 for 0, 1, 2, 3 or more of them. Answers are normalised before they are
     compared, but only where the ten differ: if all said "yes", "Yes" is wrong.
 

@@ -1,4 +1,4 @@
-"""What a file must be: a text in UTF-8, a whole photograph, or weights that run nothing."""
+"""Checks of a file: a text in UTF-8, a complete photograph, or weights that run no code."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ..errors import ADDRESS, ARCHIVES, DataError, FetchError, no_file
 
-PICTURE_ENDS = {b"\xff\xd8": b"\xff\xd9", b"\x89P": b"IEND"}  # how a JPEG and a PNG begin, and how a whole one ends
+IMAGE_ENDS = {b"\xff\xd8": b"\xff\xd9", b"\x89P": b"IEND"}  # how a JPEG and a PNG begin, and how a complete one ends
 
 
 def read_text(path: Path | str, what: str, remedy: str) -> str:
@@ -23,7 +23,7 @@ def read_text(path: Path | str, what: str, remedy: str) -> str:
     Raises
     ------
     DataError
-        If the file is missing, an archive, or no text in UTF-8.
+        If the file is missing, an archive, or not a text in UTF-8.
     """
     path = Path(path)
     if ADDRESS.match(str(path)):
@@ -47,11 +47,11 @@ def read_text(path: Path | str, what: str, remedy: str) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def check_picture(path: Path, name: str, length_known: bool = False) -> None:
-    """Raise ``FetchError`` unless what is to be called ``name`` begins and ends as a JPEG or PNG; other names pass.
+def check_image(path: Path, name: str, length_known: bool = False) -> None:
+    """Raise ``FetchError`` unless the file to be named ``name`` begins and ends as a JPEG or PNG; other names pass.
 
-    ``length_known``: all of it has arrived, so only its beginning is looked at. (COCO's train2014 has a photograph that
-    was cut off before it was published.)
+    ``length_known``: it has its full length, so only its beginning is checked. (COCO's train2014 has a photograph that
+    was truncated before it was published.)
     """
     if not name.lower().endswith((".jpg", ".jpeg", ".png")):
         return
@@ -59,12 +59,12 @@ def check_picture(path: Path, name: str, length_known: bool = False) -> None:
         start = file.read(2)
         file.seek(max(path.stat().st_size - 4096, 0))  # a few bytes may follow the end
         end = file.read()
-    if start not in PICTURE_ENDS or not (length_known or PICTURE_ENDS[start] in end):
+    if start not in IMAGE_ENDS or not (length_known or IMAGE_ENDS[start] in end):
         raise FetchError(f"{name} is not a whole photograph: damaged or cut off")
 
 
 def check_weights(path: Path, name: str) -> None:
-    """Raise ``FetchError`` unless a file to be called .pth or .pt holds tensors and plain values only; others pass.
+    """Raise ``FetchError`` unless a file to be named .pth or .pt holds tensors and plain values only; others pass.
 
     PyTorch's ``weights_only`` decides; nothing in the file is run.
     """
@@ -74,11 +74,11 @@ def check_weights(path: Path, name: str) -> None:
 
     try:
         torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
-    except Exception as error:  # whatever the reader raises, the file is of no use
-        asked = re.search(r"GLOBAL (\S+)", str(error))
-        if asked:
+    except Exception as error:  # whatever the reader raises, the file cannot be used
+        called = re.search(r"GLOBAL (\S+)", str(error))
+        if called:
             raise FetchError(
-                f"{name} calls {asked[1]} when it is opened, so it could run any code: refused. Weights are tensors "
+                f"{name} calls {called[1]} when it is opened, so it could run any code: refused. Weights are tensors "
                 f"and plain values alone; take the file from its official source."
             ) from error
-        raise FetchError(f"{name} is no file of weights that PyTorch saved, or it is damaged") from error
+        raise FetchError(f"{name} is not a file of weights that PyTorch saved, or it is damaged") from error

@@ -24,14 +24,14 @@ ENDINGS = (".jpg", ".png", ".JPG", ".PNG", ".jpeg", ".JPEG")
 
 
 class Daquar(PhotoSet):
-    """One split of DAQUAR; an answer is right (1) if it names the same things as the given one, else wrong (0)."""
+    """One split of DAQUAR; an answer is right (1) if it names the same objects as the given one, else wrong (0)."""
 
     def image_path(self, image: str) -> Path:
         """The file of a photograph, ``image3`` for instance."""
         return first_there(image, (self.folder / f / f"{image}{e}" for f in FOLDERS for e in ENDINGS))
 
     def score(self, question: Question, answer: str) -> float:
-        """1 if the answer is exactly right, in any order of its things, else 0."""
+        """1 if the answer is exactly right, in any order of its objects, else 0."""
         return float(as_set(answer) == question.answer)
 
 
@@ -47,8 +47,8 @@ def load(folder: Path, split: str) -> Daquar:
     part = "test" if split == "test" else "train"
     known = set(lines(folder / f"{part}_images_list.txt"))
     pairs = read_pairs(folder / f"qa.894.raw.{part}.txt", known)
-    kept = (q for q in pairs if split == "test" or held_out(q.image) == (split == "validation"))
-    return Daquar("daquar", split, tuple(kept), folder)
+    of_split = (q for q in pairs if split == "test" or held_out(q.image) == (split == "validation"))
+    return Daquar("daquar", split, tuple(of_split), folder)
 
 
 def read_pairs(path: Path, known: set[str]) -> list[Question]:
@@ -83,9 +83,9 @@ def image_of(question: str, where: str) -> str:
 def without_image(question: str) -> str:
     """A question's text without its photograph's name: "what is on the desk in the image3 ?" → "what is on the desk ?"
 
-    "in the image3" (or on, this, no article) only says which photograph is meant, and goes; so does the bare name after
-    a noun. Where the picture itself is spoken of, the number alone goes: "on the left side of the image3" → "on the
-    left side of the image". A name may stand in a question's middle, and twice.
+    "in the image3" (or on, this, no article) only says which photograph is meant, and is removed; so is the bare name
+    after a noun. Where the question is about the image itself, only the number is: "on the left side of the image3" →
+    "on the left side of the image". A name may be in a question's middle, and twice.
     """
     text = AS_NOUN.sub("image", PLACE.sub("", question))
     return " ".join(ALONE.sub("", text).split())

@@ -1,4 +1,4 @@
-"""What a data set of photographs gives: questions, their answers, and where the pictures lie."""
+"""A data set of photographs: questions, their answers, and where the images are."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class PhotoSet(ABC):
     name : "daquar", "vqa1" or "vqa2".
     split : "train", "validation" or "test".
     questions : in the order of the files.
-    folder : where the data set lies.
+    folder : where the data set is.
     """
 
     name: str
@@ -88,7 +88,7 @@ class PhotoSet(ABC):
 
     @abstractmethod
     def score(self, question: Question, answer: str) -> float:
-        """How right an answer is, from 0 to 1, by the data set's own measure."""
+        """The accuracy of an answer, from 0 to 1, as the data set defines it."""
 
 
 def check_split(split: str) -> None:
@@ -98,7 +98,7 @@ def check_split(split: str) -> None:
 
 
 def held_out(image: str) -> bool:
-    """Whether a training photograph belongs to validation: about one in ten, told by the SHA-256 of its name.
+    """Whether a training photograph belongs to validation: about one in ten, decided by the SHA-256 of its name.
 
     So the parts are the same on every machine, share no photograph, and do not change when others come or go.
     """
@@ -115,16 +115,16 @@ def first_there(image: str, places: Iterable[Path]) -> Path:
         If there is none; the message says where it was looked for.
     """
     places = list(places)
-    found = next((p for p in places if os.path.isfile(p)), None)  # False, too, of a name that no file could have
-    if found is None:
+    first = next((p for p in places if os.path.isfile(p)), None)  # isfile is False, too, for a name too long
+    if first is None:
         looked = ", ".join(dict.fromkeys(str(p.parent) for p in places))
         packed = packed_beside(*places)
         raise DataError(f"the photograph {image[:80]} is absent (looked for in {looked}); fetch the images{packed}")
-    return found
+    return first
 
 
 def packed_beside(*paths: Path) -> str:
-    """For the end of a message: the archives that lie where files are missing; "" if there are none."""
+    """For the end of a message: the archives in the folders where files are missing; "" if there are none."""
     folders = dict.fromkeys(path.parent for path in paths)
-    found = [p for folder in folders if folder.is_dir() for p in sorted(folder.iterdir()) if p.name.endswith(PACKED)]
-    return f", or unpack {found[0]}" if found else ""
+    archives = [p for folder in folders if folder.is_dir() for p in sorted(folder.iterdir()) if p.name.endswith(PACKED)]
+    return f", or unpack {archives[0]}" if archives else ""

@@ -1,6 +1,6 @@
 """JSON from elsewhere: read at one place, and checked against the type hints of a dataclass.
 
-What Python's reader lets through and nothing here can use is refused: NaN, Infinity, 1e999, numbers of more than 4,300
+What Python's reader accepts and nothing here can use is refused: NaN, Infinity, 1e999, numbers of more than 4,300
 digits, and brackets nested deeper than its stack.
 """
 
@@ -35,7 +35,7 @@ def read_json(path: Path | str, what: str, remedy: str, object_hook: Callable[[d
     Raises
     ------
     DataError
-        If the file is missing, no text, or no JSON that can be used.
+        If the file is missing, not a text, or not JSON that can be used.
     """
     text = read_text(path, what, remedy)
     try:
@@ -53,12 +53,12 @@ def read_json(path: Path | str, what: str, remedy: str, object_hook: Callable[[d
 def _finite(digits: str) -> float:
     number = float(digits)
     if not math.isfinite(number):
-        raise ValueError(f"{digits[:20]} is no number that can be used")
+        raise ValueError(f"{digits[:20]} is not a number that can be used")
     return number
 
 
 def is_count(value: object) -> bool:
-    """Whether a value is a whole number from 0 that fits into 64 bits; true and false are none."""
+    """Whether a value is a whole number from 0 that fits into 64 bits; true and false are not."""
     return type(value) is int and 0 <= value < 2**63
 
 
@@ -70,7 +70,7 @@ def parsed(kind: Any, value: object, limits: Limits | None = None, where: str = 
     kind : a type hint; of a union of dataclasses the first is taken whose required fields are there, and ``X | None``
         is either.
     limits : by the names of fields; they also hold for the numbers in a field's tuple.
-    where, span : how the value is called in a message, and its own limits.
+    where, span : the value's name in a message, and its own limits.
 
     Raises
     ------
@@ -105,8 +105,8 @@ def _dataclass(kind: Any, value: object, limits: Limits, where: str) -> Any:
         raise SchemaError(f"{before}{min(unknown)[:80]} is not known")
     if missing := _required(kind) - value.keys():
         raise SchemaError(f"{before}{min(missing)} is missing")
-    found = {k: parsed(hints[k], v, limits, f"{before}{k}", limits.get(k)) for k, v in value.items()}
-    return kind(**found)
+    values = {k: parsed(hints[k], v, limits, f"{before}{k}", limits.get(k)) for k, v in value.items()}
+    return kind(**values)
 
 
 def _required(kind: Any) -> set[str]:

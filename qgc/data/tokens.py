@@ -1,4 +1,4 @@
-"""From a question to its tokens, as three families of models cut it; and the vocabulary of training questions.
+"""From a question to its tokens, as three families of models do it; and the vocabulary of training questions.
 
 All three first :func:`simplify` a question, which changes nothing in ASCII but capital letters. After that, whatever
 is not ASCII belongs to a word: one of another script, or a symbol.
@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterable
 from functools import cache
 
 WORD = re.compile(r"[a-z0-9\x80-\U0010ffff]+(?:['`][a-z\x80-\U0010ffff]+)?")
-BETWEEN = re.compile(r"([^\w\x80-\U0010ffff]+)")  # what lies between two words of Pythia
+BETWEEN = re.compile(r"([^\w\x80-\U0010ffff]+)")  # what separates two words for Pythia
 
-# What NFKC leaves alone though it stands for ASCII, or makes a space of: quotes, and letters without a decomposition.
+# What NFKC does not map to ASCII, or maps to a space: quotes, and letters without a decomposition.
 SAME = str.maketrans(
     dict.fromkeys("’‘‛ʼʻʽʾʿˈʹˊˋ′‵´΄᾽᾿՚׳ꞌ❛❜", "'")
     | dict.fromkeys("“”„‟«»″‶〝〞〟❝❞", '"')
@@ -30,16 +30,16 @@ UNSEEN = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\uf
 def simplify(text: str) -> str:
     """Lower case, and ASCII wherever that says the same: accents, ligatures, wide letters, other quotes and dashes.
 
-    "Sófa", composed or not, is "sofa". What cannot be seen (soft hyphens, zero-width and direction marks) goes. Letters
-    of other scripts stay, composed (NFKC); each run of symbols, such as emoji, becomes a word of its own.
+    "Sófa", composed or not, is "sofa". Invisible characters (soft hyphens, zero-width and direction marks) are removed.
+    Letters of other scripts stay, composed (NFKC); each run of symbols, such as emoji, becomes a word of its own.
     """
     if text.isascii():
         return text.lower()
-    found: list[str] = []
+    simplified: list[str] = []
     symbol = False  # whether the last of them is one
     for c in unicodedata.normalize("NFKD", UNSEEN.sub("", text).translate(SAME)).lower():
         kind = unicodedata.category(c)
-        if kind == "Cf" or (kind[0] == "M" and (not found or found[-1].isascii())):
+        if kind == "Cf" or (kind[0] == "M" and (not simplified or simplified[-1].isascii())):
             continue
         if not c.isascii():
             if kind == "Pd" or c in DASHES:
@@ -47,8 +47,8 @@ def simplify(text: str) -> str:
             elif kind[0] in "PZ" or kind == "Cc":
                 c = " "
         was, symbol = symbol, kind[0] in "SC" and not c.isascii()
-        found.append(f" {c}" if symbol != was else c)
-    return unicodedata.normalize("NFC", "".join(found))
+        simplified.append(f" {c}" if symbol != was else c)
+    return unicodedata.normalize("NFC", "".join(simplified))
 
 
 def tokenize(question: str) -> list[str]:
@@ -59,10 +59,10 @@ def tokenize(question: str) -> list[str]:
 def original(question: str) -> list[str]:
     """Tokens as the Deeper LSTM's preprocessing makes them: "What is the man's color?" → what is the man 's color ?
 
-    ``prepro.py`` of GT-Vision-Lab/VQA_LSTM_CNN lower-cases a question and cuts it with NLTK's ``word_tokenize`` by
+    ``prepro.py`` of GT-Vision-Lab/VQA_LSTM_CNN lower-cases a question and tokenises it with NLTK's ``word_tokenize`` by
     default, and so does Grad-CAM's own demonstration before it looks words up in the published vocabulary
-    (``misc/prepro_ques.py`` of ramprs/grad-cam). Its Treebank rules need no downloaded model; what is left out here,
-    cutting into sentences first, matters only for a full stop within a question.
+    (``misc/prepro_ques.py`` of ramprs/grad-cam). Its Treebank rules need no downloaded model; what is omitted here,
+    splitting into sentences first, matters only for a full stop within a question.
     """
     return treebank()(simplify(question))
 
@@ -78,19 +78,19 @@ def treebank() -> Callable[[str], list[str]]:
 def pythia(question: str) -> list[str]:
     """Tokens as Pythia v0.1 makes them: "What is the man's color?" → what is the man ' s color.
 
-    Commas and question marks go, any other mark between words is a token (``text_processing.py`` of
-    facebookresearch/pythia). It means to keep 's whole, but its own cut then parts it.
+    Commas and question marks are removed, any other mark between words is a token (``text_processing.py`` of
+    facebookresearch/pythia). It is meant to keep 's whole, but its own regular expression then splits it.
     """
     text = simplify(question).replace(",", "").replace("?", "").replace("'s", " 's")
     return [token.strip() for token in BETWEEN.split(text) if token.strip()]
 
 
-# How a question may be cut, by name.
+# The tokenisers by name.
 TOKENIZERS: dict[str, Callable[[str], list[str]]] = {"plain": tokenize, "original": original, "pythia": pythia}
 
 
 def words(questions: Iterable[str], tokens: str = "plain", minimum: int = 1) -> list[str]:
-    """The distinct tokens of training questions, sorted; those that occur fewer than ``minimum`` times are left out.
+    """The distinct tokens of training questions, sorted; without those that occur fewer than ``minimum`` times.
 
     Parameters
     ----------

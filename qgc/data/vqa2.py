@@ -1,9 +1,9 @@
 """VQA v1 and v2: questions about COCO's photographs, ten people's answers each (Antol et al. 2015, Goyal et al. 2017).
 
-The official files, beside each other or in ``Questions/`` and ``Annotations/``:
+The official files, in one folder or in ``Questions/`` and ``Annotations/``:
 ``v2_OpenEnded_mscoco_train2014_questions.json`` and ``v2_mscoco_train2014_annotations.json``, the same with
 ``val2014``, and for version 1 the same without ``v2_``; or one pair named ``questions.json`` and ``annotations.json``.
-The photographs, ``COCO_train2014_000000458752.jpg`` for instance, lie in ``train2014/``, in ``images/`` or in
+The photographs, ``COCO_train2014_000000458752.jpg`` for instance, are in ``train2014/``, in ``images/`` or in
 ``Images/mscoco/train2014/``; or, as COCO names the same ones since 2017, ``000000458752.jpg`` in ``train2017/`` or
 ``val2017/``.
 
@@ -27,12 +27,12 @@ PREFIXES = {"vqa1": "", "vqa2": "v2_"}
 FOLDERS = (".", "Questions", "Annotations", "questions", "annotations")
 ENDINGS = (".jpg", ".JPG", ".jpeg", ".JPEG")
 PEOPLE = 10
-PART = re.compile(r"[\w-]+")  # it stands in the photographs' names
+PART = re.compile(r"[\w-]+")  # it is a part of the photographs' names
 FEW = 3  # how many examples a message names
 
 
 class VQAPhotos(PhotoSet):
-    """One split of VQA; an answer is as right as ten people find it (:func:`~qgc.data.answers.vqa_accuracy`)."""
+    """One split of VQA; an answer is scored by the answers of ten people (:func:`~qgc.data.answers.vqa_accuracy`)."""
 
     def image_path(self, image: str) -> Path:
         """The file of a photograph, ``COCO_train2014_000000458752`` for instance."""
@@ -127,14 +127,14 @@ def joined(content: dict, answers: dict | None, path: Path) -> Iterator[Question
 
 # -- one file -------------------------------------------------------------------------------------
 def read(path: Path, key: str, entry_of: Callable[[dict], object]) -> dict:
-    """A JSON file's content; what stands under ``key`` has been made small by ``entry_of`` as it was read.
+    """A JSON file's content; the entries of ``key`` are made compact by ``entry_of`` while it is read.
 
     A dictionary for each of 4.4 million answers would take gigabytes; they never exist together.
     """
     content = read_json(path, "VQA's JSON", "fetch VQA's official files", entry_of)
     if not isinstance(content, dict) or not isinstance(content.get(key), list):
-        found = " and ".join(sorted(set(content) & {"questions", "annotations"})) if isinstance(content, dict) else ""
-        raise DataError(f"{path} holds {found or 'nothing of VQA'}, not {key}; give VQA's official file of {key}")
+        keys = " and ".join(sorted(set(content) & {"questions", "annotations"})) if isinstance(content, dict) else ""
+        raise DataError(f"{path} holds {keys or 'nothing of VQA'}, not {key}; give VQA's official file of {key}")
     faulty = next((i for i, entry in enumerate(content[key]) if not isinstance(entry, tuple)), None)
     if faulty is not None:
         raise DataError(f"{path}: entry {faulty} of {key} is not as in VQA's official files; fetch the file again")
@@ -142,33 +142,33 @@ def read(path: Path, key: str, entry_of: Callable[[dict], object]) -> dict:
 
 
 def question_of() -> Callable[[dict], object]:
-    """Makes (number, image, text) of each question that the JSON reader finds."""
+    """A hook for the JSON reader that makes (number, image, text) of each question."""
 
-    def entry(found: dict) -> object:
-        match found:
+    def entry(fields: dict) -> object:
+        match fields:
             case {"question_id": number, "image_id": image, "question": str(text)}:
                 if is_count(number) and is_count(image):
                     return number, image, text
-        return found
+        return fields
 
     return entry
 
 
 def annotation_of() -> Callable[[dict], object]:
-    """Makes (question, image, kind, answers) of each annotation; answers that are equal become one object."""
-    kept: dict = {}
+    """A hook that makes (question, image, kind, answers) of each annotation; equal answers share one object."""
+    shared: dict = {}
 
-    def entry(found: dict) -> object:
-        answer = found.get("answer")
+    def entry(fields: dict) -> object:
+        answer = fields.get("answer")
         if type(answer) is str:  # 4.4 million times: a `match` takes twice as long
-            return kept.setdefault(answer, answer)
-        match found:
+            return shared.setdefault(answer, answer)
+        match fields:
             case {"question_id": number, "answers": [*people]}:
-                ten, kind, image = tuple(people), found.get("answer_type", ""), found.get("image_id")
+                ten, kind, image = tuple(people), fields.get("answer_type", ""), fields.get("image_id")
                 known = is_count(number) and (image is None or is_count(image)) and type(kind) is str
                 if known and len(ten) == PEOPLE and all(type(answer) is str for answer in ten):
-                    return number, image, kept.setdefault(kind, kind), kept.setdefault(ten, ten)
-        return found
+                    return number, image, shared.setdefault(kind, kind), shared.setdefault(ten, ten)
+        return fields
 
     return entry
 
@@ -176,28 +176,30 @@ def annotation_of() -> Callable[[dict], object]:
 def check_kind(path: Path, content: dict, subset: str | None, version: str | None) -> None:
     """Raise unless a file is about COCO's photographs, open-ended, and of the part and the version that are wanted."""
     kind, task, part = (content.get(key, "") for key in ("data_type", "task_type", "data_subtype"))
-    if not all(isinstance(told, str) for told in (kind, task, part)) or not PART.fullmatch(part or "-"):
+    if not all(isinstance(value, str) for value in (kind, task, part)) or not PART.fullmatch(part or "-"):
         raise DataError(f"{path}: its data_type, task_type or data_subtype is not as in VQA's files; fetch it again")
     if kind != "mscoco" or not part:
         raise DataError(
-            f"{path} is about {kind[:80] or 'unnamed'} pictures, not COCO's photographs; take the mscoco files"
+            f"{path} is about {kind[:80] or 'unnamed'} images, not COCO's photographs; take the mscoco files"
         )
     if task not in ("Open-Ended", ""):
         raise DataError(f"{path} holds {task[:80]} questions; take the OpenEnded file")
     if subset and part != subset:
         raise DataError(f"{path} is of {part[:80]}, but {subset} is needed")
     info = content.get("info")
-    said = info.get("version") if isinstance(info, dict) else None  # it is not needed
-    if version and isinstance(said, str) and said and not said.startswith(version):
-        raise DataError(f"{path} is of VQA version {said[:80]}, but version {version} is needed; is it vqa{said[0]}?")
+    stated = info.get("version") if isinstance(info, dict) else None  # optional
+    if version and isinstance(stated, str) and stated and not stated.startswith(version):
+        raise DataError(
+            f"{path} is of VQA version {stated[:80]}, but version {version} is needed; is it vqa{stated[0]}?"
+        )
 
 
 def by_number(path: Path, entries: list[tuple]) -> dict[int, tuple]:
     """Questions or annotations by the question's number."""
-    found = {entry[0]: entry for entry in entries}
-    if len(found) != len(entries):
-        raise DataError(f"{path} has {len(entries) - len(found)} questions more than once; fetch it again")
-    return found
+    numbered = {entry[0]: entry for entry in entries}
+    if len(numbered) != len(entries):
+        raise DataError(f"{path} has {len(entries) - len(numbered)} questions more than once; fetch it again")
+    return numbered
 
 
 def check_pair(asked: Path, questions: Set[int], answered: Path, annotations: Set[int]) -> None:

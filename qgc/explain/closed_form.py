@@ -1,21 +1,21 @@
-"""The closed form: every n for the price of one (book/gate.ipynb).
+"""The closed form: the maps of every n at the cost of one (book/gate.ipynb).
 
-Grad-CAM (paper Eq. 1–2) of an answer a, gated to a set S of combine neurons (§3.3), weighs the maps F^k by
+Grad-CAM (paper Eq. 1–2) of an answer a, gated to a set S of combine neurons (§3.3), weights the maps F^k by
 
-    α_k(S) = (1/Z) Σ_ij ∂y_a/∂F^k_ij,  where the gradient passes the combine layer A = u ∘ v at the neurons of S alone.
+    α_k(S) = (1/Z) Σ_ij ∂y_a/∂F^k_ij,  the gradient flowing back through the combine layer A = u ∘ v only at S.
 
-The chain rule through A, with c_j = ∂y_a/∂A_j, parts this into a number per neuron and a row per neuron:
+The chain rule through A, with c_j = ∂y_a/∂A_j, splits this into a number per neuron and a row per neuron:
 
     α(S) = Σ_{j∈S} g_j M_j,   g_j = ∂y_a/∂v_j = c_j u_j,   M_jk = (1/Z) Σ_ij ∂v_j/∂F^k_ij
 
-The question and the answer are in g, which is cheap; the image is in M, which is not, but M depends neither on the
+g holds the question and the answer, and is cheap. M holds the image and is expensive, but it depends neither on the
 answer nor on S (nor on the question, unless v does). So three steps give the maps of all n:
 
-1. :func:`pooled_jacobian`: M, once an image;
-2. :func:`weights`: the rows g_j M_j summed up in the order of the ranking; row n − 1 is α of the top n;
+1. :func:`pooled_jacobian`: M, once per image;
+2. :func:`weights`: the running sum of the rows g_j M_j in the order of the ranking; row n − 1 is α of the top n;
 3. :func:`maps`: one matrix product with F.
 
-:mod:`qgc.explain.gradcam` is the same map by plain automatic differentiation, one S at a time.
+:mod:`qgc.explain.gradcam` computes the same map by plain automatic differentiation, one S at a time.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from ..models.jacobian import jacobian
 def pooled_jacobian(vqa, F: Tensor, q: Tensor | None = None, chunk: int = 128) -> Tensor:
     """M (J, K) of book/gate.ipynb: the spatial mean of ∂v_j/∂F^k, for every combine neuron j.
 
-    In closed form where the model has one, per picture or (Pythia) per picture and question; otherwise by
+    In closed form where the model has one, per image or (Pythia) per image and question; otherwise by
     :func:`pooled_jacobian_vjp`.
 
     Parameters
@@ -56,7 +56,8 @@ def pooled_jacobian_vjp(vqa, F: Tensor, q: Tensor | None = None, chunk: int = 12
     Parameters and errors are those of :func:`pooled_jacobian`.
     """
     if q is None:
-        q = vqa.encode(vqa.vocabulary.words[0])  # any will do where v needs none, which the model has to say
+        # where v ignores the question, any one will do; that it does, the model says by its question_branch
+        q = vqa.encode(vqa.vocabulary.words[0])
         if vqa.question_branch(q) is None:
             raise QGCError("the image branch of this model may see the question; give q as well: vqa.encode(question)")
     return jacobian(lambda maps: vqa.branches(maps, q.detach())[1], F, chunk)
@@ -83,7 +84,7 @@ def maps(alpha: Tensor, F: Tensor) -> Tensor:
 
 
 def checked(maps: Tensor) -> Tensor:
-    """The maps of Eq. 2, if all their numbers are finite; else a WeightsError."""
+    """The maps of Eq. 2, unchanged; a WeightsError if one of their numbers is not finite."""
     if not is_finite(maps):
         raise WeightsError("a map of this model holds numbers that are not finite; load the model with "
                            "dtype=torch.float32 or float64, and if they still are not, train it again")  # fmt: skip

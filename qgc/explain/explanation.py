@@ -14,36 +14,37 @@ from torch import Tensor
 from ..errors import AnswerError, GateError, ImageError, QGCError, QuestionError, WeightsError, shown
 from ..images import open_image
 from ..models import VQA
-from ..models.evaluation import KeptOfModel, evaluated, evaluating, is_finite
+from ..models.evaluation import ModelBound, evaluated, evaluating, is_finite
 from ..models.jacobian import product
 from . import closed_form, gates, rankings, sensitivity
 
 
 def check_model(vqa) -> None:
-    """QGCError if this is no model that can be explained (paper §3.1)."""
+    """QGCError unless this is a model that can be explained (paper §3.1)."""
     if not isinstance(vqa, VQA):
         raise QGCError(f"explaining takes a VQA model, not {type(vqa).__name__}; load one with "
                        "qgc.load('deeper-lstm/natural'), or give the one inside of a wrapped model")  # fmt: skip
     vqa.check_contract()
 
 
-class View(KeptOfModel):
-    """What a model makes of one picture, kept for every question about it: F, v and (lazily) M.
+class EncodedImage(ModelBound):
+    """What a model computes of one image, shared by all questions about it: F, v and (when first needed) M.
 
-    >>> view = qgc.View(vqa, scene)             # the picture's work, done once
-    >>> qgc.explain(vqa, view, "Is there a cat?")  # quick
+    >>> view = qgc.EncodedImage(vqa, scene)         # the image's work, done once
+    >>> qgc.explain(vqa, view, "Is there a cat?")   # quick
 
-    ``F`` may be given where another model with the same CNN has worked it out already. What the model makes of the
-    picture holds for the weights that it has then: once they have changed, a view is refused (:meth:`check`).
+    ``F`` may be given where another model with the same CNN has computed it already. The results are valid for the
+    weights that the model had: once these have changed, they are refused (:meth:`check`).
 
-    Of the model it uses what :class:`qgc.models.VQA` declares; each optional method that gives None is done without.
+    It uses what :class:`qgc.models.VQA` declares. Where an optional method of the model gives None, the general way
+    by automatic differentiation takes its place.
 
     Raises
     ------
     ImageError
-        If the picture cannot be used.
+        If the image cannot be used.
     QGCError
-        If ``vqa`` is no model, or ``F`` not of its shape, number type and device.
+        If ``vqa`` is not a model, or ``F`` does not have its shape, number type and device.
     """
 
     @torch.no_grad()
@@ -58,20 +59,20 @@ class View(KeptOfModel):
             self.mark()
         self._given = F is not None
         self._v: Tensor | None = None
-        self._factors: tuple[Tensor, ...] | None = ()  # () until somebody asks
+        self._factors: tuple[Tensor, ...] | None = ()  # () until they are first needed
         self._M: Tensor | None = None
-        self._M_of: tuple[Tensor, Tensor] | None = None  # where questions change M: the last one's q, and M
+        self._last_M: tuple[Tensor, Tensor] | None = None  # where M depends on the question: the last q, and its M
 
     def check(self) -> None:
-        """WeightsError if the view is no longer current."""
+        """WeightsError if the model's weights, number type or device have changed since."""
         if not self.is_current:
             raise WeightsError("the model's weights, number type or device have changed since it looked at this "
-                               "picture; make the View and what was explained with it again")  # fmt: skip
+                               "image; make the EncodedImage and what was explained with it again")  # fmt: skip
 
-    def through(self, vqa) -> View:
-        """The same view of a model that differs in its question side alone: the picture's work is kept."""
-        other = View.__new__(View)
-        vars(other).update(vars(self), vqa=vqa, _M_of=None)
+    def for_model(self, vqa) -> EncodedImage:
+        """The same results for a model that differs in its question side alone: the image's work is reused."""
+        other = EncodedImage.__new__(EncodedImage)
+        vars(other).update(vars(self), vqa=vqa, _last_M=None)
         other.mark()
         return other
 
@@ -82,9 +83,9 @@ class View(KeptOfModel):
 
     @evaluated
     def factors(self, q: Tensor) -> tuple[Tensor, ...] | None:
-        """M as a product where all questions share it, since the image branch sees none; else None. Kept.
+        """M as a product, where the image branch ignores the question, so that all share it; else None. Cached.
 
-        Which of the two it is, any question q (1, Q) can tell. Errors as :meth:`M`.
+        Any question q (1, Q) can show which of the two it is. Errors as :meth:`M`.
         """
         if self._factors != ():
             return self._factors
@@ -101,7 +102,7 @@ class View(KeptOfModel):
 
     @evaluated
     def branches(self, q: Tensor) -> tuple[Tensor, Tensor]:
-        """u and v (1, J) of a question q (1, Q); v is kept where the image branch ignores the question.
+        """u and v (1, J) of a question q (1, Q); v is cached where the image branch ignores the question.
 
         Raises
         ------
@@ -113,8 +114,9 @@ class View(KeptOfModel):
         except RuntimeError as error:
             if not self._given:
                 raise
-            raise QGCError(f"this model cannot read the maps F {tuple(self.F.shape)} that were given to its View; give "
-                           f"those of a model with the same CNN ({str(error).splitlines()[0]})") from error  # fmt: skip
+            reason = str(error).splitlines()[0]
+            raise QGCError(f"this model cannot read the maps F {tuple(self.F.shape)} that were given to its "
+                           f"EncodedImage; give those of a model with the same CNN ({reason})") from error  # fmt: skip
 
     def _branches(self, q: Tensor) -> tuple[Tensor, Tensor]:
         u = self.vqa.question_branch(q)
@@ -126,20 +128,20 @@ class View(KeptOfModel):
 
     @evaluated
     def M(self, q: Tensor) -> Tensor:
-        """The pooled Jacobian (J, K) of book/gate.ipynb for a question q (1, Q); that of the last one is kept.
+        """The pooled Jacobian (J, K) of book/gate.ipynb for a question q (1, Q); that of the last one is cached.
 
         Raises
         ------
         WeightsError
-            If the model's weights have changed since it looked at the picture.
+            If the model's weights have changed since it encoded the image.
         """
         factors = self.factors(q)
         if factors is None:
-            kept = self._M_of  # read once: another thread may ask another question
-            if kept is None or kept[0] is not q:
+            last = self._last_M  # read once: another thread may ask another question
+            if last is None or last[0] is not q:
                 self.check()
-                kept = self._M_of = q, closed_form.pooled_jacobian(self.vqa, self.F, q)
-            return kept[1]
+                last = self._last_M = q, closed_form.pooled_jacobian(self.vqa, self.F, q)
+            return last[1]
         if self._M is None:
             self._M = product(factors)
         return self._M
@@ -149,7 +151,7 @@ class View(KeptOfModel):
         """The maps of every n before the ReLU, (J, h, w): Σ over the first n neurons of ``order`` of g_j Σ_k M_jk F^k.
 
         Where M's factors are narrower than M itself, M is not formed: the running sum is taken over the first factor,
-        and the others go to the maps once a picture.
+        and the others are multiplied with the maps once per image.
         """
         factors = self.factors(q)
         if self._M is None and factors and factors[0].shape[1] < self.F.shape[1]:
@@ -162,10 +164,10 @@ class View(KeptOfModel):
         return product(self._factors[1:]) @ self.F[0].flatten(1)
 
     @evaluated
-    def through_M(self, rows: Tensor, q: Tensor) -> Tensor:
+    def apply_jacobian(self, rows: Tensor, q: Tensor) -> Tensor:
         """rows (N, J) times M, (N, K): α (Eq. 1) of N gates, each a row of g with zeros outside of its set (§3.3).
 
-        A few rows go through M's factors, which costs less than M itself. Errors as :meth:`M`.
+        A few rows are multiplied with M's factors, which costs less than forming M. Errors as :meth:`M`.
         """
         few = 8 * len(rows) <= rows.shape[1]
         if self._M is None and few and (factors := self.factors(q)):
@@ -173,6 +175,9 @@ class View(KeptOfModel):
                 rows = rows @ factor
             return rows
         return rows @ self.M(q)
+
+
+View = EncodedImage  # its earlier, shorter name
 
 
 def _check_sizes(vqa: VQA, A: Tensor, y: Tensor) -> None:
@@ -196,19 +201,20 @@ class Explanation:
 
     Attributes
     ----------
-    question, answer : what is explained. predicted : the answer that the model would give.
+    question, answer : what is explained. predicted : the answer that the model gives.
     u, v, A : (J,) question branch, image branch, combine layer. y : (answers,) scores.
     c : (J,) ∂y_a/∂A_j = Wo[a, j].
     g : (J,) ∂y_a/∂v_j = Wo[a, j] u_j, what carries the question into the map (book/gate.ipynb).
-    F : (1, K, h, w) the maps that Grad-CAM weighs.
+    F : (1, K, h, w) the maps that Grad-CAM weights.
     scores : (J,) what the neurons are ranked by; sensitivity unless another ranking was asked for.
     order : (J,) neurons from first to last in that ranking.
     """
 
     @torch.no_grad()
     def __init__(
-        self, view: View, question: str, answer: str | None, rank: str | Tensor, reduce: str, q: Tensor | None = None
-    ):
+        self, view: EncodedImage, question: str, answer: str | None, rank: str | Tensor, reduce: str,
+        q: Tensor | None = None,
+    ):  # fmt: skip
         vqa = view.vqa
         sensitivity.check_reduction(reduce)
         self.vqa, self.view, self.question, self.reduce = vqa, view, question, reduce
@@ -217,7 +223,7 @@ class Explanation:
 
     def _explain(self, answer: str | None, rank: str | Tensor, q: Tensor | None) -> None:
         vqa, view = self.vqa, self.view
-        # forwards: what the model makes of question and picture, up to its answer
+        # Forward pass: from question and image to the answer.
         self.q = vqa.encode(self.question) if q is None else q
         u, v = view.branches(self.q)
         self.u, self.v, self.A = u[0], v[0], (u * v)[0]
@@ -228,24 +234,24 @@ class Explanation:
         self.predicted = vqa.answers[int(self.y.argmax())]
         self.answer = self.predicted if answer is None else vqa.answers[vqa.answer_index(answer)]
         self._a = vqa.answers.index(self.answer)
-        # backwards, as far as no map is needed: the score's slope at the combine layer, and by v what M is weighed with
+        # Backward pass, as far as it needs no map: the score's gradient at the combine layer, and g, M's weights.
         self.c = self._score_gradient(self.A)
         self.g = self.c * self.u
-        # the order in which the gate lets neurons through
+        # The order in which the gate keeps neurons.
         if isinstance(rank, str):
             self.rank = rank
             self.scores = self.sensitivity if rank == rankings.DEFAULT else rankings.scores(rank, self)
         else:
-            self.rank, self.scores = "given", self._given(rank)
+            self.rank, self.scores = "given", self._check_scores(rank)
         if not (is_finite(self.g) and is_finite(self.scores)):
             raise WeightsError("the gradients of this model's answer are not finite; load the model with "
                                "dtype=torch.float32 or float64, and if they still are not, train it again")  # fmt: skip
         self.order = gates.ranking(self.scores)
 
-    # -- the picture and the numbers --------------------------------------------------------------
+    # -- the image and the numbers ----------------------------------------------------------------
     @property
     def image(self):
-        """The picture, as PIL image."""
+        """The image, as a PIL image."""
         return self.view.image
 
     @property
@@ -261,7 +267,7 @@ class Explanation:
     @cached_property
     def sensitivity(self) -> Tensor:
         """∂A/∂q reduced to one number per combine neuron (J,), paper §3.2."""
-        if "order" in vars(self):  # it is wanted later than the rest, perhaps with other weights
+        if "order" in vars(self):  # first needed after construction, when the weights may have changed
             self.view.check()
         with torch.no_grad():
             return sensitivity.sensitivity(self.vqa, self.F, self.q, self.u[None], self.v[None], self.reduce).detach()
@@ -290,7 +296,7 @@ class Explanation:
         GateError
             If n is out of range, or both n and ``neurons`` are given, or ``neurons`` is empty.
         WeightsError
-            If the model's weights have changed since it was asked, or the map's numbers are not finite.
+            If the model's weights have changed since then, or the map's numbers are not finite.
         """
         if neurons is None:
             return self.maps([self.vqa.combine if n is None else n], relu=relu)[0]
@@ -312,12 +318,12 @@ class Explanation:
         """
         if ns is None:
             raw = self._all_maps
-        elif not isinstance(ns, Iterable) or getattr(ns, "ndim", 1) == 0:  # of a tensor or an array that is one number
+        elif not isinstance(ns, Iterable) or getattr(ns, "ndim", 1) == 0:  # not of a tensor of one number
             raise GateError(f"maps takes a list of n, such as [10, 25, 1024], not {shown(ns)}; map(n) gives one map")
         else:
-            alpha = self.view.through_M(gates.top(self.order, list(ns)).to(self.g) * self.g, self.q)
+            alpha = self.view.apply_jacobian(gates.top(self.order, list(ns)).to(self.g) * self.g, self.q)
             raw = closed_form.maps(alpha, self.F)
-        return raw.relu() if relu else raw.clone()  # what is kept is not handed out: it may be changed in place
+        return raw.relu() if relu else raw.clone()  # a copy: the caller may change it in place, the cached maps not
 
     @cached_property
     def _all_maps(self) -> Tensor:
@@ -330,11 +336,11 @@ class Explanation:
             y = self.vqa.classify(A[None])[0, self._a]
         return torch.autograd.grad(y, A)[0]
 
-    def _given(self, scores) -> Tensor:
-        # Scores (J,) of the caller's own, as a copy: theirs may change later.
+    def _check_scores(self, scores) -> Tensor:
+        # The caller's own scores (J,), as a copy: theirs may change later.
         try:
             scores = scores.detach() if isinstance(scores, Tensor) else torch.from_numpy(np.array(scores))
-            real = not scores.is_complex()  # of complex numbers the conversion would keep the real part alone
+            real = not scores.is_complex()  # the conversion would silently drop imaginary parts
             scores = scores.to_dense().to(self.g, copy=True) if real else torch.empty(0)
         except (TypeError, ValueError, RuntimeError):
             scores = torch.empty(0)
@@ -353,13 +359,13 @@ class Explanation:
 def explain(vqa, image, question, answer=None, *, rank="sensitivity", reduce: str = "l2"):
     """Explain an answer: Grad-CAM for every n of the paper's gate (Eq. 1–2, §3.2–3.3).
 
-    The model is explained in evaluation mode, in its own number type, and is then in the mode that it was in.
+    The model is explained in evaluation mode and in its own number type; afterwards it is in the mode that it was in.
 
     Parameters
     ----------
     vqa : a model from :func:`qgc.load`, or one of your own (:class:`qgc.models.VQA`).
-    image : a scene, PIL image, path, array or tensor; or a :class:`View`, to reuse a picture's work.
-    question : a question, or a list of them; a list gives a list and shares the image's work.
+    image : a scene, PIL image, path, array or tensor; or a :class:`EncodedImage`, to reuse an image's work.
+    question : a question, or a list of them; a list gives a list, and the image's work is done once.
     answer : the answer to explain (a list for a list of questions); None is the predicted one.
     rank : ``"sensitivity"`` (the paper's ∂A/∂q, by ``reduce``), another of :data:`qgc.explain.RANKINGS` (``"|g|"``), or
         scores (J,) of your own, highest first.
@@ -370,13 +376,13 @@ def explain(vqa, image, question, answer=None, *, rank="sensitivity", reduce: st
     ImageError, QuestionError, AnswerError, GateError
         On bad input; each message says what to do.
     WeightsError
-        If the scores or gradients are not finite, or a view's model has other weights by now.
+        If the scores or gradients are not finite, or the EncodedImage's model has other weights by now.
     """
-    view = image if isinstance(image, View) else View(vqa, image)
+    view = image if isinstance(image, EncodedImage) else EncodedImage(vqa, image)
     if view.vqa is not vqa:
-        raise ImageError("this View was made with another model; make one with View(vqa, image), or "
-                         "give the View's own, view.vqa")  # fmt: skip
-    if view is image:
+        raise ImageError("this EncodedImage was made with another model; make one with EncodedImage(vqa, image), or "
+                         "give its own model, view.vqa")  # fmt: skip
+    if view is image:  # it may be older than the model's weights; a new one cannot be
         view.check()
     if isinstance(question, str):
         return Explanation(view, question, answer, rank, reduce)
@@ -391,6 +397,7 @@ def explain(vqa, image, question, answer=None, *, rank="sensitivity", reduce: st
         raise AnswerError(f"{len(questions)} questions but {len(answers)} answers; give one answer for each, or None")
     if not questions:
         return []
+    # All questions go through the encoder in one batch; each of them then has its own explanation.
     with torch.no_grad(), evaluating(vqa):
         encoded = vqa.encode_all(questions).split(1)
     rows = zip(questions, answers, encoded, strict=True)
@@ -398,7 +405,7 @@ def explain(vqa, image, question, answer=None, *, rank="sensitivity", reduce: st
 
 
 def _is_list(given) -> bool:
-    # Several things in an order that is theirs: a list, tuple, array, column, generator, …
+    # Several values with an order of their own: a list, tuple, array, column, generator, …
     if isinstance(given, (str, *gates.BYTES, set, frozenset, Mapping)) or getattr(given, "ndim", 1) == 0:
         return False
     return isinstance(given, Iterable)
@@ -406,24 +413,24 @@ def _is_list(given) -> bool:
 
 @torch.no_grad()
 def maps_of(explanations: Sequence[Explanation], ns: Sequence[int], *, relu: bool = True) -> Tensor:
-    """Maps (N, len(ns), h, w) of several questions about one picture, each at several n (Eq. 1–2, paper §3.3).
+    """Maps (N, len(ns), h, w) of several questions about one image, each at several n (Eq. 1–2, paper §3.3).
 
-    The same as every explanation's :meth:`Explanation.maps`, but all rows go through M's factors together.
+    The same as every explanation's :meth:`Explanation.maps`, but all rows are multiplied with M's factors together.
 
     Raises
     ------
     GateError
-        If there is no explanation, they belong to different Views, or an n is out of range.
+        If there is no explanation, they belong to different images, or an n is out of range.
     """
     if len({id(e.view) for e in explanations}) != 1:
-        raise GateError("maps_of wants explanations of one View: give explain a list of questions")
+        raise GateError("maps_of takes explanations of one EncodedImage: give explain a list of questions")
     view, J = explanations[0].view, explanations[0].vqa.combine
     with evaluating(view.vqa):
         rows = torch.stack([gates.top(e.order, list(ns)).to(e.g) * e.g for e in explanations])
         if view.factors(explanations[0].q) is not None:  # M is the same for all questions
-            alpha = view.through_M(rows.view(-1, J), explanations[0].q)
+            alpha = view.apply_jacobian(rows.view(-1, J), explanations[0].q)
         else:
-            alpha = torch.cat([view.through_M(r, e.q) for r, e in zip(rows, explanations, strict=True)])
+            alpha = torch.cat([view.apply_jacobian(r, e.q) for r, e in zip(rows, explanations, strict=True)])
         raw = closed_form.maps(alpha, view.F).view(len(explanations), -1, *view.F.shape[2:])
     return raw.relu() if relu else raw
 

@@ -13,7 +13,7 @@ from ..errors import GateError, shown
 from ..models.evaluation import evaluated
 from . import closed_form
 
-BYTES = (bytes, bytearray, memoryview)  # which Python takes for lists of whole numbers
+BYTES = (bytes, bytearray, memoryview)  # Python iterates them as whole numbers
 
 
 def check_n(n, size: int) -> int:
@@ -22,7 +22,7 @@ def check_n(n, size: int) -> int:
     Raises
     ------
     GateError
-        If it is no whole number or out of range.
+        If it is not a whole number, or out of range.
     """
     whole = _whole(n)
     if whole is None and isinstance(n, float) and n.is_integer():
@@ -35,7 +35,7 @@ def check_n(n, size: int) -> int:
 
 
 def _whole(number) -> int | None:
-    # An int of any library's; None of a truth value, which Python and PyTorch would read as 0 or 1, and of all else.
+    # An int of any library's; None for a truth value, which Python and PyTorch would read as 0 or 1, and for all else.
     if isinstance(number, bool) or (isinstance(number, Tensor) and number.dtype == torch.bool):
         return None
     try:
@@ -63,24 +63,23 @@ def check_indices(indices: Iterable[int], size: int) -> Tensor:
     given = [_whole(i) for i in indices] if one_by_one else [None]
     if None in given:
         raise GateError("neurons must be whole numbers, such as [3, 281]; of a mask, give mask.nonzero()[:, 0]")
-    found = sorted(set(given))
-    if not found:
+    neurons = sorted(set(given))
+    if not neurons:
         raise GateError("the set of neurons is empty: no gradient would flow back; give at least one index")
-    if found[0] < 0 or found[-1] >= size:
-        raise GateError(
-            f"neuron {found[-1] if found[-1] >= size else found[0]} does not exist; indices go from 0 to {size - 1}"
-        )
-    return torch.tensor(found)
+    if neurons[0] < 0 or neurons[-1] >= size:
+        outside = neurons[-1] if neurons[-1] >= size else neurons[0]
+        raise GateError(f"neuron {outside} does not exist; indices go from 0 to {size - 1}")
+    return torch.tensor(neurons)
 
 
 # -- many sets at once, and sets of two questions ---------------------------------------------------
-def top(order: Tensor, ns: Sequence[int], leave: Tensor | None = None) -> Tensor:
+def top(order: Tensor, ns: Sequence[int], exclude: Tensor | None = None) -> Tensor:
     """The sets of the gate (paper §3.3) as a table (len(ns), J): is neuron j among the top n of a ranking?
 
     Parameters
     ----------
-    order : (J,) neurons from first to last, for example ``explanation.order``. leave : bool (len(ns), J) or None,
-    neurons that each row passes over; where fewer than n are left, all of these are taken.
+    order : (J,) neurons from first to last, for example ``explanation.order``.
+    exclude : bool (len(ns), J) or None, neurons that each row skips; where fewer than n remain, all of them are taken.
 
     Raises
     ------
@@ -89,8 +88,8 @@ def top(order: Tensor, ns: Sequence[int], leave: Tensor | None = None) -> Tensor
     """
     size = len(order)
     most = torch.tensor([check_n(n, size) for n in ns], dtype=torch.long, device=order.device)[:, None]
-    stays = torch.ones(len(most), size, dtype=torch.bool, device=order.device) if leave is None else ~leave
-    ranked = stays[:, order]
+    eligible = torch.ones(len(most), size, dtype=torch.bool, device=order.device) if exclude is None else ~exclude
+    ranked = eligible[:, order]
     keep = torch.zeros_like(ranked)
     keep[:, order] = ranked & (ranked.cumsum(1) <= most)
     return keep
@@ -108,18 +107,18 @@ def maps(explanation, keep: Tensor, *, relu: bool = True) -> Tensor:
 
 
 def random_rankings(size: int, draws: int = 1, rng: int | np.random.Generator = 0) -> Tensor:
-    """Random rankings to compare that of paper §3.3 with, (draws, size): in each row the neurons from first to last.
+    """Random rankings as the baseline of paper §3.3's, (draws, size): in each row the neurons from first to last.
 
-    Whatever is called a random gate in this book comes from here. Seed 0 gives the rankings of the protocol
-    (:mod:`qgc.lab.protocol`), which the stored measurement was made with; more of them begin with the same ones.
+    Every random gate in the book comes from here. Seed 0 gives the rankings of the protocol (:mod:`qgc.lab.protocol`),
+    which the stored measurement was made with; a larger number of draws begins with the same ones.
     """
     rng = np.random.default_rng(rng)
-    ranks = np.stack([rng.permutation(size) for _ in range(draws)])  # drawn are the neurons' ranks, not their order
+    ranks = np.stack([rng.permutation(size) for _ in range(draws)])  # permuted are the neurons' ranks, not their order
     return torch.from_numpy(ranks).argsort(1)
 
 
 def random_gates(counts: Sequence[int], size: int, draws: int = 20, rng: int | np.random.Generator = 0) -> Tensor:
-    """Random sets to compare the gate of paper §3.3 with, a table (draws · len(counts), size) as of :func:`top`.
+    """Random sets as the baseline of the gate of paper §3.3, a table (draws · len(counts), size) as of :func:`top`.
 
     Row d · len(counts) + i holds the first counts[i] neurons of the d-th of :func:`random_rankings`; a count may be 0.
     """
@@ -128,7 +127,7 @@ def random_gates(counts: Sequence[int], size: int, draws: int = 20, rng: int | n
 
 
 def common(first: Tensor, second: Tensor, n: int) -> Tensor:
-    """The neurons among the top n of two rankings (J,) alike (paper §5: "common in the two vectors"), sorted.
+    """The neurons among the top n of both rankings (J,) (paper §5: "common in the two vectors"), sorted.
 
     Raises
     ------
@@ -144,14 +143,14 @@ def without_common(order: Tensor, other: Tensor, ns: Sequence[int], refill: bool
     _check_same_size(order, other)
     mine = top(order, ns)
     shared = mine & top(other, ns)
-    return top(order, ns, leave=shared) if refill else mine & ~shared
+    return top(order, ns, exclude=shared) if refill else mine & ~shared
 
 
 def distinct(order: Tensor, other: Tensor, n: int, refill: bool = False) -> Tensor:
     """The top n of ``order`` without those that ``other`` has in its top n too (paper §5), sorted.
 
-    With ``refill`` the places that this leaves free go to the next neurons of ``order``, so that n pass again (or
-    all that there are besides the common ones).
+    With ``refill`` the next neurons of ``order`` take the free places, so that the gate keeps n again (or all that
+    there are besides the common ones).
 
     Raises
     ------
@@ -165,11 +164,11 @@ def distinct(order: Tensor, other: Tensor, n: int, refill: bool = False) -> Tens
 
 
 def compared(mine, other, word: Tensor, ns: Sequence[int], draws: int = 20) -> dict[str, Tensor]:
-    """The gate of paper §3.3, those of §5 and what to compare them with, each a table as of :func:`top`.
+    """The gate of paper §3.3, those of §5 and their baselines, each a table as of :func:`top`.
 
     Parameters
     ----------
-    mine, other : explanations of two questions about a picture; the sets are for the first.
+    mine, other : explanations of two questions about one image; the sets are for the first.
     word : (J,) scores, ∂A/∂w of the first question's content word (:class:`qgc.explain.Words`).
 
     Returns

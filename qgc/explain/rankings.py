@@ -1,6 +1,6 @@
-"""Which combine neurons first? The paper's ranking (§3.2) and those to compare it with, in one registry.
+"""Which combine neurons first? The paper's ranking (§3.2) and its baselines, in one registry.
 
-A ranking gives a score to each neuron of one explained question; the gate lets the n highest through. With
+A ranking gives a score to each neuron of one explained question; the gate keeps the n highest. With
 c_j = ∂y_a/∂A_j (for a linear classifier the row Wo[a]) the symbols of book/gate.ipynb are u, v, A = u ∘ v and
 g = c ∘ u. To add one, add an entry to :data:`RANKINGS`: ``qgc.explain(..., rank="its name")`` knows it, and so does the
 measurement (:mod:`qgc.lab.protocol.grounding`).
@@ -22,17 +22,15 @@ from .sensitivity import reductions
 
 
 class RankingInputs:
-    """One explained question, with all that a ranking may look at; every tensor is (J,) unless it says otherwise.
+    """One explained question, with all that a ranking may use; every tensor is (J,) unless its shape is given.
 
-    What takes long is worked out when a ranking first asks for it.
-
-    Made of an explanation ``e`` (:class:`qgc.explain.Explanation`).
+    Made from an explanation ``e`` (:class:`qgc.explain.Explanation`). What takes long is computed when first needed.
 
     Attributes
     ----------
-    u, v, c, g : of the explanation: ``c`` = ∂y_a/∂A, ``g`` = c ∘ u. F (1, K, h, w), q (1, Q), answer : those, too, the
-        answer as its index.
-    word : the l2 of ∂A/∂w of the content word (:class:`qgc.explain.Words`), nan where it is not given.
+    u, v, c, g : from the explanation: ``c`` = ∂y_a/∂A, ``g`` = c ∘ u. F (1, K, h, w), q (1, Q), answer : from there
+        too, the answer as its index.
+    word : the l2 norm of ∂A/∂w of the content word (:class:`qgc.explain.Words`), nan where it is not given.
     slope : 1 − u² averaged over all questions (:func:`qgc.measure.rankings.mean_slope`), nan where it is not given.
     """
 
@@ -43,7 +41,7 @@ class RankingInputs:
         unknown = e.u * torch.nan
         self.word, self.slope = (unknown if given is None else given for given in (word, slope))
         self._e = e
-        self._rows: dict[str, Tensor] = {}  # of the closed form, if the model has one
+        self._rows: dict[str, Tensor] = {}  # the closed form's reduced rows, if the model has one
 
     @cached_property
     def sensitivity(self) -> dict[str, Tensor]:
@@ -52,13 +50,13 @@ class RankingInputs:
 
     @cached_property
     def question(self) -> Tensor:
-        """The l2 of ∂u/∂q: ∂A/∂q without the image's factor v."""
+        """The l2 norm of ∂u/∂q: ∂A/∂q without the image's factor v."""
         length = self.sensitivity["l2"]
         return (1 - self.u**2) * self._rows["l2"] if self._rows else length / self.v.abs().clamp_min(1e-12)
 
     @cached_property
     def no_question(self) -> Tensor:
-        """The l2 of ∂A/∂q with ``slope`` in the place of this question's 1 − u²; nan without a closed form."""
+        """The l2 norm of ∂A/∂q with ``slope`` in place of this question's 1 − u²; nan without a closed form."""
         length = self.sensitivity["l2"]
         return self.v.abs() * self.slope * self._rows["l2"] if self._rows else length * torch.nan
 
@@ -81,7 +79,7 @@ QUESTIONS = "a mean over all questions, as in qgc.measure.rankings.mean_slope(vq
 
 @dataclass(frozen=True)
 class Ranking:
-    """A ranking of the combine neurons, to compare with that of paper §3.2.
+    """A ranking of the combine neurons: that of paper §3.2, or one to compare it with.
 
     ``score`` : from :class:`RankingInputs` to the scores (J,), highest first. ``needs`` : what it takes besides one
     explanation, in words, "" for nothing; with :data:`PARTNER`, ``score`` gets the partner's inputs as well.
@@ -115,10 +113,10 @@ RANKINGS: dict[str, Ranking] = {
     "1 − u² of no question": Ranking(lambda a: a.slope, QUESTIONS),
     "∂A/∂q of no question": Ranking(lambda a: a.no_question, QUESTIONS),
 }
-"""Every ranking by the name that tables use; the first is the paper's, in the reduction that is the default here."""
+"""Every ranking by its name in stored results and tables; the first is the paper's, in the default reduction."""
 
 DEFAULT = "sensitivity"
-"""What ``qgc.explain`` ranks by if nothing else is asked for: ∂A/∂q in the explanation's own reduction."""
+"""What ``qgc.explain`` ranks by unless told otherwise: ∂A/∂q in the explanation's own reduction."""
 
 
 def scores(name: str, e) -> Tensor:
@@ -135,5 +133,5 @@ def scores(name: str, e) -> Tensor:
             f"unknown ranking {shown(name)}; choose one of {', '.join((DEFAULT, *alone))}, or give scores (J,)"
         )
     if needs := RANKINGS[name].needs:
-        raise GateError(f"the ranking {name!r} needs {needs}; work its scores (J,) out and give them")
+        raise GateError(f"the ranking {name!r} needs {needs}; compute its scores (J,) and give them")
     return RANKINGS[name](RankingInputs(e))

@@ -1,7 +1,7 @@
-"""∂A/∂q: how much each combine neuron moves with the question (paper §3.2).
+"""∂A/∂q: how much each combine neuron changes with the question (paper §3.2).
 
-A = u ∘ v, so row j of the Jacobian is v_j (1 − u_j²) Wq[j, :]. The paper prints one number per
-neuron and does not say how it reduced the row to it; three reductions are offered.
+A = u ∘ v with u = tanh(Wq q + bq), so row j of the Jacobian is v_j (1 − u_j²) Wq[j, :]. The paper prints one number
+per neuron and does not say how it reduced the row to it; three reductions are offered.
 """
 
 from __future__ import annotations
@@ -61,13 +61,13 @@ def reduce_product(
 ) -> dict[str, Tensor]:
     """The closed form of paper §3.2: reductions of the rows factor_j · rows_j, reduction → (..., J).
 
-    A factor leaves a row's length, or its sum of absolute values, as its absolute value, and its sum with its sign. So
-    the rows are reduced once, whatever the image and the question.
+    A factor multiplies the row's length and its sum of absolute values by its absolute value, and its sum by itself.
+    So the rows are reduced once, whatever the image and the question.
 
     Parameters
     ----------
     factor : (..., J), of one question or of many; rows : (J, Q), as ``vqa.sensitivity_jacobian`` has both.
-    known : where the reduced rows (J,) of a model are kept from call to call.
+    known : a cache of the reduced rows (J,) of a model, filled by the first call.
     """
     known = {} if known is None else known
     for r in which:
@@ -92,7 +92,7 @@ def reductions(
 ) -> dict[str, Tensor]:  # fmt: skip
     """Several reductions of ∂A/∂q (paper §3.2) from one Jacobian: reduction → (J,), as :func:`sensitivity` has them.
 
-    ``known`` : see :func:`reduce_product`; it stays empty for a model without a closed form.
+    ``known`` : the cache of :func:`reduce_product`; it stays empty for a model without a closed form.
     """
     closed = vqa.sensitivity_jacobian(u[0], v[0])
     if closed is None:

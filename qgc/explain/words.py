@@ -1,12 +1,12 @@
-"""∂A/∂w: how much each combine neuron moves with one word of the question (paper §5, book/future-work.ipynb).
+"""∂A/∂w: how much each combine neuron changes with one word of the question (paper §5, book/future-work.ipynb).
 
-The paper announces it and stops there. The chain rule takes ∂A/∂q on through the question encoder, to the
+The paper leaves it to future work. The chain rule takes ∂A/∂q on through the question encoder, to the
 embedding w_t of the word at position t:
 
     ∂A_j/∂w_t = Σ_i ∂A_j/∂q_i ∂q_i/∂w_t
 
 In the Deeper LSTM ∂A_j/∂q is v_j (1 − u_j²) Wq[j, :]. So the row of neuron j is the factor v_j (1 − u_j²), which
-all words share, times Wq[j, :] ∂q/∂w_t, which no picture changes.
+all words share, times Wq[j, :] ∂q/∂w_t, which no image changes.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import QuestionError, WeightsError
-from ..models.evaluation import KeptOfModel, evaluated, evaluating
+from ..models.evaluation import ModelBound, evaluated, evaluating
 from . import sensitivity
-from .explanation import View, check_model
+from .explanation import EncodedImage, check_model
 
 _CUDNN = threading.Lock()
 
-# Words that a question is built with and that name nothing in the picture ("color" is the one the paper names).
+# Words that questions are built with and that name nothing in the image ("color" is the one the paper names).
 FRAME = frozenset(
     "a an the this that these those it is are was were be am there here what which where who whose how why when do "
     "does did doing looking you see can could me tell please if in on of at to from with and or her his its their my "
@@ -33,18 +33,18 @@ FRAME = frozenset(
 )
 
 
-class Words(KeptOfModel):
-    """What a model makes of one question's words, kept for every picture (paper §5).
+class Words(ModelBound):
+    """What a model computes of one question's words, shared by all images (paper §5).
 
-    >>> asked = Words(vqa, "What color is the wall?")    # the question's work, done once
-    >>> view = qgc.View(vqa, scene)
-    >>> asked.shares(view)                               # how much of ∂A/∂w each word has
-    >>> by_wall = asked.sensitivity(view)[asked.content]  # (1024,), a ranking:
-    >>> qgc.explain(vqa, view, asked.question, rank=by_wall)
+    >>> words = Words(vqa, "What color is the wall?")     # the question's work, done once
+    >>> view = qgc.EncodedImage(vqa, scene)
+    >>> words.shares(view)                                # how much of ∂A/∂w each word has
+    >>> by_wall = words.sensitivity(view)[words.content]  # (1024,), a ranking:
+    >>> qgc.explain(vqa, view, words.question, rank=by_wall)
 
     Attributes
     ----------
-    question : as asked. tokens : its T words as the model reads them. q : (1, Q) question embedding.
+    question : as given. tokens : its T words as the model reads them. q : (1, Q) question embedding.
 
     Raises
     ------
@@ -66,7 +66,7 @@ class Words(KeptOfModel):
     def content(self) -> int:
         """Position of the content word (paper §5: "such as the word embedding for 'wall'").
 
-        The rule: the last word that is not in :data:`FRAME`. It looks at no model and at no number.
+        The rule: the last word that is not in :data:`FRAME`. It uses neither the model nor any number.
 
         Raises
         ------
@@ -76,7 +76,7 @@ class Words(KeptOfModel):
         named = [t for t, word in enumerate(self.tokens) if word not in FRAME]
         if not named:
             raise QuestionError(
-                f"no word of {self.question!r} names a thing; choose a row of sensitivity(view) by its position"
+                f"no word of {self.question!r} names an object; choose a row of sensitivity(view) by its position"
             )
         return named[-1]
 
@@ -87,7 +87,7 @@ class Words(KeptOfModel):
 
     @evaluated
     @torch.no_grad()
-    def jacobian(self, view: View) -> Tensor:
+    def jacobian(self, view: EncodedImage) -> Tensor:
         """∂A/∂w (J, T, E) of paper §5, by the chain rule ∂A/∂q ∂q/∂w."""
         self._check(view)
         closed = self._closed(view)
@@ -98,7 +98,7 @@ class Words(KeptOfModel):
 
     @evaluated
     @torch.no_grad()
-    def sensitivity(self, view: View, reduce: str = "l2") -> Tensor:
+    def sensitivity(self, view: EncodedImage, reduce: str = "l2") -> Tensor:
         """∂A/∂w reduced to one number per word and combine neuron, (T, J), as §3.2 does with ∂A/∂q (paper §5).
 
         Raises
@@ -118,21 +118,21 @@ class Words(KeptOfModel):
             self._constants[reduce] = _reduced(self._chain(rows), reduce)
         return sensitivity.reduce_product(factor, rows, (reduce,), self._constants)[reduce]
 
-    def shares(self, view: View, reduce: str = "l2") -> pd.Series:
+    def shares(self, view: EncodedImage, reduce: str = "l2") -> pd.Series:
         """Each word's share of ∂A/∂w (paper §5), adding up to 1: the length of its (J,) vector over the sum of all."""
         totals = torch.linalg.vector_norm(self.sensitivity(view, reduce), dim=1)
         values = (totals / totals.sum()).cpu().double().numpy()
         return pd.Series(values, index=pd.Index(self.tokens, name="word"), name="share of ∂A/∂w")
 
-    def _check(self, view: View) -> None:
+    def _check(self, view: EncodedImage) -> None:
         if view.vqa is not self.vqa:
-            raise WeightsError("these words were read by another model than the picture; make both with one model")
+            raise WeightsError("these words were read by another model than the image; make both with one model")
         if not self.is_current:
             raise WeightsError("the model's weights have changed since it read these words; make them again: "
                                "Words(vqa, question)")  # fmt: skip
 
-    def _closed(self, view: View) -> tuple[Tensor, Tensor] | None:
-        # ∂A/∂q as a factor (J,) and rows (J, Q), where the model has it so
+    def _closed(self, view: EncodedImage) -> tuple[Tensor, Tensor] | None:
+        # ∂A/∂q as a factor (J,) and rows (J, Q), where the model has this closed form
         u, v = view.branches(self.q)
         return self.vqa.sensitivity_jacobian(u[0], v[0])
 
@@ -146,10 +146,10 @@ class Words(KeptOfModel):
 def question_jacobian(vqa, question: str, chunk: int = 256) -> Tensor:
     """∂q/∂w (Q, T, E) of paper §5, by automatic differentiation.
 
-    A batch of ``chunk`` copies of the question goes through the encoder, and from copy i the gradient of q_i flows
-    back: an LSTM takes batches better than it takes vectorised backward passes.
+    A batch of ``chunk`` copies of the question goes through the encoder, and the gradient of q_i is taken through copy
+    i: for an LSTM a batch is faster than a vectorised backward pass.
 
-    w is what ``vqa.embed`` returns (in the Deeper LSTM after its tanh), and ``vqa.encode_words`` goes on from there.
+    w is what ``vqa.embed`` returns (in the Deeper LSTM after its tanh), and ``vqa.encode_words`` does the rest.
     For a model without these it is what the model looks up in its ``nn.Embedding``.
 
     Raises
@@ -180,14 +180,14 @@ def _embedded(vqa, tokens: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         q = vqa.encode_words(w, lengths)
         if q is not None:
             return w, q
-    found: list[Tensor] = []
+    embedded: list[Tensor] = []
     thread = threading.get_ident()
 
     def start_here(module, inputs, output):
         if threading.get_ident() != thread:  # another thread asks the same model
             return output
-        found.append(output.detach().requires_grad_())
-        return found[-1]
+        embedded.append(output.detach().requires_grad_())
+        return embedded[-1]
 
     hooks = [m.register_forward_hook(start_here) for m in vqa.modules() if isinstance(m, nn.Embedding)]
     try:
@@ -195,9 +195,9 @@ def _embedded(vqa, tokens: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
     finally:
         for hook in hooks:
             hook.remove()
-    if len(found) != 1:
+    if len(embedded) != 1:
         raise QuestionError("this model looks words up in no single nn.Embedding; give it embed and encode_words")
-    return found[0], q
+    return embedded[0], q
 
 
 def _reduced(jacobian: Tensor, reduce: str) -> Tensor:

@@ -1,11 +1,12 @@
-"""The image side: CNNs behind one interface, and the VGG-like ones (Simonyan and Zisserman 2015).
+"""The image side: CNNs with one interface, and the VGG-like ones (Simonyan and Zisserman 2015).
 
-Every backbone has ``config`` (with ``side``, ``mean``, ``std``, ``bgr``), ``maps`` (K), ``width`` (the size of f) and
+Every backbone has ``config`` (with ``side``, ``mean``, ``std``, ``bgr``), ``channels`` (K), ``width`` (the size of f)
+and
 
 F = cnn(x)             # (B, K, h, w): the maps that Grad-CAM weighs
 f = cnn.feature(F)     # (B, width): the global feature, not normalised
 
-and, for the engine, ``head(F)`` and ``slopes(F, head)``, what f makes of the maps in closed form. :func:`named` finds
+and, for the closed form, ``head(F)`` and ``slopes(F, head)``, the derivative of f by the maps. :func:`named` finds
 a configuration by name, :func:`build` makes the CNN, :func:`load_weights` reads its weights.
 
 :class:`VGGLike` has two sizes: :data:`VGG19` is the network of the paper, :data:`SCENES` a small one for the abstract
@@ -25,7 +26,7 @@ from torch import Tensor, nn
 
 from ..errors import WeightsError
 from ..images import open_image
-from .dense import DenseHead, SummedOverCells, dense_head, dense_slopes
+from .dense import DenseHead, SpatiallySummedWeight, dense_head, dense_slopes
 from .torchvision_cnn import TorchvisionCNN, TorchvisionConfig, classifiers, torchvision_config
 from .weights_file import copy_into
 
@@ -38,7 +39,7 @@ class CNNConfig:
     halved by 2×2 max-pooling, except after a first block of stride 2. ``detectors`` appends that many 1×1
     convolutions with ReLU, which become the last maps F; with them fc6 has the same weights at all 49
     positions (``tied``). ``fc`` is the width of fc6 and fc7. ``mean`` and ``std`` normalise RGB in 0–1; with ``bgr``
-    the CNN is handed the channels in the order blue, green, red, as Caffe's are.
+    the CNN is given the channels in the order blue, green, red, as Caffe's are.
     """
 
     blocks: tuple[tuple[int, ...], ...]
@@ -81,30 +82,30 @@ class VGGLike(nn.Module):
         super().__init__()
         self.config = config
         layers: list[nn.Module] = []
-        before = 3
+        inputs = 3
         for b, block in enumerate(config.blocks):
             for c, channels in enumerate(block):
                 stride = config.stem_stride if b == c == 0 else 1
-                layers += [nn.Conv2d(before, channels, 3, stride, 1), nn.ReLU()]
-                before = channels
+                layers += [nn.Conv2d(inputs, channels, 3, stride, 1), nn.ReLU()]
+                inputs = channels
             last = b == len(config.blocks) - 1
             if not last and not (b == 0 and config.stem_stride == 2):
                 layers.append(nn.MaxPool2d(2))
         if config.detectors:
-            layers += [nn.Conv2d(before, config.detectors, 1), nn.ReLU()]
-            before = config.detectors
+            layers += [nn.Conv2d(inputs, config.detectors, 1), nn.ReLU()]
+            inputs = config.detectors
         self.features = nn.Sequential(*layers)
-        self.maps = before
+        self.channels = inputs
         self.pool = nn.MaxPool2d(2)
         self.seven = nn.AdaptiveAvgPool2d(7)
-        self.fc6 = nn.Linear(before if config.tied else before * 49, config.fc)
+        self.fc6 = nn.Linear(inputs if config.tied else inputs * 49, config.fc)
         self.fc7 = nn.Linear(config.fc, config.fc)
         self.width = config.fc
         self.drop = nn.Dropout(0.5)
-        self._summed = SummedOverCells()
+        self._summed = SpatiallySummedWeight()
 
     def forward(self, x: Tensor) -> Tensor:
-        """Maps F of the last convolution, after its ReLU: of pictures (B, 3, 224, 224) they are (B, K, 14, 14)."""
+        """Maps F of the last convolution, after its ReLU: (B, K, 14, 14) of images (B, 3, 224, 224)."""
         return self.features(x)
 
     def feature(self, F: Tensor) -> Tensor:
@@ -114,7 +115,7 @@ class VGGLike(nn.Module):
     def pooled(self, F: Tensor) -> Tensor:
         """What fc6 reads: max-pooled and flattened maps (B, K·49), or their sum (B, K) where fc6 is tied.
 
-        Of pictures that are not 224 px wide, the pooled maps are averaged down (or up) to 7×7, as torchvision does.
+        Of images that are not 224 px wide, the pooled maps are averaged down (or up) to 7×7, as torchvision does.
         """
         halved = self.seven(self.pool(F)).flatten(2)
         return halved.sum(2) if self.config.tied else halved.flatten(1)
@@ -123,9 +124,9 @@ class VGGLike(nn.Module):
         """f from what :meth:`pooled` gives."""
         return self.fc7(self.drop(self.fc6(pooled).relu())).relu()
 
-    # -- for the engine ---------------------------------------------------------------------------
+    # -- for the closed form ----------------------------------------------------------------------
     def head(self, F: Tensor) -> DenseHead:
-        """One pass through fc6 and fc7 with the maps (1, K, h, w) of one picture."""
+        """One pass through fc6 and fc7 with the maps (1, K, h, w) of one image."""
         return dense_head(self.pooled(F), self.fc6, self.fc7)
 
     def slopes(self, F: Tensor, head: DenseHead) -> tuple[Tensor, tuple[Tensor, ...]]:
@@ -135,9 +136,9 @@ class VGGLike(nn.Module):
     @torch.no_grad()
     def pooled_fc6(self) -> Tensor:
         """fc6 summed over its 49 positions (fc, K), computed once for the weights at hand: the slope of the pooling."""
-        if self.config.tied:  # sum pooling hands the same gradient to all 49 outputs of the max-pooling
+        if self.config.tied:  # sum pooling gives all 49 outputs of the max-pooling the same gradient
             return 49 * self.fc6.weight
-        return self._summed(self.fc6.weight, self.maps)
+        return self._summed(self.fc6.weight, self.channels)
 
     # -- weights ----------------------------------------------------------------------------------
     TORCHVISION = {"classifier.0.": "fc6.", "classifier.3.": "fc7."}
@@ -149,7 +150,7 @@ class VGGLike(nn.Module):
             state = {_renamed(k, self.CONVERTED): v for k, v in state.items()}
         return {_renamed(k, self.TORCHVISION): v for k, v in state.items()}
 
-    def spare(self, key: str) -> bool:
+    def is_ignorable(self, key: str) -> bool:
         """Whether a file of this network may have this tensor besides: the class scores."""
         return key in ("classifier.6.weight", "classifier.6.bias")
 
@@ -171,7 +172,7 @@ def named(name: str, side: int | None = None) -> BackboneConfig:
     ----------
     name : ``"vgg19"`` (torchvision's normalisation), ``"vgg19-caffe"`` (the paper's: BGR, Caffe's means), or any of
         torchvision's classification CNNs (``"resnet152"``, ``"squeezenet1_1"``, …; :func:`known` lists them).
-    side : pixels of the square that it looks at; None is what its weights were trained for.
+    side : pixels of the square that it reads; None is what its weights were trained for.
 
     Raises
     ------
@@ -195,7 +196,7 @@ def named(name: str, side: int | None = None) -> BackboneConfig:
 
 
 def is_published(config: BackboneConfig) -> bool:
-    """Whether this is a CNN of photographs that :func:`named` knows, with any side, and not one that we trained."""
+    """Whether this is a CNN of photographs that :func:`named` knows, with any side, not one that we trained."""
     return isinstance(config, TorchvisionConfig) or replace(config, side=VGG19.side) in VGGS.values()
 
 
@@ -205,7 +206,7 @@ def build(config: BackboneConfig) -> VGGLike | TorchvisionCNN:
     Raises
     ------
     WeightsError
-        If torchvision has no such CNN, or it has no last convolution maps that everything later goes through.
+        If torchvision has no such CNN, or none of its maps is all that its later layers read.
     """
     if isinstance(config, CNNConfig):
         return VGGLike(config)
@@ -217,8 +218,8 @@ def load_weights(backbone: nn.Module, file) -> None:
     """Copy published weights into a backbone: safetensors, or torch's .pth and .pt, in torchvision's naming.
 
     Read with ``weights_only=True``: nothing in the file is ever executed. ``module.`` before the names is dropped, and
-    the class scores and helper classifiers, which a backbone lacks, are passed over. Numbers are kept as they are:
-    :func:`qgc.models.zoo.save` stores them unrounded.
+    the class scores and helper classifiers, which a backbone lacks, are skipped. Numbers are not rounded:
+    :func:`qgc.models.zoo.save` stores them so, too.
 
     Raises
     ------
@@ -229,19 +230,19 @@ def load_weights(backbone: nn.Module, file) -> None:
 
 
 def prepare(image, config: BackboneConfig) -> Tensor:
-    """A picture as bytes (3, side, side), RGB: squeezed to the square of a CNN, not cropped.
+    """An image as bytes (3, side, side), RGB: squeezed to the square of a CNN, not cropped.
 
-    So a map covers all of the picture, as in the original recipe. ``image`` is anything that
+    So a map covers all of the image, as in the original recipe. ``image`` is anything that
     :func:`qgc.images.open_image` reads.
     """
-    picture = open_image(image)
-    if picture.size != (config.side, config.side):
-        picture = picture.resize((config.side, config.side), Image.Resampling.BILINEAR)
-    return torch.from_numpy(np.asarray(picture).copy()).permute(2, 0, 1)
+    rgb = open_image(image)
+    if rgb.size != (config.side, config.side):
+        rgb = rgb.resize((config.side, config.side), Image.Resampling.BILINEAR)
+    return torch.from_numpy(np.asarray(rgb).copy()).permute(2, 0, 1)
 
 
 def normalise(pixels: Tensor, config: BackboneConfig, dtype: torch.dtype = torch.float32) -> Tensor:
-    """RGB bytes (B, 3, H, W) as a CNN wants them: (RGB/255 − mean)/std, with ``config.bgr`` in the order B, G, R."""
+    """RGB bytes (B, 3, H, W) as a CNN expects them: (RGB/255 − mean)/std, with ``config.bgr`` in the order B, G, R."""
     mean, std = (torch.tensor(m, dtype=dtype, device=pixels.device) for m in (config.mean, config.std))
     x = (pixels.to(dtype) / 255 - mean[:, None, None]) / std[:, None, None]
     return x.flip(1) if config.bgr else x

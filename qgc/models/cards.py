@@ -1,4 +1,4 @@
-"""Model cards for people: what a model saw, what it reaches, what it cannot do."""
+"""Model cards for people: training data, accuracy, limitations."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from ..files import atomic_write
 from . import zoo
 
 DRAWN_BY = "ThorVG"
-"""What paints the scenes (qgc/scenes/render.py)."""
+"""The renderer of the scenes (qgc/scenes/render.py)."""
 
 CANNOT = {
-    "natural": "It has learnt the colour habits of everyday pictures and leans on them: see the baseline.",
-    "balanced": "It has no prior to lean on, but has only ever seen these drawn things in these drawn places.",
-    "pythia": "It has the priors of the natural scenes too, and looks through a CNN that never learnt questions.",
+    "natural": "It has learnt the dataset bias of everyday scenes (usual colors) and uses it: see the baseline.",
+    "balanced": "Its scenes have no dataset bias, but it has only ever seen these drawn objects in these drawn places.",
+    "pythia": "It has the dataset bias of the natural scenes too, and its CNN was never trained on questions.",
     "early": "It is an unfinished checkpoint, kept because it hardly uses the question: do not use its answers.",
 }
 
 
 def record(name: str, result: dict) -> None:
-    """Write an evaluation into a model's card, and the card as Markdown beside it.
+    """Write an evaluation into a model's card, and the card as Markdown into the same folder.
 
     Raises
     ------
     QGCError
-        If a number of the result is not finite, such as the mean of no pair at all.
+        If a number of the result is not finite, such as a mean over no pair.
     """
     path = zoo._card_path(name)
     about = zoo.card(name)
@@ -48,8 +48,8 @@ def table(result: dict) -> str:
     pairs = result["same_answer_pairs"]
     lines += [
         "",
-        f"{result['scenes']} {result['split']} scenes, {result['wordings']} wordings. Same-answer colour questions on "
-        f"{pairs['scenes']} scenes: cosine of the Grad-CAM maps {pairs['cosine']:.3f}, Spearman of ∂A/∂q "
+        f"{result['scenes']} {result['split']} scenes, {result['wordings']} paraphrases. Same-answer color questions "
+        f"on {pairs['scenes']} scenes: cosine of the Grad-CAM maps {pairs['cosine']:.3f}, Spearman of ∂A/∂q "
         f"{pairs['l2']:.3f} (l2), {pairs['sum']:.3f} (sum), {pairs['abs-sum']:.3f} (abs-sum); the paper: 0.81–0.93.",
     ]
     return "\n".join(lines)
@@ -90,13 +90,13 @@ def _drawn_line(about: dict) -> list[str]:
     if about.get("drawn_by") == DRAWN_BY:
         return []
     return [
-        f"- **Drawn by** {about.get('drawn_by')} when the model learnt. Scenes are now drawn by {DRAWN_BY}, with edges "
-        "that differ a little; the accuracy below is on scenes as they are drawn now."
+        f"- **Drawn by** {about.get('drawn_by')} when the model was trained. Scenes are now drawn by {DRAWN_BY}, with "
+        "edges that differ a little; the accuracy below is on scenes as they are drawn now."
     ]
 
 
 def _cnn_line(recipe: dict) -> str:
     if "cnn" in recipe:
         return f"- **CNN:** that of `{recipe['cnn']}`, which stays as it is; its 14×14 cells are the regions."
-    head = "fc6 and fc7 hand the detectors' sums through" if recipe["detectors"] else "fc6 and fc7 learnt them too"
+    head = "fc6 and fc7 pass the detectors' sums on" if recipe["detectors"] else "fc6 and fc7 were trained on them too"
     return f"- **CNN labels:** {recipe['labels']}; {head}."

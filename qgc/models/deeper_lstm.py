@@ -23,7 +23,7 @@ from .vqa import VQA
 
 
 class ImageState(NamedTuple):
-    """What is made of the maps of one picture: ``head`` by the CNN (f and the steps to it), and v (1, J)."""
+    """What is computed of one image's maps: ``head`` by the CNN (f, and what is computed before it), and v (1, J)."""
 
     head: NamedTuple
     v: Tensor
@@ -33,7 +33,8 @@ class ImageState(NamedTuple):
 class DeeperLSTMConfig:
     """Sizes of a Deeper LSTM + normalized CNN; the defaults are the scene-sized version.
 
-    ``tokens`` is how questions are cut into ``words`` (:class:`qgc.models.text.Vocabulary`).
+    ``tokens`` is how questions are cut into ``words``, ``longest`` the vocabulary's ``max_tokens``
+    (:class:`qgc.models.text.Vocabulary`); stored cards have it under that name.
     """
 
     words: tuple[str, ...]
@@ -85,6 +86,7 @@ class DeeperLSTM(VQA):
         self.drop = nn.Dropout(config.dropout)
 
     def conv(self, x: Tensor) -> Tensor:
+        """Maps F (B, K, h, w) of the CNN's last convolution."""
         return self.cnn(x)
 
     def embed(self, tokens: Tensor) -> Tensor:
@@ -106,39 +108,41 @@ class DeeperLSTM(VQA):
         return self.image(self.drop(nn.functional.normalize(f, dim=1))).tanh()
 
     def branches(self, F: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
+        """u of the question alone and v of the image alone, (B, J) each."""
         return self.question_branch(q), self.image_branch(self.cnn.feature(F))
 
     def classify(self, A: Tensor) -> Tensor:
+        """y = Wo A + bo, (B, answers)."""
         return self.output(self.drop(A))
 
     # -- closed forms -----------------------------------------------------------------------------
     @torch.no_grad()
     def image_state(self, F: Tensor) -> ImageState:
-        """The CNN's head and v: one pass through them, for :meth:`jacobian_factors`."""
+        """The CNN's head and v: one forward pass through them, for :meth:`jacobian_factors`."""
         head = self.cnn.head(F)
         return ImageState(head, self.image_branch(head.f))
 
     @torch.no_grad()
     def jacobian_factors(self, F: Tensor, state: ImageState | None = None) -> tuple[Tensor, ...]:
-        """M of :meth:`pooled_jacobian` as a product; with VGG, between J and K lie the active units of fc7 and fc6.
+        """M of :meth:`pooled_jacobian` as a product; with VGG, its inner sizes are the active units of fc7 and fc6.
 
         The chain rule through tanh, Wi and f/‖f‖, then through the CNN's head (its ``slopes``). For a few rows g·M it
-        is cheapest to multiply them through the factors and never form M. Where the head has no closed form, M itself
+        is cheapest to multiply them with the factors and never form M. Where the head has no closed form, M itself
         is the one factor, by vector-Jacobian products.
         """
         head, v = state or self.image_state(F)
         slopes = self.cnn.slopes(F, head)
         if slopes is None:
             return (jacobian(lambda maps: self.image_branch(self.cnn.feature(maps)), F),)
-        on, inner = slopes
-        f, left = head.f[0], self.image.weight
+        active, inner = slopes
+        f, outer = head.f[0], self.image.weight
         norm = f.norm().clamp_min(1e-12)
         d = f / norm
-        if on is not None:  # index_select: three times as fast as weight[:, on]
-            d, left = d[on], left.index_select(1, on)
-        left = left - (left @ d)[:, None] * d  # through f/‖f‖
-        left *= ((1 - v[0] ** 2) / (norm * F.shape[2] * F.shape[3]))[:, None]
-        return (left, *inner)
+        if active is not None:  # index_select: three times as fast as weight[:, active]
+            d, outer = d[active], outer.index_select(1, active)
+        outer = outer - (outer @ d)[:, None] * d  # the derivative of f/‖f‖: no change along f itself
+        outer *= ((1 - v[0] ** 2) / (norm * F.shape[2] * F.shape[3]))[:, None]  # tanh's, and the mean over cells
+        return (outer, *inner)
 
     @torch.no_grad()
     def sensitivity_jacobian(self, u: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
@@ -146,7 +150,7 @@ class DeeperLSTM(VQA):
         return v * (1 - u**2), self.question.weight
 
     def layers(self) -> list[tuple[str, list[str]]] | None:
-        """Wo; Wq with the question encoder; Wi; fc7 and fc6; then the convolutions, block by block. Of VGGs alone."""
+        """Wo; Wq with the question encoder; Wi; fc7 and fc6; then the convolutions, block by block. For VGGs alone."""
         if not isinstance(self.cnn, backbones.VGGLike):
             return None
         convolutions = [f"cnn.features.{i}" for i, m in enumerate(self.cnn.features) if isinstance(m, nn.Conv2d)]

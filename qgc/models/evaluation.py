@@ -13,11 +13,11 @@ from torch import Tensor, nn
 
 from ..errors import WeightsError
 
-WHOLE = 2**17  # numbers up to which all of a tensor is looked at for changes; of a larger one some of its rows
+CHECKED_NUMBERS = 2**17  # a tensor of more numbers than this is checked for changes in some of its rows only
 INTEGERS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
-# Several threads may explain with one model, or with two that share modules: the mode that a module was in is kept by
-# the first that comes and restored by the last that goes. A training loop may call ``train()`` in between; that stays.
+# Several threads may explain with one model, or with two that share modules: the first thread stores the mode that a
+# module is in, and the last one restores it. A training loop may call ``train()`` in between; that remains.
 _lock = threading.RLock()
 _before: WeakKeyDictionary[nn.Module, bool] = WeakKeyDictionary()  # module → whether it was in training mode
 _users: WeakKeyDictionary[nn.Module, int] = WeakKeyDictionary()  # module → threads that explain with it now
@@ -26,10 +26,10 @@ _thread = threading.local()  # .models: those that this thread explains with
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode without dropout, whatever mode the model is in; then every module is as it was before.
+    """Evaluation mode without dropout, whatever mode the model is in; afterwards every module is in its mode of before.
 
-    Autocast, inference mode and a default device pause, too: numbers keep the model's type, gradients can be taken of
-    them, and they are where the model is. Threads may do this at the same time: the last to leave restores the mode.
+    Autocast, inference mode and a default device are suspended, too: numbers keep the model's type and device, and
+    gradients can be taken of them. Threads may do this at the same time: the last to leave restores the mode.
 
     Raises
     ------
@@ -38,7 +38,7 @@ def evaluating(model: nn.Module) -> Iterator[None]:
         devices, complex or quantised.
     """
     inside = _thread.__dict__.setdefault("models", [])
-    if any(model is other for other in inside):  # on the way in, all of this was done
+    if any(model is other for other in inside):  # a nested call: all of this is done already
         yield
         return
     modules = list(model.modules())
@@ -48,11 +48,11 @@ def evaluating(model: nn.Module) -> Iterator[None]:
     with ExitStack() as contexts:
         if torch.is_inference_mode_enabled():
             contexts.enter_context(torch.inference_mode(False))
-            contexts.enter_context(torch.no_grad())  # which leaving inference mode alone would switch on
+            contexts.enter_context(torch.no_grad())  # leaving inference mode alone would switch gradients on
         if torch.is_autocast_enabled(device):
             contexts.enter_context(torch.autocast(device, enabled=False))
         if torch.get_default_device().type != "cpu":
-            contexts.enter_context(torch.device("cpu"))  # as usual; what is made there goes to the model's device
+            contexts.enter_context(torch.device("cpu"))  # the default; callers move new tensors to the model's device
         contexts.enter_context(_evaluation_mode(model, modules))
         inside.append(model)
         try:
@@ -64,7 +64,8 @@ def evaluating(model: nn.Module) -> Iterator[None]:
 @contextmanager
 def _evaluation_mode(model: nn.Module, modules: Sequence[nn.Module]) -> Iterator[None]:
     with _lock:
-        held = modules if _users or any(module.training for module in modules) else ()  # mostly (), which is quick
+        # mostly nothing trains and no other thread is here; then there is nothing to restore
+        held = modules if _users or any(module.training for module in modules) else ()
         for module in held:
             _before[module] = module.training or _before.get(module, False)
             _users[module] = _users.get(module, 0) + 1
@@ -77,7 +78,7 @@ def _evaluation_mode(model: nn.Module, modules: Sequence[nn.Module]) -> Iterator
             for module in held:
                 _users[module] -= 1
                 if not _users[module]:
-                    module.training |= _before.pop(module)  # or put into training mode meanwhile
+                    module.training |= _before.pop(module)  # "or": it may have been put into training mode meanwhile
                     del _users[module]
 
 
@@ -90,13 +91,13 @@ def _check_weights(weights: Sequence[Tensor], modules: Sequence[nn.Module]) -> N
     kinds = {(p.dtype, p.device) for p in weights}
     quantised = any(".quantized." in type(module).__module__ for module in modules)
     if len(kinds) > 1 or quantised or any(dtype.is_complex for dtype, _ in kinds):
-        found = sorted(f"{dtype} on {device}".removeprefix("torch.") for dtype, device in kinds)
-        raise WeightsError(f"this model's weights are {' and '.join(found + ['quantised'] * quantised)}; explaining "
+        types = sorted(f"{dtype} on {device}".removeprefix("torch.") for dtype, device in kinds)
+        raise WeightsError(f"this model's weights are {' and '.join(types + ['quantised'] * quantised)}; explaining "
                            "needs one floating-point type on one device: vqa.to('cpu', torch.float32)")  # fmt: skip
 
 
 def evaluated(function: Callable) -> Callable:
-    """Let a function do its work :func:`evaluating` its first argument: a model, or what has one as ``vqa``."""
+    """Run a function while :func:`evaluating` its first argument: a model, or an object with one as ``vqa``."""
 
     @wraps(function)
     def run(subject, *args, **kwargs):
@@ -107,21 +108,21 @@ def evaluated(function: Callable) -> Callable:
 
 
 class WeightsMark:
-    """What some weights are now, to be compared (``==``) with what they are later, without a copy of them.
+    """A fingerprint of some weights, to be compared (``==``) with a later one without keeping a copy of them.
 
-    PyTorch counts what is changed in place, but not through ``.data`` or NumPy; so sums of the numbers are compared as
+    PyTorch counts changes in place, but not those through ``.data`` or NumPy; so sums of the numbers are compared as
     well, of rows and of columns: all of them in a tensor of up to 2¹⁷ numbers, and some rows of a larger one.
     """
 
     def __init__(self, tensors: Iterable[Tensor]):
-        kept = [t.detach() for t in tensors]
+        tensors = [t.detach() for t in tensors]
         self._places = [
-            (t.data_ptr(), t.shape, t.dtype, t.device, None if t.is_inference() else t._version) for t in kept
+            (t.data_ptr(), t.shape, t.dtype, t.device, None if t.is_inference() else t._version) for t in tensors
         ]
-        self._sums = torch.cat([_sums_of(t) for t in kept])
+        self._sums = torch.cat([_sums_of(t) for t in tensors])
 
     @classmethod
-    def of(cls, model: nn.Module) -> WeightsMark:
+    def from_model(cls, model: nn.Module) -> WeightsMark:
         """The mark of all parameters and buffers."""
         return cls((*model.parameters(), *model.buffers()))
 
@@ -133,39 +134,38 @@ class WeightsMark:
         )
 
 
-class KeptOfModel:
-    """Base of what is kept of a model (``vqa``) and holds for the weights that it had then: a View, Words.
+class ModelBound:
+    """Base of what was computed with a model (``vqa``) and is valid for the weights that it had: EncodedImage, Words.
 
-    A copy, or what comes out of a pickle, has a copied model: it is current if the original was.
+    A copy, or an unpickled object, has a copied model: it is current if the original was.
     """
 
     vqa: nn.Module
 
     def mark(self) -> None:
-        """Take the weights as they are now for those that this holds for."""
-        self._weights = WeightsMark.of(self.vqa)
+        """Record the weights as they are now as those that this is valid for."""
+        self._weights = WeightsMark.from_model(self.vqa)
 
     @property
     def is_current(self) -> bool:
-        """Whether the model's weights, number type and device are still those that this was made with."""
-        return self._weights == WeightsMark.of(self.vqa)
+        """Whether the model's weights, number type and device are still those that this was computed with."""
+        return self._weights == WeightsMark.from_model(self.vqa)
 
     def __getstate__(self) -> dict:
-        return {**vars(self), "_weights": self.is_current}  # a mark knows addresses, which a copy does not share
+        return {**vars(self), "_weights": self.is_current}  # a mark holds addresses, which a copy does not share
 
     def __setstate__(self, state: dict) -> None:
         vars(self).update(state)
-        self._weights = WeightsMark.of(self.vqa) if state["_weights"] else None
+        self._weights = WeightsMark.from_model(self.vqa) if state["_weights"] else None
 
 
 def _sums_of(tensor: Tensor) -> Tensor:
     rows = tensor.flatten(1) if tensor.ndim > 1 else tensor.reshape(1, -1)
-    rows = rows[:: 1 + rows.numel() // WHOLE].contiguous()
-    wide = (
-        rows.numel() > 0 and rows.shape[1] * rows.element_size() % 8 == 0
-    )  # several numbers to a long one, which is added up quickly
+    rows = rows[:: 1 + rows.numel() // CHECKED_NUMBERS].contiguous()
+    # several numbers read as one 64-bit integer are summed faster
+    wide = rows.numel() > 0 and rows.shape[1] * rows.element_size() % 8 == 0
     bits = rows.view(torch.int64 if wide else INTEGERS[rows.element_size()])
-    # Of whole numbers: exact in any order, and NaN has one. Sums of columns see numbers that change places in a row.
+    # Integer sums are exact in any order, and well defined for NaN. Sums of columns notice a permutation within a row.
     return torch.cat([bits.sum(1), bits.sum(0)])
 
 

@@ -1,4 +1,4 @@
-"""Jacobians: as products of factors, and by batched vector-Jacobian products for what has no closed form."""
+"""Jacobians: as products of factors, and by batched vector-Jacobian products where there is no closed form."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def jacobian(function: Callable[[Tensor], Tensor], x: Tensor, chunk: int = 128) 
 
     ``chunk`` rows at a time.
     """
-    x = x.detach().clone().requires_grad_()  # the copy of one from inference mode can have a gradient
+    x = x.detach().clone().requires_grad_()  # a copy, since no gradient is taken of inference tensors
     with torch.enable_grad():
         y = function(x)
     rows = []
@@ -27,7 +27,7 @@ def jacobian(function: Callable[[Tensor], Tensor], x: Tensor, chunk: int = 128) 
 
 
 def product(factors: Sequence[Tensor]) -> Tensor:
-    """The matrix product of one factor or more, from the last: towards the CNN the matrices are small."""
+    """The matrix product of one factor or more, from the last to the first: the last ones are small."""
     *outer, result = factors
     for factor in reversed(outer):
         result = factor @ result

@@ -1,15 +1,15 @@
-"""Pythia v0.1 (Jiang et al. 2018): two glimpses at the question, attention on the picture, a wide product.
+"""Pythia v0.1 (Jiang et al. 2018): two glimpses at the question, attention on the image, a wide product.
 
 q = [Σ_t α¹_t h_t, Σ_t α²_t h_t]    glimpses at the LSTM's outputs h; α = softmax_t conv2(ReLU(conv1(h)))
 a_r = softmax_r WN(ReLU(WN r) ∘ ReLU(WN q))    attention over the regions r of one kind of image feature
 f = [Σ_r a_r r of the boxes, Σ_r a_r r of the grid]
 u = ReLU(WN q)    question branch
 v = ReLU(WN f)    image branch: it sees the question, through the attention
-A = u ∘ v         the fusion: the layer that the gate of the paper's §3.3 is put on
+A = u ∘ v         the fusion: the layer that the gate of the paper's §3.3 acts on
 y = W_text ReLU(WN A) + W_image ReLU(WN A) + b    answer scores, from two hidden layers of different width
 
 WN is a linear layer with weight normalisation (Salimans and Kingma 2016) with one length for the whole matrix.
-The modules bear the names of the published checkpoint, so that its keys are those of :func:`checkpoint_state`.
+The modules have the names of the published checkpoint, so that its keys are those of :func:`checkpoint_state`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ class PythiaConfig:
 
     ``boxes`` is the width of a detector's feature of one box, 0 for a model that reads the grid alone. ``scale``
     divides the maps F where they become regions: the maps of the scenes' CNN are small numbers. ``tokens`` is how
-    questions are cut into ``words`` (:class:`qgc.models.text.Vocabulary`).
+    questions are cut into ``words``, ``longest`` the vocabulary's ``max_tokens``
+    (:class:`qgc.models.text.Vocabulary`); stored cards have it under that name.
     """
 
     words: tuple[str, ...]
@@ -69,10 +70,11 @@ def full_size(words, answers) -> PythiaConfig:
     )  # fmt: skip
 
 
-class OneBlank(Vocabulary):
-    """Words as Pythia numbers them: index 0 is padding and any unknown word alike, the words follow from 1."""
+class SharedPadUnkVocabulary(Vocabulary):
+    """Words as Pythia numbers them: index 0 is both padding and any unknown word, the words follow from 1."""
 
     def __len__(self) -> int:
+        """How many indices there are: the words, and the one that padding and unknown words share."""
         return len(self.words) + 1
 
     def encode(self, question: str, quiet: bool = False) -> Tensor:
@@ -92,10 +94,11 @@ class WeightNorm(nn.Module):
 
     @property
     def factor(self) -> Tensor:
-        """g / ‖V‖, (): multiplying what comes out by it is cheaper than multiplying the matrix."""
+        """g / ‖V‖, (): multiplying the output by it is cheaper than multiplying the matrix."""
         return self.weight_g / self.weight_v.norm()
 
     def forward(self, x: Tensor) -> Tensor:
+        """W x + b."""
         return nn.functional.linear(x, self.weight_v) * self.factor + self.bias
 
 
@@ -107,6 +110,7 @@ class Nonlinear(nn.Module):
         self.main = nn.Sequential(WeightNorm(inputs, outputs), nn.ReLU())
 
     def forward(self, x: Tensor) -> Tensor:
+        """ReLU(WN x)."""
         return self.main(x)
 
 
@@ -128,28 +132,28 @@ class Transform(nn.Module):
 
 
 class TopDownAttention(nn.Module):
-    """Attention of a question over the regions of a picture."""
+    """Attention of a question over the regions of an image."""
 
     def __init__(self, image: int, question: int, size: int):
         super().__init__()
         self.modal_combine = Product(image, question, size)
         self.transform = Transform(size)
 
-    def asked(self, q: Tensor) -> Tensor:
+    def question_factor(self, q: Tensor) -> Tensor:
         """The question's side times the last layer's weights (..., A); times a region's side it is the logit."""
         lc = self.transform.lc
         return self.modal_combine.Fa_txt(q) * (lc.weight_v[0] * lc.factor)
 
     def forward(self, regions: Tensor, q: Tensor) -> Tensor:
-        """a (B, P, R), adding up to 1 over the regions: regions (B, R, D), P questions a picture q (B, P, Q)."""
-        # WN(image ∘ question) for all pairs in one product, which never holds a pair's vector
-        logits = self.asked(q) @ self.modal_combine.Fa_image(regions).mT + self.transform.lc.bias
+        """a (B, P, R), adding up to 1 over the regions (B, R, D), for P questions q (B, P, Q) per image."""
+        # WN(image ∘ question) for all pairs in one product, so that no pair's vector takes memory
+        logits = self.question_factor(q) @ self.modal_combine.Fa_image(regions).mT + self.transform.lc.bias
         return logits.softmax(-1)
 
     def slopes(self, regions: Tensor, q: Tensor) -> Tensor:
-        """∂logit_r/∂r (R, D), for each of the regions (R, D) of one picture and one question q (Q,)."""
+        """∂logit_r/∂r (R, D), for each of the regions (R, D) of one image and one question q (Q,)."""
         layer = self.modal_combine.Fa_image.main[0]
-        return (self.asked(q) * (layer(regions) > 0)) @ (layer.weight_v * layer.factor)
+        return (self.question_factor(q) * (layer(regions) > 0)) @ (layer.weight_v * layer.factor)
 
 
 class ImageEmbedding(nn.Module):
@@ -160,7 +164,7 @@ class ImageEmbedding(nn.Module):
         self.image_attention_model = TopDownAttention(image, question, size)
 
     def forward(self, regions: Tensor, q: Tensor) -> Tensor:
-        """Σ_r a_r r, (B, P, D), of regions (B, R, D) and P questions a picture q (B, P, Q)."""
+        """Σ_r a_r r, (B, P, D), of regions (B, R, D) and P questions q (B, P, Q) per image."""
         return self.image_attention_model(regions, q) @ regions
 
 
@@ -169,7 +173,7 @@ class QuestionEmbedding(nn.Module):
 
     def __init__(self, words: int, config: PythiaConfig):
         super().__init__()
-        self.longest = config.longest
+        self.max_tokens = config.longest
         self.embedding = nn.Embedding(words, config.embedding)
         self.LSTM = nn.LSTM(config.embedding, config.hidden, batch_first=True)
         self.conv1 = nn.Conv1d(config.hidden, config.conv1, 1)
@@ -179,19 +183,19 @@ class QuestionEmbedding(nn.Module):
     def forward(self, w: Tensor) -> Tensor:
         """q (B, Q) of word embeddings w (B, T, E).
 
-        As published, every question is filled up to ``longest`` words with the blank's embedding, and the glimpses
-        see these too: so q does not depend on how far a batch was padded.
+        As published, every question is padded to ``max_tokens`` words with the embedding of the padding, which the
+        glimpses see too: so q does not depend on how far a batch was padded.
         """
-        missing = self.longest - w.shape[1]
-        blank = self.embedding.weight[PAD].expand(len(w), missing, -1)
-        h, _ = self.LSTM(torch.cat([w, blank], 1))
+        missing = self.max_tokens - w.shape[1]
+        padding = self.embedding.weight[PAD].expand(len(w), missing, -1)
+        h, _ = self.LSTM(torch.cat([w, padding], 1))
         h = self.drop(h)
         glimpses = self.conv2(self.conv1(h.mT).relu()).softmax(2)  # (B, glimpses, T)
         return (glimpses @ h).flatten(1)
 
 
 class Classifier(nn.Module):
-    """Answer scores from two hidden layers, meant to begin at the answers' text and at their pictures."""
+    """Answer scores from two hidden layers, designed to be initialised from the answers' texts and images."""
 
     def __init__(self, config: PythiaConfig):
         super().__init__()
@@ -201,36 +205,38 @@ class Classifier(nn.Module):
         self.linear_image = nn.Linear(config.image_head, len(config.answers))
 
     def forward(self, A: Tensor) -> Tensor:
+        """y = W_text ReLU(WN A) + W_image ReLU(WN A) + b, (B, answers)."""
         return self.linear_text(self.f_o_text(A)) + self.linear_image(self.f_o_image(A))
 
 
 class BoxEncoding(nn.Module):
-    """fc7 of the detector, which goes on learning: ReLU(W fc6 + b)."""
+    """fc7 of the detector, which is fine-tuned: ReLU(W fc6 + b)."""
 
     def __init__(self, size: int):
         super().__init__()
         self.lc = nn.Linear(size, size)
 
     def forward(self, boxes: Tensor) -> Tensor:
+        """Boxes' features (B, N, D), from their fc6 features."""
         return self.lc(boxes).relu()
 
 
 class Pythia(VQA):
     """The model; see the module's docstring for the equations.
 
-    ``cnn`` of the scenes' size is the whole :class:`VGGLike`, so that its file can be shared with a Deeper LSTM;
-    its fc6 and fc7 have no part in Pythia.
+    For scenes ``cnn`` is the whole :class:`VGGLike`, so that its file can be shared with a Deeper LSTM; Pythia does
+    not use its fc6 and fc7.
     """
 
     def __init__(self, config: PythiaConfig):
         super().__init__()
         self.config = config
-        self.vocabulary = OneBlank(config.words, config.longest, config.tokens)
+        self.vocabulary = SharedPadUnkVocabulary(config.words, config.longest, config.tokens)
         self.answers = list(config.answers)
         self.combine = config.combine
         self.cnn = backbones.build(config.cnn)
-        question, maps = config.glimpses * config.hidden, self.cnn.maps
-        kinds = [config.boxes, maps] if config.boxes else [maps]
+        question, channels = config.glimpses * config.hidden, self.cnn.channels
+        kinds = [config.boxes, channels] if config.boxes else [channels]
         encoders = [BoxEncoding(config.boxes)] if config.boxes else []
         self.image_feature_encode_list = nn.ModuleList([*encoders, nn.Identity()])
         self.image_embedding_models_list = nn.ModuleList(
@@ -242,6 +248,7 @@ class Pythia(VQA):
         self.drop = nn.Dropout(config.dropout)
 
     def conv(self, x: Tensor) -> Tensor:
+        """Maps F (B, K, h, w) of the CNN's last convolution."""
         return self.cnn(x)
 
     # -- the question -----------------------------------------------------------------------------
@@ -253,53 +260,55 @@ class Pythia(VQA):
         """q (B, Q) of word embeddings (B, T, E); ``lengths`` are not needed, since the model sees its padding."""
         return self.question_embedding_models[0](w)
 
-    # -- the picture ------------------------------------------------------------------------------
+    # -- the image --------------------------------------------------------------------------------
     def regions(self, F: Tensor) -> Tensor:
         """The cells of the maps F (B, K, h, w) as regions (B, h·w, K), divided by ``config.scale``."""
         return F.flatten(2).mT / self.config.scale
 
     def attention(self, F: Tensor, q: Tensor) -> Tensor:
-        """How much each cell of the grid is attended to, (B, h, w), adding up to 1; to be seen beside Grad-CAM."""
+        """How much each cell of the grid is attended to, (B, h, w), adding up to 1; to be compared with Grad-CAM."""
         model = self.image_embedding_models_list[-1][0].image_attention_model
         a = model(self.regions(F), q[:, None])
         return a[:, 0].unflatten(1, F.shape[2:])
 
     def attended(self, regions: Tensor, q: Tensor, boxes: Tensor | None = None) -> Tensor:
-        """f (B, P, ·): what each of P questions q (B, P, Q) attends to in its picture's regions (B, R, K).
+        """f (B, P, ·): what each of P questions q (B, P, Q) attends to in its image's regions (B, R, K).
 
         ``boxes`` (B, N, ``config.boxes``) are a detector's fc6 features. Where the model reads boxes and none are
-        given, their part of f is zero: it then answers by the grid alone, as if the detector had found nothing.
+        given, their part of f is zero: it then answers by the grid alone, as if the detector had detected nothing.
         """
         grid = self.image_embedding_models_list[-1][0](regions, q)
         if not self.config.boxes:
             return grid
         if boxes is None:
-            found = grid.new_zeros(*grid.shape[:2], self.config.boxes)
+            attended_boxes = grid.new_zeros(*grid.shape[:2], self.config.boxes)
         else:
-            found = self.image_embedding_models_list[0][0](self.image_feature_encode_list[0](boxes), q)
-        return torch.cat([found, grid], 2)
+            encoded = self.image_feature_encode_list[0](boxes)
+            attended_boxes = self.image_embedding_models_list[0][0](encoded, q)
+        return torch.cat([attended_boxes, grid], 2)
 
     def fuse(self, f: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
         """u = ReLU(WN q) and v = ReLU(WN f), (B, J) each."""
         return self.multi_modal_combine.Fa_txt(q), self.multi_modal_combine.Fa_image(f)
 
     def branches(self, F: Tensor, q: Tensor, boxes: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """u and v (B, J); ``boxes`` as in :meth:`attended`. One picture F (1, K, h, w) may meet many questions q."""
+        """u and v (B, J); ``boxes`` as in :meth:`attended`. One image F (1, K, h, w) may have many questions q."""
         return self.fuse(self.attended(self.regions(F), q[:, None], boxes)[:, 0], q)
 
     def classify(self, A: Tensor) -> Tensor:
+        """y (B, answers), from both hidden layers."""
         return self.classifier(self.drop(A))
 
     # -- closed form ------------------------------------------------------------------------------
     @torch.no_grad()
     def question_pooled_jacobian(self, F: Tensor, q: Tensor) -> Tensor:
-        """M (J, K) with M_jk = (1/Z) Σ_ij ∂v_j/∂F^k_ij, of one picture F and one question q, by the grid alone.
+        """M (J, K) with M_jk = (1/Z) Σ_ij ∂v_j/∂F^k_ij, of one image F and one question q, by the grid alone.
 
         v = ReLU(W f + b) has the slope W where it is positive, and f = Σ_r a_r r with a = softmax(logits) has
 
             Σ_r ∂f/∂r = I + Σ_r a_r (r − f) (∂logit_r/∂r)ᵀ
 
-        in which no matrix has as many rows as there are neurons and regions. r = F / ``config.scale``.
+        in which no matrix has a row for every pair of a neuron and a region. r = F / ``config.scale``.
         """
         model = self.image_embedding_models_list[-1][0].image_attention_model
         regions = self.regions(F)
@@ -318,7 +327,7 @@ CNN, PARALLEL = "cnn.", "module."
 
 
 def checkpoint_state(model: Pythia, parallel: bool = False) -> dict[str, Tensor]:
-    """The model's tensors under the published names; the CNN, which the checkpoint lacks, is left out.
+    """The model's tensors under the published names; without the CNN, which is not part of the checkpoint.
 
     ``parallel`` puts ``module.`` before each, as a model trained on several devices was saved.
     """
@@ -341,7 +350,7 @@ def load_checkpoint(model: Pythia, state: Mapping[str, Tensor]) -> None:
     wrong = sorted(own.keys() ^ state.keys()) or [k for k in own if own[k].shape != state[k].shape]
     if wrong:
         raise WeightsError(
-            f"this is no checkpoint of a Pythia of this size: {len(wrong)} of its names or shapes differ, first "
+            f"this is not a checkpoint of a Pythia of this size: {len(wrong)} of its names or shapes differ, first "
             f"{wrong[0]!r}; make the model with full_size and the checkpoint's own words and answers"
         )
     model.load_state_dict(state, strict=False)

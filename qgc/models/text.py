@@ -1,4 +1,4 @@
-"""Words: a vocabulary that says which words it does not know."""
+"""Words: a vocabulary that names the words it does not know."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from ..data.tokens import TOKENIZERS, simplify, words
 from ..errors import AnswerError, QuestionError, shown
 
 PAD, UNK = 0, 1
-MOST_LETTERS = 10_000  # of a question: what is longer is a file, or a mistake
-LONGEST_WORD = 40  # letters up to which a word is looked up for its neighbours
+MOST_LETTERS = 10_000  # of a question; a longer text is a file, or a mistake
+LONGEST_WORD = 40  # letters of a word for which similar ones are looked up
 
 
 class Vocabulary:
@@ -22,33 +22,32 @@ class Vocabulary:
     Parameters
     ----------
     words : the known words, in index order from 2.
-    longest : number of tokens read; the rest of a longer question is dropped, with a warning.
-    tokens : how a question is cut, a key of :data:`qgc.data.tokens.TOKENIZERS`.
+    max_tokens : how many tokens are read; the rest of a longer question is dropped, with a warning.
+    tokens : how a question is tokenised, a key of :data:`qgc.data.tokens.TOKENIZERS`.
 
     Raises
     ------
     QuestionError
-        If there is no such way to cut.
+        If there is no such tokeniser.
     """
 
-    def __init__(self, words: Sequence[str], longest: int = 26, tokens: str = "plain"):
+    def __init__(self, words: Sequence[str], max_tokens: int = 26, tokens: str = "plain"):
         if tokens not in TOKENIZERS:
-            raise QuestionError(
-                f"there is no way {shown(tokens)} to cut a question; choose one of {', '.join(TOKENIZERS)}"
-            )
+            raise QuestionError(f"there is no tokeniser {shown(tokens)}; choose one of {', '.join(TOKENIZERS)}")
         self.words = list(words)
-        self.longest = longest
+        self.max_tokens = max_tokens
         self.cut = TOKENIZERS[tokens]
         # A published vocabulary may have "café", which no question's token is; its "cafe", if it has one, goes first.
         self.index = {simplify(w): i + 2 for i, w in enumerate(self.words) if not w.isascii()}
         self.index |= {w: i + 2 for i, w in enumerate(self.words)}
 
     @classmethod
-    def of(cls, questions: Iterable[str], longest: int = 26, tokens: str = "plain") -> Vocabulary:
+    def from_questions(cls, questions: Iterable[str], max_tokens: int = 26, tokens: str = "plain") -> Vocabulary:
         """The vocabulary of all words in ``questions``, sorted."""
-        return cls(words(questions, tokens), longest, tokens)
+        return cls(words(questions, tokens), max_tokens, tokens)
 
     def __len__(self) -> int:
+        """How many indices there are: the words, padding and unknown."""
         return len(self.words) + 2
 
     def tokens(self, question: str) -> list[str]:
@@ -57,7 +56,7 @@ class Vocabulary:
         Raises
         ------
         QuestionError
-            If the question is not a string, has no word or more than 10,000 letters, or is no valid Unicode.
+            If the question is not a string, has no word or more than 10,000 letters, or is not valid Unicode.
         """
         if not isinstance(question, str):
             raise QuestionError(f"a question must be text, not {type(question).__name__}")
@@ -71,11 +70,11 @@ class Vocabulary:
         if not tokens:
             fault = f"{shown(question)} has no word in it" if question.strip() else "the question is empty"
             raise QuestionError(f"{fault}; ask something, for example 'What color are the towels?'")
-        if len(tokens) > self.longest:
+        if len(tokens) > self.max_tokens:
             warnings.warn(
-                f"the question has {len(tokens)} words; the model reads the first {self.longest}", stacklevel=3
+                f"the question has {len(tokens)} words; the model reads the first {self.max_tokens}", stacklevel=3
             )
-        return tokens[: self.longest]
+        return tokens[: self.max_tokens]
 
     def encode(self, question: str, quiet: bool = False) -> torch.Tensor:
         """Indices (T,) of a question's words; unknown ones become UNK, with a warning that names them.

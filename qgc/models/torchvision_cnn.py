@@ -3,10 +3,10 @@
 The network is traced (torch.fx), and read from its end:
 
 * the classifier is its last linear layer or convolution; what it reads is f, pooled over cells where it reads maps;
-* F is the last step with more than one cell before that, pooling and dropout passed over; so it stands behind its ReLU
-  where there is one (VGG: relu5_4, no max-pooling; SqueezeNet: the last Fire module);
+* F is the last step with more than one cell before that, pooling and dropout skipped; so it comes after its ReLU where
+  there is one (VGG: relu5_4, no max-pooling; SqueezeNet: the last Fire module);
 
-and cut there in two: pictures → F → f. The classifier itself is left out.
+and cut there in two: images → F → f. The classifier itself is omitted.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from torch import Tensor, fx, nn
 from torch.nn.modules.dropout import _DropoutNd
 
 from ..errors import WeightsError
-from .dense import DenseHead, SummedOverCells, dense_head, dense_slopes
+from .dense import DenseHead, SpatiallySummedWeight, dense_head, dense_slopes
 from .jacobian import jacobian
 
 Kinds = tuple[type | str, ...]
@@ -38,12 +38,12 @@ HELPERS = ("AuxLogits.", "aux1.", "aux2.")  # the Inceptions' helper classifiers
 MEAN: Kinds = (nn.AdaptiveAvgPool2d, "adaptive_avg_pool2d", "mean")
 SAME: Kinds = (_DropoutNd, nn.Identity, nn.Flatten, "dropout", "flatten")
 DENSE = (nn.Linear, nn.ReLU, nn.Linear, nn.ReLU)
-PASSED_OVER: Kinds = (*MEAN, *SAME, nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveMaxPool2d, "max_pool2d", "avg_pool2d")
+SKIPPED: Kinds = (*MEAN, *SAME, nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveMaxPool2d, "max_pool2d", "avg_pool2d")
 
 
 @dataclass(frozen=True)
 class TorchvisionConfig:
-    """A CNN of torchvision's, on pictures of ``side`` pixels; ``mean`` and ``std`` normalise RGB in 0–1."""
+    """A CNN of torchvision's, on images of ``side`` pixels; ``mean`` and ``std`` normalise RGB in 0–1."""
 
     name: str
     side: int = 224
@@ -63,7 +63,7 @@ def torchvision_config(name: str) -> TorchvisionConfig:
     """The configuration with the square and the normalisation that torchvision's newest weights were trained for.
 
     The published weights of the two Inceptions want RGB from −1 to 1; torchvision converts inside of the network, we
-    normalise so in the first place.
+    normalise to that range directly.
     """
     presets = torchvision.models.get_model_weights(name).DEFAULT.transforms()
     mean, std = ((0.5,) * 3, (0.5,) * 3) if name in INCEPTIONS else (tuple(presets.mean), tuple(presets.std))
@@ -71,9 +71,9 @@ def torchvision_config(name: str) -> TorchvisionConfig:
 
 
 def torchvision_weights(name: str) -> Path:
-    """The file of the weights that torchvision published first, which papers mean: from PyTorch's cache or downloaded.
+    """The file of the weights that torchvision published first, which papers use: from PyTorch's cache or downloaded.
 
-    torchvision's own loader compares what it downloads with the digits in the file's name, and runs nothing in it.
+    torchvision's own loader compares what it downloads with the checksum in the file's name, and runs nothing in it.
 
     Raises
     ------
@@ -81,70 +81,70 @@ def torchvision_weights(name: str) -> Path:
         If torchvision has none, or they cannot be downloaded.
     """
     if name not in classifiers():
-        raise WeightsError(f"torchvision has no weights of {name!r}; bring them with 'python -m qgc fetch {name}' and "
+        raise WeightsError(f"torchvision has no weights of {name!r}; fetch them with 'python -m qgc fetch {name}' and "
                            "name the file with --weights")  # fmt: skip
     published = torchvision.models.get_model_weights(name)
     weights = getattr(published, "IMAGENET1K_V1", published.DEFAULT)
     file = Path(torch.hub.get_dir()) / "checkpoints" / weights.url.rpartition("/")[2]
     try:
-        with redirect_stdout(sys.stderr):  # where it says what it downloads
+        with redirect_stdout(sys.stderr):  # it prints what it downloads
             weights.get_state_dict(check_hash=True, weights_only=True, map_location="cpu")
     except Exception as error:  # whatever a network or a disk does
         reason = f"{type(error).__name__}: {error}".splitlines()[0][:100]
-        raise WeightsError(f"the weights of {name} cannot be brought from {weights.url} ({reason}); download "
+        raise WeightsError(f"the weights of {name} cannot be downloaded from {weights.url} ({reason}); download "
                            f"{file.name} in another way and name it with --weights") from None  # fmt: skip
     return file
 
 
 class Cut(NamedTuple):
-    """A network in graphs: ``body`` from the picture to F, ``pool`` to what the head's layers read, ``tail`` on to f.
+    """A network in graphs: ``body`` from the image to F, ``pool`` to what the head's layers read, ``tail`` on to f.
 
     ``pool`` is None where it is just the mean over all cells, ``tail`` where there is nothing else. ``dense`` names fc6
-    and fc7 where the tail is fc6, ReLU, fc7, ReLU. ``maps`` and ``width`` are the sizes of F and f.
+    and fc7 where the tail is fc6, ReLU, fc7, ReLU. F has ``channels`` maps, f ``width`` numbers.
     """
 
     body: fx.Graph
     pool: fx.Graph | None
     tail: fx.Graph | None
     dense: tuple[str, ...]
-    maps: int
+    channels: int
     width: int
 
 
 class PooledHead(NamedTuple):
-    """What the head makes of one picture's maps: their pooling (:meth:`TorchvisionCNN.pooled`) and f (1, width)."""
+    """What the head computes of one image's maps: their pooling (:meth:`TorchvisionCNN.pooled`) and f (1, width)."""
 
     pooled: Tensor
     f: Tensor
 
 
 class TorchvisionCNN(nn.Module):
-    """Pictures → F → f, with torchvision's names of the weights, which are random until loaded.
+    """Images → F → f, with torchvision's names of the weights, which are random until loaded.
 
     Always in evaluation mode: the statistics of batch normalisation belong to the weights.
 
     Raises
     ------
     WeightsError
-        If the network has no last maps that everything later goes through.
+        If the network has no maps that are all that its later layers read.
     """
 
     def __init__(self, config: TorchvisionConfig):
         super().__init__()
         self.config = config
         net = _network(config.name)
-        everything = set(net.state_dict())
+        whole = set(net.state_dict())
         self._cut = _cut(net, config.name)
-        self.maps, self.width = self._cut.maps, self._cut.width
+        self.channels, self.width = self._cut.channels, self._cut.width
         _prune(net, self._cut)
         for name, child in net.named_children():
             self.add_module(name, child)
-        self._dropped = everything - set(self.state_dict())
-        self._summed = SummedOverCells()
+        self._omitted = whole - set(self.state_dict())
+        self._summed = SpatiallySummedWeight()
         self.train(False)
 
     def train(self, mode: bool = True) -> TorchvisionCNN:
-        """Evaluation mode, whatever is asked for."""
+        """Evaluation mode, whatever ``mode`` is."""
         return super().train(False)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -166,14 +166,14 @@ class TorchvisionCNN(nn.Module):
         cells = pooled[:, :, None, None] if self._cut.pool is None else pooled
         return fx.Interpreter(self, graph=self._cut.tail).run(cells)
 
-    # -- for the engine ---------------------------------------------------------------------------
+    # -- for the closed form ----------------------------------------------------------------------
     @property
     def _layers(self) -> list[nn.Module]:
         return [self.get_submodule(name) for name in self._cut.dense]
 
     @torch.no_grad()
     def head(self, F: Tensor) -> PooledHead | DenseHead:
-        """The steps to f of one picture's maps (1, K, h, w)."""
+        """What is computed on the way from one image's maps (1, K, h, w) to f."""
         pooled = self.pooled(F)
         if self._cut.dense:
             return dense_head(pooled, *self._layers)
@@ -183,12 +183,12 @@ class TorchvisionCNN(nn.Module):
     def slopes(self, F: Tensor, head) -> tuple[Tensor | None, tuple[Tensor, ...]] | None:
         """Σ_ij ∂f/∂F_ij (width, K): which of its rows are not zero (None: all), and factors whose product they are.
 
-        Every cell has the share 1/Z in a mean and there are Z of them: what is left is the slope behind the mean, no
-        factor at all where f is the mean. None where the head is neither behind a mean nor dense.
+        In a mean each of Z cells has the weight 1/Z, so the sum over the cells is the slope after the mean: no factor
+        at all where f is the mean itself. None where the head neither follows a mean nor is dense.
         """
         if self._cut.dense:
             fc6, fc7 = self._layers
-            return dense_slopes(head, fc7, self._summed(fc6.weight, self.maps))
+            return dense_slopes(head, fc7, self._summed(fc6.weight, self.channels))
         if self._cut.pool is not None:
             return None
         return None, () if self._cut.tail is None else (jacobian(self.from_pooled, head.pooled),)
@@ -198,9 +198,9 @@ class TorchvisionCNN(nn.Module):
         """torchvision's names are ours; files of its DenseNets are older than its names (``norm.1`` is ``norm1``)."""
         return {re.sub(r"(denselayer\d+\.(?:norm|conv))\.([12])\.", r"\1\2.", k): v for k, v in state.items()}
 
-    def spare(self, key: str) -> bool:
+    def is_ignorable(self, key: str) -> bool:
         """Whether a file of this network may have this tensor besides: the class scores and helper classifiers."""
-        return key in self._dropped or key.startswith(HELPERS)
+        return key in self._omitted or key.startswith(HELPERS)
 
 
 # -- cutting ------------------------------------------------------------------------------------------
@@ -210,7 +210,7 @@ def _network(name: str) -> nn.Module:
 
 
 class _Shapes(fx.Interpreter):
-    # Notes the shape of what every step gives.
+    # Records the shape of every step's result.
     def run_node(self, node: fx.Node):
         result = super().run_node(node)
         node.meta["shape"] = tuple(result.shape) if isinstance(result, Tensor) else ()
@@ -218,7 +218,7 @@ class _Shapes(fx.Interpreter):
 
 
 class _Traced(nn.Module):
-    # A network and its graph, so that functional_call can lend it weights without memory.
+    # A network and its graph, so that functional_call can run it with weights on "meta", which take no memory.
     def __init__(self, net: nn.Module):
         super().__init__()
         self.net, self.graph = net, fx.Tracer().trace(net)
@@ -228,39 +228,43 @@ class _Traced(nn.Module):
 
 
 def _cut(net: nn.Module, name: str) -> Cut:
+    # Run once without memory, to know the shape of every step.
     traced, side = _Traced(net), torchvision_config(name).side
     bare = {k: v.to("meta") for k, v in traced.state_dict().items()}
     torch.func.functional_call(traced, bare, torch.empty(1, 3, side, side, device="meta"))
     modules, nodes = dict(net.named_modules()), list(traced.graph.nodes)
 
-    def of(node: fx.Node, kinds: Kinds) -> bool:
+    def is_a(node: fx.Node, kinds: Kinds) -> bool:
         if node.op == "call_module":
             return isinstance(modules[node.target], tuple(k for k in kinds if isinstance(k, type)))
         return getattr(node.target, "__name__", node.target) in kinds
 
-    classifier = [n for n in nodes if of(n, (nn.Linear, nn.Conv2d))][-1]
-    (f,) = classifier.all_input_nodes
+    classifier = [n for n in nodes if is_a(n, (nn.Linear, nn.Conv2d))][-1]
+    (f,) = classifier.all_input_nodes  # what the classifier reads is the global feature
     before = _before(f)
-    F = next(n for n in reversed(nodes) if n in before and _spatial(n) and not of(n, PASSED_OVER))
-    maps = F.meta["shape"][1]
+    F = next(n for n in reversed(nodes) if n in before and _spatial(n) and not is_a(n, SKIPPED))
+    channels = F.meta["shape"][1]
+    # From F towards f: is the first step that changes anything a mean over all cells?
     pooled = step = F
     while step is not f:
         step = next(n for n in nodes if step in n.all_input_nodes and n in before)
-        if of(step, MEAN) and not _spatial(step):
+        if is_a(step, MEAN) and not _spatial(step):
             pooled = step
             break
-        if not of(step, SAME):
+        if not is_a(step, SAME):
             break
     body, behind = _between(nodes[0], F, name), [n for n in nodes[nodes.index(pooled) + 1 :] if n in before]
-    if pooled is not F or _spatial(f):  # a mean comes first
-        plain = all(of(n, SAME) for n in behind)
-        return Cut(body, None, None if plain else _between(pooled, f, name), (), maps, maps if plain else _width(f))
-    steps = [n for n in behind if not of(n, PASSED_OVER)]
-    if len(steps) == len(DENSE) and all(of(n, (kind,)) for n, kind in zip(steps, DENSE, strict=True)):
+    if pooled is not F or _spatial(f):  # a mean comes first: the closed form needs no more than the slope after it
+        plain = all(is_a(n, SAME) for n in behind)
+        tail = None if plain else _between(pooled, f, name)
+        return Cut(body, None, tail, (), channels, channels if plain else _width(f))
+    # Otherwise two dense layers have a closed form (VGG, AlexNet); any other head has none.
+    steps = [n for n in behind if not is_a(n, SKIPPED)]
+    if len(steps) == len(DENSE) and all(is_a(n, (kind,)) for n, kind in zip(steps, DENSE, strict=True)):
         (read,) = steps[0].all_input_nodes
-        dense = tuple(str(n.target) for n in steps if of(n, (nn.Linear,)))
-        return Cut(body, _between(F, read, name), _between(read, f, name), dense, maps, _width(f))
-    return Cut(body, _between(F, F, name), _between(F, f, name), (), maps, _width(f))
+        dense = tuple(str(n.target) for n in steps if is_a(n, (nn.Linear,)))
+        return Cut(body, _between(F, read, name), _between(read, f, name), dense, channels, _width(f))
+    return Cut(body, _between(F, F, name), _between(F, f, name), (), channels, _width(f))
 
 
 def _width(node: fx.Node) -> int:
@@ -274,13 +278,13 @@ def _spatial(node: fx.Node) -> bool:
 
 def _before(node: fx.Node, start: fx.Node | None = None) -> set[fx.Node]:
     # A step and all those that it needs, but none before ``start``.
-    found, waiting = set(), [node]
+    needed, waiting = set(), [node]
     while waiting:
         step = waiting.pop()
-        if step not in found:
-            found.add(step)
+        if step not in needed:
+            needed.add(step)
             waiting += [] if step is start else step.all_input_nodes
-    return found
+    return needed
 
 
 def _between(start: fx.Node, end: fx.Node, name: str) -> fx.Graph:
@@ -297,7 +301,7 @@ def _between(start: fx.Node, end: fx.Node, name: str) -> fx.Graph:
 
 
 def _prune(net: nn.Module, cut: Cut) -> None:
-    # Without the modules that no graph calls.
+    # Removes the modules that no graph calls.
     graphs = [g for g in (cut.body, cut.pool, cut.tail) if g is not None]
     called = [str(n.target) + "." for g in graphs for n in g.nodes if n.op in ("call_module", "get_attr")]
     for name, _ in reversed(list(net.named_modules())):

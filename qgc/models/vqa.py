@@ -1,4 +1,4 @@
-"""The contract of a model: what every VQA model here is, and what it may be besides (book/how-to-use.ipynb).
+"""The contract of a model: what every VQA model here provides, and what it may provide (book/how-to-use.ipynb).
 
 x = vqa.prepare(image)                         # (1, 3, H, W) from a PIL image
 F = vqa.conv(x)                                # (1, K, h, w): the maps that Grad-CAM weighs
@@ -30,9 +30,9 @@ class VQA(nn.Module):
     no more: it takes every derivative by automatic differentiation.
 
     **Optional.** A model may know some of these derivatives in closed form, or have a part that others lack. Each such
-    method stands below with its equation and shapes, and returns None here. None means: this model has no such thing;
-    then automatic differentiation takes its place, or what needs the part is left out. Any of them can be defined
-    without the others.
+    method is declared below with its equation and shapes, and returns None here. None means that this model does not
+    have it: then automatic differentiation takes its place, or what needs the part is omitted. Any of them can be
+    defined without the others.
 
     ===================================  ======================================  ======================================
     optional method                      what it gives                           without it
@@ -56,7 +56,7 @@ class VQA(nn.Module):
     cnn: nn.Module
     trained_on: str = ""
     reads_cells: bool = True
-    """Whether v needs the cells of F; False where the CNN's global feature f, kept once a photograph, is enough."""
+    """Whether v needs the cells of F; False where the CNN's global feature f, stored once per photograph, is enough."""
 
     # -- needed -----------------------------------------------------------------------------------
     def conv(self, x: Tensor) -> Tensor:
@@ -77,7 +77,7 @@ class VQA(nn.Module):
     def branches(self, F: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
         """Question branch u and image branch v, (B, J) each; A = u ∘ v is the combine layer.
 
-        One image's maps F (1, K, h, w) may meet several questions q (B, Q); v may then be (1, J).
+        One image's maps F (1, K, h, w) may have several questions q (B, Q); v may then be (1, J).
         """
         raise self._lacks("branches(F, q)")
 
@@ -90,7 +90,7 @@ class VQA(nn.Module):
                         "encode_tokens, branches and classify: see help(qgc.models.VQA)")  # fmt: skip
 
     def check_contract(self) -> None:
-        """QGCError unless all that every model needs is there; the message names what is not."""
+        """QGCError unless all that a model needs is there; the message names what is missing."""
         for name in ("vocabulary", "answers", "combine"):
             if getattr(self, name, None) is None:
                 raise self._lacks(name)
@@ -99,14 +99,14 @@ class VQA(nn.Module):
     def question_branch(self, q: Tensor) -> Tensor | None:
         """u (B, J) of question embeddings q (B, Q), where it needs no image *and* v needs no question.
 
-        To define it is to say both: v and M are then worked out once an image, for all questions about it.
+        To define it is to declare both: v and M are then computed once per image, for all questions about it.
         """
 
     def image_state(self, F: Tensor) -> Any | None:
-        """What is worked out once of an image's maps F (1, K, h, w): anything with ``v`` (1, J), the image branch.
+        """What is computed once of an image's maps F (1, K, h, w): an object with ``v`` (1, J), the image branch.
 
-        Asked for once, kept with the image and given to :meth:`jacobian_factors`, so that nothing on the way to v is
-        computed twice. ``v`` itself is used where there is a :meth:`question_branch`.
+        Called once; the result is stored with the image and given to :meth:`jacobian_factors`, so that nothing before
+        v is computed twice. ``v`` itself is used where there is a :meth:`question_branch`.
         """
 
     def jacobian_factors(self, F: Tensor, state: Any | None = None) -> tuple[Tensor, ...] | None:
@@ -117,9 +117,9 @@ class VQA(nn.Module):
         """
 
     def pooled_jacobian(self, F: Tensor) -> Tensor | None:
-        """M (J, K) with M_jk = (1/Z) Σ_ij ∂v_j/∂F^k_ij, of an image F (1, K, h, w) whatever is asked (book/gate.ipynb).
+        """M (J, K) with M_jk = (1/Z) Σ_ij ∂v_j/∂F^k_ij, of an image F (1, K, h, w) for all questions (book/gate.ipynb).
 
-        By itself the product of :meth:`jacobian_factors`, where there are any.
+        By default the product of :meth:`jacobian_factors`, where there are any.
         """
         factors = self.jacobian_factors(F)
         return None if factors is None else product(factors)
@@ -138,7 +138,7 @@ class VQA(nn.Module):
         """Word embeddings w (B, T, E) of word indices (B, T), with respect to which ∂A/∂w is taken (paper §5)."""
 
     def encode_words(self, w: Tensor, lengths: Tensor) -> Tensor | None:
-        """q (B, Q) of word embeddings w (B, T, E): what is left of :meth:`encode_tokens` after :meth:`embed`."""
+        """q (B, Q) of word embeddings w (B, T, E): the rest of :meth:`encode_tokens` after :meth:`embed`."""
 
     def attention(self, F: Tensor, q: Tensor) -> Tensor | None:
         """How much each cell is attended to, (B, h, w), adding up to 1, for maps F (B or 1, K, h, w) and q (B, Q)."""
@@ -152,27 +152,29 @@ class VQA(nn.Module):
     # -- the same for all -------------------------------------------------------------------------
     @property
     def device(self) -> torch.device:
+        """Where the weights are."""
         return next(self.parameters()).device
 
     @property
     def dtype(self) -> torch.dtype:
+        """The weights' number type."""
         return next(self.parameters()).dtype
 
     @property
     def _input(self) -> backbones.BackboneConfig | None:
-        # What a backbone of this package wants to be fed; None of another CNN.
+        # The input that a backbone of this package expects; None for another CNN.
         return getattr(getattr(self, "cnn", None), "config", None)
 
     def prepare(self, image) -> Tensor:
-        """A picture as (1, 3, H, W): squeezed to the model's square, normalised (for Caffe's CNN: B, G, R).
+        """An image as (1, 3, H, W): squeezed to the model's square, normalised (for Caffe's CNN: B, G, R).
 
         ``image`` is anything that :func:`qgc.images.open_image` reads. As in the original recipe the
-        picture is squeezed, not cropped, so that a map covers all of it.
+        image is squeezed, not cropped, so that a map covers all of it.
 
         Raises
         ------
         QGCError
-            If the CNN is none of :mod:`qgc.models.backbones` and the model defines no ``prepare`` for it.
+            If the CNN is not one of :mod:`qgc.models.backbones` and the model defines no ``prepare`` for it.
         """
         if self._input is None:
             raise QGCError(f"{type(self).__name__} has no cnn from qgc.models.backbones, so it has to define "
@@ -180,11 +182,11 @@ class VQA(nn.Module):
         return self.normalise(backbones.prepare(image, self._input)[None].to(self.device))
 
     def normalise(self, pixels: Tensor) -> Tensor:
-        """RGB bytes (B, 3, H, W) as the CNN wants them."""
+        """RGB bytes (B, 3, H, W) as the CNN expects them."""
         return backbones.normalise(pixels, self._input, self.dtype)
 
     def colours(self, x: Tensor) -> Tensor:
-        """What the CNN is handed, or its gradient (…, 3, H, W), with its channels in the order red, green, blue."""
+        """The CNN's input, or its gradient (…, 3, H, W), with its channels in the order red, green, blue."""
         return x.flip(-3) if self._input is not None and self._input.bgr else x
 
     def encode(self, question: str) -> Tensor:
@@ -217,7 +219,7 @@ class VQA(nn.Module):
         Raises
         ------
         ImageError, QuestionError
-            If the picture or the question cannot be used.
+            If the image or the question cannot be used.
         WeightsError
             If the model's scores are not finite.
         """

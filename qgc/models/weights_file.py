@@ -19,7 +19,7 @@ from ..errors import ADDRESS, DataError, WeightsError, no_file, shown
 from .evaluation import is_finite
 
 COUNTER, PARALLEL = "num_batches_tracked", "module."
-ENTRIES = ("state_dict", "model")  # where training scripts put the weights among other things
+ENTRIES = ("state_dict", "model")  # where training scripts store the weights together with other values
 AGAIN = "fetch it again, or give another file"
 NUMBERS = (torch.float64, torch.float32, torch.bfloat16, torch.float16, torch.int64, torch.int32, torch.int16,
            torch.int8, torch.uint8, torch.bool)  # fmt: skip
@@ -29,7 +29,7 @@ def read(file: str | Path) -> dict[str, Tensor]:
     """The tensors of a weights file by name: safetensors, or what ``torch.save`` wrote of a state dict.
 
     Nothing in the file is executed. ``module.`` before all names, and a ``state_dict`` or ``model`` around them, are
-    taken off.
+    removed.
 
     Raises
     ------
@@ -41,7 +41,7 @@ def read(file: str | Path) -> dict[str, Tensor]:
         raise WeightsError(f"{path} cannot be read: it is a folder or a device; give a weights file")
     try:
         with path.open("rb") as opened:
-            safe = opened.read(9)[8:] == b"{"
+            safe = opened.read(9)[8:] == b"{"  # safetensors: eight bytes of length, then a JSON header
             opened.seek(0)
             state = safetensors.torch.load_file(path) if safe else _unpickled(opened, path)
     except WeightsError:
@@ -52,14 +52,15 @@ def read(file: str | Path) -> dict[str, Tensor]:
                 f"the weights file {path} holds more than tensors and could run code, so it was not opened; "
                 "give a file of a state dict, best as safetensors"
             ) from None
-        raise WeightsError(f"the weights file {path} is damaged or no weights file; {AGAIN}") from None
+        raise WeightsError(f"the weights file {path} is damaged or not a weights file; {AGAIN}") from None
     except FileNotFoundError:
         if ADDRESS.match(str(file)):
             raise WeightsError(no_file(file)) from None
         raise WeightsError(f"there is no weights file {path}; give the path of one") from None
-    except Exception as error:  # whatever the reader raises, the file is of no use
+    except Exception as error:  # whatever the reader raises, the file cannot be used
         reason = f"{type(error).__name__}: {error}".splitlines()[0][:200]
         raise WeightsError(f"the weights file {path} cannot be read ({reason}); {AGAIN}") from None
+    # Training scripts wrap the state dict in one of their own, or in a parallel module, whose name comes first.
     for entry in ENTRIES:
         if isinstance(state, Mapping) and isinstance(state.get(entry), Mapping):
             state = state[entry]
@@ -94,7 +95,7 @@ def not_plain(tensors: Mapping[str, Tensor]) -> str:
 
 def _unpickled(file: BinaryIO, path: Path):
     if zipfile.is_zipfile(file):
-        with zipfile.ZipFile(file) as archive:  # PyTorch's are not compressed: a small file is a small model
+        with zipfile.ZipFile(file) as archive:  # PyTorch does not compress: a small file is a small model
             if sum(record.file_size for record in archive.infolist()) > path.stat().st_size:
                 raise WeightsError(f"the weights file {path} unpacks to more than it is, which PyTorch never writes; "
                                    "fetch it again from its official source")  # fmt: skip
@@ -110,7 +111,7 @@ def copy_into(backbone: nn.Module, file: str | Path) -> None:
     fault = _fault(state, own, backbone)
     if fault:
         kind = getattr(backbone.config, "name", "VGG-like network")
-        raise WeightsError(f"{file} is no weights file of this {kind}: {fault}; give that of the same network")
+        raise WeightsError(f"{file} is not a weights file of this {kind}: {fault}; give that of the same network")
     backbone.load_state_dict({k: v for k, v in state.items() if k in own}, strict=False)
 
 
@@ -118,9 +119,9 @@ def _fault(state: Mapping[str, Tensor], own: Mapping[str, Tensor], backbone: nn.
     missing = [k for k in own if k not in state and not k.endswith(COUNTER)]
     if missing:
         return f"{len(missing)} of {len(own)} tensors are missing, first {missing[0]!r}"
-    foreign = [k for k in state if k not in own and not backbone.spare(k) and not k.endswith(COUNTER)]
-    if foreign:
-        return f"{len(foreign)} tensors have no place in it, first {shown(foreign[0])}"
+    extra = [k for k in state if k not in own and not backbone.is_ignorable(k) and not k.endswith(COUNTER)]
+    if extra:
+        return f"{len(extra)} tensors have no place in it, first {shown(extra[0])}"
     for key, tensor in own.items():
         if key in state and state[key].shape != tensor.shape:
             return f"{key!r} is {_size(state[key])}, not {_size(tensor)}"
@@ -139,7 +140,7 @@ def read_text(file: Path) -> str:
     Raises
     ------
     WeightsError
-        If the file is missing or no text.
+        If the file is missing or not a text.
     """
     try:
         return checks.read_text(file, "a text", "give the vocabulary that came with the weights")

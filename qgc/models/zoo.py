@@ -1,10 +1,10 @@
-"""Weights in files: written whole, checked when read, never unpickled.
+"""Weights in files: written completely or not at all, checked when read, never unpickled.
 
-A model is a pair of files beside each other: ``NAME.safetensors`` (tensors, stored as float16) and
+A model is a pair of files in one folder: ``NAME.safetensors`` (tensors, stored as float16) and
 ``NAME.json`` (its card: configuration, checksum, data, seed, command, accuracy). Several models may
-share one CNN file, named by the card. Published weights are stored as they came, in float32: what is
-explained is then what the training saw. A tensor with a number beyond float16 is stored in a wider type; one with a
-number that is not finite is refused, here as there.
+share one CNN file, named by the card. Published weights are stored as they are, in float32: what is
+explained is then what was trained with. A tensor with a number beyond float16 is stored in a wider type; one with a
+number that is not finite is refused, when it is written and when it is read.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ LIMITS: Limits = dict.fromkeys(_SIZES, (1, 100_000)) | {
     "stem_stride": (1, 2), "side": (32, 1024), "mean": (-10, 10), "std": (1e-4, 10), "scale": (1e-9, 1e9),
     "dropout": (0, 1),
 }  # fmt: skip
-"""What the numbers of a model's configuration may be; how large its tensors are, only its files say."""
+"""What the numbers of a model's configuration may be; the sizes of its tensors are compared with its files."""
 
 
 @dataclass(frozen=True)
 class Card:
-    """What a card must say to describe a model, and the checksum over it, which older cards lack."""
+    """The fields of a card that describe a model, and the checksum over them, which older cards lack."""
 
     family: str
     files: dict[str, str]
@@ -71,30 +71,30 @@ def card(name: str) -> dict:
     Raises
     ------
     WeightsError
-        If there is no such model (the message lists those that there are), or its card is damaged or was changed.
+        If there is no such model (the message lists those that exist), or its card is damaged or was changed.
     """
     return _read_card(_card_path(name))[0]
 
 
 def _read_card(path: Path) -> tuple[dict, DeeperLSTMConfig | PythiaConfig]:
-    """A card as data, and the configuration in it; every field that makes the model is checked here, and only here."""
+    """A card as data, and the configuration in it; all fields that define the model are checked here, and only here."""
     try:
         about = read_json(path, "a model's card", AGAIN)
     except DataError as error:
         raise WeightsError(f"the card cannot be read: {error}") from None
     try:
-        head = about if isinstance(about, dict) else {}
-        found = parsed(Card, {key: head[key] for key in Card.__dataclass_fields__ if key in head})
-        if found.family not in FAMILIES:
-            raise SchemaError(f"family is {shown(found.family)}, not one of {', '.join(FAMILIES)}")
-        if strange := [file for file, digest in found.files.items() if not _is_ours(file, digest)]:
-            raise SchemaError(f"files has {shown(strange[0])}, which is no .safetensors beside it with its sha256")
-        config = parsed(FAMILIES[found.family][1], found.config, LIMITS, "config")
+        given = about if isinstance(about, dict) else {}
+        fields = parsed(Card, {key: given[key] for key in Card.__dataclass_fields__ if key in given})
+        if fields.family not in FAMILIES:
+            raise SchemaError(f"family is {shown(fields.family)}, not one of {', '.join(FAMILIES)}")
+        if strange := [file for file, digest in fields.files.items() if not _is_ours(file, digest)]:
+            raise SchemaError(f"files has {shown(strange[0])}, which is not a .safetensors beside it with its sha256")
+        config = parsed(FAMILIES[fields.family][1], fields.config, LIMITS, "config")
         if not config.answers:
             raise SchemaError("config.answers is empty")
     except SchemaError as error:
         raise WeightsError(f"the card {path} does not describe a model of this version ({error}); {AGAIN}") from None
-    if found.sha256 and found.sha256 != _checksum(about):
+    if fields.sha256 and fields.sha256 != _checksum(about):
         raise WeightsError(f"the card {path} is damaged or was changed (its family, files and config have another "
                            f"checksum than when it was saved); {AGAIN}")  # fmt: skip
     return about, config
@@ -109,18 +109,18 @@ def _is_ours(file: str, digest: str) -> bool:
 
 
 def _checksum(about: dict) -> str:
-    """The checksum of what makes the model; what was measured may be added to a card later."""
-    made_of = {key: about[key] for key in ("family", "files", "config")}
-    return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()
+    """The checksum of what defines the model; measurements may be added to a card later."""
+    definition = {key: about[key] for key in ("family", "files", "config")}
+    return hashlib.sha256(json.dumps(definition, sort_keys=True).encode()).hexdigest()
 
 
 def _card_path(name: str) -> Path:
     if not isinstance(name, str | os.PathLike):
         raise WeightsError(f"a model is named by a text, not {type(name).__name__}; shipped are {', '.join(names())}")
-    own = Path(name)  # os.path.exists: False, too, of a name that no file could have
+    own = Path(name)  # os.path.exists is False, too, for a name that no file can have
     candidates = (SHIPPED / f"{name}.json", own / "model.json", *([own] if own.suffix == ".json" else []))
-    if found := next((path for path in candidates if os.path.exists(path)), None):
-        return found
+    if existing := next((path for path in candidates if os.path.exists(path)), None):
+        return existing
     if ADDRESS.match(str(name)):
         raise WeightsError(no_file(name))
     raise WeightsError(
@@ -128,7 +128,7 @@ def _card_path(name: str) -> Path:
     )
 
 
-@torch.inference_mode(False)  # inside of which no gradient could be taken of the weights
+@torch.inference_mode(False)  # in which no gradient could be taken of the weights
 @torch.no_grad()
 def load(name: str, *, device: str | torch.device = "cpu", dtype: torch.dtype | str = torch.float64) -> VQA:
     """A trained model, in evaluation mode.
@@ -156,11 +156,13 @@ def load(name: str, *, device: str | torch.device = "cpu", dtype: torch.dtype | 
         state |= _read(path.parent / file, checksum)
     model_class = FAMILIES[about["family"]][0]
     try:
-        with torch.device("meta"):  # without memory: sizes that are not the files' may be more than there is
+        # First without memory: a card may name sizes larger than the machine's memory, and then the files' tensors do
+        # not fit. Only a model that they fit is built in full.
+        with torch.device("meta"):
             model_class(config).load_state_dict(state, assign=True)
         model = model_class(config)
-        model.load_state_dict(state, assign=True)  # not copied into tensors of PyTorch's default number type
-    except (QGCError, ValueError) as error:  # a CNN or a way to cut questions that is not known
+        model.load_state_dict(state, assign=True)  # not copied, which would round to PyTorch's default number type
+    except (QGCError, ValueError) as error:  # an unknown CNN or tokeniser
         raise WeightsError(f"the card {path} does not describe a model of this version ({error}); {AGAIN}") from None
     except RuntimeError as error:
         lines = str(error).splitlines()
@@ -169,6 +171,7 @@ def load(name: str, *, device: str | torch.device = "cpu", dtype: torch.dtype | 
     model.name = name
     model.trained_on = about.get("trained_on", "")
     model.requires_grad_(False)
+    # The files are finite (_read checks them); a narrower number type may turn large numbers into infinity.
     model = model.eval().to(dtype)
     if beyond := not_finite(model.state_dict()):
         raise WeightsError(f"{beyond!r} of {name!r} holds numbers beyond {str(dtype).removeprefix('torch.')}; "
@@ -182,15 +185,15 @@ def usable(device: str | torch.device) -> torch.device:
     Raises
     ------
     WeightsError
-        If not; the message names a device that there is.
+        If not; the message names a device that exists.
     """
     there = "'cpu' or 'cuda'" if torch.cuda.is_available() else "'cpu'"
     try:
-        found = torch.device(device)
-        torch.ones(1, dtype=torch.float32, device=found).item()  # of a device without numbers (meta), too
-    except Exception:  # whatever a backend raises where it is not built in, has no driver or not so many devices
+        usable_device = torch.device(device)
+        torch.ones(1, dtype=torch.float32, device=usable_device).item()  # raises on "meta", too, which has no numbers
+    except Exception:  # whatever a backend raises that is not built in, has no driver or fewer devices
         raise WeightsError(f"this machine has no usable device {shown(device)}; use {there}") from None
-    return found
+    return usable_device
 
 
 def number_type(dtype: torch.dtype | str) -> torch.dtype:
@@ -199,7 +202,7 @@ def number_type(dtype: torch.dtype | str) -> torch.dtype:
     Raises
     ------
     WeightsError
-        If it is none that models are explained in.
+        If models cannot be explained in it.
     """
     name = dtype if isinstance(dtype, str) else getattr(dtype, "__name__", getattr(dtype, "name", shown(dtype)))
     name = str(name).removeprefix("torch.")
@@ -218,7 +221,7 @@ def _read(path: Path, checksum: str) -> dict[str, torch.Tensor]:
         )
     try:
         state = safetensors.torch.load_file(path)
-    except Exception as error:  # whatever the reader raises, the file is of no use
+    except Exception as error:  # whatever the reader raises, the file cannot be used
         raise WeightsError(f"the weights file {path} cannot be read ({error}); restore it with git") from None
     if fault := not_plain(state):
         raise WeightsError(f"the weights file {path} {fault}; restore it with git, or train the model again")
@@ -235,9 +238,9 @@ def save(model: VQA, stem: Path, about: dict, shared_cnn: str | None = None, exa
 
     A tensor with a number beyond float16 is kept in the narrowest type that holds it, float32 or float64.
 
-    ``shared_cnn`` names a second file beside it that holds the ``cnn.`` tensors; it is written if it
-    is not there, and must hold the same tensors if it is. Nothing is replaced before all is written:
-    a full disk leaves the earlier model as it was.
+    ``shared_cnn`` names a second file in the same folder for the ``cnn.`` tensors. It is written if it does not exist;
+    if it does, it must hold the same tensors. Nothing is replaced before everything is written: a full disk leaves the
+    earlier model as it was.
 
     Raises
     ------
@@ -255,18 +258,20 @@ def save(model: VQA, stem: Path, about: dict, shared_cnn: str | None = None, exa
     if shared_cnn:
         cnn = {k: v for k, v in state.items() if k.startswith("cnn.")}
         parts = {shared_cnn: cnn, f"{stem.name}.safetensors": {k: v for k, v in state.items() if k not in cnn}}
+    # Everything is written to temporary files first and moved at the end, so that a failure while writing leaves the
+    # earlier model whole. The card moves last: it names the checksums of the others.
     files, written = {}, {}
     try:
         for name, tensors in parts.items():
             target = stem.parent / name
             if name == shared_cnn and target.exists():
-                files[name] = sha256(target)
+                files[name] = sha256(target)  # shared with other models: compared, never replaced
                 _check_same(tensors, target, files[name])
                 continue
             temporary = target.with_name(f".{target.name}.tmp")
             written[temporary] = target
             safetensors.torch.save_file(tensors, temporary)
-            temporary.chmod(0o644)  # the writer leaves files that only their owner can read
+            temporary.chmod(0o644)  # the writer creates files that only their owner can read
             files[name] = sha256(temporary)
         about = {"family": _family(model), "files": files, **about, "config": model.config.as_dict()}
         about["sha256"] = _checksum(about)

@@ -1,8 +1,8 @@
-"""Random scenes: what is in them, in which colors, and where it stands.
+"""Random scenes: their objects, colors and positions.
 
-Two distributions (book/scenes-gallery.ipynb). In ``natural`` places have their usual objects in their usual
-colors, as everyday images have. In ``balanced`` every property that can be asked for is drawn
-independently of everything else: any object in any place, all colors equally likely.
+Two distributions (book/scenes-gallery.ipynb). ``natural`` has the dataset bias of everyday images: places have their
+usual objects in their usual colors. In ``balanced`` every property that can be asked for is drawn independently of
+everything else: any object in any place, all colors equally likely.
 """
 
 from __future__ import annotations
@@ -271,7 +271,7 @@ def scale_of(kind: str, y: float, size: float = 1.0) -> float:
 
 
 def _order(kind: str) -> tuple:
-    # People first: they need room. Tables before what stands on them.
+    # People first: they need space. Tables before what stands on them.
     stands = KINDS[kind].stands
     return (kind not in PEOPLE, stands == "table", -max(KINDS[kind].size), kind)
 
@@ -279,7 +279,7 @@ def _order(kind: str) -> tuple:
 def _usual_colour(what: str, pool, accent: str, rng) -> str:
     draw, first, any_colour = rng.random(), rng.random(), str(rng.choice(pool))
     if what not in ("sky", "grass", "snow", "road", "ground", "sand") and draw < 0.12 and accent in pool:
-        return accent  # rooms have a color scheme
+        return accent  # a place has a color scheme
     for colour, share in PRIOR.get(what, ()):
         if first < share and colour in pool:
             return colour
@@ -309,7 +309,7 @@ def _any_kinds(rng) -> list[str]:
 
 
 def _cut(kinds: list[str], rng) -> list[str]:
-    """At most MOST kinds, none twice, nothing for a table without a table."""
+    """At most MOST kinds, none twice; a table where something stands on one."""
     kinds = list(dict.fromkeys(kinds))
     if "toilets" in kinds:  # "the toilet" must be one object
         kinds = [k for k in kinds if k != "toilet"]
@@ -338,7 +338,7 @@ def _pose(place: str, balanced: bool, shared_gaze, accent: str, rng) -> dict:
 
 
 def _put(kind: str, colour: str, pose: dict, placed: list[Thing], horizon: float, rng) -> Thing | None:
-    """Find room for an object; None when there is none (the scene is full)."""
+    """A free position for an object; None if there is none (the scene is full)."""
     stands, seed = KINDS[kind].stands, int(rng.integers(2**31))
     flip = bool(rng.random() < 0.5) and kind not in PEOPLE
     size = float(rng.uniform(0.88, 1.14))
@@ -375,5 +375,5 @@ def _clear(a: Thing, b: Thing) -> bool:
     la, ta, ra, ba = a.box
     lb, tb, rb, bb = b.box
     both = max(0.0, min(ra, rb) - max(la, lb)) * max(0.0, min(ba, bb) - max(ta, tb))
-    flat = "rug" in (a.kind, b.kind)  # a rug may be stood upon
+    flat = "rug" in (a.kind, b.kind)  # an object may stand on a rug
     return both < (0.5 if flat else 0.2) * min((ra - la) * (ba - ta), (rb - lb) * (bb - tb))

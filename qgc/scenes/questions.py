@@ -1,4 +1,4 @@
-"""What people ask about a scene, in their words, with the true answer and the object meant.
+"""The questions that a scene supports, as people ask them, with the true answer and the queried object.
 
 Families: color, activity, gaze, existence, identity, place, animal, table. Every family has several
 paraphrases; some are *held out*: no model is trained on them (book/scenes-gallery.ipynb).
@@ -13,9 +13,9 @@ from .things import KINDS, PLACES
 from .vocabulary import ACTIVITIES, ANIMALS, BEDS, COLOURS, GAZES, PEOPLE, SEATS
 
 TOPS = tuple(k for k in KINDS if KINDS[k].stands == "table")
-LEAST = 90  # pixels of an object that must be visible before anybody asks for it
+LEAST = 90  # pixels of an object that must be visible before it is asked for
 
-WORDINGS: dict[str, tuple[str, ...]] = {
+PARAPHRASES: dict[str, tuple[str, ...]] = {
     "colour": (
         "What color {is} {the}?", "What is the color of {the}?", "What color {is} {the} in the picture?",
         "Which color {is} {the}?", "Tell me the color of {the}.", "What color do you see on {the}?",
@@ -42,6 +42,7 @@ WORDINGS: dict[str, tuple[str, ...]] = {
         "Tell me what is on the table.",
     ),
 }  # fmt: skip
+WORDINGS = PARAPHRASES  # its earlier name
 HELD_OUT: dict[str, tuple[str, ...]] = {
     "colour": ("In the picture, what color {is} {the}?", "Can you tell me what color {the} {is}?"),
     "activity": ("In the picture, what is {the} doing?", "Can you tell me what {the} is doing?"),
@@ -60,10 +61,10 @@ ANSWERS: tuple[str, ...] = (
 
 
 class Ask(tuple):
-    """(question, answer, object): what was asked, the truth, and the name of the mask it is about.
+    """A question with its true answer and its queried object, as a tuple of the three.
 
-    ``thing`` is None where the question is about nothing that is there ("Is there a cat?" — "no") or
-    about the whole image. ``family`` says which kind of question it is.
+    ``thing`` is the object's name, that of its mask. It is None where the object is absent ("Is there a cat?" — "no")
+    or the question is about the whole image. ``family`` says which kind of question it is.
     """
 
     question = property(lambda self: self[0])
@@ -71,6 +72,7 @@ class Ask(tuple):
     thing = property(lambda self: self[2])
 
     def __new__(cls, question: str, answer: str, thing: str | None, family: str = ""):
+        """The tuple, with its family."""
         self = super().__new__(cls, (question, answer, thing))
         self.family = family
         return self
@@ -80,7 +82,7 @@ class Ask(tuple):
 
 
 def definite(name: str) -> tuple[str, bool]:
-    """How people name an object or part, with its article, and whether they say "are"."""
+    """An object or part with its definite article ("the sink"), and whether it is a plural."""
     special = {
         "shirt": ("the man's shirt", False),
         "top": ("her top", False),
@@ -121,14 +123,15 @@ def word(template: str, name: str | None) -> str:
 
 
 def facts(scene) -> list[tuple[str, str | None, str, str | None]]:
-    """Every (family, name to word, answer, object) that is true of a scene, in a fixed order.
+    """Every (family, name in the question, answer, queried object) that is true of a scene, in a fixed order.
 
     Existence and identity are asked in pairs, one true and one false, so that "yes" is right half the
-    time; the false ones are drawn from the scene's own seed.
+    time; the false ones are drawn at random, from the scene's own seed.
     """
     area = {name: int(mask.sum()) for name, mask in scene.masks.items()}
     seen = [n for n in scene.names if area.get(n, 0) >= LEAST]
     rng = np.random.default_rng([scene.seed, 17])
+    # The order of the blocks below is part of what the seed draws: it stays.
     out: list[tuple[str, str | None, str, str | None]] = []
     for name, colour in scene.colours.items():
         if area.get(name, 0) >= (LEAST if name != "phone" else 40):
@@ -158,42 +161,44 @@ def facts(scene) -> list[tuple[str, str | None, str, str | None]]:
 
 
 def _odds(kind: str) -> float:
-    # How often a kind is in a balanced scene against how often not, relative to an ordinary object: asked for in
-    # vain that often, its mere name does not give the answer away.
+    # How much more often than an ordinary object a kind is in a balanced scene. Asked for that much more often where it
+    # is absent, its mere name does not predict the answer.
     return 12.0 if kind in (*PEOPLE, "table") else 1.6 if kind in ANIMALS else 1.0
 
 
 def _near(kind: str, names: list[str]) -> bool:
-    # One toilet is not "no toilets": nobody asks for the one where the other is.
-    twins = ({"toilet", "toilets"}, {"bed", "mattresses"}, {"trees", "pine", "bush"})
-    return any(kind in t and t & set(names) for t in twins)
+    # Nobody asks for "toilets" where there is one toilet.
+    alike = ({"toilet", "toilets"}, {"bed", "mattresses"}, {"trees", "pine", "bush"})
+    return any(kind in t and t & set(names) for t in alike)
 
 
-def asks(scene, wordings: str = "first", rng: np.random.Generator | None = None) -> list[Ask]:
+def asks(scene, paraphrases: str = "first", rng: np.random.Generator | None = None) -> list[Ask]:
     """The questions of a scene as :class:`Ask`.
 
-    ``wordings``: ``"first"`` always uses a family's first paraphrase, ``"train"`` draws one of the
+    ``paraphrases``: ``"first"`` always uses a family's first paraphrase, ``"train"`` draws one of the
     training paraphrases with ``rng``, ``"held-out"`` one of the held-out paraphrases.
     """
-    if wordings not in ("first", "train", "held-out"):
-        raise SceneError(f"wordings is {shown(wordings)}; choose 'first', 'train' or 'held-out'")
-    if rng is None and wordings == "train":
-        raise SceneError("training wordings are drawn at random; give asks() a generator, rng=np.random.default_rng(0)")
+    if paraphrases not in ("first", "train", "held-out"):
+        raise SceneError(f"paraphrases is {shown(paraphrases)}; choose 'first', 'train' or 'held-out'")
+    if rng is None and paraphrases == "train":
+        raise SceneError(
+            "training paraphrases are drawn at random; give asks() a generator, rng=np.random.default_rng(0)"
+        )
     out = []
     for family, name, answer, about in facts(scene):
-        pool = HELD_OUT[family] if wordings == "held-out" else WORDINGS[family]
-        template = pool[0] if wordings == "first" else pool[int(rng.integers(len(pool)))]
+        pool = HELD_OUT[family] if paraphrases == "held-out" else PARAPHRASES[family]
+        template = pool[0] if paraphrases == "first" else pool[int(rng.integers(len(pool)))]
         out.append(Ask(word(template, name), answer, about, family))
     return out
 
 
 def every_question(held_out: bool = False) -> list[str]:
     """Every question that the paraphrases can make, for building a vocabulary."""
-    book = HELD_OUT if held_out else WORDINGS
+    templates = HELD_OUT if held_out else PARAPHRASES
     coloured = [k for k in KINDS if KINDS[k].colours and k not in PEOPLE]
     coloured += ["shirt", "top", "phone"] + sorted({p for q in PLACES.values() for p in (q.upper, q.lower)})
     names = {
         "colour": coloured, "activity": PEOPLE, "gaze": (*PEOPLE, "man and woman"), "existence": KINDS,
         "identity": (*SEATS, *BEDS, *ANIMALS), "place": (None,), "animal": (None,), "table": (None,),
     }  # fmt: skip
-    return list(dict.fromkeys(word(t, n) for family, pool in book.items() for n in names[family] for t in pool))
+    return list(dict.fromkeys(word(t, n) for family, pool in templates.items() for n in names[family] for t in pool))

@@ -11,7 +11,7 @@ import thorvg_python as thorvg
 from PIL import Image
 
 from ..errors import SceneError
-from ..images import picture_file
+from ..images import image_file
 from .palette import paint
 from .svg import Pen, Shape, merged, radial
 from .things import KINDS, PLACES
@@ -24,11 +24,11 @@ BLACK = (0.0, 0.0, 0.0)
 
 
 def _stream(*key: int) -> np.random.Generator:
-    """A random stream of its own for every (seed, purpose), so that objects do not disturb each other."""
+    """A random stream of its own for every (seed, purpose), so that a change to one object changes no other."""
     return np.random.default_rng([k & 0x7FFFFFFF for k in key])
 
 
-def thing_shapes(t: Thing) -> list[Shape]:
+def object_shapes(t: Thing) -> list[Shape]:
     """The shapes of an object in its own centimeters."""
     pose = dict(t.pose)
     held = pose.pop("held_colour", None)
@@ -57,7 +57,7 @@ def _halves(scene: Scene) -> list[Shape]:
 
 
 def _shadow(t: Thing) -> Shape | None:
-    """A soft contact shadow: darkest under the object, gone at its rim."""
+    """A soft contact shadow: darkest under the object, fading to nothing at its rim."""
     kind = KINDS[t.kind]
     if not kind.shadow or kind.stands in ("wall", "sky"):
         return None
@@ -65,7 +65,7 @@ def _shadow(t: Thing) -> Shape | None:
     ry = max(2.5, min(rx * 0.26, 12.0))
     fill = radial((0.0, BLACK, 0.42), (0.55, BLACK, 0.24), (1.0, BLACK, 0.0))
     geometry = f'cx="{t.x + rx * 0.08:.2f}" cy="{t.y - ry * 0.12:.2f}" rx="{rx:.2f}" ry="{ry:.2f}"'
-    return Shape("ellipse", geometry, fill, ghost=True, crisp=True)  # it has no edge
+    return Shape("ellipse", geometry, fill, ghost=True, crisp=True)  # a shape without an edge needs no anti-aliasing
 
 
 def _group(ident: str, shapes: list[Shape], defs: list[str], prefix: str, transform: str = "", flats=None) -> str:
@@ -109,19 +109,19 @@ def _engine() -> thorvg.Engine:
     return thorvg.Engine(threads=0)
 
 
-def painted(svg: str, side: int = 224) -> np.ndarray:
-    """RGB pixels (side, side, 3) uint8 of an SVG document for the eye: anti-aliased, on an opaque ground.
+def rendered(svg: str, side: int = 224) -> np.ndarray:
+    """RGB pixels (side, side, 3) uint8 of an SVG document, anti-aliased; the document covers every pixel.
 
-    ThorVG paints a scene eight times as fast as resvg, which has crisp edges for the masks (:func:`flat`).
+    ThorVG renders a scene eight times as fast as resvg, which has the crisp edges that masks need (:func:`flat`).
     """
     engine = _engine()
-    canvas, picture = thorvg.SwCanvas(engine), thorvg.Picture(engine)
+    canvas, drawing = thorvg.SwCanvas(engine), thorvg.Picture(engine)
     try:
         canvas.set_target(side, side)
-        if picture.load_data(svg.encode(), "svg", None, True) != thorvg.Result.SUCCESS:
+        if drawing.load_data(svg.encode(), "svg", None, True) != thorvg.Result.SUCCESS:
             raise SceneError("the renderer cannot read this scene's SVG document")
-        picture.set_size(side, side)
-        canvas.add(picture)
+        drawing.set_size(side, side)
+        canvas.add(drawing)
         canvas.update()
         canvas.draw(True)
         canvas.sync()
@@ -133,16 +133,16 @@ def painted(svg: str, side: int = 224) -> np.ndarray:
 def flat(svg: str) -> np.ndarray:
     """RGB pixels (H, W, 3) uint8 of a flat document: every pixel has the color of what covers its center."""
     png = resvg_py.svg_to_bytes(svg_string=svg, skip_system_fonts=True, shape_rendering="crisp_edges")
-    with picture_file(png) as drawn:
+    with image_file(png) as drawn:
         return np.asarray(drawn.convert("RGB"))
 
 
-def picture(scene: Scene, side: int = 224, light: int = 0) -> Image.Image:
+def image(scene: Scene, side: int = 224, light: int = 0) -> Image.Image:
     """The scene as an RGB image: SVG, then a smooth light field, then noise, from the scene's seed.
 
     ``light`` 1, 2, … draws another light field and other noise; 0 is the scene's own.
     """
-    pixels = painted(document(scene, side), side).astype(np.float32)
+    pixels = rendered(document(scene, side), side).astype(np.float32)
     rng = _stream(scene.seed, 7, *([light] if light else []))
     across, down = rng.uniform(-0.07, 0.07, 2)
     level, warmth = rng.uniform(0.93, 1.05), rng.uniform(-0.025, 0.025)
@@ -157,11 +157,11 @@ def masks(scene: Scene) -> dict[str, np.ndarray]:
     """Visible-pixel masks, name → bool (224, 224); see :attr:`Scene.masks`."""
     ids: dict[tuple[str, str | None], int] = {}
     number = flat(document(scene, ids=ids))[..., 0]
-    found: dict[str, np.ndarray] = {}
+    by_name: dict[str, np.ndarray] = {}
     for (name, part), i in ids.items():
         here = number == i
         for key in {name, part} - {None, "place"}:
-            found[key] = found[key] | here if key in found else here
-    if "man" in found and "woman" in found:
-        found["man and woman"] = found["man"] | found["woman"]
-    return found
+            by_name[key] = by_name[key] | here if key in by_name else here
+    if "man" in by_name and "woman" in by_name:
+        by_name["man and woman"] = by_name["man"] | by_name["woman"]
+    return by_name

@@ -18,7 +18,7 @@ from PIL import Image, PngImagePlugin
 
 from ..errors import SceneError, shown
 from ..files import atomic_write
-from ..images import picture_file
+from ..images import image_file
 from . import render, schema
 from .questions import Ask, asks
 from .schema import FARTHEST
@@ -35,7 +35,7 @@ class Thing:
     """One object in a scene.
 
     ``x``, ``y`` is its foot in pixels of the 224×224 image, ``scale`` pixels per centimeter,
-    ``on`` the object that it stands on, ``pose`` what its drawing function takes besides.
+    ``on`` the object that it stands on, ``pose`` further arguments of its drawing function.
     """
 
     kind: str
@@ -83,8 +83,8 @@ class Scene:
     # -- images -----------------------------------------------------------------------------------
     @cached_property
     def shapes(self) -> list[list]:
-        """The shapes of every object, in its own centimeters: drawn once, painted for eye and masks."""
-        return [render.thing_shapes(t) for t in self.things]
+        """The shapes of every object, in its own centimeters: drawn once, rendered for the image and for the masks."""
+        return [render.object_shapes(t) for t in self.things]
 
     @cached_property
     def svg(self) -> str:
@@ -93,37 +93,37 @@ class Scene:
 
     @property
     def image(self) -> Image.Image:
-        """The image that a model sees: RGB, 224×224, with light and sensor noise; a copy, which may be drawn into."""
+        """The image that a model sees: RGB, 224×224, with light and sensor noise; a copy, so that it may be changed."""
         return self._image.copy()
 
     @cached_property
     def _image(self) -> Image.Image:
-        return render.picture(self)
+        return render.image(self)
 
     def render(self, side: int) -> Image.Image:
         """The image at ``side``×``side`` pixels, for looking at."""
-        return render.picture(self, schema.whole("side", side, 1, LARGEST_SIDE))
+        return render.image(self, schema.whole("side", side, 1, LARGEST_SIDE))
 
     def relit(self, light: int) -> Image.Image:
         """The image under another light field with other sensor noise; ``light`` 0 is :attr:`image` itself.
 
         No object is drawn differently, so a model's answer should not change: a *null alteration*, whose effect is the
-        noise floor of every other one (:mod:`qgc.lab.experiments.faithfulness`).
+        noise floor of all others (:mod:`qgc.lab.experiments.faithfulness`).
         """
-        return render.picture(self, light=schema.whole("light", light, 0))
+        return render.image(self, light=schema.whole("light", light, 0))
 
     @cached_property
     def masks(self) -> dict[str, np.ndarray]:
         """Visible pixels of every object and part: name → bool array (224, 224).
 
-        A pixel belongs to whatever covers its centre. A part (a man's ``shirt``, the place's
-        ``wall``) has a mask of its own besides being part of its object; ``man and woman`` is the
+        A pixel belongs to what covers its center. A part (a man's ``shirt``, the place's
+        ``wall``) has a mask of its own and is in that of its object, too; ``man and woman`` is the
         union of the two. The arrays are read-only: ``mask.copy()`` is one to change.
         """
-        found = render.masks(self)
-        for mask in found.values():
+        masks = render.masks(self)
+        for mask in masks.values():
             mask.setflags(write=False)
-        return schema.ReadOnlyDict(found)
+        return schema.ReadOnlyDict(masks)
 
     # -- what can be asked ------------------------------------------------------------------------
     @property
@@ -154,17 +154,17 @@ class Scene:
 
     @cached_property
     def colours(self) -> dict[str, str]:
-        """Color term of everything that can be asked for one: object, part or half of the place."""
-        found = dict(self.tones)
+        """Color term of everything that has one: object, part or half of the place."""
+        colours = dict(self.tones)
         for t in self.things:
             part = PARTS.get(t.kind)
             if part:
-                found[part] = t.colour
+                colours[part] = t.colour
             elif KINDS[t.kind].colours:
-                found[t.kind] = t.colour
+                colours[t.kind] = t.colour
             if t.pose.get("holding"):
-                found[t.pose["holding"]] = t.pose["held_colour"]
-        return schema.ReadOnlyDict(found)
+                colours[t.pose["holding"]] = t.pose["held_colour"]
+        return schema.ReadOnlyDict(colours)
 
     # -- interventions ----------------------------------------------------------------------------
     def move(self, name: str, dx: float, dy: float = 0.0) -> Scene:
@@ -184,7 +184,7 @@ class Scene:
         """
         if colour not in COLOURS:
             raise SceneError(f"unknown color {shown(colour)}; choose one of {', '.join(COLOURS)}")
-        if name not in list(self.colours):  # a list, since what was handed in may have no hash
+        if name not in list(self.colours):  # a list, since the name may be of any type, without a hash
             raise SceneError(f"nothing called {shown(name)} has a color here; {', '.join(self.colours)} have")
         if name in self.tones:
             return self._with(tones={**self.tones, name: colour})
@@ -203,7 +203,7 @@ class Scene:
         return self._with(things=tuple(t for t in self.things if name not in (t.kind, t.on)))
 
     def _with(self, **changes) -> Scene:
-        # What was asked of the old scene need not be true of the new one.
+        # The old scene's questions and answers need not hold for the new one.
         return replace(self, fixed_asks=(), name="", **changes)
 
     # -- files ------------------------------------------------------------------------------------
@@ -234,7 +234,7 @@ class Scene:
             raise SceneError(f"this is not a scene written by qgc ({error}); save one with scene.save()") from None
 
     def save(self, path: str | os.PathLike) -> Path:
-        """Write the image as PNG, with the scene itself inside, so that masks can be had again."""
+        """Write the image as PNG, with the scene itself inside, so that :meth:`open` gives it back, masks included."""
         path = Path(_path(path))
         info = PngImagePlugin.PngInfo()
         info.add_text(PNG_KEY, self.to_json(), zip=True)
@@ -250,10 +250,10 @@ class Scene:
         ImageError
             If the file is missing, or not an image.
         SceneError
-            If what stands in it is no scene of this version.
+            If its content is not a scene of this version.
         """
-        with picture_file(_path(path)) as picture:
-            text = getattr(picture, "text", {}).get(PNG_KEY)
+        with image_file(_path(path)) as image:
+            text = getattr(image, "text", {}).get(PNG_KEY)
         return cls.from_json(text) if text else None
 
     def _repr_png_(self) -> bytes:

@@ -1,4 +1,4 @@
-"""What a scene may hold, in one place: asked of every scene and object when it is made, by a program or from a file.
+"""What a scene may hold, in one place: checked for every scene and object when it is made, by a program or a file.
 
 Each check returns the value as plain Python, or raises a SceneError that begins with the field's name.
 """
@@ -19,7 +19,7 @@ from .vocabulary import ACTIVITIES, COLOURS, GAZES, PARTS, PEOPLE
 if TYPE_CHECKING:
     from .scene import Scene, Thing
 
-FARTHEST = 10_000  # pixels from the image's corner; what is farther away is an error, and slow to paint
+FARTHEST = 10_000  # pixels from the image's corner; what is farther away is an error, and slow to render
 LARGEST = 100  # pixels per centimeter; a mug is then four images wide
 HORIZONS = (50, 200)  # pixel rows between which every place can be drawn
 LONGEST = 1000  # characters of a text, and questions of a scene
@@ -30,7 +30,7 @@ HANDS_FREE = ("standing", "sitting")  # while doing what a person can hold a pho
 
 
 class ReadOnlyDict(dict):
-    """A dictionary that cannot be changed in place: many hold the same scene, and its images are kept."""
+    """A dictionary that cannot be changed in place: a scene is shared, and its images are cached."""
 
     def _refuse(self, *args, **kwargs):
         raise SceneError("a scene does not change; .move(), .recolour() and .remove() give another one, dict() a copy")
@@ -57,7 +57,7 @@ def whole(name: str, value: object, least: int, most: int = LARGEST_SEED) -> int
 
 
 def text(name: str, value: object) -> str:
-    """A text that is not endless."""
+    """A text of limited length."""
     if isinstance(value, str) and len(value) <= LONGEST:
         return value
     raise SceneError(f"{name} is {shown(value)}; it must be a text of at most {LONGEST} characters")
@@ -86,65 +86,65 @@ def _listed(keys: Collection[str]) -> str:
     return ", ".join(keys) or "nothing"
 
 
-def check_object(found: Thing) -> dict[str, object]:
+def check_object(thing: Thing) -> dict[str, object]:
     """The fields of an object, each of its type and within its bounds."""
-    kind = one_of("kind", found.kind, KINDS)
-    if not isinstance(found.flip, bool):
-        raise SceneError(f"flip is {shown(found.flip)}; it must be true or false")
+    kind = one_of("kind", thing.kind, KINDS)
+    if not isinstance(thing.flip, bool):
+        raise SceneError(f"flip is {shown(thing.flip)}; it must be true or false")
     return {
         "kind": kind,
-        "colour": one_of("colour", found.colour, COLOURS),
-        "x": number("x", found.x, -FARTHEST, FARTHEST),
-        "y": number("y", found.y, -FARTHEST, FARTHEST),
-        "scale": number("scale", found.scale, 1 / FARTHEST, LARGEST),
-        "seed": whole("seed", found.seed, 0),
-        "on": None if found.on is None else one_of("on", found.on, KINDS),
-        "pose": _pose(kind, found.pose),
+        "colour": one_of("colour", thing.colour, COLOURS),
+        "x": number("x", thing.x, -FARTHEST, FARTHEST),
+        "y": number("y", thing.y, -FARTHEST, FARTHEST),
+        "scale": number("scale", thing.scale, 1 / FARTHEST, LARGEST),
+        "seed": whole("seed", thing.seed, 0),
+        "on": None if thing.on is None else one_of("on", thing.on, KINDS),
+        "pose": _pose(kind, thing.pose),
     }
 
 
 def _pose(kind: str, pose: object) -> dict[str, str]:
     if kind not in PEOPLE:
         return ReadOnlyDict(has_keys("pose", pose, ()))
-    found = has_keys("pose", pose, ("activity", "gaze"), ("holding", "held_colour"))
-    activity = one_of("pose.activity", found["activity"], ACTIVITIES)
-    one_of("pose.gaze", found["gaze"], GAZES)
-    if "holding" in found or "held_colour" in found:
+    fields = has_keys("pose", pose, ("activity", "gaze"), ("holding", "held_colour"))
+    activity = one_of("pose.activity", fields["activity"], ACTIVITIES)
+    one_of("pose.gaze", fields["gaze"], GAZES)
+    if "holding" in fields or "held_colour" in fields:
         has_keys("pose", pose, ("activity", "gaze", "holding", "held_colour"))
-        one_of("pose.holding", found["holding"], HELD)
-        one_of("pose.held_colour", found["held_colour"], COLOURS)
+        one_of("pose.holding", fields["holding"], HELD)
+        one_of("pose.held_colour", fields["held_colour"], COLOURS)
         if activity not in HANDS_FREE:
             raise SceneError(f"pose.activity is {activity!r}; only somebody {' or '.join(HANDS_FREE)} holds a phone")
-    return ReadOnlyDict(found)
+    return ReadOnlyDict(fields)
 
 
-def check_scene(found: Scene) -> dict[str, object]:
-    """The fields of a scene whose objects are checked: they fit together, and every question names what is there."""
-    place = PLACES[one_of("place", found.place, PLACES)]
-    tones = has_keys("tones", found.tones, (place.upper, place.lower))
+def check_scene(scene: Scene) -> dict[str, object]:
+    """The fields of a scene, if its objects fit together and its questions are about what is there."""
+    place = PLACES[one_of("place", scene.place, PLACES)]
+    tones = has_keys("tones", scene.tones, (place.upper, place.lower))
     for part, colour in tones.items():
         one_of(f"tones.{part}", colour, COLOURS)
-    names = [t.kind for t in found.things] + [t.pose["holding"] for t in found.things if "holding" in t.pose]
-    # Masks, questions and interventions go by the name.
+    names = [t.kind for t in scene.things] + [t.pose["holding"] for t in scene.things if "holding" in t.pose]
+    # Masks, questions and interventions identify an object by its name.
     if twice := next((name for i, name in enumerate(names) if name in names[:i]), None):
         raise SceneError(f"things holds {twice!r} twice; a name can be in a scene once")
     names += [*tones, *(PARTS[name] for name in names if name in PARTS)]
     names += ["man and woman"] if set(PEOPLE) <= set(names) else []
-    if len(found.fixed_asks) > LONGEST:
-        raise SceneError(f"asks holds {len(found.fixed_asks)} questions; {LONGEST} is the most")
-    for i, ask in enumerate(found.fixed_asks):
+    if len(scene.fixed_asks) > LONGEST:
+        raise SceneError(f"asks holds {len(scene.fixed_asks)} questions; {LONGEST} is the most")
+    for i, ask in enumerate(scene.fixed_asks):
         for field in ("question", "answer", "family"):
             text(f"asks[{i}].{field}", getattr(ask, field))
         if ask.thing is not None and ask.thing not in names:
             raise SceneError(f"asks[{i}].thing is {shown(ask.thing)}; the scene has {_listed(names)}")
     return {
         "tones": ReadOnlyDict(tones),
-        "things": tuple(found.things),
-        "horizon": number("horizon", found.horizon, *HORIZONS),
-        "seed": whole("seed", found.seed, 0),
-        "name": text("name", found.name),
-        "fixed_asks": tuple(found.fixed_asks),
-        "distribution": one_of("distribution", found.distribution, ("", *DISTRIBUTIONS)),
+        "things": tuple(scene.things),
+        "horizon": number("horizon", scene.horizon, *HORIZONS),
+        "seed": whole("seed", scene.seed, 0),
+        "name": text("name", scene.name),
+        "fixed_asks": tuple(scene.fixed_asks),
+        "distribution": one_of("distribution", scene.distribution, ("", *DISTRIBUTIONS)),
     }
 
 
@@ -170,8 +170,8 @@ def read_json(content: object) -> dict:
 
 
 def _unique(pairs: list[tuple[str, object]]) -> dict:
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    entries = dict(pairs)
+    if len(entries) < len(pairs):
         keys = [key for key, _ in pairs]
         raise SceneError(f"{shown(next(key for key in keys if keys.count(key) > 1))} is there twice")
-    return found
+    return entries

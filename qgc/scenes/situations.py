@@ -13,7 +13,7 @@ from .things import PLACES
 
 
 def _put(kind, colour, x, y, size=1.0, flip=False, on=None, seed=0, **pose) -> Thing:
-    # What stands on a table or hangs on a wall is as large as if it stood in the middle of the floor.
+    # An object on a table or a wall is as large as it would be in the middle of the floor.
     row = y if on is None and kind not in FLOATING else 175
     return Thing(kind, colour, x, y, scale_of(kind, row, size), seed, flip, on, pose)
 
@@ -29,6 +29,7 @@ def _situation(name: str, place: str, upper: str, lower: str, horizon: float, se
 
 
 def colour(question: str, answer: str, thing: str) -> Ask:
+    """A question for the color of an object."""
     return Ask(question, answer, thing, "colour")
 
 

@@ -1,4 +1,4 @@
-"""A small drawing kit: shapes in centimeters, painted twice, once for the eye and once for the masks.
+"""A small drawing kit: shapes in centimeters, rendered twice, once for the image and once for the masks.
 
 An object is a list of :class:`Shape`. The same list is written as SVG in full paint (gradients,
 highlights) and in *flat* paint: one opaque color per part, without anti-aliasing, so that the color
@@ -64,6 +64,7 @@ class Gradient:
     radius: float = 0.5
 
     def svg(self, ident: str) -> str:
+        """The gradient as an SVG element named ``ident``."""
         stops = "".join(
             f'<stop offset="{s[0]:.3g}" stop-color="{hexcolour(s[1])}"'
             + (f' stop-opacity="{s[2]:.3g}"' if len(s) > 2 else "")
@@ -132,7 +133,7 @@ class Shape:
             out += f' stroke="{stroke}" stroke-width="{self.width:.4g}"'
             out += f' stroke-linecap="{self.cap}" stroke-linejoin="round"'
         if flat is None and self.opacity < 1:
-            # "opacity" makes the renderer paint a layer of its own; on one paint alone it is not needed
+            # "opacity" makes the renderer draw a separate layer, which a shape with one paint does not need
             which = (
                 "opacity"
                 if fill != "none" and stroke is not None
@@ -178,7 +179,7 @@ def _outline(s: Shape) -> str | None:
 def merged(shapes: Sequence[Shape]) -> list[Shape]:
     """The same image in fewer elements: neighbors of one opaque paint become one path.
 
-    A renderer sets itself up anew for every element, which costs more than a short line itself.
+    A renderer's set-up for an element costs more than a short line itself.
     """
     out: list[Shape] = []
     data: list[str] = []

@@ -77,7 +77,7 @@ def _image_lane(ax: Axes, vqa: DeeperLSTM, scene) -> None:
         h, w = vqa.conv(torch.zeros(1, 3, side, side, dtype=vqa.dtype, device=vqa.device)).shape[2:]
     boxes = (
         f"CNN\n{layers} convolution layers",
-        f"F, last convolution\n{vqa.cnn.maps} maps of {h}×{w}",
+        f"F, last convolution\n{vqa.cnn.channels} maps of {h}×{w}",
         f"{'f = fc7' if vgg else 'f, global feature'}\n{vqa.cnn.width} numbers",
         "f / ‖f‖\ndivided by its L2 norm",
         f"v = tanh(Wi f/‖f‖ + bi)\n{c.combine} numbers",

@@ -32,7 +32,7 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 from .. import paper
 from ..errors import ImageError, QGCError, SceneError, WeightsError, shown
 from ..explain import REDUCTIONS, Explanation, View, explain
-from ..images import open_image, picture_file
+from ..images import image_file, open_image
 from ..measure import map_share
 from ..models import VQA, zoo
 from ..scenes import COLOURS, DISTRIBUTIONS, Ask, Scene, sample
@@ -752,7 +752,7 @@ class JpegImage(ipywidgets.HTML):
         The size is known before the pixels are, so that the page need not be laid out anew.
         """
         self.jpeg = jpeg
-        with picture_file(jpeg) as image:
+        with image_file(jpeg) as image:
             width, height = image.size
         data = base64.b64encode(jpeg).decode("ascii")
         alt = html.escape(self.alt)

@@ -118,7 +118,7 @@ def in_first(key, **values):
         (ANNOTATIONS, in_first("annotations", answer_type=3), "entry 0 of annotations is not as in"),
         (QUESTIONS, put(data_subtype="val2014"), "is of val2014, but train2014 is needed"),
         (ANNOTATIONS, put(data_subtype="val2014"), "annotations.json is of val2014, but train2014 is needed"),
-        (QUESTIONS, put(data_type="abstract_v002"), "is about abstract_v002 pictures, not COCO's photographs"),
+        (QUESTIONS, put(data_type="abstract_v002"), "is about abstract_v002 images, not COCO's photographs"),
         (QUESTIONS, put(task_type="Multiple-Choice"), "holds Multiple-Choice questions; take the OpenEnded file"),
         (QUESTIONS, put(info={"version": "1.0"}), "is of VQA version 1.0, but version 2 is needed; is it vqa1?"),
         (QUESTIONS, put(questions=None), "holds questions, not questions|holds nothing of VQA"),

@@ -16,7 +16,16 @@ import torch
 from torch import Tensor, nn
 
 import qgc
-from qgc.explain import View, closed_form, explain, gradcam, guided_backprop, guided_gradcam, input_gradient, maps_of
+from qgc.explain import (
+    EncodedImage,
+    closed_form,
+    explain,
+    gradcam,
+    guided_backprop,
+    guided_gradcam,
+    input_gradient,
+    maps_of,
+)
 from qgc.explain.sensitivity import jacobian, reduce_rows
 from qgc.lab.train.vqa import start
 from qgc.models import DeeperLSTM, DeeperLSTMConfig, full_size
@@ -63,19 +72,19 @@ PARAMS = [
 
 
 @pytest.fixture(scope="module", params=PARAMS)
-def on(request) -> tuple[View, tuple[int, int]]:
-    """A noisy picture seen through a backbone, and how many cells its maps should have."""
+def on(request) -> tuple[EncodedImage, tuple[int, int]]:
+    """A noisy image encoded through a backbone, and how many cells its maps should have."""
     pixels = np.random.default_rng(0).integers(0, 256, (240, 320, 3), np.uint8)
-    return View(untrained(request.param), pixels), BACKBONES[request.param]
+    return EncodedImage(untrained(request.param), pixels), BACKBONES[request.param]
 
 
 def test_the_closed_form_is_the_jacobian(on):
     view, cells = on
-    assert view.F.shape[2:] == cells and view.F.shape[1] == view.vqa.cnn.maps
+    assert view.F.shape[2:] == cells and view.F.shape[1] == view.vqa.cnn.channels
     closed = view.vqa.pooled_jacobian(view.F)
     error = relative(closed_form.pooled_jacobian_vjp(view.vqa, view.F), closed)
     print(f"\nclosed form against vector-Jacobian products: {error:.1e}")
-    assert closed.shape == (24, view.vqa.cnn.maps) and error <= 1e-12
+    assert closed.shape == (24, view.vqa.cnn.channels) and error <= 1e-12
 
 
 def test_every_gated_map_is_that_of_autograd(on):
@@ -123,7 +132,7 @@ def test_dense_heads_have_a_closed_form_and_others_fall_back(monkeypatch, head):
     act, pool, closed = HEADS[head]
     monkeypatch.setattr("qgc.models.torchvision_cnn._network", lambda name: Small(act, pool))
     vqa = untrained("resnet18")
-    view = View(vqa, np.random.default_rng(0).integers(0, 256, (50, 50, 3), np.uint8))
+    view = EncodedImage(vqa, np.random.default_rng(0).integers(0, 256, (50, 50, 3), np.uint8))
     assert view.F.shape == (1, 4, 14, 14)
     assert (vqa.cnn.slopes(view.F, vqa.cnn.head(view.F)) is not None) == closed
     e = explain(vqa, view, QUESTIONS[0], "red")
@@ -138,13 +147,13 @@ def test_dense_heads_have_a_closed_form_and_others_fall_back(monkeypatch, head):
 
 # -- what is made of them -----------------------------------------------------------------------------
 @pytest.fixture(scope="module")
-def squeezed() -> View:
-    """The same picture through SqueezeNet."""
+def squeezed() -> EncodedImage:
+    """The same image through SqueezeNet."""
     pixels = np.random.default_rng(1).integers(0, 256, (240, 320, 3), np.uint8)
-    return View(untrained("squeezenet1_1"), pixels)
+    return EncodedImage(untrained("squeezenet1_1"), pixels)
 
 
-def test_guided_backpropagation_and_pictures_of_13_by_13_maps(squeezed):
+def test_guided_backpropagation_and_images_of_13_by_13_maps(squeezed):
     first, second = explain(squeezed.vqa, squeezed, QUESTIONS, "red")
     fine = guided_backprop(first)
     assert fine.shape == guided_gradcam(first, 5, fine).shape == (3, 224, 224) and fine.any()
@@ -204,7 +213,7 @@ def test_the_real_squeezenet_sees_photographs(real):
     vqa.cnn = build(named("squeezenet1_1"))
     load_weights(vqa.cnn, real / "squeezenet1_1.safetensors")
     vqa.double()
-    views = [View(vqa, real / "daquar" / "images" / f"image{n}.jpg") for n in (1, 2, 700, 1449)]
+    views = [EncodedImage(vqa, real / "daquar" / "images" / f"image{n}.jpg") for n in (1, 2, 700, 1449)]
     f = torch.stack([vqa.cnn.feature(v.F)[0] for v in views])
     alike = nn.functional.normalize(f, dim=1)
     alike = alike @ alike.T

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 import qgc
 from qgc.errors import GateError, ImageError, QGCError, WeightsError
 from qgc.explain import (
-    View,
+    EncodedImage,
     Words,
     contrast,
     explain,
@@ -28,7 +28,7 @@ from qgc.explain import (
     maps_of,
     normalised,
 )
-from qgc.explain.guided import WayBack
+from qgc.explain.guided import BackwardPass
 from qgc.lab.experiments import activations, compare
 from qgc.measure import rankings
 from qgc.models import DeeperLSTM
@@ -51,8 +51,8 @@ def own(small_model) -> DeeperLSTM:
 
 
 def everything(vqa, scene) -> dict[str, Tensor]:
-    """All that can be asked of a model and a picture, by name."""
-    view = View(vqa, scene)
+    """All that can be computed of a model and an image, by name."""
+    view = EncodedImage(vqa, scene)
     first, second = explain(vqa, view, QUESTIONS, "white")
     words, asked = Words(vqa, QUESTIONS[0]), rankings.RankingInputs(first)
     looked = compare.look({"model": vqa}, scene)
@@ -98,7 +98,7 @@ def test_a_model_in_any_mode_is_explained_as_it_answers(own, scene, expected, mo
 @pytest.mark.parametrize("mode", MODES)
 def test_an_explanation_leaves_the_mode_that_it_was_made_in(own, scene, expected, mode):
     with MODES[mode]():
-        first, second = explain(own.train(), View(own, scene), QUESTIONS, "white")
+        first, second = explain(own.train(), EncodedImage(own, scene), QUESTIONS, "white")
         ranked = explain(own, first.view, QUESTIONS, rank=first.g)[0]
     assert torch.equal(first.M, expected["M"]) and torch.equal(ranked.sensitivity, expected["sensitivity"])
     assert torch.equal(first.maps(), expected["maps"]) and torch.equal(second.maps([1, 9]), expected["some maps"])
@@ -149,12 +149,12 @@ def test_weights_of_several_kinds_are_named(own, scene):
      lambda F: F[:, :, :0], lambda F: F.numpy(), lambda F: F.to_sparse(), lambda F: F.tolist()],
 )  # fmt: skip
 def test_maps_of_another_type_or_shape_are_refused(own, scene, wrong):
-    view = View(own, scene)
+    view = EncodedImage(own, scene)
     with pytest.raises(QGCError, match=r"F is .*; it must be \(1, K, h, w\)"):
-        View(own, scene, wrong(view.F))
-    assert torch.equal(View(own, scene, view.F).F, view.F)
+        EncodedImage(own, scene, wrong(view.F))
+    assert torch.equal(EncodedImage(own, scene, view.F).F, view.F)
     with pytest.raises(QGCError, match=r"cannot read the maps F \(1, 191, 14, 14\).* a model with the same CNN"):
-        explain(own, View(own, scene, view.F[:, 1:]), QUESTIONS[0])
+        explain(own, EncodedImage(own, scene, view.F[:, 1:]), QUESTIONS[0])
 
 
 @pytest.mark.parametrize("default", [torch.float64, torch.float16])
@@ -196,18 +196,18 @@ COPIES = {"copy": copy.copy, "deepcopy": copy.deepcopy, "pickle": lambda kept: p
 
 @pytest.mark.parametrize("way", COPIES)
 def test_copies_of_what_was_kept_work(own, scene, way):
-    done, begun = explain(own, View(own, scene), QUESTIONS, "white")
+    done, begun = explain(own, EncodedImage(own, scene), QUESTIONS, "white")
     done.maps()
     words = Words(own, QUESTIONS[0])
     for e, original in zip(COPIES[way]([done, begun]), [done, begun], strict=True):
         assert e.vqa is e.view.vqa and torch.equal(e.map(5), original.map(5))
     view, asked = COPIES[way](done.view), COPIES[way](words)
     assert torch.equal(explain(view.vqa, view, QUESTIONS, "white")[1].map(5), begun.map(5))
-    assert torch.equal(asked.sensitivity(View(asked.vqa, scene)), words.sensitivity(done.view))
-    assert View(own, scene, torch.ones_like(view.F, requires_grad=True) * view.F).F.requires_grad is False
+    assert torch.equal(asked.sensitivity(EncodedImage(asked.vqa, scene)), words.sensitivity(done.view))
+    assert EncodedImage(own, scene, torch.ones_like(view.F, requires_grad=True) * view.F).F.requires_grad is False
     halve(view.vqa)
     stale = COPIES[way](view)
-    with pytest.raises(WeightsError, match="make the View .* again"):
+    with pytest.raises(WeightsError, match="make the EncodedImage .* again"):
         explain(stale.vqa, stale, QUESTIONS[0])
 
 
@@ -259,16 +259,16 @@ CHANGES: dict[str, Callable[[DeeperLSTM], object]] = {
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_what_was_kept_of_other_weights_is_refused(own, scene, change):
-    view, words = View(own, scene), Words(own, QUESTIONS[0])
+    view, words = EncodedImage(own, scene), Words(own, QUESTIONS[0])
     done, begun = explain(own, view, QUESTIONS, "white")
-    map_, ranked = done.map(5), explain(own, View(own, scene), QUESTIONS[0], rank=torch.arange(32.0))
-    way = WayBack(done)
+    map_, ranked = done.map(5), explain(own, EncodedImage(own, scene), QUESTIONS[0], rank=torch.arange(32.0))
+    way = BackwardPass(done)
     CHANGES[change](own)
     for use in (
         lambda: explain(own, view, QUESTIONS[0]),
         lambda: ranked.map(5),
         lambda: ranked.sensitivity,
-        lambda: words.sensitivity(View(own, scene)),
+        lambda: words.sensitivity(EncodedImage(own, scene)),
         lambda: way.gradient(),
         lambda: guided_backprop(begun),
     ):
@@ -280,11 +280,11 @@ def test_what_was_kept_of_other_weights_is_refused(own, scene, change):
     assert not torch.equal(fresh.map(5), map_) and torch.allclose(fresh.map(5), exact, rtol=1e-3, atol=1e-9)
 
 
-def test_words_and_picture_of_two_models_do_not_mix(own, small_model, scene):
+def test_words_and_image_of_two_models_do_not_mix(own, small_model, scene):
     with pytest.raises(WeightsError, match="another model"):
-        Words(own, QUESTIONS[0]).sensitivity(View(small_model, scene))
+        Words(own, QUESTIONS[0]).sensitivity(EncodedImage(small_model, scene))
     with pytest.raises(ImageError, match="another model"):
-        explain(own, View(small_model, scene), QUESTIONS[0])
+        explain(own, EncodedImage(small_model, scene), QUESTIONS[0])
 
 
 def test_the_widgets_look_again_when_the_model_has_learnt(own, scene):

@@ -8,14 +8,14 @@ import pytest
 import torch
 
 from qgc.errors import AnswerError, GateError, ImageError, QuestionError
-from qgc.explain import View, explain, normalised
+from qgc.explain import EncodedImage, explain, normalised
 from qgc.scenes.situations import situation
 
 
 @pytest.fixture(scope="module")
-def view(model) -> View:
-    """A picture, looked at once."""
-    return View(model, situation("couple"))
+def view(model) -> EncodedImage:
+    """An image, encoded once."""
+    return EncodedImage(model, situation("couple"))
 
 
 @pytest.fixture(scope="module")
@@ -162,7 +162,7 @@ def test_without_an_answer_the_predicted_one_is_explained(model, view, explained
 
 
 @pytest.mark.parametrize("image", [None, "no such file.png", np.zeros(3)], ids=["None", "path", "array"])
-def test_a_bad_picture_is_refused(model, image):
+def test_a_bad_image_is_refused(model, image):
     with pytest.raises(ImageError):
         explain(model, image, "Is there a cat?")
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from qgc.errors import AnswerError, GateError
-from qgc.explain import View, closed_form, contrast, explain, gates, gradcam, maps_of, normalised
-from qgc.explain.contrast import normalised_by, without_rounding
+from qgc.explain import EncodedImage, closed_form, contrast, explain, gates, gradcam, maps_of, normalised
+from qgc.explain.contrast import normalised_by, without_rounding_error
 from qgc.explain.sensitivity import jacobian, reduce_rows
 
 
@@ -37,7 +37,7 @@ def test_grad_cam_on_paper():
     assert gradcam(Paper(), F, q, 0).tolist() == [[2.5 * 2, 2.5 * 6]]
 
 
-def test_the_engine_on_paper():
+def test_the_closed_form_on_paper():
     M = closed_form.pooled_jacobian_vjp(Paper(), F, q)
     assert M.tolist() == [[0.5, 0.5], [1.0, 0.0]]
     g = torch.tensor([15.0, -7.0])
@@ -75,15 +75,17 @@ def test_contrasts_on_paper():
 
 def test_rounding_is_judged_by_the_largest_input():
     map_ = torch.tensor([[2e-6, 0.0]])
-    assert without_rounding(map_, torch.tensor([[1.0, 0.0]])).tolist() == map_.tolist()
-    assert without_rounding(map_, torch.tensor([[0.0, 1.0]]), torch.tensor([[-3.0, 0.0]])).tolist() == [[0.0, 0.0]]
+    assert without_rounding_error(map_, torch.tensor([[1.0, 0.0]])).tolist() == map_.tolist()
+    assert without_rounding_error(map_, torch.tensor([[0.0, 1.0]]), torch.tensor([[-3.0, 0.0]])).tolist() == [
+        [0.0, 0.0]
+    ]
 
 
 def test_a_contrast_of_explanations_is_that_of_their_maps_before_the_relu(small_model):
     from qgc.scenes.situations import situation
 
     scene = situation("bathroom")
-    both = explain(small_model, View(small_model, scene), scene.questions, "white")
+    both = explain(small_model, EncodedImage(small_model, scene), scene.questions, "white")
     raw = [e.map(relu=False) for e in both]
     assert torch.equal(contrast(*both), raw[0] - raw[1])
     maps = maps_of(both, [3, 32])

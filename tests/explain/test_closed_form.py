@@ -1,4 +1,4 @@
-"""The engine against automatic differentiation, and against small steps by hand."""
+"""The closed form against automatic differentiation, and against small steps by hand."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from qgc.errors import GateError
-from qgc.explain import View, closed_form, explain, gates, gradcam, maps_of
+from qgc.explain import EncodedImage, closed_form, explain, gates, gradcam, maps_of
 from qgc.scenes import DISTRIBUTIONS, Scene, sample
 from qgc.scenes.questions import every_question
 
@@ -46,19 +46,17 @@ def drawn(model, scenes) -> list[tuple[Scene, str, list[tuple[str, int]]]]:
 )
 def test_200_maps_agree_with_autograd(model, drawn, dtype, bound):
     vqa = copy.deepcopy(model).to(dtype)
-    views: dict[int, View] = {}
+    views: dict[int, EncodedImage] = {}
     errors = []
     for scene, question, draws in drawn:
-        view = views.get(id(scene)) or views.setdefault(id(scene), View(vqa, scene))
+        view = views.get(id(scene)) or views.setdefault(id(scene), EncodedImage(vqa, scene))
         about = {answer: explain(vqa, view, question, answer) for answer, _ in draws}
         for answer, n in draws:
             e = about[answer]
             keep = e.order[:n]
             reference = gradcam(vqa, view.F, e.q, vqa.answer_index(answer), keep)
             errors.append(relative(e.map(n, relu=False), reference))
-    print(
-        f"\nengine against autograd, {dtype}: worst of {len(errors)} {max(errors):.1e}, median {np.median(errors):.1e}"
-    )
+    print(f"\nagainst autograd, {dtype}: worst of {len(errors)} {max(errors):.1e}, median {np.median(errors):.1e}")
     assert len(errors) == 200 and max(errors) <= bound
 
 
@@ -108,21 +106,21 @@ def test_row_n_of_all_maps_is_the_map_of_n(explained):
 
 
 @pytest.fixture(scope="module")
-def small_view(small_model, scenes) -> View:
-    """A picture seen by the model of 32 combine neurons."""
-    return View(small_model, scenes[1])
+def small_view(small_model, scenes) -> EncodedImage:
+    """An image encoded by the model of 32 combine neurons."""
+    return EncodedImage(small_model, scenes[1])
 
 
 def test_maps_of_several_questions_are_those_of_each(model, scenes):
-    view = View(model, scenes[0])
+    view = EncodedImage(model, scenes[0])
     several = explain(model, view, scenes[0].questions[:3], "white")
     ns = [1, 25, 272, 1024]
     torch.testing.assert_close(maps_of(several, ns), torch.stack([e.maps(ns) for e in several]))
     raw = maps_of(several, ns, relu=False)
     torch.testing.assert_close(raw, torch.stack([e.maps(ns, relu=False) for e in several]))
-    with pytest.raises(GateError, match="one View"):
+    with pytest.raises(GateError, match="one EncodedImage"):
         maps_of([several[0], explain(model, scenes[1], scenes[1].questions[0])], ns)
-    with pytest.raises(GateError, match="one View"):
+    with pytest.raises(GateError, match="one EncodedImage"):
         maps_of([], ns)
 
 
@@ -159,7 +157,7 @@ def test_new_weights_give_a_new_jacobian(small_model, small_view):
 def test_a_model_without_closed_forms_gives_the_same(small_model, bare_model, small_view, reduce):
     question = small_view.vqa.vocabulary.words[5] + " is the color"
     closed = explain(small_model, small_view, question, "red", reduce=reduce)
-    bare = explain(bare_model, View(bare_model, small_view.image), question, "red", reduce=reduce)
+    bare = explain(bare_model, EncodedImage(bare_model, small_view.image), question, "red", reduce=reduce)
     for name in ("q", "u", "v", "A", "y", "g", "M", "sensitivity"):
         assert relative(getattr(bare, name), getattr(closed, name)) <= 1e-12, name
     assert torch.equal(bare.order, closed.order) and bare.predicted == closed.predicted
@@ -200,10 +198,10 @@ def test_the_gradient_of_the_score_agrees_with_small_steps(model, explained):
         assert rise.item() == pytest.approx(explained.g[j].item(), rel=1e-7)
 
 
-# -- one picture, many questions ----------------------------------------------------------------------
+# -- one image, many questions ------------------------------------------------------------------------
 
 
-def test_a_list_of_questions_shares_the_pictures_work(model, scenes, monkeypatch):
+def test_a_list_of_questions_shares_the_images_work(model, scenes, monkeypatch):
     calls = {"conv": 0, "jacobian_factors": 0}
 
     def counted(name: str):
@@ -230,7 +228,7 @@ def test_a_list_of_questions_shares_the_pictures_work(model, scenes, monkeypatch
 
 
 def test_answers_go_with_their_questions(model, scenes):
-    view, questions = View(model, scenes[3]), scenes[3].questions[:2]
+    view, questions = EncodedImage(model, scenes[3]), scenes[3].questions[:2]
     pair = explain(model, view, questions, ["red", None])
     assert pair[0].answer == "red" and pair[1].answer == pair[1].predicted
     assert explain(model, view, []) == []

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from qgc.errors import GateError
-from qgc.explain import View, explain, gates
+from qgc.explain import EncodedImage, explain, gates
 from qgc.scenes.situations import situation
 
 FIRST, SECOND = torch.tensor([4, 2, 0, 1, 3, 5]), torch.tensor([2, 5, 4, 3, 1, 0])
@@ -16,7 +16,7 @@ FIRST, SECOND = torch.tensor([4, 2, 0, 1, 3, 5]), torch.tensor([2, 5, 4, 3, 1, 0
 @pytest.fixture(scope="module")
 def pair(model):
     scene = situation("bathroom")
-    return explain(model, View(model, scene), scene.questions, "white")
+    return explain(model, EncodedImage(model, scene), scene.questions, "white")
 
 
 def test_top_is_a_row_for_every_n():

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from qgc.errors import GateError, ImageError, QGCError
-from qgc.explain import View, explain
-from qgc.explain.guided import WayBack, guided_backprop, guided_gradcam, input_gradient
+from qgc.explain import EncodedImage, explain
+from qgc.explain.guided import BackwardPass, guided_backprop, guided_gradcam, input_gradient
 from qgc.scenes.situations import situation
 
 
@@ -20,7 +20,7 @@ def relative(a: Tensor, b: Tensor) -> float:
 
 
 class Rule(torch.autograd.Function):
-    """A ReLU with the guided way back, as Springenberg et al. write it."""
+    """A ReLU with the guided backward pass, as Springenberg et al. write it."""
 
     @staticmethod
     def forward(ctx, a):
@@ -47,7 +47,7 @@ def by_definition(model, x: Tensor, q: Tensor, answer: int) -> Tensor:
 @pytest.fixture(scope="module")
 def explained(small_model):
     scene = situation("bathroom")
-    return explain(small_model, View(small_model, scene), scene.questions[0], "white")
+    return explain(small_model, EncodedImage(small_model, scene), scene.questions[0], "white")
 
 
 @pytest.fixture
@@ -88,35 +88,35 @@ def test_the_plain_gradient_agrees_with_small_steps(small_model, explained):
 
 @pytest.mark.parametrize("guided", [False, True], ids=["plain", "guided"])
 def test_every_relu_of_the_image_path_keeps_its_rule(small_model, explained, guided):
-    way = WayBack(explained)
+    way = BackwardPass(explained)
     way.gradient(guided)
     convolutions = sum(isinstance(layer, nn.Conv2d) for layer in small_model.cnn.features)
     assert len(way.relus) == convolutions + 2  # fc6 and fc7
-    assert [r.open.dim() for r in way.relus] == [4] * convolutions + [2, 2]  # from the picture to the answer
-    assert torch.equal(way.relus[convolutions - 1].open, explained.F > 0)
+    assert [r.active.dim() for r in way.relus] == [4] * convolutions + [2, 2]  # from the image to the answer
+    assert torch.equal(way.relus[convolutions - 1].active, explained.F > 0)
     for relu in way.relus:
-        passes = relu.open & (relu.arrived > 0) if guided else relu.open
-        assert torch.equal(relu.left, relu.arrived * passes) and relu.left.any()
+        passes = relu.active & (relu.grad_output > 0) if guided else relu.active
+        assert torch.equal(relu.grad_input, relu.grad_output * passes) and relu.grad_input.any()
 
 
 def test_nothing_is_left_behind(small_model, explained):
-    way = WayBack(explained)
+    way = BackwardPass(explained)
     plain = way.gradient()
     assert not torch.equal(way.gradient(guided=True), plain)
     assert torch.equal(way.gradient(), plain) and torch.equal(input_gradient(explained), plain)
     assert all(p.grad is None and not p.requires_grad for p in small_model.parameters())
 
 
-def test_ways_back_may_share_the_convolutions(small_model, explained):
+def test_backward_passes_may_share_the_convolutions(small_model, explained):
     other = explain(small_model, explained.view, "Is there a cat?", "no")
-    way = WayBack(explained)
+    way = BackwardPass(explained)
     before = way.gradient(guided=True)
-    shared = WayBack(other, way)
+    shared = BackwardPass(other, way)
     assert torch.equal(shared.gradient(), input_gradient(other)) and len(shared.relus) == len(way.relus)
     assert torch.equal(shared.gradient(guided=True), guided_backprop(other))
     assert torch.equal(way.gradient(guided=True), before) and torch.equal(before, guided_backprop(explained))
-    with pytest.raises(ImageError, match="another View"):
-        WayBack(of(small_model, explained), way)
+    with pytest.raises(ImageError, match="another EncodedImage"):
+        BackwardPass(of(small_model, explained), way)
 
 
 def test_weights_may_learn_or_be_frozen(changeable, explained):
@@ -127,7 +127,7 @@ def test_weights_may_learn_or_be_frozen(changeable, explained):
 
 def test_a_gradient_is_had_where_none_is_kept(explained):
     with torch.no_grad():
-        assert torch.equal(WayBack(explained).gradient(guided=True), guided_backprop(explained))
+        assert torch.equal(BackwardPass(explained).gradient(guided=True), guided_backprop(explained))
 
 
 def test_a_bare_model_gives_the_same(bare_model, explained):

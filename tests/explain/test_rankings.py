@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from qgc.errors import GateError
-from qgc.explain import RANKINGS, Ranking, View, explain, gates
+from qgc.explain import RANKINGS, EncodedImage, Ranking, explain, gates
 from qgc.measure import rankings as measured
 from qgc.scenes.situations import situation
 
@@ -23,7 +23,7 @@ BY_HAND = {
 
 @pytest.fixture(scope="module")
 def view(small_model):
-    return View(small_model, situation("bathroom"))
+    return EncodedImage(small_model, situation("bathroom"))
 
 
 @pytest.mark.parametrize("name", BY_HAND)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from qgc.errors import GateError
-from qgc.explain import REDUCTIONS, View, explain, sensitivity
+from qgc.explain import REDUCTIONS, EncodedImage, explain, sensitivity
 from qgc.scenes.situations import situation
 
 
@@ -64,7 +64,7 @@ def test_an_unknown_reduction_is_refused(model, explained, reduce, rank):
 
 
 def test_the_sensitivity_does_not_depend_on_the_answer(model, explained):
-    other = explain(model, View(model, explained.image), explained.question, "red")
+    other = explain(model, EncodedImage(model, explained.image), explained.question, "red")
     assert torch.allclose(other.sensitivity, explained.sensitivity, rtol=1e-12) and not torch.equal(
         other.g, explained.g
     )

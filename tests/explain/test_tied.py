@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from qgc.explain import View, explain, gradcam
+from qgc.explain import EncodedImage, explain, gradcam
 from qgc.explain.closed_form import pooled_jacobian_vjp
 from qgc.lab.train.recipes import RECIPES
 from qgc.lab.train.run import config
@@ -20,7 +20,7 @@ def tied():
 
 def test_pooled_jacobian_and_gate_agree_with_autograd(tied):
     scene = situation("park")
-    view = View(tied, scene)
+    view = EncodedImage(tied, scene)
     found = explain(tied, view, scene.questions[0], "green")
     by_vjp = pooled_jacobian_vjp(tied, view.F, found.q)
     error = float((found.M - by_vjp).abs().max() / by_vjp.abs().max())
@@ -32,6 +32,6 @@ def test_pooled_jacobian_and_gate_agree_with_autograd(tied):
 
 
 def test_tied_fc6_reads_the_sum_of_the_pooled_maps(tied):
-    F = torch.rand(1, tied.cnn.maps, 14, 14, dtype=torch.float64)
-    assert tied.cnn.pooled(F).shape == (1, tied.cnn.maps)
+    F = torch.rand(1, tied.cnn.channels, 14, 14, dtype=torch.float64)
+    assert tied.cnn.pooled(F).shape == (1, tied.cnn.channels)
     assert torch.allclose(tied.cnn.pooled(F), tied.cnn.pool(F).sum((2, 3)))

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from qgc.errors import GateError, QuestionError
-from qgc.explain import REDUCTIONS, View, Words, explain
+from qgc.explain import REDUCTIONS, EncodedImage, Words, explain
 from qgc.explain.words import question_jacobian
 from qgc.scenes.situations import SITUATIONS, situation
 
@@ -15,9 +15,9 @@ QUESTION = "What color is the wall?"
 
 
 @pytest.fixture(scope="module")
-def view(small_model) -> View:
-    """The toilets' picture."""
-    return View(small_model, situation("toilets"))
+def view(small_model) -> EncodedImage:
+    """The image of the toilets."""
+    return EncodedImage(small_model, situation("toilets"))
 
 
 @pytest.fixture(scope="module")
@@ -76,9 +76,9 @@ def test_chunks_and_other_questions_change_nothing(small_model, asked):
 
 def test_a_model_without_closed_forms_gives_the_same(small_model, bare_model, asked):
     """``Bare`` has no ``embed``: its w is the table's row, before the Deeper LSTM's tanh."""
-    view, bare = View(bare_model, situation("toilets")), Words(bare_model, QUESTION)
+    view, bare = EncodedImage(bare_model, situation("toilets")), Words(bare_model, QUESTION)
     slope = 1 - small_model.embed(small_model.vocabulary.encode(QUESTION)) ** 2
-    expected = asked.jacobian(View(small_model, situation("toilets"))) * slope
+    expected = asked.jacobian(EncodedImage(small_model, situation("toilets"))) * slope
     assert relative(bare.jacobian(view), expected) <= 1e-12
     assert relative(bare.sensitivity(view), expected.norm(dim=2).T) <= 1e-12
 
@@ -133,7 +133,7 @@ def test_every_question_of_the_paper_has_a_content_word(small_model):
 
 def test_a_question_that_names_nothing_is_refused(small_model, view):
     asked = Words(small_model, "Where is this?")
-    with pytest.raises(QuestionError, match="no word of 'Where is this\\?' names a thing; choose"):
+    with pytest.raises(QuestionError, match="no word of 'Where is this\\?' names an object; choose"):
         asked.content  # noqa: B018
     assert len(asked.shares(view)) == 3
 

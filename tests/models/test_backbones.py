@@ -76,7 +76,7 @@ def check_scores(net: nn.Module, cnn: nn.Module, pixels: int) -> None:
     kept = F.clone()
     f = cnn.feature(F)
     assert torch.equal(F, kept)
-    assert F.shape[:2] == (2, cnn.maps) and f.shape == (2, cnn.width)
+    assert F.shape[:2] == (2, cnn.channels) and f.shape == (2, cnn.width)
     last = [m for m in net.modules() if isinstance(m, nn.Linear | nn.Conv2d)][-1]
     if isinstance(last, nn.Conv2d):  # it scores every cell
         torch.testing.assert_close(net.classifier(F).flatten(1), net(x), rtol=0, atol=0)
@@ -91,7 +91,7 @@ def test_the_rule_finds_the_last_maps_and_what_the_classifier_reads(name):
     config = named(name)
     net = theirs(name)
     cnn = ours(net, name)
-    assert config.side == side and cnn.config == config and (cnn.maps, cnn.width) == (size[0], width)
+    assert config.side == side and cnn.config == config and (cnn.channels, cnn.width) == (size[0], width)
     found: list[torch.Tensor] = []
     if module:
         net.get_submodule(module).register_forward_hook(lambda m, i, output: found.append(output.clone()))
@@ -220,11 +220,11 @@ def test_a_backbone_stays_in_evaluation_mode_and_can_be_copied_and_cast():
     with torch.no_grad():
         F = cnn(x)
         assert not cnn.train().training and torch.equal(cnn(x), F)
-        twin = copy.deepcopy(cnn).double()
-        assert twin(x.double()).dtype == torch.float64 and cnn(x).dtype == torch.float32
-        torch.testing.assert_close(twin(x.double()).float(), F)
-        next(twin.parameters()).zero_()
-        assert torch.equal(cnn(x), F) and not torch.equal(twin(x.double()).float(), F)
+        wide = copy.deepcopy(cnn).double()
+        assert wide(x.double()).dtype == torch.float64 and cnn(x).dtype == torch.float32
+        torch.testing.assert_close(wide(x.double()).float(), F)
+        next(wide.parameters()).zero_()
+        assert torch.equal(cnn(x), F) and not torch.equal(wide(x.double()).float(), F)
 
 
 def test_the_classifier_is_left_out():
@@ -284,14 +284,14 @@ def test_torchvisions_weights_are_brought_once_and_standard_output_stays_clean(p
 def test_other_weights_than_published_are_refused(published, tmp_path, digits):
     proof = tmp_path / "ran"
     published({"a": torch.ones(2)} if digits else {"a": Malicious(proof)}, digits)
-    with pytest.raises(WeightsError, match="the weights of squeezenet1_1 cannot be brought from .*--weights"):
+    with pytest.raises(WeightsError, match="the weights of squeezenet1_1 cannot be downloaded from .*--weights"):
         torchvision_weights("squeezenet1_1")
     assert not proof.exists() and bool(digits) != any((tmp_path / "cache").rglob("*.pth"))
 
 
 def test_weights_that_torchvision_does_not_have(published):
     published({}).unlink()
-    with pytest.raises(WeightsError, match="cannot be brought from .*No such file"):
+    with pytest.raises(WeightsError, match="cannot be downloaded from .*No such file"):
         torchvision_weights("squeezenet1_1")
     with pytest.raises(WeightsError, match="fetch vgg19-caffe' and name the file with --weights"):
         torchvision_weights("vgg19-caffe")

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 import qgc
 from qgc.errors import QGCError
-from qgc.explain import View, Words, closed_form, explain, gradcam, guided_backprop, maps_of
+from qgc.explain import EncodedImage, Words, closed_form, explain, gradcam, guided_backprop, maps_of
+from qgc.explain.rankings import RankingInputs
 from qgc.lab.experiments import compare, nulls, sanity
 from qgc.measure import rankings
 from qgc.models import VQA
@@ -87,16 +88,16 @@ def without(bare_model, scene) -> dict[str, Tensor]:
 def by_words(bare_model, small_model, scene) -> dict[str, Tensor]:
     """∂A/∂w (T, J) of the four methods alone, and of the model with closed forms."""
     models = {"bare": bare_model, "closed": small_model}
-    return {name: Words(vqa, QUESTIONS[0]).sensitivity(View(vqa, scene)) for name, vqa in models.items()}
+    return {name: Words(vqa, QUESTIONS[0]).sensitivity(EncodedImage(vqa, scene)) for name, vqa in models.items()}
 
 
 def test_four_methods_are_enough(bare_model, small_model, scene, without):
     for name, values in results(small_model, scene).items():
         agree(without[name], values, name)
     assert not any(getattr(bare_model, name)(*[None] * count) for name, count in (("embed", 1), ("attention", 2)))
-    view = View(bare_model, scene)
+    view = EncodedImage(bare_model, scene)
     q = bare_model.encode(QUESTIONS[0])
-    assert view.factors(q) is None and View(small_model, scene).factors(q)
+    assert view.factors(q) is None and EncodedImage(small_model, scene).factors(q)
     agree(closed_form.pooled_jacobian(bare_model, view.F, q), without["M"])
     with pytest.raises(QGCError, match="may see the question; give q as well"):
         closed_form.pooled_jacobian(bare_model, view.F)
@@ -114,10 +115,10 @@ def test_each_optional_method_alone_changes_no_number(bare_model, small_model, s
     for name, values in results(vqa, scene).items():
         agree(values, without[name], name)
     if methods in WORDS:
-        agree(Words(vqa, QUESTIONS[0]).sensitivity(View(vqa, scene)), by_words[WORDS[methods]])
+        agree(Words(vqa, QUESTIONS[0]).sensitivity(EncodedImage(vqa, scene)), by_words[WORDS[methods]])
     assert called == OPTIONAL[methods].keys() - UNUSED.get(methods, set())
     shared = {"question_branch", "question_branch, image_state", "jacobian_factors", "pooled_jacobian"}
-    assert bool(View(vqa, scene).factors(vqa.encode(QUESTIONS[0]))) == (methods in shared)
+    assert bool(EncodedImage(vqa, scene).factors(vqa.encode(QUESTIONS[0]))) == (methods in shared)
 
 
 def test_the_fallback_is_worked_out_once_a_question(bare_model, scene, monkeypatch):
@@ -136,7 +137,7 @@ def test_the_fallback_is_worked_out_once_a_question(bare_model, scene, monkeypat
 
 def test_what_measures_ask_of_a_model(bare_model, small_model, scene):
     own = type("Own", (type(bare_model),), {**OPTIONAL["attention"], **OPTIONAL["layers"]})(small_model)
-    F, q = View(own, scene).F, own.encode(QUESTIONS[0])
+    F, q = EncodedImage(own, scene).F, own.encode(QUESTIONS[0])
     seen = {m: compare.look({"m": vqa}, scene).before for m, vqa in (("bare", bare_model), ("own", own))}
     assert seen["own"].keys() - seen["bare"].keys() == {"m attention"}
     assert torch.equal(seen["own"]["m attention"][0], cells(own, F, q)[0])
@@ -171,7 +172,7 @@ def test_the_model_of_ones_own_in_the_book_is_explained(capsys):
         agree(e.map(25, relu=False), exact)
     assert not torch.equal(sink.M, towels.M)  # its image branch sees the question
     assert guided_backprop(sink).any() and Words(vqa, sink.question).shares(sink.view).sum() == pytest.approx(1)
-    assert not rankings.RankingInputs(sink).no_question.isfinite().any()
+    assert not RankingInputs(sink).no_question.isfinite().any()
 
 
 class WithoutBackbone(VQA):
@@ -179,7 +180,7 @@ class WithoutBackbone(VQA):
 
     def __init__(self):
         super().__init__()
-        self.vocabulary, self.answers, self.combine = Vocabulary.of(QUESTIONS), ["white", "blue"], 6
+        self.vocabulary, self.answers, self.combine = Vocabulary.from_questions(QUESTIONS), ["white", "blue"], 6
         self.filters, self.words = nn.Conv2d(3, 6, 8, 8), nn.Embedding(20, 6)
 
     def conv(self, x: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Sizes, the question embedding against a step-by-step LSTM, pictures of any size, one thread or two."""
+"""Sizes, the question embedding against a step-by-step LSTM, images of any size, one thread or two."""
 
 from __future__ import annotations
 
@@ -121,10 +121,10 @@ def test_padding_changes_nothing(model):
 
 
 @pytest.mark.parametrize("size", [(640, 480), (480, 640), (1, 900), (4000, 3000), (224, 224), (7, 7)])
-@pytest.mark.filterwarnings("ignore:the picture is only")
+@pytest.mark.filterwarnings("ignore:the image is only")
 def test_a_photograph_of_any_size_is_squeezed_whole(model, size):
-    picture = Image.new("RGB", size, (255, 0, 128))
-    x = model.prepare(picture)
+    image = Image.new("RGB", size, (255, 0, 128))
+    x = model.prepare(image)
     assert x.shape == (1, 3, 224, 224) and x.dtype == torch.float64
     mean, std = (np.array(v) for v in (model.cnn.config.mean, model.cnn.config.std))
     expected = (np.array([1, 0, 128 / 255]) - mean) / std

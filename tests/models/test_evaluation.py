@@ -12,13 +12,15 @@ import torch
 from torch import nn
 
 from qgc.errors import WeightsError
-from qgc.models.evaluation import WHOLE, WeightsMark, evaluated, evaluating, is_finite, not_finite
+from qgc.models.evaluation import CHECKED_NUMBERS, WeightsMark, evaluated, evaluating, is_finite, not_finite
 
 
 def net() -> nn.Sequential:
     """Two layers, one of them larger than what is looked at whole, dropout and statistics."""
     torch.manual_seed(0)
-    return nn.Sequential(nn.Linear(600, WHOLE // 500), nn.Dropout(), nn.Linear(WHOLE // 500, 8), nn.BatchNorm1d(8))
+    return nn.Sequential(
+        nn.Linear(600, CHECKED_NUMBERS // 500), nn.Dropout(), nn.Linear(CHECKED_NUMBERS // 500, 8), nn.BatchNorm1d(8)
+    )
 
 
 # -- the mode ---------------------------------------------------------------------------------------------------------
@@ -186,11 +188,11 @@ CHANGES: dict[str, Callable[[nn.Sequential], object]] = {
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_mark_tells_changed_weights(change):
     model = net()
-    mark = WeightsMark.of(model)
-    assert mark == WeightsMark.of(model.eval()) and mark != "a mark"
+    mark = WeightsMark.from_model(model)
+    assert mark == WeightsMark.from_model(model.eval()) and mark != "a mark"
     CHANGES[change](model)
-    changed = WeightsMark.of(model)
-    assert mark != changed and changed == WeightsMark.of(model)
+    changed = WeightsMark.from_model(model)
+    assert mark != changed and changed == WeightsMark.from_model(model)
 
 
 def test_a_mark_of_scalars_whole_numbers_and_nothing():
@@ -218,6 +220,6 @@ def test_numbers_that_change_their_places_are_seen(dtype):
     """A permutation of a row's numbers keeps the row's sum: what the usual sanity check does to weights."""
     model = nn.Sequential(nn.Linear(40, 30), nn.Conv2d(3, 4, 3)).to(dtype)
     for part in (model[0].weight, model[0].bias, model[1].weight):
-        before = WeightsMark.of(model)
+        before = WeightsMark.from_model(model)
         part.data.copy_(part.data.flip(-1))
-        assert before != WeightsMark.of(model), part.shape
+        assert before != WeightsMark.from_model(model), part.shape

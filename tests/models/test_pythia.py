@@ -1,4 +1,4 @@
-"""Pythia: the published names and shapes, the published sizes on a CPU, the engine without a closed form."""
+"""Pythia: the published names and shapes, the published sizes on a CPU, explanations without a closed form."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from qgc.data.schema import parsed
 from qgc.errors import WeightsError
-from qgc.explain import View, explain, gradcam
+from qgc.explain import EncodedImage, explain, gradcam
 from qgc.explain.closed_form import pooled_jacobian_vjp
 from qgc.explain.sensitivity import jacobian, reduce_rows
 from qgc.lab.train.pythia import start
@@ -192,7 +192,7 @@ def weight_normed(layer, x: Tensor) -> Tensor:
 
 
 def attend_by_hand(model: Pythia, i: int, regions: Tensor, q: Tensor) -> Tensor:
-    """Σ_r a_r r of one picture and one question, region by region."""
+    """Σ_r a_r r of one image and one question, region by region."""
     attention = model.image_embedding_models_list[i][0].image_attention_model
     image, text = attention.modal_combine.Fa_image.main[0], attention.modal_combine.Fa_txt.main[0]
     asked = weight_normed(text, q).relu()
@@ -269,12 +269,12 @@ QUESTIONS = ["What color are the towels?", "Is there a cat?", "What is the man i
 
 
 def test_the_scenes_sizes(pythia):
-    view = View(pythia, situation("park"))
+    view = EncodedImage(pythia, situation("park"))
     q = torch.cat([pythia.encode(text) for text in QUESTIONS])
     u, v = pythia.branches(view.F.expand(3, -1, -1, -1), q)
     assert u.shape == v.shape == (3, 64) and (u >= 0).all() and (v >= 0).all()
     assert pythia.classify(u * v).shape == (3, len(pythia.answers))
-    for i, text in enumerate(QUESTIONS):  # a batch is its rows, and one picture may stand for many
+    for i, text in enumerate(QUESTIONS):  # a batch is its rows, and one image may be given for many
         alone = pythia.branches(view.F, pythia.encode(text))
         assert all((a[i] - b[0]).abs().max() < 1e-13 for a, b in zip((u, v), alone, strict=True))
     assert torch.equal(pythia.branches(view.F, q)[1], v)
@@ -297,7 +297,7 @@ def test_an_unknown_word_is_a_blank(pythia):
 
 
 def test_attention_adds_up_to_one_and_depends_on_the_question(pythia):
-    F = View(pythia, situation("bathroom")).F
+    F = EncodedImage(pythia, situation("bathroom")).F
     maps = torch.cat([pythia.attention(F, pythia.encode(text)) for text in QUESTIONS])
     assert maps.shape == (3, 14, 14) and (maps > 0).all()
     assert (maps.sum((1, 2)) - 1).abs().max() < 1e-13
@@ -316,10 +316,10 @@ def relative(a: Tensor, b: Tensor) -> float:
     ("dtype", "bound"), [(torch.float64, 1e-12), (torch.float32, 1e-5)], ids=["float64", "float32"]
 )
 def test_gated_maps_agree_with_autograd(pythia, dtype, bound):
-    """The engine's fallback, on the fusion: a random set, the top n, all of them, and a set with its complement."""
+    """Maps without a closed form, on the fusion: a random set, the top n, all, and a set with its complement."""
     vqa, rng, errors = copy.deepcopy(pythia).to(dtype), np.random.default_rng(0), []
     for i in range(6):
-        view = View(vqa, sample(500 + i, "natural"))
+        view = EncodedImage(vqa, sample(500 + i, "natural"))
         answer = str(rng.choice(vqa.answers))
         e = explain(vqa, view, QUESTIONS[i % 3], answer)
         reference = [gradcam(vqa, view.F, e.q, vqa.answer_index(answer), e.order[:n]) for n in (1, 5, 40)]
@@ -336,7 +336,7 @@ def test_gated_maps_agree_with_autograd(pythia, dtype, bound):
 
 def test_pooled_jacobian_at_full_width_agrees_with_autograd(model):
     vqa = scene_sized(model.cnn, 1024, attention=32)
-    F, q = View(vqa, situation("bathroom")).F, vqa.encode(QUESTIONS[0])
+    F, q = EncodedImage(vqa, situation("bathroom")).F, vqa.encode(QUESTIONS[0])
     M = pooled_jacobian_vjp(vqa, F, q)
     F = F.requires_grad_()
     v = vqa.branches(F, q)[1][0]
@@ -363,8 +363,8 @@ def test_the_closed_form_is_the_fallbacks(boxes):
 
 def test_sensitivity_is_the_slope_along_the_question(pythia):
     """∂A/∂q, through the attention too: rows against small steps of q."""
-    F = View(pythia, situation("park")).F
-    e = explain(pythia, View(pythia, situation("park")), QUESTIONS[0])
+    F = EncodedImage(pythia, situation("park")).F
+    e = explain(pythia, EncodedImage(pythia, situation("park")), QUESTIONS[0])
     direction = torch.randn(e.q.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 
     def A(step: float) -> Tensor:

@@ -123,7 +123,7 @@ def test_a_batch_is_padded_and_silent(model, recwarn):
 
 
 def test_a_vocabulary_is_sorted_and_the_same_for_any_order():
-    a, b = (Vocabulary.of(q) for q in (["b a", "c"], ["c", "a b b"]))
+    a, b = (Vocabulary.from_questions(q) for q in (["b a", "c"], ["c", "a b b"]))
     assert a.words == b.words == ["a", "b", "c"] and len(a) == 5
 
 
@@ -161,7 +161,7 @@ def test_a_large_vocabulary_is_not_printed_whole():
 
 
 def test_questions_are_cut_as_the_vocabulary_says():
-    plain, original = (Vocabulary.of([QUESTION], tokens=tokens) for tokens in ("plain", "original"))
+    plain, original = (Vocabulary.from_questions([QUESTION], tokens=tokens) for tokens in ("plain", "original"))
     assert plain.tokens(QUESTION) == ["what", "color", "are", "the", "towels"]
     assert original.tokens(QUESTION) == [*plain.tokens(QUESTION), "?"] and "?" in original.index
     assert original.encode(QUESTION).tolist()[-1] == original.index["?"]
@@ -171,5 +171,5 @@ def test_questions_are_cut_as_the_vocabulary_says():
 def test_a_model_cuts_questions_as_its_configuration_says():
     sizes = DeeperLSTMConfig(("color", "?"), ("red",), embedding=2, hidden=2, combine=2, tokens="original")
     assert DeeperLSTM(sizes).vocabulary.tokens("Color?") == ["color", "?"]
-    with pytest.raises(QuestionError, match="no way 'telepathy' to cut a question; choose one of plain, original"):
+    with pytest.raises(QuestionError, match="no tokeniser 'telepathy'; choose one of plain, original"):
         DeeperLSTM(replace(sizes, tokens="telepathy"))

@@ -152,13 +152,13 @@ def changed(state, **changes):
 )
 def test_another_models_tensors_are_named(cnn, state, tmp_path, changes, says):
     as_safetensors(changed(state, **changes), tmp_path / "w")
-    refused(cnn, tmp_path / "w", f"is no weights file of this squeezenet1_1: {says}; give that of the same network")
+    refused(cnn, tmp_path / "w", f"is not a weights file of this squeezenet1_1: {says}; give that of the same network")
 
 
 def test_another_networks_file(cnn, tmp_path):
     torch.save(VGGLike(NARROW).state_dict(), tmp_path / "w")
     refused(cnn, tmp_path / "w", "tensors are missing")
-    refused(VGGLike(NARROW), _saved(cnn.state_dict(), tmp_path), "is no weights file of this VGG-like network")
+    refused(VGGLike(NARROW), _saved(cnn.state_dict(), tmp_path), "is not a weights file of this VGG-like network")
 
 
 def _saved(content, folder: Path) -> Path:

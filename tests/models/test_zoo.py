@@ -145,7 +145,7 @@ def test_a_card_that_is_a_list(folder):
         ({"longest": {"a": 1}}, "config.longest is {'a': 1}"),
         ({"combine": 10**30}, "config.combine is 10000"),
         ({"dropout": "0.5"}, "config.dropout is '0.5', not a number from 0 to 1"),
-        ({"tokens": "nope"}, "no way 'nope' to cut"),
+        ({"tokens": "nope"}, "no tokeniser 'nope'"),
         ({"words": ["a", 1]}, r"config.words\[1\] is 1, not a text"),
         ({"words": "abc"}, "config.words is 'abc', not a list"),
         ({"answers": []}, "config.answers is empty"),
@@ -182,7 +182,7 @@ def test_a_small_card_cannot_ask_for_much_memory(folder):
 )  # fmt: skip
 def test_a_card_names_files_beside_it_alone(folder, file):
     edit_card(folder, files={file: "0" * 64})
-    with pytest.raises(WeightsError, match="no .safetensors beside it with its sha256"):
+    with pytest.raises(WeightsError, match="not a .safetensors beside it with its sha256"):
         zoo.load(folder)
 
 

@@ -21,7 +21,7 @@ COLUMNS = ("description", "questions", "drawing", "image", "masks")
 MADE_WITH = {"thorvg-python": "1.1.3", "resvg-py": "0.5.0", "numpy": "2.4.6"}
 REMEDY = """
 If `description` or `questions` differ, the draws did (layout.py, questions.py); if `drawing` does, the shapes did
-(things/, svg.py). Every model that we ship has learnt from the old ones: undo the change, or retrain all of them.
+(things/, svg.py). Every model that we ship was trained on the old ones: undo the change, or retrain all of them.
 If only `image` or `masks` differ, the renderers did: ThorVG paints images, resvg masks. The table was made on Linux
 and x86-64 with
   {made}; here are
@@ -54,7 +54,9 @@ def digests(scene: Scene) -> tuple[str, ...]:
     """One digest a column, from what the seed alone decides to what the renderers make of it."""
     flat = render.document(scene, ids={})
     rng = np.random.default_rng(0)
-    asked = [[*ask, ask.family] for wording in ("first", "train", "held-out") for ask in asks(scene, wording, rng)]
+    asked = [
+        [*ask, ask.family] for paraphrase in ("first", "train", "held-out") for ask in asks(scene, paraphrase, rng)
+    ]
     masks = [part for name in sorted(scene.masks) for part in (name, np.packbits(scene.masks[name]).tobytes())]
     own = [[*ask, ask.family] for ask in scene.asks]
     return (

@@ -35,7 +35,7 @@ def dependence(pairs: list[tuple[str, str]]) -> float:
 
 
 def coloured(scenes: list[Scene], key: Callable[[Scene, str], str]) -> list[tuple[str, str]]:
-    """(key, colour) of every thing and part that comes in all eleven colours."""
+    """(key, colour) of every object and part that comes in all eleven colours."""
     free = {k for k, kind in KINDS.items() if kind.colours and len(kind.colours) == len(COLOURS)}
     free |= {"shirt", "top", "phone"}
     return [(key(s, n), c) for s in scenes for n, c in s.colours.items() if n in free]
@@ -46,7 +46,7 @@ def test_colours_depend_on_place_and_kind_only_in_natural_scenes(drawn, of):
     distribution, scenes = drawn
     pairs = coloured(scenes, lambda scene, name: scene.place if of == "place" else name)
     p = dependence(pairs)
-    print(f"\n{distribution}: colour against {of}, {len(pairs)} things, p = {p:.2g}")
+    print(f"\n{distribution}: colour against {of}, {len(pairs)} objects, p = {p:.2g}")
     assert p > 1e-3 if distribution == "balanced" else p < 1e-6
 
 
@@ -76,7 +76,7 @@ def test_the_colours_of_two_things_are_independent_in_balanced_scenes(drawn):
         found = [c for n, c in s.colours.items() if n in KINDS and KINDS[n].colours == COLOURS]
         pairs += [(found[0], found[1])] if len(found) > 1 else []
     p = dependence(pairs)
-    print(f"\n{distribution}: colours of two things of a scene, {len(pairs)} pairs, p = {p:.2g}")
+    print(f"\n{distribution}: colours of two objects of a scene, {len(pairs)} pairs, p = {p:.2g}")
     assert p > 1e-3 or distribution == "natural"  # rooms have colour schemes, which few pairs show
 
 

@@ -16,7 +16,7 @@ from qgc.scenes.questions import HELD_OUT, WORDINGS, asks, every_question, word
 from qgc.scenes.situations import SITUATIONS, situation
 from qgc.scenes.things import KINDS, PLACES
 
-LEAST_MASK = 40  # pixels of the smallest thing that is asked for, a phone
+LEAST_MASK = 40  # pixels of the smallest object that is asked for, a phone
 
 
 @pytest.fixture(scope="module")

@@ -40,12 +40,12 @@ def scenes() -> list[Scene]:
 
 
 def pixels(scene: Scene) -> np.ndarray:
-    """The picture as numbers that can be subtracted."""
+    """The image as numbers that can be subtracted."""
     return np.asarray(scene.image).astype(int)
 
 
 def changed(a: Scene, b: Scene) -> np.ndarray:
-    """Where two pictures differ (224, 224)."""
+    """Where two images differ (224, 224)."""
     return (pixels(a) != pixels(b)).any(2)
 
 
@@ -55,7 +55,7 @@ def grown(mask: np.ndarray) -> np.ndarray:
 
 
 def ellipse(thing: Thing) -> np.ndarray:
-    """The pixels that a thing's shadow may touch."""
+    """The pixels that an object's shadow may touch."""
     shadow = render._shadow(thing)
     if shadow is None:
         return np.zeros((224, 224), bool)
@@ -65,9 +65,9 @@ def ellipse(thing: Thing) -> np.ndarray:
 
 
 def painted(scene: Scene, thing: Thing) -> np.ndarray:
-    """Every pixel that a thing paints at all, its shadow and its glow too, hidden or not."""
+    """Every pixel that an object changes at all, its shadow and its glow too, hidden or not."""
     alone, bare = scene._with(things=(replace(thing, on=None),)), scene._with(things=())
-    full, empty = (render.painted(render.document(s)).astype(int) for s in (alone, bare))
+    full, empty = (render.rendered(render.document(s)).astype(int) for s in (alone, bare))
     return (full != empty).any(2)
 
 
@@ -76,7 +76,7 @@ def masks_equal(a: dict[str, np.ndarray], b: dict[str, np.ndarray], but: tuple[s
     return a.keys() - set(but) == b.keys() - set(but) and all((a[k] == b[k]).all() for k in a.keys() - set(but))
 
 
-# -- pictures and masks -------------------------------------------------------------------------------
+# -- images and masks ---------------------------------------------------------------------------------
 
 
 def test_every_shape_is_painted_as_much_as_another_renderer_paints_it(scenes):
@@ -96,7 +96,7 @@ def test_every_shape_is_painted_as_much_as_another_renderer_paints_it(scenes):
                     f'<defs>{"".join(defs)}</defs><rect x="-150" y="-220" width="300" height="300" fill="#808080"/>'
                     f"{body}</svg>"
                 )
-                ours, other = (paint(svg).astype(int) for paint in (render.painted, render.flat))
+                ours, other = (paint(svg).astype(int) for paint in (render.rendered, render.flat))
                 if (other != 128).any(2).sum() > 40:
                     amount[key] = np.abs(ours - 128).sum() / np.abs(other - 128).sum()
     assert len(amount) > 80 and min(amount.values()) > 0.6, min(amount.items(), key=lambda item: item[1])
@@ -104,20 +104,20 @@ def test_every_shape_is_painted_as_much_as_another_renderer_paints_it(scenes):
 
 @pytest.mark.parametrize("distribution", DISTRIBUTIONS)
 @pytest.mark.parametrize("seed", [0, 7, 123456])
-def test_the_same_seed_is_the_same_picture(distribution, seed):
+def test_the_same_seed_is_the_same_image(distribution, seed):
     a, b = sample(seed, distribution), sample(seed, distribution)
     assert a.image.tobytes() == b.image.tobytes() and a.svg == b.svg and masks_equal(a.masks, b.masks)
     assert a.asks == b.asks and a.to_json() == b.to_json()
     assert a.image.tobytes() != sample(seed + 1, distribution).image.tobytes()
 
 
-def test_things_and_the_places_halves_share_out_every_pixel(scenes):
+def test_objects_and_the_places_halves_share_out_every_pixel(scenes):
     for scene in scenes:
         owners = sum(scene.masks[name].astype(int) for name in [*scene.names, *scene.tones])
         assert (owners == 1).all(), scene
 
 
-def test_a_mask_has_the_pictures_size_and_a_part_lies_in_its_thing(scenes):
+def test_a_mask_has_the_images_size_and_a_part_is_in_its_object(scenes):
     for scene in scenes:
         assert scene.image.size == (224, 224) and scene.image.mode == "RGB"
         assert all(m.shape == (224, 224) and m.dtype == bool for m in scene.masks.values())
@@ -133,7 +133,7 @@ def test_the_svg_has_one_group_for_every_thing(scenes):
         assert all(scene.svg.count(f'<g id="{n.replace(" ", "-")}"') == 1 for n in ["place", *scene.names])
 
 
-def test_a_larger_picture_shows_the_same():
+def test_a_larger_image_shows_the_same():
     scene = SITUATIONS["bathroom"]
     large = scene.render(448)
     assert large.size == (448, 448)
@@ -145,7 +145,7 @@ def test_another_light_changes_no_object_and_leaves_the_image_as_it_was():
     scene = sample(5, "natural")
     assert (np.asarray(scene.relit(0)) == np.asarray(scene.image)).all()
     # the image as it was drawn before there was another light, to the last bit
-    pixels = render.painted(render.document(scene)).astype(np.float32)
+    pixels = render.rendered(render.document(scene)).astype(np.float32)
     rng = np.random.default_rng([scene.seed, 7])
     across, down = rng.uniform(-0.07, 0.07, 2)
     level, warmth = rng.uniform(0.93, 1.05), rng.uniform(-0.025, 0.025)
@@ -179,7 +179,7 @@ def test_removing_a_thing_changes_only_where_it_was(scenes):
             if not {t.kind for t in gone} & set(GLOWS):
                 beyond.append((int((change & ~seen).sum()), name))
     share = np.mean([n > 0 for n, _ in beyond])
-    print(f"\nremoved: {len(beyond)} things, {share:.0%} change a pixel beyond mask + 1 and shadow; most {max(beyond)}")
+    print(f"\nremoved: {len(beyond)} objects, {share:.0%} change pixels beyond mask + 1 and shadow; most {max(beyond)}")
     # Translucent paint and strokes thinner than a pixel are seen, but no pixel's centre is theirs.
     assert max(beyond)[0] <= 60
 
@@ -199,7 +199,7 @@ def test_recolouring_a_thing_changes_only_where_it_is(scenes):
             assert not (change & ~grown(painted(scene, owner))).any(), (scene, name)
             if owner.kind not in GLOWS:
                 beyond.append((int((change & ~grown(scene.masks[owner.kind])).sum()), name))
-    print(f"\nrecoloured: {len(beyond)} things, most beyond mask + 1 {max(beyond)}")
+    print(f"\nrecoloured: {len(beyond)} objects, most beyond mask + 1 {max(beyond)}")
     assert max(beyond)[0] <= 90
 
 
@@ -283,7 +283,7 @@ def test_a_changed_scene_is_asked_anew():
         (lambda s: replace(s, things=(s["sink"], s["sink"])), "things holds 'sink' twice"),
         (lambda s: replace(s, things=None), "things is None"),
         (lambda s: replace(s, fixed_asks=("?",)), "fixed_asks is .*a tuple of Ask"),
-        (lambda s: asks(s, "other"), "wordings is 'other'; choose 'first', 'train' or 'held-out'"),
+        (lambda s: asks(s, "other"), "paraphrases is 'other'; choose 'first', 'train' or 'held-out'"),
         (lambda s: asks(s, "train"), "give asks\\(\\) a generator"),
         (lambda s: sample("x"), "seed is 'x'; it must be a whole number from 0 up"),
         (lambda s: sample(-1), "seed is -1"),
@@ -343,11 +343,11 @@ def test_json_and_png_give_the_scene_back(scenes, tmp_path):
             assert again.image.tobytes() == scene.image.tobytes() and masks_equal(again.masks, scene.masks)
             assert again == scene and again.asks == scene.asks
             assert [a.family for a in again.asks] == [a.family for a in scene.asks]
-        with Image.open(path) as picture:
-            assert picture.tobytes() == scene.image.tobytes()
+        with Image.open(path) as image:
+            assert image.tobytes() == scene.image.tobytes()
 
 
-def test_a_picture_without_a_scene_is_none(tmp_path):
+def test_an_image_without_a_scene_is_none(tmp_path):
     Image.new("RGB", (9, 9)).save(tmp_path / "a.png")
     Image.new("RGB", (9, 9)).save(tmp_path / "a.jpg")
     assert Scene.open(tmp_path / "a.png") is None and Scene.open(tmp_path / "a.jpg") is None
@@ -459,7 +459,7 @@ def test_every_pose_that_is_allowed_can_be_drawn(person):
         for gaze in GAZES:
             for held in ({}, phone) if activity in schema.HANDS_FREE else ({},):
                 pose = {"activity": activity, "gaze": gaze, **held}
-                parts = {shape.part for shape in render.thing_shapes(Thing(person, "blue", 9, 9, 1, 3, pose=pose))}
+                parts = {shape.part for shape in render.object_shapes(Thing(person, "blue", 9, 9, 1, 3, pose=pose))}
                 assert {PARTS[person], *held.values()} - {"red"} <= parts
 
 
@@ -485,12 +485,12 @@ def test_no_text_can_break_the_reading(text):
     [
         ("missing.png", None, "there is no file"),
         ("a.png", b"", "is empty"),
-        ("a.txt", b"no picture", "is not a picture that can be read"),
+        ("a.txt", b"not an image", "is not an image that can be read"),
         ("a.zip", b"PK\x03\x04 and more", "is an archive; unpack it"),
         ("https://example.org/a.png", None, "is an address; download the file"),
     ],
 )
-def test_a_scene_is_opened_from_a_picture_alone(tmp_path, monkeypatch, name, content, says):
+def test_a_scene_is_opened_from_an_image_alone(tmp_path, monkeypatch, name, content, says):
     monkeypatch.chdir(tmp_path)
     if content is not None:
         Path(name).write_bytes(content)
@@ -499,7 +499,7 @@ def test_a_scene_is_opened_from_a_picture_alone(tmp_path, monkeypatch, name, con
 
 
 @pytest.mark.parametrize(("where", "name"), [(os, "replace"), (Image.Image, "save")], ids=["move", "write"])
-def test_a_full_disk_leaves_the_earlier_picture(tmp_path, monkeypatch, where, name):
+def test_a_full_disk_leaves_the_earlier_image(tmp_path, monkeypatch, where, name):
     path = SITUATIONS["bathroom"].save(tmp_path / "a.png")
     before = path.read_bytes()
 
@@ -514,10 +514,10 @@ def test_a_full_disk_leaves_the_earlier_picture(tmp_path, monkeypatch, where, na
 
 def test_how_long_drawing_takes():
     """Only printed: machines differ."""
-    took = {"picture": [], "masks": []}
+    took = {"image": [], "masks": []}
     for seed in range(20):
         scene = sample(seed, "balanced")
-        for what, draw in (("picture", render.picture), ("masks", render.masks)):
+        for what, draw in (("image", render.image), ("masks", render.masks)):
             began = time.perf_counter()
             draw(scene)
             took[what].append(time.perf_counter() - began)

@@ -157,7 +157,7 @@ def test_what_a_class_is_called_where_there_is_no_word_for_it():
         *((name, None, "must be") for name in ("seed", "distribution", "model", "reduce")),
         ("seed", "1", "seed must be a whole number"),
         ("own", "none.png", "no file none.png"),
-        ("own", 3, "cannot read a picture"),
+        ("own", 3, "cannot read an image"),
     ],
 )
 def test_what_the_explorer_cannot_take_is_refused_when_it_is_set(given, name, value, says):

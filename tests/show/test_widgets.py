@@ -255,7 +255,7 @@ def test_an_image_of_ones_own(load, model):
     box.upload.value = uploaded(ImageOps.mirror(photograph))  # another image is seen anew
     assert box.state.image() != first and len(box.state._cache["view"]) == 3  # the bathroom is one
     box.upload.value = uploaded(b"no picture")
-    assert "not a picture" in box.status.value and "Is there a cat?" in box.status.value
+    assert "not an image" in box.status.value and "Is there a cat?" in box.status.value
     box.own.value = ""
     box.situation.value = "park"
     assert box.question.value == "What color are the trees?" and box.upload.layout.display == "none"

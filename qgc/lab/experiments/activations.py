@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from ...errors import QGCError
 from ...explain import Explanation, View, explain
-from ...explain.guided import WayBack, guided_gradcam
+from ...explain.guided import BackwardPass, guided_gradcam
 from ...measure.similarity import Pair, cosine, same_answer_pairs
 from ...models.evaluation import evaluated
 from ...scenes import Scene
@@ -121,13 +121,13 @@ def relu_gradient_flow(e: Explanation) -> pd.DataFrame:
         the share of its units with a positive activation; ``arrives`` and ``leaves``, the shares of its units at
         which a gradient that is not zero comes in and goes on; ``norm let back``, ‖leaving‖ / ‖arriving‖.
     """
-    way, rows = WayBack(e), []
+    way, rows = BackwardPass(e), []
     for rule in ("plain", "guided"):
         way.gradient(guided=rule == "guided")
         for number, relu in enumerate(way.relus, 1):
-            shares = [float((t != 0).double().mean()) for t in (relu.open, relu.arrived, relu.left)]
-            norm = float(relu.left.norm() / relu.arrived.norm())
-            rows.append((rule, number, _shape(relu.open), *shares, norm))
+            shares = [float((t != 0).double().mean()) for t in (relu.active, relu.grad_output, relu.grad_input)]
+            norm = float(relu.grad_input.norm() / relu.grad_output.norm())
+            rows.append((rule, number, _shape(relu.active), *shares, norm))
     return pd.DataFrame(rows, columns=["rule", "relu", "shape", "open", "arrives", "leaves", "norm let back"])
 
 
@@ -146,26 +146,26 @@ def relu_gradient_changes(a: Explanation, b: Explanation) -> pd.DataFrame:
     ImageError
         If they are of two views.
     """
-    first, rows = WayBack(a), []
-    ways = first, WayBack(b, first)
+    first, rows = BackwardPass(a), []
+    ways = first, BackwardPass(b, first)
     for rule in ("plain", "guided"):
         for way in ways:
             way.gradient(guided=rule == "guided")
         for number, (r, s) in enumerate(zip(ways[0].relus, ways[1].relus, strict=True), 1):
-            x, y = r.left != 0, s.left != 0
+            x, y = r.grad_input != 0, s.grad_input != 0
             one = _share((x ^ y).sum(), (x | y).sum())
-            flips = _share((r.left * s.left < 0).sum(), (x & y).sum())
-            rows.append((rule, number, _shape(r.open), torch.equal(r.open, s.open), one, flips))
+            flips = _share((r.grad_input * s.grad_input < 0).sum(), (x & y).sum())
+            rows.append((rule, number, _shape(r.active), torch.equal(r.active, s.active), one, flips))
     return pd.DataFrame(rows, columns=["rule", "relu", "shape", "same open", "only one passes", "sign flips"])
 
 
 # -- does guided backpropagation explain? ---------------------------------------------------------
-def pictures(e: Explanation, way: WayBack | None = None) -> dict[str, Tensor]:
+def pictures(e: Explanation, way: BackwardPass | None = None) -> dict[str, Tensor]:
     """What each of :data:`METHODS` shows for one answer (Eq. 2; Springenberg et al. 2015; Selvaraju et al. 2019).
 
-    ``way`` is the explanation's :class:`~qgc.explain.guided.WayBack` where there is one already.
+    ``way`` is the explanation's :class:`~qgc.explain.guided.BackwardPass` where there is one already.
     """
-    way = WayBack(e) if way is None else way
+    way = BackwardPass(e) if way is None else way
     plain, fine = way.gradient(), way.gradient(guided=True)
     return dict(zip(METHODS, (plain, fine, e.map(), guided_gradcam(e, fine=fine)), strict=True))
 
@@ -188,10 +188,10 @@ def dependence(vqa, scenes: Iterable[Scene]) -> pd.DataFrame:
         view = View(vqa, scene)
         first, second = explain(vqa, view, [pair.first.question, pair.second.question], pair.answer)
         other = explain(vqa, view, first.question, _next_best(first))
-        way = WayBack(first)
+        way = BackwardPass(first)
         shown.append(pictures(first, way))
         for changed, e in (("question", second), ("answer", other)):
-            rows += _likeness(shown[-1], pictures(e, WayBack(e, way)), scene=number, changed=changed)
+            rows += _likeness(shown[-1], pictures(e, BackwardPass(e, way)), scene=number, changed=changed)
     for number in range(1, len(shown)):
         rows += _likeness(shown[number], shown[number - 1], scene=number, changed="scene")
     return pd.DataFrame(rows)

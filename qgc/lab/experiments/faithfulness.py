@@ -155,7 +155,7 @@ def pair_maps(
     rows = []
     for e, ranked in zip(both, orders, strict=True):
         keep = torch.cat([gates.top(e.order, [J]), *(gates.top(o, ns) for o in ranked)])
-        alpha = e.view.through_M(keep.to(e.g) * e.g, e.q)
+        alpha = e.view.apply_jacobian(keep.to(e.g) * e.g, e.q)
         rows.append(torch.einsum("nk,khw->nhw", alpha, F[0]))
     gated = torch.stack(rows, 1)
     plain = gated[0]

@@ -247,7 +247,7 @@ def _orders(a, b, rng: np.random.Generator) -> Orders:
 
 def _maps(explanation, order: Tensor, ns: Sequence[int]) -> Tensor:
     # (len(ns), h, w), gated to the first n of an order.
-    alpha = explanation.view.through_M(gates.top(order, ns).to(explanation.g) * explanation.g, explanation.q)
+    alpha = explanation.view.apply_jacobian(gates.top(order, ns).to(explanation.g) * explanation.g, explanation.q)
     return closed_form.maps(alpha, explanation.F).relu()
 
 

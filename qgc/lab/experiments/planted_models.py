@@ -97,7 +97,7 @@ class PlantedVQA(VQA):
         """Take the table as a parameter that is not trained, so that it moves with the model."""
         super().__init__()
         self.objects, self.grid = list(objects), grid
-        self.vocabulary = Vocabulary.of([question(name) for name in objects])
+        self.vocabulary = Vocabulary.from_questions([question(name) for name in objects])
         self.answers = [answer, "something else"]
         self.green = STEP * (COLOURS.index(answer) + 1)
         self.table = nn.Parameter(table.double(), requires_grad=False)

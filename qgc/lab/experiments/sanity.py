@@ -168,7 +168,7 @@ def sanity_rows(
         view.M(question_pool.q[:1])  # whatever the question: worked out here, all views of the same image share it
     if "encoder and Wq" in controls and (branch := question_branch_parts(vqa)):
         models += [("encoder and Wq", d, randomised(vqa, [*encoder, *branch], s)) for d, s in enumerate(seeds)]
-    views = [(control, draw, view.through(model)) for control, draw, model in models]
+    views = [(control, draw, view.for_model(model)) for control, draw, model in models]
     steps = cascades[rng.integers(len(cascades))] if cascades else []
     views += [(label, 0, _cascade_view(view, model)) for label, model in steps]
     rows = []

@@ -10,7 +10,7 @@ from threading import Event, Lock
 
 from tqdm import tqdm
 
-from ...data.checks import check_picture, read_text
+from ...data.checks import check_image, read_text
 from ...data.schema import is_count, read_json
 from ...data.vqa2 import PART
 from ...errors import DataError, FetchError
@@ -163,7 +163,7 @@ def _alone(run, source: Source, name: str, stop: Event) -> None:
     addresses = tuple(address.format(name) for address in source.archive.single)
     download(addresses, part, retry=run.retry, stop=stop)
     try:
-        check_picture(part, name, length_known=True)
+        check_image(part, name, length_known=True)
     except FetchError:
         forget(part)
         raise

@@ -17,7 +17,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 from tqdm import tqdm
 
-from ...data.checks import check_picture, check_weights
+from ...data.checks import check_image, check_weights
 from ...data.schema import SchemaError, parsed, read_json
 from ...errors import DataError, FetchError, shown
 from ...files import atomic_write
@@ -349,7 +349,7 @@ class _Run:
         place, copy = self.folder / into / name, self.work / f"{name}.copy"
         if _size(place) == path.stat().st_size:
             return place
-        check_picture(path, name)
+        check_image(path, name)
         check_weights(path, name)
         place.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, copy)

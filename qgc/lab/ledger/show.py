@@ -11,7 +11,7 @@ from pathlib import Path
 from PIL import Image
 
 from ...files import atomic_write
-from ...images import picture_file
+from ...images import image_file
 from ...models import names
 from ...paper.claims import CLAIMS
 from ...paper.figure_list import FIGURES, Figure
@@ -84,7 +84,7 @@ def _architecture(sources: ledger.Sources) -> Image.Image:
     sheet = plots.architecture(sources.measurements(ledger.DEEPER[0]).vqa, gate=25)
     with io.BytesIO() as file:
         sheet.savefig(file, format="png", dpi=100)
-        with picture_file(file.getvalue()) as drawn:
+        with image_file(file.getvalue()) as drawn:
             picture = drawn.convert("RGB")
     picture.thumbnail((2 * SIDE, 2 * SIDE), Image.Resampling.LANCZOS)  # at 160 pixels nothing could be told apart
     return picture

@@ -56,7 +56,7 @@ class EncodedQuestions:
 
 def encode(vocabulary: Vocabulary, text: str) -> list[int]:
     """Word indices of a question, the unknown word's where it has none that is known; never empty."""
-    words = vocabulary.cut(text)[: vocabulary.longest]
+    words = vocabulary.cut(text)[: vocabulary.max_tokens]
     return [number_of(vocabulary, word) for word in words] or [unknown_word(vocabulary)]
 
 

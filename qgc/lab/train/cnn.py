@@ -195,7 +195,7 @@ def init_identity_head(cnn: VGGLike, pooled: np.ndarray) -> None:
     fires = (sums > 0.5).sum(0).clamp_min(1)
     scale = (sums.square().sum(0) / fires).sqrt().clamp_min(1e-3)
     cnn.fc6.weight.copy_(torch.diag(1 / scale))
-    cnn.fc7.weight.copy_(torch.eye(cnn.maps))
+    cnn.fc7.weight.copy_(torch.eye(cnn.channels))
     cnn.fc6.bias.zero_()
     cnn.fc7.bias.zero_()
 
@@ -203,7 +203,7 @@ def init_identity_head(cnn: VGGLike, pooled: np.ndarray) -> None:
 @torch.no_grad()
 def init_shared_fc6(cnn: VGGLike) -> None:
     """Start fc6 with the same weights at all 49 positions: an object means the same wherever it is."""
-    K = cnn.maps
+    K = cnn.channels
     shared = torch.randn(cnn.config.fc, K, 1) * math.sqrt(2 / K) / 4
     cnn.fc6.weight.copy_(shared.expand(-1, -1, 49).reshape(cnn.config.fc, K * 49))
     cnn.fc6.bias.zero_()

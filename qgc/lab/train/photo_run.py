@@ -35,7 +35,7 @@ from ...data.tokens import words
 from ...errors import DataError, QGCError
 from ...files import remove_leftovers
 from ...models import DeeperLSTM, DeeperLSTMConfig, backbones, zoo
-from ...models.pythia import OneBlank, Pythia, PythiaConfig
+from ...models.pythia import Pythia, PythiaConfig, SharedPadUnkVocabulary
 from ...models.text import Vocabulary
 from ...models.torchvision_cnn import torchvision_weights
 from .asked import EncodedQuestions, as_arrays
@@ -184,7 +184,7 @@ def _prepare(
     recipe, folder = training.recipe, training.out / part
     answers = vocabulary(train.questions, recipe.answers)
     config = _config(training, train, answers, features)
-    kind = OneBlank if recipe.pythia else Vocabulary
+    kind = SharedPadUnkVocabulary if recipe.pythia else Vocabulary
     known = kind(config.words, config.longest, config.tokens)
     opened = []
     for name, photos in (("train", train), ("validation", held)):

@@ -32,7 +32,7 @@ from .recipes import Recipe
 
 def config(recipe: Recipe | None = None) -> DeeperLSTMConfig:
     """The scene-sized Deeper LSTM with the scenes' words and answers; the recipe's CNN head and dropout."""
-    words = tuple(Vocabulary.of(every_question()).words)
+    words = tuple(Vocabulary.from_questions(every_question()).words)
     if recipe is None or not recipe.detectors:
         return DeeperLSTMConfig(words, ANSWERS, dropout=recipe.dropout if recipe else 0.5)
     labels = len(cnn_training.Labels(recipe.labels))

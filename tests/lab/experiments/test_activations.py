@@ -122,5 +122,5 @@ def test_two_models_are_not_compared(small_model, model, three):
     other = explain(model, three[0].image, three[0].question, "sitting")
     with pytest.raises(QGCError, match="two models"):
         measured.compare(three[0], other)
-    with pytest.raises(ImageError, match="another View"):
+    with pytest.raises(ImageError, match="another EncodedImage"):
         measured.relu_gradient_changes(three[0], other)

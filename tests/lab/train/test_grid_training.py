@@ -20,7 +20,7 @@ from qgc.lab.train.photos import all_but_cnn, fit, predict, rows_of
 from qgc.lab.train.sights import GridInput, root_mean_square
 from qgc.lab.train.word_vectors import read_vectors
 from qgc.models.backbones import SCENES
-from qgc.models.pythia import OneBlank, Pythia, PythiaConfig, WeightNorm
+from qgc.models.pythia import Pythia, PythiaConfig, SharedPadUnkVocabulary, WeightNorm
 from qgc.models.text import Vocabulary
 
 MAPS, WORDS, ANSWERS, PHOTOS = 8, 12, 4, 24
@@ -170,7 +170,7 @@ class Told:
 def test_words_are_numbered_as_the_model_does():
     texts = ["w1 w3?", "what is w0", "??"]
     asked = [Question(i, "p0", text, ("a0",)) for i, text in enumerate(texts)]
-    for kind, unknown in ((Vocabulary, 1), (OneBlank, 0)):
+    for kind, unknown in ((Vocabulary, 1), (SharedPadUnkVocabulary, 0)):
         known = kind(CONFIG.words, 6)
         found = as_arrays(Told(asked), known, CONFIG.answers, {"p0": 0}, learn=False)
         assert unknown_word(known) == unknown

@@ -186,7 +186,7 @@ def test_what_is_missing_is_said(place, tmp_path, capsys, monkeypatch):
     alone = [a for a in command(place, "other") if "weights" not in a and not a.endswith("cnn.safetensors")]
     monkeypatch.setenv("TORCH_HOME", "/dev/null/nowhere")
     assert main(alone) == 2  # torchvision's own are wanted, which have no place here
-    assert "the weights of squeezenet1_1 cannot be brought from https://" in capsys.readouterr().err
+    assert "the weights of squeezenet1_1 cannot be downloaded from https://" in capsys.readouterr().err
 
 
 def test_torchrun_ends_with_the_same_weights(place):

@@ -29,7 +29,7 @@ from qgc.scenes.questions import every_question, facts
 
 SCENE_COUNT = 8
 CNN = replace(SCENES, blocks=((4,), (4,)), fc=8)
-WORDS = tuple(Vocabulary.of(every_question()).words)
+WORDS = tuple(Vocabulary.from_questions(every_question()).words)
 TINY = replace(RECIPES["natural"], batch=1, fc_epochs=5, vqa_epochs=5, per_scene=3, cnn_cycles=(3, 2))
 NOISY = replace(TINY, start="scaled", word_noise=0.5)
 

@@ -226,7 +226,7 @@ def test_fc6_starts_the_same_at_all_positions():
     torch.manual_seed(0)
     cnn = VGGLike(SCENES)
     cnn_training.init_shared_fc6(cnn)
-    weight = cnn.fc6.weight.view(SCENES.fc, cnn.maps, 49)
+    weight = cnn.fc6.weight.view(SCENES.fc, cnn.channels, 49)
     assert (weight == weight[..., :1]).all() and torch.allclose(cnn.pooled_fc6(), 49 * weight[..., 0])
 
 
@@ -274,7 +274,7 @@ def test_garbled_questions_keep_every_word_and_gain_only_frame_words(model):
 def test_detectors_are_handed_through_on_one_scale():
     recipe = replace(RECIPES["balanced"], labels="unbound")
     cnn = VGGLike(training.config(recipe).cnn).eval()
-    pooled = np.random.default_rng(0).exponential(2, (50, cnn.maps)).astype(np.float32)
+    pooled = np.random.default_rng(0).exponential(2, (50, cnn.channels)).astype(np.float32)
     cnn_training.init_identity_head(cnn, pooled)
     f = cnn.from_pooled(torch.from_numpy(pooled))
     ratio = f / torch.from_numpy(pooled)
