@@ -186,7 +186,7 @@ def execute(source: Path, run: Path, device: str) -> None:
 
 
 def with_small_pictures(nb: NotebookNode) -> NotebookNode:
-    """The same notebook with every PNG of its outputs in a third of the bytes, so that clones are quick."""
+    """The same notebook with every PNG of its outputs in a quarter of the bytes, so that clones are quick."""
     for data in (out.data for cell in nb.cells for out in cell.get("outputs", []) if "data" in out):
         if PNG in data:
             small = small_pictures.small_png(base64.b64decode(data[PNG]))

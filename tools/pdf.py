@@ -1,7 +1,9 @@
 """Print the built site as one PDF, through Chromium: python tools/pdf.py [--pages book/gate book/model].
 
 Each page of `_toc.yml` is printed by itself; the prints are joined, with bookmarks by part and chapter, page numbers, a
-table of contents, and links from page to page that stay inside the PDF.
+table of contents, and links from page to page that stay inside the PDF. Not from Sphinx's single page: there the
+sections of most chapters share their anchors ("#what-to-take-away"), so that a link leads to another chapter's, and a
+browser cannot write page numbers into a table of contents.
 """
 
 from __future__ import annotations

@@ -1,4 +1,8 @@
-"""The drawing of the Deeper LSTM + normalized CNN (paper Fig. 26), on a page measured in inches."""
+"""The drawing of the Deeper LSTM + normalized CNN (paper Fig. 26), on a page measured in inches.
+
+Code rather than an SVG file, for it shows the model that it is given: its sizes, the layers of its CNN, a scene's
+image with its answer, and the share of neurons that a gate leaves.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,9 @@
 """What builds on what, drawn from the "You need" lines by ``{qgc-concepts}``; and what the next page is about.
 
 Titles, and what each page is about, are read from the list of chapters in book/index.md.
+
+The map is laid out here rather than kept as an SVG file, which would go stale with a chapter's title or needs, and
+rather than by a library: Graphviz is a program that pip does not install, and Mermaid loads megabytes of script.
 """
 
 from __future__ import annotations
