@@ -10,6 +10,7 @@ import pytest
 import torch
 from models.test_contract import documented
 from sphinx.pycode import ModuleAnalyzer
+from torch import nn
 
 import qgc
 from qgc.explain import gradcam
@@ -90,6 +91,36 @@ def test_a_model_is_saved_and_loaded_after_one_entry(tmp_path, monkeypatch):
     zoo.save(own, tmp_path / "model", {}, exact=True)
     first, second = (qgc.explain(vqa, scene, scene.questions[0], "white").maps() for vqa in (own, qgc.load(tmp_path)))
     torch.testing.assert_close(first, second, rtol=1e-4, atol=0)
+
+
+@pytest.mark.parametrize("encoder", ["gru", "transformer"])
+def test_another_encoder_fusion_and_way_to_cut_words_are_said_as_the_book_says(encoder):
+    found: dict = {}
+    exec(documented(), found)
+
+    class Own(found["OwnModel"]):
+        def __init__(self, questions, answers):
+            super().__init__(questions, answers)
+            self.vocabulary.cut = lambda question: re.findall(r"[a-z]+", question.lower())
+            size = self.combine
+            self.gru = nn.GRU(size, size, batch_first=True)
+            self.layer = nn.TransformerEncoderLayer(size, 4, batch_first=True)
+
+        def encode_tokens(self, tokens, lengths):
+            w = self.words(tokens)
+            if encoder == "transformer":
+                return self.layer(w, src_key_padding_mask=tokens == 0)[:, 0]
+            return self.gru(nn.utils.rnn.pack_padded_sequence(w, lengths, True, enforce_sorted=False))[1][0]
+
+        def branches(self, F, q):
+            v = (self.image(F.mean((2, 3))) + q).tanh()
+            return torch.ones_like(v), v
+
+    scene = found["scene"]
+    vqa = Own(scene.questions, ["white", "blue"]).double()
+    for e in qgc.explain(vqa, scene, scene.questions, "white"):  # of different lengths, in one batch
+        exact = gradcam(vqa, e.F, e.q, 0, e.order[:9])
+        assert (e.map(9, relu=False) - exact).abs().max() <= 1e-10 * exact.abs().max() and e.sensitivity.min() > 0
 
 
 def test_a_metric_is_known_by_one_entry(monkeypatch):
