@@ -14,7 +14,6 @@ from torch import nn
 
 import qgc
 from qgc.explain import gradcam
-from qgc.measure import MEASURES, iou, localise
 from qgc.models import backbones, zoo
 from qgc.scenes.scene import Thing
 from qgc.scenes.things import KINDS, thing
@@ -51,9 +50,8 @@ def test_the_code_is_read_in_an_hour():
 
 
 def test_the_map_names_every_package_and_every_path_is_there():
-    packages = {p.parent.relative_to(ROOT).as_posix() for p in [*ROOT.glob("qgc/*/__init__.py")]}
-    packages |= {p.parent.relative_to(ROOT).as_posix() for p in ROOT.glob("qgc/lab/*/__init__.py")}
-    assert packages - {"qgc/lab"} == set(re.findall(r"^\| `(qgc/[\w/]+)` \|", CONTRIBUTING, re.MULTILINE))
+    modules = (*ROOT.glob("qgc/*/__init__.py"), *ROOT.glob("qgc/lab/*/__init__.py"))
+    assert {p.parent.relative_to(ROOT).as_posix() for p in modules} - {"qgc/lab"} == set(re.findall(r"^\| `(qgc/[\w/]+)` \|", CONTRIBUTING, re.MULTILINE))
     paths = set(re.findall(r"`((?:book|qgc|site|tests|tools)/[\w./-]+)`", CONTRIBUTING)) - {"book/NAME.ipynb"}
     links = set(re.findall(r"\]\(([^)#]+)\)", CONTRIBUTING))
     assert len(paths) > 20 and not [path for path in paths | links if not (ROOT / path).exists()]
@@ -121,11 +119,6 @@ def test_another_encoder_fusion_and_way_to_cut_words_are_said_as_the_book_says(e
     for e in qgc.explain(vqa, scene, scene.questions, "white"):  # of different lengths, in one batch
         exact = gradcam(vqa, e.F, e.q, 0, e.order[:9])
         assert (e.map(9, relu=False) - exact).abs().max() <= 1e-10 * exact.abs().max() and e.sensitivity.min() > 0
-
-
-def test_a_metric_is_known_by_one_entry(monkeypatch):
-    monkeypatch.setitem(MEASURES, "strict IoU", lambda maps, mask: iou(maps, mask, 0.9))
-    assert localise.ceilings(qgc.scene("bathroom").masks["sink"])["strict IoU"] > 0
 
 
 def test_an_object_is_drawn_masked_and_asked_about_after_one_drawing(monkeypatch):

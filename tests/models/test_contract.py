@@ -171,7 +171,7 @@ def test_the_model_of_ones_own_in_the_book_is_explained(capsys):
         agree(e.map(25, relu=False), exact)
     assert not torch.equal(sink.M, towels.M)  # its image branch sees the question
     assert guided_backprop(sink).any() and Words(vqa, sink.question).shares(sink.view).sum() == pytest.approx(1)
-    assert not rankings.Asked.of(sink).no_question.isfinite().any()
+    assert not rankings.RankingInputs(sink).no_question.isfinite().any()
 
 
 class WithoutBackbone(VQA):
