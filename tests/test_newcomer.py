@@ -51,7 +51,8 @@ def test_the_code_is_read_in_an_hour():
 
 def test_the_map_names_every_package_and_every_path_is_there():
     modules = (*ROOT.glob("qgc/*/__init__.py"), *ROOT.glob("qgc/lab/*/__init__.py"))
-    assert {p.parent.relative_to(ROOT).as_posix() for p in modules} - {"qgc/lab"} == set(re.findall(r"^\| `(qgc/[\w/]+)` \|", CONTRIBUTING, re.MULTILINE))
+    packages = {p.parent.relative_to(ROOT).as_posix() for p in modules} - {"qgc/lab"}
+    assert packages == set(re.findall(r"^\| `(qgc/[\w/]+)` \|", CONTRIBUTING, re.MULTILINE))
     paths = set(re.findall(r"`((?:book|qgc|site|tests|tools)/[\w./-]+)`", CONTRIBUTING)) - {"book/NAME.ipynb"}
     links = set(re.findall(r"\]\(([^)#]+)\)", CONTRIBUTING))
     assert len(paths) > 20 and not [path for path in paths | links if not (ROOT / path).exists()]

@@ -1,7 +1,7 @@
 """What the protocol asks for besides the maps: nulls, interventions, deletion and sanity checks, scene by scene.
 
-Each stage turns a test scene and a model into rows of plain data, in chunks like those of :mod:`.run`, so
-that an interrupted measurement goes on where it stopped; :func:`summarise` makes the book's tables of them.
+Each stage turns a test scene and a model into rows of plain data, in chunks like those of :mod:`qgc.lab.protocol.run`,
+so that an interrupted measurement goes on where it stopped; :func:`summarise` makes the book's tables of them.
 """
 
 from __future__ import annotations
