@@ -450,6 +450,7 @@ def stage(book: Book, device: str, as_committed: bool = False) -> Path:
     shutil.copytree(book.root / "book", copy / "book", ignore=shutil.ignore_patterns(".*"), copy_function=shutil.copy)
     for name in ("_config.yml", "_toc.yml"):
         shutil.copy(book.root / name, copy / name)
+    (copy / "qgc").symlink_to(book.root / "qgc")  # pages include functions from it
     for notebook in [] if as_committed else book.notebooks():
         now, run = (nbformat.read(path, as_version=4) for path in (book.root / notebook, book.run_of(notebook)))
         nb = with_outputs(now, run, keep_injected=device != "cpu")

@@ -1,8 +1,4 @@
-<<<<<<< HEAD
-"""Notebook images in a third of their bytes: at most 256 colours, and no more pixels than a page shows."""
-=======
 """Notebook pictures in a quarter of their bytes: at most 256 colours, no grain, no more pixels than a page shows."""
->>>>>>> r5
 
 from __future__ import annotations
 
@@ -26,13 +22,8 @@ TOLERANCE = 16  # levels of 255, by which a blurred colour may be off in one poi
 def small_png(png: bytes) -> bytes:
     """A PNG with a palette in place of full colours, and without grain in its 256; as it was if it shows through.
 
-<<<<<<< HEAD
-    The same image gives the same bytes, and a small image itself. One that 256 colours would visibly change keeps
-    its own colours.
-=======
     The same picture gives the same bytes, and a small picture itself. One that 256 colours would visibly change keeps
     its own colours, and one of fewer is exact.
->>>>>>> r5
     """
     with Image.open(io.BytesIO(png)) as opened:
         if opened.mode == "P" and "transparency" not in opened.info:

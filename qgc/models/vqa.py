@@ -146,7 +146,7 @@ class VQA(nn.Module):
     def layers(self) -> list[tuple[str, list[str]]] | None:
         """The model from its output to its input, for cascading randomisation (Adebayo et al. 2018).
 
-        Steps of (label, names of the modules in it, as :meth:`get_submodule` takes them); see book/controls.ipynb.
+        Steps of (label, names of the modules in it, as ``get_submodule`` takes them); see book/controls.ipynb.
         """
 
     # -- the same for all -------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 """Does the map follow the question? Every ranking, every n, random gates and gate-free maps, on same-answer pairs.
 
-One call measures one model on one scene; :mod:`.run` does it for all of them. For a pair of questions with
+One call measures one model on one scene; :mod:`qgc.lab.protocol.run` does it for all. For a pair of questions with
 the same answer about disjoint objects S1 and S2 it keeps
 
 * the measure that protocol 1 registered, contrastive grounding, for every n: with RMA the mass accuracy of
