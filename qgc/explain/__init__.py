@@ -49,11 +49,13 @@ __all__ = [
 # in the parent to the package, so a function ``qgc.explain`` would last until the first ``import qgc.explain.gates``.
 # A package that can be called works in any order.
 class _CallableModule(types.ModuleType):
-    __signature__ = inspect.signature(explain)
+    @property
+    def __signature__(self) -> inspect.Signature:
+        return inspect.signature(explain)
 
     def __call__(self, *args, **kwargs):
         return explain(*args, **kwargs)
 
 
 sys.modules[__name__].__class__ = _CallableModule
-__doc__ = f"``qgc.explain{_CallableModule.__signature__}``\n\n{inspect.getdoc(explain)}"
+__doc__ = f"``qgc.explain{inspect.signature(explain)}``\n\n{inspect.getdoc(explain)}"
