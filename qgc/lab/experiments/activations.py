@@ -250,3 +250,6 @@ def _next_best(e: Explanation) -> str:
 
 def _likeness(a: dict[str, Tensor], b: dict[str, Tensor], **about) -> list[dict]:
     return [{**about, "method": m, "cosine": cosine(a[m], b[m])} for m in METHODS]
+
+
+passage, passage_changes = relu_gradient_flow, relu_gradient_changes  # their old names

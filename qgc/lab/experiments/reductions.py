@@ -136,3 +136,6 @@ def spanned(groups: Sequence[np.ndarray], level: float = 0.95) -> tuple[float, f
     tail = 50 * (1 - level)
     ends = [np.percentile(group, (tail, 100 - tail)) for group in groups]
     return float(min(low for low, _ in ends)), float(max(high for _, high in ends))
+
+
+draw = compute_candidates  # its old name

@@ -20,7 +20,7 @@ from tqdm import tqdm
 from ...data.checks import check_image, check_weights
 from ...data.schema import SchemaError, parsed, read_json
 from ...errors import DataError, FetchError, shown
-from ...files import atomic_write
+from ...files import atomic_write, remove_leftovers
 from .chosen import bring_chosen
 from .download import RetryPolicy, download, forget, need_space, origin, sha256
 from .sources import COLLECTIONS, Collection, Source
@@ -79,6 +79,7 @@ def fetch(
         say(f"another run is fetching into {folder}; this one continues when that is done")
         lock.acquire()
     try:
+        remove_leftovers(folder)  # of a run that was killed while it noted what it has
         run = _Run(folder, given, retry or RetryPolicy(), say)
         return run.collect(collection, parts, None if images is None else _each(images))
     finally:
