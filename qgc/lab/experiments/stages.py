@@ -1,7 +1,7 @@
 """What the protocol asks for besides the maps: nulls, interventions, deletion and sanity checks, scene by scene.
 
-Each experiment turns a test scene and a model into rows of plain data, in chunks like those of :mod:`.run`, so
-that an interrupted measurement resumes; :func:`summarise` makes the book's tables of them.
+Each experiment turns a test scene and a model into rows of plain data, in chunks like those of
+:mod:`qgc.lab.protocol.run`, so that an interrupted measurement resumes; :func:`summarise` makes the book's tables.
 """
 
 from __future__ import annotations

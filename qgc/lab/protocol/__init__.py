@@ -43,10 +43,10 @@ PROTOCOL_MODELS = (
     ProtocolModel("deeper-lstm/balanced", "balanced", 0.5),
     ProtocolModel("pythia/natural", "natural", 0.5),
 )
-ARMS = PROTOCOL_MODELS  # their old name
 """``natural-seedK`` is what ``python -m qgc train scenes natural --seed K --cnn deeper-lstm/natural`` leaves in runs/:
 five training runs that see the same scenes, drawn by one renderer, through the shipped model's CNN. The shipped model
 learnt from scenes of an earlier renderer; it is the one that the figures show, and stands for itself."""
+ARMS = PROTOCOL_MODELS  # their old name
 
 NAMES = ("deeper-lstm/natural", "deeper-lstm/early", "deeper-lstm/balanced", "pythia/natural")
 """The shipped models, to which the counts below belong in this order."""
