@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from .errors import QGCError
@@ -31,18 +31,38 @@ def atomic_write(path: Path, write: Callable[[Path], object]) -> None:
             with path.open("wb") as device:
                 device.write(complete.read_bytes())
         return
-    path = Path(os.path.realpath(path))
-    temporary = path.with_name(f".{path.name[:LONGEST]}.{os.getpid()}.tmp")
-    try:
+    with replaced(path) as (temporary,):
         write(temporary)
-        os.replace(temporary, path)
+
+
+@contextmanager
+def replaced(*paths: Path) -> Iterator[list[Path]]:
+    """Temporary files, one for each of ``paths``, to be written in the block and moved into place, in order, after it.
+
+    So nothing is replaced before everything is written; the file that refers to the others goes last.
+
+    Raises
+    ------
+    QGCError
+        If one of ``paths`` is a folder, or its folder does not exist.
+    """
+    for path in paths:
+        check_target(path)
+    targets = [Path(os.path.realpath(path)) for path in paths]
+    temporary = [target.with_name(f".{target.name[:LONGEST]}.{os.getpid()}.tmp") for target in targets]
+    moves = dict(zip(temporary, targets, strict=True))
+    try:
+        yield temporary
+        for source, target in moves.items():
+            os.replace(source, target)
     except OSError as error:
-        if str(error.filename) == str(temporary):  # a name that the caller does not know
-            error.filename, error.filename2 = str(path), None
+        if target := moves.get(Path(str(error.filename))):  # its source is a name that the caller does not know
+            error.filename, error.filename2 = str(target), None
         raise
     finally:
-        with suppress(OSError):  # the first error is the one to report
-            temporary.unlink(missing_ok=True)
+        for source in temporary:
+            with suppress(OSError):  # the first error is the one to report
+                source.unlink(missing_ok=True)
 
 
 def check_target(path: Path) -> None:
@@ -55,7 +75,7 @@ def check_target(path: Path) -> None:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove the temporary files in and below ``folder`` that :func:`atomic_write` of a killed process left behind."""
+    """Remove the temporary files in and below ``folder`` that a process left behind when it was killed."""
     for leftover in folder.rglob(".*.*.tmp"):
         number = leftover.name.split(".")[-2]
         if number.isdecimal() and not _is_running(int(number)):

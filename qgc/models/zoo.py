@@ -22,6 +22,7 @@ from safetensors import SafetensorError
 
 from ..data.schema import Limits, SchemaError, parsed, read_json
 from ..errors import ADDRESS, DataError, QGCError, WeightsError, no_file, shown
+from ..files import replaced
 from .backbones import is_published
 from .deeper_lstm import DeeperLSTM, DeeperLSTMConfig
 from .evaluation import is_finite, not_finite
@@ -244,10 +245,13 @@ def save(model: VQA, stem: Path, about: dict, shared_cnn: str | None = None, exa
 
     Raises
     ------
+    QGCError
+        If the model has no ``config``, or its class is not in ``FAMILIES``.
     WeightsError
         If a tensor has a number that is not finite, the shared CNN file holds other tensors (the models that share it
         would be damaged), or a file cannot be written.
     """
+    family = _family(model)
     if bad := not_finite(model.state_dict()):
         raise WeightsError(f"{bad!r} holds numbers that are not finite, so {stem} was not written; its training "
                            "diverged: train again with a lower learning rate or another seed")  # fmt: skip
@@ -258,33 +262,22 @@ def save(model: VQA, stem: Path, about: dict, shared_cnn: str | None = None, exa
     if shared_cnn:
         cnn = {k: v for k, v in state.items() if k.startswith("cnn.")}
         parts = {shared_cnn: cnn, f"{stem.name}.safetensors": {k: v for k, v in state.items() if k not in cnn}}
-    # Everything is written to temporary files first and moved at the end, so that a failure while writing leaves the
-    # earlier model whole. The card moves last: it names the checksums of the others.
-    files, written = {}, {}
+    files = {}
     try:
-        for name, tensors in parts.items():
-            target = stem.parent / name
-            if name == shared_cnn and target.exists():
-                files[name] = sha256(target)  # shared with other models: compared, never replaced
-                _check_same(tensors, target, files[name])
-                continue
-            temporary = target.with_name(f".{target.name}.tmp")
-            written[temporary] = target
-            safetensors.torch.save_file(tensors, temporary)
-            temporary.chmod(0o644)  # the writer creates files that only their owner can read
-            files[name] = sha256(temporary)
-        about = {"family": _family(model), "files": files, **about, "config": model.config.as_dict()}
-        about["sha256"] = _checksum(about)
-        temporary = stem.with_name(f".{stem.name}.json.tmp")
-        written[temporary] = stem.with_suffix(".json")
-        temporary.write_text(json.dumps(about, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-        for temporary, target in written.items():
-            temporary.replace(target)
+        if shared_cnn and (shared := stem.parent / shared_cnn).exists():
+            files[shared_cnn] = sha256(shared)  # of other models, too: compared, never replaced
+            _check_same(parts.pop(shared_cnn), shared, files[shared_cnn])
+        # The card moves last: it names the checksums of the others.
+        with replaced(*(stem.parent / name for name in parts), stem.with_suffix(".json")) as (*weights, card_file):
+            for temporary, (name, tensors) in zip(weights, parts.items(), strict=True):
+                safetensors.torch.save_file(tensors, temporary)
+                temporary.chmod(0o644)  # the writer creates files that only their owner can read
+                files[name] = sha256(temporary)
+            about = {"family": family, "files": files, **about, "config": model.config.as_dict()}
+            about["sha256"] = _checksum(about)
+            card_file.write_text(json.dumps(about, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     except (OSError, SafetensorError, ValueError) as error:
         raise WeightsError(f"{stem} cannot be written ({error}); what was there is unchanged") from error
-    finally:
-        for temporary in written:
-            temporary.unlink(missing_ok=True)
 
 
 def _stored(tensor: torch.Tensor, exact: bool) -> torch.Tensor:
@@ -296,7 +289,15 @@ def _stored(tensor: torch.Tensor, exact: bool) -> torch.Tensor:
 
 
 def _family(model: VQA) -> str:
-    return next(name for name, (kind, _) in FAMILIES.items() if isinstance(model, kind))
+    # A subclass is a family of its own: under its parent's name it would be loaded as its parent.
+    family = next((name for name, (kind, _) in FAMILIES.items() if type(model) is kind), None)
+    config = getattr(model, "config", None)
+    if family is None or not all(hasattr(config, name) for name in ("as_dict", "cnn", "answers")):
+        raise QGCError(
+            f"a {type(model).__name__} cannot be saved: give it a config with as_dict(), cnn and answers, and its "
+            "class an entry in FAMILIES of qgc.models.zoo (CONTRIBUTING.md, 'Add a model')"
+        )
+    return family
 
 
 def _check_same(tensors: dict[str, torch.Tensor], path: Path, checksum: str) -> None:

@@ -15,8 +15,9 @@ import pytest
 import safetensors.torch
 import torch
 
-from qgc.errors import WeightsError
-from qgc.models import DeeperLSTM, DeeperLSTMConfig, backbones, zoo
+from qgc.errors import QGCError, WeightsError
+from qgc.files import remove_leftovers
+from qgc.models import VQA, DeeperLSTM, DeeperLSTMConfig, backbones, zoo
 
 SIZES = DeeperLSTMConfig(("what", "is", "this"), ("yes", "no"), embedding=4, hidden=6, combine=16)
 FULL_DISK = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -408,10 +409,9 @@ def half_written(tensors, path) -> None:
 
 @pytest.mark.parametrize(
     ("where", "name", "what"),
-    [(safetensors.torch, "save_file", half_written), (os, "replace", fail), (Path, "write_text", fail),
-     (Path, "replace", fail)],
-    ids=["weights", "os.replace", "card", "Path.replace"],
-)  # fmt: skip
+    [(safetensors.torch, "save_file", half_written), (os, "replace", fail), (Path, "write_text", fail)],
+    ids=["weights", "moving", "card"],
+)
 def test_a_full_disk_leaves_the_earlier_model(folder, monkeypatch, where, name, what):
     before = content(folder)
     with monkeypatch.context() as patch, pytest.raises(WeightsError, match="No space left on device.*unchanged"):
@@ -431,6 +431,44 @@ def test_a_file_that_really_cannot_grow_leaves_the_earlier_model(folder):
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert content(folder) == before
+
+
+def test_what_a_killed_process_left_goes_and_what_another_one_writes_stays(tmp_path, monkeypatch):
+    def stopped(tensors, path) -> None:
+        for process in (os.getppid(), os.getpid()):
+            Path(str(path).replace(str(os.getpid()), str(process))).write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(safetensors.torch, "save_file", stopped)
+    monkeypatch.setattr(Path, "unlink", lambda self, missing_ok: None)  # nobody clears up after SIGKILL
+    with pytest.raises(KeyboardInterrupt):
+        zoo.save(small(0), tmp_path / "model", {})
+    monkeypatch.undo()
+    assert len(content(tmp_path)) == 2
+    remove_leftovers(tmp_path)
+    assert list(content(tmp_path)) == [f".model.safetensors.{os.getppid()}.tmp"]
+
+
+class Own(DeeperLSTM):
+    """Somebody's model."""
+
+
+class Bare(VQA):
+    """Without a configuration."""
+
+
+@pytest.mark.parametrize("model", [Own(SIZES), Bare(), torch.nn.Linear(1, 1), None], ids=lambda m: type(m).__name__)
+def test_a_model_that_cannot_be_saved_is_told_what_it_needs(model, tmp_path, monkeypatch):
+    monkeypatch.setitem(zoo.FAMILIES, "bare", (Bare, DeeperLSTMConfig))
+    with pytest.raises(QGCError, match=r"config with as_dict.*FAMILIES.*CONTRIBUTING"):
+        zoo.save(model, tmp_path / "model", {})
+    assert not content(tmp_path)
+
+
+def test_a_subclass_is_loaded_as_itself(tmp_path, monkeypatch):
+    monkeypatch.setitem(zoo.FAMILIES, "own", (Own, DeeperLSTMConfig))
+    zoo.save(Own(SIZES), tmp_path / "model", {})
+    assert zoo.card(tmp_path)["family"] == "own" and type(zoo.load(tmp_path)) is Own
 
 
 def test_two_models_share_one_cnn_file(tmp_path):
