@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 import resvg_py
@@ -14,13 +14,22 @@ from ..errors import SceneError
 from ..images import image_file
 from .palette import paint
 from .svg import Pen, Shape, merged, radial
+from .thing import Thing
 from .things import KINDS, PLACES
-
-if TYPE_CHECKING:
-    from .scene import Scene, Thing
 
 NOISE = 2.0  # standard deviation of the sensor noise, in 0–255
 BLACK = (0.0, 0.0, 0.0)
+
+
+class Drawn(Protocol):
+    """What is drawn of a scene, which is a module above: see :class:`qgc.scenes.Scene`."""
+
+    place: str
+    tones: dict[str, str]
+    things: tuple[Thing, ...]
+    horizon: float
+    seed: int
+    shapes: list[list[Shape]]
 
 
 def _stream(*key: int) -> np.random.Generator:
@@ -37,7 +46,7 @@ def object_shapes(t: Thing) -> list[Shape]:
     return merged(KINDS[t.kind].drawn(paint(t.colour, _stream(t.seed, 1)), _stream(t.seed, 2), **pose))
 
 
-def place_shapes(scene: Scene) -> list[Shape]:
+def place_shapes(scene: Drawn) -> list[Shape]:
     """The shapes of the place, in pixels."""
     pen = Pen(grid=True)
     tones = {part: paint(colour, _stream(scene.seed, 5, i)) for i, (part, colour) in enumerate(scene.tones.items())}
@@ -45,7 +54,7 @@ def place_shapes(scene: Scene) -> list[Shape]:
     return merged(pen.shapes)
 
 
-def _halves(scene: Scene) -> list[Shape]:
+def _halves(scene: Drawn) -> list[Shape]:
     """The place for the masks: its two halves meet at the horizon, whatever is drawn on them."""
     place, edge = PLACES[scene.place], scene.horizon
     pen = Pen()
@@ -74,7 +83,7 @@ def _group(ident: str, shapes: list[Shape], defs: list[str], prefix: str, transf
     return f'<g id="{ident}"{placed}>{body}</g>'
 
 
-def document(scene: Scene, side: int = 224, ids: dict[tuple[str, str | None], int] | None = None) -> str:
+def document(scene: Drawn, side: int = 224, ids: dict[tuple[str, str | None], int] | None = None) -> str:
     """The SVG document of a scene, ``side`` pixels wide; one ``<g id>`` per object.
 
     With ``ids`` (filled by the call) it is the *flat* document instead: every (object, part) in one
@@ -137,7 +146,7 @@ def flat(svg: str) -> np.ndarray:
         return np.asarray(drawn.convert("RGB"))
 
 
-def image(scene: Scene, side: int = 224, light: int = 0) -> Image.Image:
+def image(scene: Drawn, side: int = 224, light: int = 0) -> Image.Image:
     """The scene as an RGB image: SVG, then a smooth light field, then noise, from the scene's seed.
 
     ``light`` 1, 2, … draws another light field and other noise; 0 is the scene's own.
@@ -153,8 +162,8 @@ def image(scene: Scene, side: int = 224, light: int = 0) -> Image.Image:
     return Image.fromarray(np.clip(pixels, 0, 255, out=pixels).astype(np.uint8))
 
 
-def masks(scene: Scene) -> dict[str, np.ndarray]:
-    """Visible-pixel masks, name → bool (224, 224); see :attr:`Scene.masks`."""
+def masks(scene: Drawn) -> dict[str, np.ndarray]:
+    """Visible-pixel masks, name → bool (224, 224); see :attr:`qgc.scenes.Scene.masks`."""
     ids: dict[tuple[str, str | None], int] = {}
     number = flat(document(scene, ids=ids))[..., 0]
     by_name: dict[str, np.ndarray] = {}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -22,41 +22,13 @@ from ..images import image_file
 from . import render, schema
 from .questions import Ask, asks
 from .schema import FARTHEST
+from .thing import Thing
 from .things import KINDS
 from .vocabulary import COLOURS, PARTS
 
 SIDE = 224  # pixels of a scene's side
 PNG_KEY = "qgc-scene"  # the text chunk that makes a saved image a scene again
 LARGEST_SIDE = 4096  # pixels of a rendered image's side; memory grows with its square
-
-
-@dataclass(frozen=True)
-class Thing:
-    """One object in a scene.
-
-    ``x``, ``y`` is its foot in pixels of the 224×224 image, ``scale`` pixels per centimeter,
-    ``on`` the object that it stands on, ``pose`` further arguments of its drawing function.
-    """
-
-    kind: str
-    colour: str
-    x: float
-    y: float
-    scale: float
-    seed: int
-    flip: bool = False
-    on: str | None = None
-    pose: dict = field(default_factory=dict)
-
-    def __post_init__(self):
-        for name, value in schema.check_object(self).items():
-            object.__setattr__(self, name, value)
-
-    @property
-    def box(self) -> tuple[float, float, float, float]:
-        """Left, top, right, bottom of the nominal bounding box in pixels."""
-        w, h = (s * self.scale for s in KINDS[self.kind].size)
-        return self.x - w / 2, self.y - h, self.x + w / 2, self.y
 
 
 @dataclass(frozen=True)
@@ -77,7 +49,7 @@ class Scene:
             value = getattr(self, name)
             if not isinstance(value, tuple | list) or not all(isinstance(one, kind) for one in value):
                 raise SceneError(f"{name} is {shown(value)}; it must be a tuple of {kind.__name__}")
-        for name, value in schema.check_scene(self).items():
+        for name, value in schema.check_scene(vars(self)).items():
             object.__setattr__(self, name, value)
 
     # -- images -----------------------------------------------------------------------------------

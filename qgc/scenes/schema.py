@@ -6,8 +6,8 @@ Each check returns the value as plain Python, or raises a SceneError that begins
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -15,9 +15,6 @@ from ..errors import SceneError, shown
 from .splits import DISTRIBUTIONS
 from .things import KINDS, PLACES
 from .vocabulary import ACTIVITIES, COLOURS, GAZES, PARTS, PEOPLE
-
-if TYPE_CHECKING:
-    from .scene import Scene, Thing
 
 FARTHEST = 10_000  # pixels from the image's corner; what is farther away is an error, and slow to render
 LARGEST = 100  # pixels per centimeter; a mug is then four images wide
@@ -86,20 +83,20 @@ def _listed(keys: Collection[str]) -> str:
     return ", ".join(keys) or "nothing"
 
 
-def check_object(thing: Thing) -> dict[str, object]:
-    """The fields of an object, each of its type and within its bounds."""
-    kind = one_of("kind", thing.kind, KINDS)
-    if not isinstance(thing.flip, bool):
-        raise SceneError(f"flip is {shown(thing.flip)}; it must be true or false")
+def check_object(given: Mapping[str, Any]) -> dict[str, object]:
+    """The fields given for an object, each of its type and within its bounds."""
+    kind = one_of("kind", given["kind"], KINDS)
+    if not isinstance(given["flip"], bool):
+        raise SceneError(f"flip is {shown(given['flip'])}; it must be true or false")
     return {
         "kind": kind,
-        "colour": one_of("colour", thing.colour, COLOURS),
-        "x": number("x", thing.x, -FARTHEST, FARTHEST),
-        "y": number("y", thing.y, -FARTHEST, FARTHEST),
-        "scale": number("scale", thing.scale, 1 / FARTHEST, LARGEST),
-        "seed": whole("seed", thing.seed, 0),
-        "on": None if thing.on is None else one_of("on", thing.on, KINDS),
-        "pose": _pose(kind, thing.pose),
+        "colour": one_of("colour", given["colour"], COLOURS),
+        "x": number("x", given["x"], -FARTHEST, FARTHEST),
+        "y": number("y", given["y"], -FARTHEST, FARTHEST),
+        "scale": number("scale", given["scale"], 1 / FARTHEST, LARGEST),
+        "seed": whole("seed", given["seed"], 0),
+        "on": None if given["on"] is None else one_of("on", given["on"], KINDS),
+        "pose": _pose(kind, given["pose"]),
     }
 
 
@@ -118,33 +115,33 @@ def _pose(kind: str, pose: object) -> dict[str, str]:
     return ReadOnlyDict(fields)
 
 
-def check_scene(scene: Scene) -> dict[str, object]:
-    """The fields of a scene, if its objects fit together and its questions are about what is there."""
-    place = PLACES[one_of("place", scene.place, PLACES)]
-    tones = has_keys("tones", scene.tones, (place.upper, place.lower))
+def check_scene(given: Mapping[str, Any]) -> dict[str, object]:
+    """The fields given for a scene, if its objects fit together and its questions are about what is there."""
+    place = PLACES[one_of("place", given["place"], PLACES)]
+    tones = has_keys("tones", given["tones"], (place.upper, place.lower))
     for part, colour in tones.items():
         one_of(f"tones.{part}", colour, COLOURS)
-    names = [t.kind for t in scene.things] + [t.pose["holding"] for t in scene.things if "holding" in t.pose]
+    names = [t.kind for t in given["things"]] + [t.pose["holding"] for t in given["things"] if "holding" in t.pose]
     # Masks, questions and interventions identify an object by its name.
     if twice := next((name for i, name in enumerate(names) if name in names[:i]), None):
         raise SceneError(f"things holds {twice!r} twice; a name can be in a scene once")
     names += [*tones, *(PARTS[name] for name in names if name in PARTS)]
     names += ["man and woman"] if set(PEOPLE) <= set(names) else []
-    if len(scene.fixed_asks) > LONGEST:
-        raise SceneError(f"asks holds {len(scene.fixed_asks)} questions; {LONGEST} is the most")
-    for i, ask in enumerate(scene.fixed_asks):
+    if len(given["fixed_asks"]) > LONGEST:
+        raise SceneError(f"asks holds {len(given['fixed_asks'])} questions; {LONGEST} is the most")
+    for i, ask in enumerate(given["fixed_asks"]):
         for field in ("question", "answer", "family"):
             text(f"asks[{i}].{field}", getattr(ask, field))
         if ask.thing is not None and ask.thing not in names:
             raise SceneError(f"asks[{i}].thing is {shown(ask.thing)}; the scene has {_listed(names)}")
     return {
         "tones": ReadOnlyDict(tones),
-        "things": tuple(scene.things),
-        "horizon": number("horizon", scene.horizon, *HORIZONS),
-        "seed": whole("seed", scene.seed, 0),
-        "name": text("name", scene.name),
-        "fixed_asks": tuple(scene.fixed_asks),
-        "distribution": one_of("distribution", scene.distribution, ("", *DISTRIBUTIONS)),
+        "things": tuple(given["things"]),
+        "horizon": number("horizon", given["horizon"], *HORIZONS),
+        "seed": whole("seed", given["seed"], 0),
+        "name": text("name", given["name"]),
+        "fixed_asks": tuple(given["fixed_asks"]),
+        "distribution": one_of("distribution", given["distribution"], ("", *DISTRIBUTIONS)),
     }
 
 
