@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+import pkgutil
 import pydoc
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from itertools import permutations
 import pytest
 
 import qgc
+from qgc.models import backbones
 from qgc.moved import MOVED
 
 
@@ -42,6 +44,7 @@ def test_explain_can_be_called_and_imported_from_in_any_order():
 def test_help_shows_the_function():
     shown = pydoc.plain(pydoc.render_doc(qgc.explain))
     assert "qgc.explain(vqa, image, question, answer=None" in shown and "image : a scene" in shown
+    assert "Read the modules in this order" in shown and "closed_form" in shown
     assert inspect.signature(qgc.explain) == inspect.signature(qgc.explain.explain)
 
 
@@ -66,3 +69,82 @@ def test_old_imports_of_modules_and_of_names_work():
         "assert stored is new and Stored is new.Stored and protocol.SCENES and RECIPES"
     )
     assert subprocess.run([sys.executable, "-c", program]).returncode == 0
+
+
+# What the book's notebooks and README used when the package was eight packages of equal rank, and a few more that they
+# did not: readers have it in programs of their own.
+USED = [
+    ("qgc", "QGCError View cli data explain load measure models paper plot scene scenes widgets"),
+    ("qgc.cli", "main"),
+    ("qgc.data", "load"),
+    ("qgc.errors", "GateError QGCError"),
+    ("qgc.explain", "REDUCTIONS View Words contrast engine explain gates gradcam guided_backprop guided_gradcam"),
+    ("qgc.explain", "input_gradient sensitivity"),
+    ("qgc.explain.engine", "maps"),
+    ("qgc.explain.gates", "common compared distinct maps ranking"),
+    ("qgc.explain.sensitivity", "jacobian"),
+    ("qgc.images", "open_image"),
+    ("qgc.measure", "MEASURES activations ceiling cga chance compare contrastive_grounding cosine evaluate"),
+    ("qgc.measure", "map_share peers photo_results photographs protocol rank_grounding reductions rescaled"),
+    ("qgc.measure", "same_answer_pairs shares similarity spearman stats"),
+    ("qgc.measure.absent", "usual_place_verdicts"),
+    ("qgc.measure.activations", "METHODS compare dependence passage passage_changes pictures question_differences"),
+    ("qgc.measure.activations", "randomisation randomised upper_layers"),
+    ("qgc.measure.compare", "FAMILIES MEASURED differences likeness localisation look"),
+    ("qgc.measure.early", "BLIND"),
+    ("qgc.measure.faithfulness", "odds_verdict"),
+    ("qgc.measure.grounding", "Subject chosen_pairs"),
+    ("qgc.measure.interventions", "changes intervention_rows interventional_grounding"),
+    ("qgc.measure.localise", "ceilings cell_weights"),
+    ("qgc.measure.nulls", "overlap_by_chance"),
+    ("qgc.measure.overlap", "KINDS shared top_overlap"),
+    ("qgc.measure.peers", "FORWARD FULL_SIZE RATIOS"),
+    ("qgc.measure.photo_results", "accuracy at_hand by_gate kinds origins recorded tested"),
+    ("qgc.measure.photographs", "KINDS same_answer"),
+    ("qgc.measure.planted", "verdict_table"),
+    ("qgc.measure.protocol", "ARMS DRAWS PAIRS SCENES SEEDS"),
+    ("qgc.measure.rankings", "COMMON neuron_maps"),
+    ("qgc.measure.reductions", "CANDIDATES draw pairs spanned to_paper_size"),
+    ("qgc.measure.sanity", "HALF"),
+    ("qgc.measure.stats", "Interval interval intervals"),
+    ("qgc.measure.stored", "MODELS RESULTS Stored"),
+    ("qgc.measure.stored.Stored", "read"),
+    ("qgc.models", "DeeperLSTM card names"),
+    ("qgc.models.deeper_lstm", "DeeperLSTM full_size"),
+    ("qgc.models.pythia", "Pythia full_size"),
+    ("qgc.paper", "CLAIMS SITUATIONS SPEARMAN TOP10 figure figures sweep_n table"),
+    ("qgc.plot", "architecture contact_sheet distribution gate_sweep gradients map_rows overlay pair"),
+    ("qgc.plot", "question_words rank_scatter scene_masks sweep"),
+    ("qgc.scenes", "ANSWERS COLOURS DISTRIBUTIONS sample"),
+    ("qgc.scenes.palette", "COLOURS"),
+    ("qgc.scenes.questions", "HELD_OUT WORDINGS"),
+    ("qgc.scenes.situations", "SITUATIONS"),
+    ("qgc.show.planted", "which_are_fooled"),
+    ("qgc.show", "results"),
+    ("qgc.show.results", "asked_again at_some_n cascade complete dots null_distributions over_n over_n_panels"),
+    ("qgc.show.results", "specification_curve"),
+    ("qgc.show.style", "PALETTE STYLE Sheet"),
+    ("qgc.train.recipes", "FIRST_SEED PYTHIA RECIPES"),
+    ("qgc.train.run", "config"),
+    ("qgc.train.vqa", "start"),
+    ("qgc.widgets", "explorer scene_editor"),
+    ("qgc.explain.View", "through"),
+    ("qgc.explain.gates", "chance"),
+    ("qgc.models.backbones.VGGLike", "maps"),
+    ("qgc.models.text.Vocabulary", "of"),
+    ("qgc.models.torchvision_cnn.TorchvisionCNN", "maps"),
+]
+
+
+@pytest.mark.filterwarnings("ignore:qgc.* is qgc.* now:DeprecationWarning")
+@pytest.mark.parametrize("old", [f"{owner}.{name}" for owner, names in USED for name in names.split()])
+def test_names_that_were_in_use_are_there(old):
+    assert pkgutil.resolve_name(old) is not None
+
+
+def test_the_number_of_maps_by_its_earlier_name():
+    for config in (backbones.SCENES, backbones.named("squeezenet1_1")):
+        cnn = backbones.build(config)
+        assert cnn.maps == cnn.channels
+        with pytest.raises(AttributeError):
+            cnn.maps = 1

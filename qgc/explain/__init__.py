@@ -11,7 +11,7 @@
 :mod:`.words`        ∂A/∂w, the sensitivity to one word (§5)
 
 What they need of a model is in :class:`qgc.models.VQA`. This package can be called: ``qgc.explain(...)`` is
-:func:`.explanation.explain`, and ``help(qgc.explain)`` shows that function.
+:func:`.explanation.explain`, and ``help(qgc.explain)`` shows that function first.
 """
 
 import inspect
@@ -58,4 +58,4 @@ class _CallableModule(types.ModuleType):
 
 
 sys.modules[__name__].__class__ = _CallableModule
-__doc__ = f"``qgc.explain{inspect.signature(explain)}``\n\n{inspect.getdoc(explain)}"
+__doc__ = f"``qgc.explain{inspect.signature(explain)}``\n\n{inspect.getdoc(explain)}\n\n{__doc__}"

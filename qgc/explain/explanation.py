@@ -76,6 +76,8 @@ class EncodedImage(ModelBound):
         other.mark()
         return other
 
+    through = for_model  # its earlier name
+
     @cached_property
     @evaluated
     def _state(self):
@@ -91,7 +93,8 @@ class EncodedImage(ModelBound):
             return self._factors
         self.check()
         vqa, F = self.vqa, self.F
-        factors = vqa.jacobian_factors(F, self._state)
+        state = self._state
+        factors = vqa.jacobian_factors(F) if state is None else vqa.jacobian_factors(F, state)
         if factors is None:
             M = vqa.pooled_jacobian(F)
             if M is None and vqa.question_branch(q) is not None:

@@ -126,6 +126,9 @@ def random_gates(counts: Sequence[int], size: int, draws: int = 20, rng: int | n
     return (rank[:, None] < torch.as_tensor(counts, device="cpu")[:, None]).flatten(0, 1)
 
 
+chance = random_gates  # its earlier name
+
+
 def common(first: Tensor, second: Tensor, n: int) -> Tensor:
     """The neurons among the top n of both rankings (J,) (paper §5: "common in the two vectors"), sorted.
 

@@ -46,6 +46,8 @@ class Vocabulary:
         """The vocabulary of all words in ``questions``, sorted."""
         return cls(words(questions, tokens), max_tokens, tokens)
 
+    of = from_questions  # its earlier name
+
     def __len__(self) -> int:
         """How many indices there are: the words, padding and unknown."""
         return len(self.words) + 2

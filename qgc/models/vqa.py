@@ -46,6 +46,7 @@ class VQA(nn.Module):
     :meth:`embed`, :meth:`encode_words`  the question encoder in two steps       ∂A/∂w at its one ``nn.Embedding``
     :meth:`attention`                    how much each cell is attended to       no attention map
     :meth:`layers`                       its modules, from output to input       no cascade in the randomisation test
+    :attr:`reads_cells` = False          v needs only f, the CNN's feature       training stores the maps F
     ===================================  ======================================  ======================================
     """
 
@@ -113,7 +114,7 @@ class VQA(nn.Module):
         """M of :meth:`pooled_jacobian` as matrices (J, a), (a, b), …, (z, K), of which it is the product.
 
         For a few gates, or where a is smaller than K, it is cheaper to multiply by these than to form M. ``state`` is
-        what :meth:`image_state` gave.
+        what :meth:`image_state` gave; a model without that method need not take it.
         """
 
     def pooled_jacobian(self, F: Tensor) -> Tensor | None:

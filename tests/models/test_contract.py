@@ -59,7 +59,7 @@ OPTIONAL: dict[str, dict[str, Callable]] = {
         "question_branch": lambda self, q: self.inner.question_branch(q),
         "image_state": lambda self, F: SimpleNamespace(v=self.inner.branches(F, self.encode("wall"))[1]),
     },
-    "jacobian_factors": {"jacobian_factors": lambda self, F, state=None: self.inner.jacobian_factors(F)},
+    "jacobian_factors": {"jacobian_factors": lambda self, F: self.inner.jacobian_factors(F)},
     "pooled_jacobian": {"pooled_jacobian": lambda self, F: self.inner.pooled_jacobian(F)},
     "question_pooled_jacobian": {"question_pooled_jacobian": lambda self, F, q: self.inner.pooled_jacobian(F)},
     "sensitivity_jacobian": {"sensitivity_jacobian": lambda self, u, v: self.inner.sensitivity_jacobian(u, v)},
