@@ -154,7 +154,7 @@ def image(scene: Scene, side: int = 224, light: int = 0) -> Image.Image:
 
 
 def masks(scene: Scene) -> dict[str, np.ndarray]:
-    """Visible-pixel masks, name → bool (224, 224); see :attr:`Scene.masks`."""
+    """Visible-pixel masks, name → bool (224, 224); see :attr:`qgc.scenes.Scene.masks`."""
     ids: dict[tuple[str, str | None], int] = {}
     number = flat(document(scene, ids=ids))[..., 0]
     by_name: dict[str, np.ndarray] = {}
