@@ -80,6 +80,15 @@ def test_explain_prints_words(scene_file, run_folder, tmp_path, capsys):
     assert QUESTION in out and "top 10" in out and (tmp_path / "figure.png").exists()
 
 
+def test_explain_ranks_by_what_is_asked_for(scene_file, run_folder, capsys):
+    assert explain(scene_file, run_folder, QUESTION, "--rank", "|g|") == 0
+    assert "top 10 of |g|:" in capsys.readouterr().out
+    assert explain(scene_file, run_folder, QUESTION, "--rank", "|g|", "--json") == 0
+    shown = json.loads(capsys.readouterr().out)
+    e = qgc.explain(qgc.load(run_folder), scene_file, QUESTION, rank="|g|")
+    assert shown["rank"] == "|g|" and [row["index"] for row in shown["top"]] == e.order[:10].tolist()
+
+
 def test_a_photo_is_told_apart(tmp_path, run_folder, capsys):
     photo = tmp_path / "photo.jpg"
     Image.fromarray(np.random.default_rng(0).integers(0, 255, (90, 120, 3), dtype=np.uint8)).save(photo)
@@ -214,6 +223,8 @@ def test_a_figure_goes_through_a_device_and_leaves_a_link_as_it_is(scene_file, r
         (["explain", "no.png", QUESTION, "--n", "many"], "'many' is not a whole number"),
         (["explain", "no.png", QUESTION, "--n", "2.5"], "'2.5' is not a whole number"),
         (["explain", "no.png", QUESTION, "--reduce", "max"], "unknown reduction"),
+        (["explain", "no.png", QUESTION, "--rank", "|h|", "--model", "nope"], "unknown ranking '|h|'"),
+        (["explain", "no.png", QUESTION, "--rank", "|g − g′|", "--model", "nope"], "needs another question's"),
         (["measure", "--workers", "0"], "1 or more"),
         (["measure", "scenes", "--workers", "0"], "1 or more"),
         (["measure", "scenes", "--photographs", "3"], "unrecognized arguments: --photographs"),

@@ -4,9 +4,12 @@ import importlib
 import inspect
 import pkgutil
 import pydoc
+import re
 import subprocess
 import sys
 from itertools import permutations
+from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -148,3 +151,42 @@ def test_the_number_of_maps_by_its_earlier_name():
         assert cnn.maps == cnn.channels
         with pytest.raises(AttributeError):
             cnn.maps = 1
+
+
+MODULES = ["qgc", *sorted(module.name for module in pkgutil.walk_packages(qgc.__path__, "qgc."))]
+ROLE = re.compile(r":(?:mod|func|class|data|meth|attr|exc):`(?:[^`<]*<)?~?([\w.]+)(?:\(\))?>?`")
+
+
+def named(name: str, at) -> bool:
+    """Does what is at ``at`` have ``name``, dots and all? An attribute may be declared and not yet there."""
+    for part in name.split("."):
+        declared = part in getattr(at, "__annotations__", {})
+        if not hasattr(at, part) and not declared:
+            return False
+        at = getattr(at, part, None)
+    return True
+
+
+def refers(name: str, module) -> bool:
+    """Is there what a docstring of ``module`` calls ``name``? Modules by their own names, never by old ones."""
+    if name.startswith("."):
+        name = (module.__name__ if hasattr(module, "__path__") else module.__package__) + name
+    if name.partition(".")[0] != "qgc":
+        classes = [value for value in vars(module).values() if isinstance(value, type)]
+        return any(named(name, at) for at in (module, *classes))
+    if name in MODULES:
+        return True
+    inside = max((m for m in MODULES if name.startswith(f"{m}.")), key=len)
+    at, rest = importlib.import_module(inside), name.removeprefix(f"{inside}.")
+    old = isinstance(getattr(at, rest.partition(".")[0], None), ModuleType)  # imported by its old name before
+    return named(rest, at) and not old
+
+
+def test_what_docstrings_refer_to_is_there():
+    lost, seen = [], 0
+    for module in map(importlib.import_module, (name for name in MODULES if name != "qgc.__main__")):
+        for name in ROLE.findall(Path(module.__file__).read_text(encoding="utf-8")):
+            seen += 1
+            lost += [] if refers(name, module) else [f"{module.__name__}: {name}"]
+    assert not lost and seen > 300
+    assert not refers("qgc.measure.interventions", qgc) and not refers(".nothing", qgc)

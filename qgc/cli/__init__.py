@@ -102,6 +102,7 @@ def _add_explain(explain: Parser) -> None:
     explain.add_argument("--answer", help="the answer to explain (default: the model's own)")
     explain.add_argument("--n", type=at_least(1), help="how many combine neurons the gradient may pass (default: all)")
     explain.add_argument("--reduce", default="l2", help="how ∂A/∂q becomes one number: l2, sum or abs-sum")
+    explain.add_argument("--rank", default="sensitivity", help="ranking of the neurons, such as |g| (default: ∂A/∂q)")
     explain.add_argument("--model", default=DEFAULT, help=f"a shipped model or a run's folder (default: {DEFAULT})")
     explain.add_argument("--device", default="cpu")
     explain.add_argument(
@@ -218,17 +219,19 @@ KINDS = {"bench": ("speed", "peers", "full-size"), "measure": ("scenes", "photos
 def _explain(args) -> None:
     from ..explain import explain
     from ..explain.gates import check_n
+    from ..explain.rankings import check_ranking
     from ..explain.sensitivity import check_reduction
     from ..models import load
     from ..scenes import Scene
     from ..show import plots
 
     check_reduction(args.reduce)  # what is wrong is said before the model is loaded
+    check_ranking(args.rank)
     out = _figure_file(args.out, args.image)
     vqa = load(args.model, device=args.device)
     if args.n is not None:
         check_n(args.n, vqa.combine)
-    explanation = explain(vqa, args.image, args.question, args.answer, reduce=args.reduce)
+    explanation = explain(vqa, args.image, args.question, args.answer, rank=args.rank, reduce=args.reduce)
     scene = Scene.open(args.image)
     if scene is None and "photograph" not in vqa.trained_on:
         print("note: this is not a scene of qgc; the model has only seen scenes, so do not trust it here",
@@ -240,7 +243,8 @@ def _explain(args) -> None:
         numbers = {
             "model": args.model, "question": explanation.question, "answer": explanation.answer,
             "predicted": explanation.predicted,
-            "confidence": explanation.confidence, "n": args.n or vqa.combine, "reduce": args.reduce,
+            "confidence": explanation.confidence, "n": args.n or vqa.combine, "rank": args.rank,
+            "reduce": args.reduce,
             "top": [{"index": int(i), "value": float(v)} for i, v in zip(top["index"], top["value"], strict=True)],
             "figure": str(out),
         }  # fmt: skip
@@ -249,7 +253,7 @@ def _explain(args) -> None:
     print(f"{explanation.question}  →  {explanation.answer}  ({explanation.confidence:.1%})")
     if explanation.answer != explanation.predicted:
         print(f"the model itself would say: {explanation.predicted}")
-    print(f"top 10 of ∂A/∂q ({args.reduce}):\n{top.round(4).to_string()}\nfigure: {out}")
+    print(f"top 10 of {explanation.ranked_by}:\n{top.round(4).to_string()}\nfigure: {out}")
 
 
 def _figure_file(out: Path | None, image: Path) -> Path:

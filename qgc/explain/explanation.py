@@ -243,7 +243,7 @@ class Explanation:
         # The order in which the gate keeps neurons.
         if isinstance(rank, str):
             self.rank = rank
-            self.scores = self.sensitivity if rank == rankings.DEFAULT else rankings.scores(rank, self)
+            self.scores = rankings.scores(rank, self)
         else:
             self.rank, self.scores = "given", self._check_scores(rank)
         if not (is_finite(self.g) and is_finite(self.scores)):
@@ -266,6 +266,11 @@ class Explanation:
     def confidence(self) -> float:
         """The model's probability of the explained answer."""
         return float(self.probabilities[self._a])
+
+    @property
+    def ranked_by(self) -> str:
+        """What ``scores`` are, in words for a figure."""
+        return {rankings.DEFAULT: f"∂A/∂q ({self.reduce})", "given": "score"}.get(self.rank, self.rank)
 
     @cached_property
     def sensitivity(self) -> Tensor:

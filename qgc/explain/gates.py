@@ -106,15 +106,19 @@ def maps(explanation, keep: Tensor, *, relu: bool = True) -> Tensor:
     return raw.relu() if relu else raw
 
 
+def random_ranks(size: int, draws: int = 1, rng: int | np.random.Generator = 0) -> Tensor:
+    """The place of every neuron in each of :func:`random_rankings`, (draws, size): 0 for the first (paper §3.3)."""
+    rng = np.random.default_rng(rng)
+    return torch.from_numpy(np.stack([rng.permutation(size) for _ in range(draws)]))
+
+
 def random_rankings(size: int, draws: int = 1, rng: int | np.random.Generator = 0) -> Tensor:
     """Random rankings as the baseline of paper §3.3's, (draws, size): in each row the neurons from first to last.
 
     Every random gate in the book comes from here. Seed 0 gives the rankings of the protocol (:mod:`qgc.lab.protocol`),
     which the stored measurement was made with; a larger number of draws begins with the same ones.
     """
-    rng = np.random.default_rng(rng)
-    ranks = np.stack([rng.permutation(size) for _ in range(draws)])  # permuted are the neurons' ranks, not their order
-    return torch.from_numpy(ranks).argsort(1)
+    return random_ranks(size, draws, rng).argsort(1)
 
 
 def random_gates(counts: Sequence[int], size: int, draws: int = 20, rng: int | np.random.Generator = 0) -> Tensor:
@@ -122,7 +126,7 @@ def random_gates(counts: Sequence[int], size: int, draws: int = 20, rng: int | n
 
     Row d · len(counts) + i holds the first counts[i] neurons of the d-th of :func:`random_rankings`; a count may be 0.
     """
-    rank = random_rankings(size, draws, rng).argsort(1)
+    rank = random_ranks(size, draws, rng)
     return (rank[:, None] < torch.as_tensor(counts, device="cpu")[:, None]).flatten(0, 1)
 
 

@@ -46,8 +46,8 @@ class BackwardPass:
     Parameters
     ----------
     explanation : what :func:`qgc.explain` gave: image, question and answer.
-    start : another backward pass from the same :class:`EncodedImage`, whose forward pass through the convolutions is
-        used again.
+    start : another backward pass from the same :class:`~qgc.explain.EncodedImage`, whose forward pass through the
+        convolutions is used again.
 
     Attributes
     ----------

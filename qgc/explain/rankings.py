@@ -2,8 +2,8 @@
 
 A ranking gives a score to each neuron of one explained question; the gate keeps the n highest. With
 c_j = ∂y_a/∂A_j (for a linear classifier the row Wo[a]) the symbols of book/gate.ipynb are u, v, A = u ∘ v and
-g = c ∘ u. To add one, add an entry to :data:`RANKINGS`: ``qgc.explain(..., rank="its name")`` knows it, and so does the
-measurement (:mod:`qgc.lab.protocol.grounding`).
+g = c ∘ u. To add one, add an entry to :data:`RANKINGS`: ``qgc.explain(..., rank="its name")`` knows it. What is
+measured is fixed by the protocol (:data:`qgc.lab.protocol.RANKED`).
 """
 
 from __future__ import annotations
@@ -93,6 +93,7 @@ class Ranking:
         return self.score(a, b) if self.needs == PARTNER else self.score(a)
 
 
+# The names are those of stored columns, and stay, though prose would word some of them otherwise.
 RANKINGS: dict[str, Ranking] = {
     "∂A/∂q, l2": Ranking(lambda a: a.sensitivity["l2"]),
     "∂A/∂q, abs-sum": Ranking(lambda a: a.sensitivity["abs-sum"]),
@@ -119,19 +120,26 @@ DEFAULT = "sensitivity"
 """What ``qgc.explain`` ranks by unless told otherwise: ∂A/∂q in the explanation's own reduction."""
 
 
-def scores(name: str, e) -> Tensor:
-    """The scores (J,) of one explanation ``e`` in a ranking of :data:`RANKINGS` (paper §3.2).
+def check_ranking(name: str) -> None:
+    """Is ``name`` a ranking that one explanation is enough for: the default, or one of :data:`RANKINGS` (paper §3.2)?
 
     Raises
     ------
     GateError
         If there is no such ranking, or it takes more than one explanation.
     """
+    if name == DEFAULT:
+        return
     if name not in RANKINGS:
         alone = [name for name, ranking in RANKINGS.items() if not ranking.needs]
         raise GateError(
-            f"unknown ranking {shown(name)}; choose one of {', '.join((DEFAULT, *alone))}, or give scores (J,)"
+            f"unknown ranking {shown(name)}; choose one of {'; '.join((DEFAULT, *alone))}; or give scores (J,)"
         )
     if needs := RANKINGS[name].needs:
-        raise GateError(f"the ranking {name!r} needs {needs}; compute its scores (J,) and give them")
-    return RANKINGS[name](RankingInputs(e))
+        raise GateError(f"the ranking {name!r} needs {needs}; compute its scores (J,) and give them to qgc.explain")
+
+
+def scores(name: str, e) -> Tensor:
+    """The scores (J,) of one explanation ``e`` in a ranking of :func:`check_ranking` (paper §3.2)."""
+    check_ranking(name)
+    return e.sensitivity if name == DEFAULT else RANKINGS[name](RankingInputs(e))

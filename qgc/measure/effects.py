@@ -1,7 +1,7 @@
 """What a model looked at, from the changes of its answer scores: verdicts, how sure they are, and agreement with maps.
 
-Numbers alone are taken here; :mod:`.interventions` and :mod:`.faithfulness` alter the objects of
-scenes, ask models again, and say what the symbols stand for.
+Numbers alone are taken here; :mod:`qgc.lab.experiments.interventions` and :mod:`qgc.lab.experiments.faithfulness` alter
+the objects of scenes, ask models again, and say what the symbols stand for.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ TIE = 1e-5
 
 # -- verdicts -------------------------------------------------------------------------------------------
 def interventional_grounding(own: Sequence[float], other: Sequence[float]) -> float:
-    """I of :mod:`.interventions`: 1, 0 or ½, from (Δ(q1, S1), Δ(q2, S2)) and (Δ(q1, S2), Δ(q2, S1))."""
+    """I of :mod:`qgc.lab.experiments.interventions`, 1, 0 or ½: from Δ(q1, S1), Δ(q2, S2) and Δ(q1, S2), Δ(q2, S1)."""
     own, other = float(np.abs(own).sum()), float(np.abs(other).sum())
     if abs(own - other) <= TIE * (own + other):
         return 0.5

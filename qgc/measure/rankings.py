@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from ..explain import contrast
-from ..explain.rankings import RANKINGS, RankingInputs
+from ..explain.rankings import RANKINGS as RANKINGS
+from ..explain.rankings import RankingInputs
 from ..explain.rankings import neuron_maps as neuron_maps
 from ..models.evaluation import evaluated, evaluating
 
@@ -37,9 +38,6 @@ def mean_slope(vqa, questions: Sequence[str]) -> Tensor | None:
 
 COMMON = "∂A/∂q, l2, common left out"
 """The paper's future work: the top n without those that the other question's top n holds too."""
-
-GATES = (*RANKINGS, COMMON)
-"""Every gate by the name that tables use, in the order of the stored arrays."""
 
 
 def cumulative_maps(own: Tensor, order: Tensor) -> Tensor:

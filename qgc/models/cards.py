@@ -12,6 +12,9 @@ from . import zoo
 DRAWN_BY = "ThorVG"
 """The renderer of the scenes (qgc/scenes/render.py)."""
 
+KINDS = {"deeper-lstm": "Deeper LSTM + normalized CNN", "pythia": "Pythia v0.1"}
+"""How the families of :data:`qgc.models.zoo.FAMILIES` are called in a card; any other by its own name."""
+
 CANNOT = {
     "natural": "It has learnt the dataset bias of everyday scenes (usual colors) and uses it: see the baseline.",
     "balanced": "Its scenes have no dataset bias, but it has only ever seen these drawn objects in these drawn places.",
@@ -28,7 +31,7 @@ def record(name: str, result: dict) -> None:
     QGCError
         If a number of the result is not finite, such as a mean over no pair.
     """
-    path = zoo._card_path(name)
+    path = zoo.card_path(name)
     about = zoo.card(name)
     about[result["split"]] = result
     try:
@@ -58,13 +61,12 @@ def table(result: dict) -> str:
 def markdown(name: str, about: dict) -> str:
     """The whole card as Markdown."""
     recipe = about["recipe"]
-    pythia = about.get("family") == "pythia"
-    kind = "Pythia v0.1" if pythia else "Deeper LSTM + normalized CNN"
-    limits = CANNOT.get("pythia" if pythia else Path(name).stem, "")
+    family = about["family"]
+    limits = CANNOT.get(Path(name).stem if family == "deeper-lstm" else family, "")
     lines = [
         f"# {name}",
         "",
-        f"- **Model:** {kind}, scene-sized ({len(about['config']['answers'])} answers, "
+        f"- **Model:** {KINDS.get(family, family)}, scene-sized ({len(about['config']['answers'])} answers, "
         f"{len(about['config']['words'])} words, {about['config']['combine']} combine neurons).",
         f"- **Data:** {recipe['scenes']:,} {about['trained_on']}, drawn by `qgc.scenes`; validation "
         f"{recipe['validation']:,}; test scenes come from other seeds.",

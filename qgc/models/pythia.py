@@ -224,8 +224,8 @@ class BoxEncoding(nn.Module):
 class Pythia(VQA):
     """The model; see the module's docstring for the equations.
 
-    For scenes ``cnn`` is the whole :class:`VGGLike`, so that its file can be shared with a Deeper LSTM; Pythia does
-    not use its fc6 and fc7.
+    For scenes ``cnn`` is the whole :class:`~qgc.models.backbones.VGGLike`, so that its file can be shared with a Deeper
+    LSTM; Pythia does not use its fc6 and fc7.
     """
 
     def __init__(self, config: PythiaConfig):

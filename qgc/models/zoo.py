@@ -74,7 +74,7 @@ def card(name: str) -> dict:
     WeightsError
         If there is no such model (the message lists those that exist), or its card is damaged or was changed.
     """
-    return _read_card(_card_path(name))[0]
+    return _read_card(card_path(name))[0]
 
 
 def _read_card(path: Path) -> tuple[dict, DeeperLSTMConfig | PythiaConfig]:
@@ -115,7 +115,8 @@ def _checksum(about: dict) -> str:
     return hashlib.sha256(json.dumps(definition, sort_keys=True).encode()).hexdigest()
 
 
-def _card_path(name: str) -> Path:
+def card_path(name: str) -> Path:
+    """The card of a shipped model or of a run; WeightsError if there is none."""
     if not isinstance(name, str | os.PathLike):
         raise WeightsError(f"a model is named by a text, not {type(name).__name__}; shipped are {', '.join(names())}")
     own = Path(name)  # os.path.exists is False, too, for a name that no file can have
@@ -150,7 +151,7 @@ def load(name: str, *, device: str | torch.device = "cpu", dtype: torch.dtype | 
     device, dtype = usable(device), number_type(dtype)
     if device.type == "mps" and dtype == torch.float64:
         raise WeightsError("the device 'mps' has no float64; load the model with dtype=torch.float32")
-    path = _card_path(name)
+    path = card_path(name)
     about, config = _read_card(path)
     state: dict[str, torch.Tensor] = {}
     for file, checksum in about["files"].items():

@@ -142,7 +142,7 @@ def facts(scene) -> list[tuple[str, str | None, str, str | None]]:
         out.append(("gaze", person, scene[person].pose["gaze"], person))
     if len(people) == 2 and len({scene[p].pose["gaze"] for p in people}) == 1:
         out.append(("gaze", "man and woman", scene["man"].pose["gaze"], "man and woman"))
-    absent = [k for k in sorted(KINDS) if k not in scene.names and not _near(k, scene.names)]
+    absent = [k for k in sorted(KINDS) if k not in scene.names and not near(k, scene.names)]
     odds = np.array([_odds(k) if scene.distribution == "balanced" else 1.0 for k in absent])
     for name in rng.permutation(seen)[:3]:
         out.append(("existence", str(name), "yes", str(name)))
@@ -166,8 +166,8 @@ def _odds(kind: str) -> float:
     return 12.0 if kind in (*PEOPLE, "table") else 1.6 if kind in ANIMALS else 1.0
 
 
-def _near(kind: str, names: list[str]) -> bool:
-    # Nobody asks for "toilets" where there is one toilet.
+def near(kind: str, names: list[str]) -> bool:
+    """Is ``kind`` so like one of ``names`` that nobody would ask for it, as for "toilets" where there is one toilet?"""
     alike = ({"toilet", "toilets"}, {"bed", "mattresses"}, {"trees", "pine", "bush"})
     return any(kind in t and t & set(names) for t in alike)
 

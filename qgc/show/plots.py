@@ -186,9 +186,9 @@ def sensitivity_bars(explanation: Explanation, n: int = 25, top: int = 60, ax: A
         ).set_position((6 if n < 0.6 * top else -6, 0))  # fmt: skip
     else:
         passing += f"; the cut lies beyond the {top} shown" if n > top else ""
-    about = f"∂A/∂q ({explanation.reduce})" if explanation.rank == "sensitivity" else "score"
     ax.set_title(f"{_filled(explanation.question, 50)}\n{passing}", fontsize=10.5)
-    ax.set(xlabel=f"combine neurons, the {top} highest of {size}, ranked", ylabel=about, xlim=(0.2, top + 0.8))
+    ax.set(xlabel=f"combine neurons, the {top} highest of {size}, ranked", ylabel=explanation.ranked_by)
+    ax.set_xlim(0.2, top + 0.8)
     ax.set_ylim(min(0, values.min() * 1.05), max(values.max(), 0) * 1.12 or 1)
     ax.yaxis.grid(True)
     return _root(ax)
@@ -514,6 +514,7 @@ def gate_sweep(
     marked: Sequence[int] = (),
     ylabel: str = "own share − other share",
     columns: int = 3,
+    rank: str = "∂A/∂q",
 ) -> Figure:
     """A number for every n, compared with random rankings of the neurons (paper Figs 78–101; book/examples.ipynb).
 
@@ -521,6 +522,7 @@ def gate_sweep(
     ----------
     panels : title → (the gate's J values, n = 1 … J; the same of R random rankings, (R, J)). nan is omitted.
     marked : values of n that get a vertical line, for example the paper's.
+    rank : what the gate is ranked by, for the legend, for example ``explanation.rank``.
     """
     for title, (gate, random) in panels.items():
         if random.ndim != 2 or random.shape[1] != len(gate):
@@ -548,7 +550,7 @@ def gate_sweep(
         ax.minorticks_off()
     sheet.supxlabel("n, neurons that the gradient may pass", fontsize=10.5)
     sheet.supylabel(ylabel, fontsize=10.5)
-    names = ["the gate, ranked by ∂A/∂q", "random rankings: median", "their middle 90 %"]
+    names = [f"the gate, ranked by {rank}", "random rankings: median", "their middle 90 %"]
     sheet.legend([curve, line, band], names, loc="outside upper center", ncols=3, frameon=False, fontsize=SMALL)
     return sheet
 

@@ -11,7 +11,7 @@ from parts import read_part, unpack
 
 from qgc.explain import View, explain, gates
 from qgc.measure import map_share, rank_grounding
-from qgc.measure.rankings import neuron_maps, running
+from qgc.measure.rankings import cumulative_maps, neuron_maps
 from qgc.models import zoo
 from qgc.scenes.situations import situation
 
@@ -43,8 +43,8 @@ def differences(folder: Path, place: str, vqa) -> dict[str, np.ndarray]:
         sensitivity = unpack(asked["sensitivity"])
         for scores in (sensitivity, -sensitivity, np.abs(g), *(random_scores(i, len(g)) for i in range(DRAWS))):
             order = gates.ranking(torch.tensor(scores))
-            raw = running(ours, order).numpy()
-            truth = running(exact, order).view(len(g), *e.F.shape[2:])
+            raw = cumulative_maps(ours, order).numpy()
+            truth = cumulative_maps(exact, order).view(len(g), *e.F.shape[2:])
             maps = raw.clip(0)
             for name, where in own["things"].items():
                 with np.errstate(invalid="ignore"):

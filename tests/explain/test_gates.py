@@ -93,6 +93,7 @@ def test_random_rankings_are_those_of_the_stored_measurement():
     assert rankings[0, :5].tolist() == [615, 863, 7, 932, 783]
     assert (rankings.sort(1).values == torch.arange(1024)).all() and len(rankings.unique(dim=0)) == 100
     assert torch.equal(gates.random_rankings(1024, 2), rankings[:2])
+    assert torch.equal(gates.random_ranks(1024, 2).gather(1, rankings[:2]), torch.arange(1024).expand(2, -1))
     assert torch.equal(gates.random_gates([25], 1024, 100)[99].nonzero()[:, 0], rankings[99, :25].sort().values)
     going_on = np.random.default_rng(0)
     assert all(torch.equal(gates.random_rankings(1024, 1, going_on)[0], one) for one in rankings[:3])

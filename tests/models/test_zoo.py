@@ -18,6 +18,7 @@ import torch
 from qgc.errors import QGCError, WeightsError
 from qgc.files import remove_leftovers
 from qgc.models import VQA, DeeperLSTM, DeeperLSTMConfig, backbones, zoo
+from qgc.models.cards import CANNOT, markdown
 
 SIZES = DeeperLSTMConfig(("what", "is", "this"), ("yes", "no"), embedding=4, hidden=6, combine=16)
 FULL_DISK = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -483,3 +484,12 @@ def test_two_models_share_one_cnn_file(tmp_path):
         zoo.save(small(2), tmp_path / "c" / "model", {}, shared_cnn="../cnn.safetensors")
     assert content(tmp_path) == before
     assert torch.equal(zoo.load(tmp_path / "a").output.bias, first.output.bias.half().double())
+
+
+def test_a_card_calls_a_family_by_its_own_name():
+    about = zoo.card("pythia/natural")
+    assert "- **Model:** Pythia v0.1, " in markdown("pythia/natural", about)
+    own = markdown("own/natural", about | {"family": "own"})
+    assert "- **Model:** own, " in own and not any(limits in own for limits in CANNOT.values())
+    for name in zoo.names():
+        assert markdown(name, zoo.card(name)) == (zoo.SHIPPED / f"{name}.md").read_text(encoding="utf-8")

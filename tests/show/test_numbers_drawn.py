@@ -158,6 +158,7 @@ def test_a_sweep_of_the_gate_has_its_curve_the_random_median_and_band():
         "the gate, ranked by ∂A/∂q": CYCLE[0].lower(), "random rankings: median": plots.MUTED.lower(),
         "their middle 90 %": FAINT.lower(),
     }  # fmt: skip
+    assert "the gate, ranked by |g|" in names_in(plots.gate_sweep(panels, rank="|g|").legends[0])
 
 
 # -- tables of methods --------------------------------------------------------------------------------

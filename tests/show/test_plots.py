@@ -160,6 +160,10 @@ def test_bars_mark_the_cut(both):
     assert "beyond" in words(plots.sensitivity_bars(both[0], n=300))
     own = explain(both[0].vqa, both[0].view, both[0].question, rank=torch.arange(1024.0))
     assert plots.sensitivity_bars(own).axes[0].get_ylabel() == "score"
+    assert plots.sensitivity_bars(both[0]).axes[0].get_ylabel() == "∂A/∂q (l2)"
+    for rank in ("|g|", "∂A/∂q, sum"):
+        own = explain(both[0].vqa, both[0].view, both[0].question, rank=rank)
+        assert plots.sensitivity_bars(own).axes[0].get_ylabel() == rank
 
 
 def test_top10_looks_like_the_papers_table(both):

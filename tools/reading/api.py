@@ -57,7 +57,7 @@ def modules(package: str) -> tuple[str, ...]:
     top = importlib.import_module("qgc").__path__
     if package == "qgc":
         return ("qgc", *(f"qgc.{m.name}" for m in pkgutil.iter_modules(top) if not m.ispkg and m.name[0] != "_"))
-    inner = pkgutil.walk_packages([str(Path(top[0]) / package)], f"qgc.{package}.")
+    inner = pkgutil.walk_packages([str(Path(top[0], *package.split(".")))], f"qgc.{package}.")
     return (f"qgc.{package}", *(m.name for m in inner if not LEFT_OUT.match(m.name)))
 
 
@@ -143,7 +143,7 @@ def package_text(package: str) -> list[str]:
         documented = {k: v for k, v in constants(module).items() if v or k in mentioned() or f"{name}.{k}" in public}
         if not (members(module) or documented or is_package):
             continue
-        if not is_package:
+        if not is_package or "." in package:  # a page may hold several packages of the laboratory
             lines += [name, "-" * len(name), ""]
         lines += [f".. automodule:: {name}", ""]
         if is_package and public:

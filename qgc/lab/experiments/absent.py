@@ -29,11 +29,11 @@ from ...measure.effects import model_effects
 from ...measure.pairs import cell_cover, rank_grounding
 from ...measure.similarity import Pair
 from ...scenes import Scene
-from ...scenes.questions import _near, word
+from ...scenes.questions import near, word
 from ...scenes.things import PLACES
 from ..protocol.grounding import chosen_pairs
 from .faithfulness import Alteration, pair_maps
-from .interventions import _scores
+from .interventions import answer_scores
 from .nulls import template_of
 
 NEAREST = 4
@@ -69,7 +69,7 @@ def absent_objects(
         if ask.thing not in sizes:
             return None
         size, sort = sizes[ask.thing]
-        able = [n for n, (_, s) in sizes.items() if s == sort and n not in here and not _near(n, scene.names)]
+        able = [n for n, (_, s) in sizes.items() if s == sort and n not in here and not near(n, scene.names)]
         able = sorted(able, key=lambda name: abs(np.log(sizes[name][0] / size)))[:NEAREST]
         if not able:
             return None
@@ -153,7 +153,7 @@ def absent_rows(
                 row[f"{name}/{which}"] = float(rank_grounding(maps, masks).verdict)
             if len(altered):
                 # The same alterations for own and absent questions: only what is asked differs
-                scores = torch.stack([_scores(vqa, F, e.q)[:, a] for e in both]).cpu().numpy()
+                scores = torch.stack([answer_scores(vqa, F, e.q)[:, a] for e in both]).cpu().numpy()
                 effects = model_effects(scores[:, :1] - scores[:, 1:], [x.thing for x in altered], tuple(names))
                 row |= {f"{MODEL}/{which}": effects.verdict, f"sure/{which}": int(effects.sure)}
                 row[f"effect size/{which}"] = effects.size

@@ -49,7 +49,7 @@ from ...measure.stats import interval, intervals
 from ...models.evaluation import evaluated
 from ...scenes import COLOURS, Scene, Thing
 from .compare import gradients
-from .interventions import OFFSET, SIDE, _maps_of, _pool, _scores, _visible
+from .interventions import OFFSET, SIDE, answer_scores, colour_pool, feature_maps, visible
 
 NULL = "null"  # the kind of a null alteration
 RECOLOURINGS = 3  # of each queried object
@@ -91,7 +91,7 @@ def alterations(scene: Scene, pairs: Sequence[Pair], nulls: int = NULLS) -> list
     things = {t.kind: t for t in scene.things}
     for name in dict.fromkeys([*scene.colours, *things]):
         shuffled = rng.permutation(len(COLOURS))  # drawn for all: what one becomes depends on no other
-        if not _visible(scene, name):
+        if not visible(scene, name):
             continue
         if name in scene.colours:
             found.extend(
@@ -113,7 +113,7 @@ def alterations(scene: Scene, pairs: Sequence[Pair], nulls: int = NULLS) -> list
 def _others(scene: Scene, name: str, avoid: set[str], shuffled: np.ndarray) -> list[str]:
     # The colours that an object may become, in a random order, those it comes in first.
     able = [COLOURS[i] for i in shuffled if COLOURS[i] not in avoid | {scene.colours[name]}]
-    return sorted(able, key=lambda colour: colour not in _pool(scene, name))
+    return sorted(able, key=lambda colour: colour not in colour_pool(scene, name))
 
 
 def _displaced(scene: Scene, thing: Thing) -> Iterator[tuple[str, Scene]]:
@@ -149,8 +149,8 @@ def pair_maps(
     """
     both, vqa, F = (first, second), first.vqa, first.F
     J = vqa.combine
-    # Inverted, which is as random: the stored verdicts read what was drawn as the order itself
-    drawn = gates.random_rankings(J, 2, rng).argsort(1).to(first.order)
+    # Ranks taken as orders, which are as random: the stored verdicts were made so
+    drawn = gates.random_ranks(J, 2, rng).to(first.order)
     orders = [[e.order, r, other.order] for e, r, other in zip(both, drawn, (second, first), strict=True)]
     rows = []
     for e, ranked in zip(both, orders, strict=True):
@@ -202,7 +202,7 @@ def faithfulness_rows(
     """
     pairs = same_answer_pairs([scene]) if pairs is None else pairs
     # The number stays that of the unfiltered list, so that seeds and rows do not move when a pair is left out
-    pairs = [(i, p) for i, p in enumerate(pairs) if all(_visible(scene, a.thing) for a in (p.first, p.second))]
+    pairs = [(i, p) for i, p in enumerate(pairs) if all(visible(scene, a.thing) for a in (p.first, p.second))]
     if not pairs:
         return []
     altered = alterations(scene, [p for _, p in pairs]) if altered is None else altered
@@ -214,7 +214,7 @@ def faithfulness_rows(
         # Both at once: the question encoder runs on one batch
         both = explain(vqa, view, [a.question for a in asks], pair.answer)
         a = vqa.answer_index(pair.answer)
-        scores = torch.stack([_scores(vqa, F, e.q)[:, a] for e in both]).cpu().numpy()
+        scores = torch.stack([answer_scores(vqa, F, e.q)[:, a] for e in both]).cpu().numpy()
         effects = model_effects(scores[:, :1] - scores[:, 1:], things, (asks[0].thing, asks[1].thing))
         masks = [scene.masks[ask.thing] for ask in asks]
         row = {"scene": scene.seed, "pair": number, "right": sum(e.predicted == pair.answer for e in both)}
@@ -234,7 +234,7 @@ def faithfulness_rows(
 @torch.no_grad()
 def maps_of(vqa, scene: Scene, altered: Sequence[Alteration]) -> Tensor:
     """F (1 + alterations, K, h, w) of the scene as it is and of every altered image."""
-    return torch.cat(_maps_of(vqa, [np.asarray(scene.image), *(a.image for a in altered)]))
+    return torch.cat(feature_maps(vqa, [np.asarray(scene.image), *(a.image for a in altered)]))
 
 
 def _effects_row(effects: ModelEffects) -> dict[str, float]:

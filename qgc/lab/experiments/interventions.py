@@ -71,13 +71,13 @@ def changes(scene: Scene, avoid: Iterable[str] = (), kinds: Sequence[str] = KIND
     rng = np.random.default_rng([scene.seed & 0x7FFFFFFF, 61])
     avoid, found = set(avoid), []
     for name, colour in scene.colours.items():
-        pools = ([c for c in pool if c != colour and c not in avoid] for pool in (_pool(scene, name), COLOURS))
+        pools = ([c for c in pool if c != colour and c not in avoid] for pool in (colour_pool(scene, name), COLOURS))
         able, drawn = next(p for p in pools if p), rng.random()  # drawn for all: what one becomes depends on no other
-        if "recolour" in kinds and _visible(scene, name):
+        if "recolour" in kinds and visible(scene, name):
             changed = scene.recolour(name, able[int(drawn * len(able))])
             found.append(Change("recolour", name, changed, scene.masks[name]))
     for t in scene.things:
-        if not _visible(scene, t.kind):
+        if not visible(scene, t.kind):
             continue
         mask = np.any([scene.masks[o.kind] for o in scene.things if t.kind in (o.kind, o.on)], 0)
         if "remove" in kinds:
@@ -88,14 +88,16 @@ def changes(scene: Scene, avoid: Iterable[str] = (), kinds: Sequence[str] = KIND
     return found
 
 
-def _pool(scene: Scene, name: str) -> Sequence[str]:
+def colour_pool(scene: Scene, name: str) -> Sequence[str]:
+    """The colours that a thing of the scene, or its background, is drawn in."""
     place = PLACES[scene.place]
     if name in (place.upper, place.lower):
         return place.upper_colours if name == place.upper else place.lower_colours
     return KINDS[name].colours if name in KINDS and name not in PEOPLE else COLOURS
 
 
-def _visible(scene: Scene, name: str) -> bool:
+def visible(scene: Scene, name: str) -> bool:
+    """Is enough of the thing to be seen that altering it may matter?"""
     return name in scene.masks and int(scene.masks[name].sum()) >= VISIBLE
 
 
@@ -160,7 +162,7 @@ def intervention_rows(
     view = View(vqa, scene)
     before = np.asarray(scene.image)
     pictures = [np.asarray(c.scene.image) for c in changed]
-    F = torch.cat([view.F, *_maps_of(vqa, pictures)])  # all altered images go through the CNN once, for every question
+    F = torch.cat([view.F, *feature_maps(vqa, pictures)])  # altered images go through the CNN once for all questions
     known: dict[tuple[str, str], Explanation] = {}
     common = []
     for c, after in zip(changed, pictures, strict=True):
@@ -191,20 +193,20 @@ def intervention_rows(
     return rows
 
 
-def _maps_of(vqa, pictures: Sequence[np.ndarray]) -> list[Tensor]:
-    # F of many images, some at a time.
+def feature_maps(vqa, pictures: Sequence[np.ndarray]) -> list[Tensor]:
+    """F of many images, some at a time."""
     x = [vqa.prepare(Image.fromarray(p)) for p in pictures]
     return [vqa.conv(torch.cat(x[i : i + BATCH])) for i in range(0, len(x), BATCH)]
 
 
-def _scores(vqa, F: Tensor, q: Tensor) -> Tensor:
-    # y (B, answers) of one question about many images.
+def answer_scores(vqa, F: Tensor, q: Tensor) -> Tensor:
+    """y (B, answers) of one question about many images."""
     return vqa.classify(torch.mul(*vqa.branches(F, q.expand(len(F), -1)))).double()
 
 
 def _effects(vqa, F: Tensor, q: Tensor, a: int) -> tuple[list[float], list[float], list[float]]:
     # What was lost by going from the first image to each other one: of y_a, of p_a; and whether the answer changed.
-    y = _scores(vqa, F, q)
+    y = answer_scores(vqa, F, q)
     p, best = y.softmax(1)[:, a], y.argmax(1)
     flipped = (best[1:] != best[0]).double()
     return (y[0, a] - y[1:, a]).tolist(), (p[0] - p[1:]).tolist(), flipped.tolist()
@@ -323,7 +325,7 @@ def deletion(
             drawn[rng.permutation(map_.numel())[:cells]] = True
             removed.append(_as_pixels(drawn.reshape(map_.shape), (H, W)))
     pictures = [np.where(m[..., None], blurred, sharp) for m in removed]
-    F = torch.cat([explanation.F, *_maps_of(vqa, pictures)])
+    F = torch.cat([explanation.F, *feature_maps(vqa, pictures)])
     lost, _, _ = _effects(vqa, F, explanation.q, vqa.answer_index(explanation.answer))
     return pd.Series(lost, index=names).groupby(level=0, sort=False).mean().to_dict()
 

@@ -40,7 +40,7 @@ from ...measure.similarity import TOP, Pair, overlap_by_chance, partial_spearman
 from ...measure.stats import interval, intervals, mean, quantile, share_below
 from ...models.evaluation import evaluated
 from ...scenes import Ask, Scene
-from ...scenes.questions import HELD_OUT, WORDINGS, _near, every_question, facts, word
+from ...scenes.questions import HELD_OUT, WORDINGS, every_question, facts, near, word
 from ...scenes.things import KINDS
 
 NULLS = (
@@ -189,7 +189,7 @@ def absent_objects(scene: Scene, ask: Ask, questions: Sequence[str]) -> list[str
     return [
         word(template, n)
         for n in named
-        if not _near(n, scene.names) and any(word(t, n) in known for t in WORDINGS[ask.family])
+        if not near(n, scene.names) and any(word(t, n) in known for t in WORDINGS[ask.family])
     ]
 
 

@@ -234,8 +234,8 @@ Orders = dict[str, list[tuple[Tensor, Tensor]]]
 
 
 def _orders(a, b, rng: np.random.Generator) -> Orders:
-    # Inverted, which is as random: the stored tables read what was drawn as the order itself
-    shuffled = gates.random_rankings(len(a.g), 2 * RANDOM, rng).argsort(1).to(a.order.device)
+    # Ranks taken as orders, which are as random: the stored tables were made so
+    shuffled = gates.random_ranks(len(a.g), 2 * RANDOM, rng).to(a.order.device)
     strongest = [e.g.abs().argsort(descending=True, stable=True) for e in (a, b)]
     return {
         "∂A/∂q": [(a.order, b.order)],

@@ -50,7 +50,7 @@ CHUNK = 20
 _MODULES = ("absent", "compare", "faithfulness", "interventions", "nulls", "other_image", "sanity", "stages")
 CODE = (*run.CODE, "measure/effects.py", "measure/similarity.py", *(f"lab/experiments/{name}.py" for name in _MODULES))
 NULL_ARRAYS = ("l2", "sum")
-"""Reductions whose nulls are kept scene by scene, for the book's figure and for :func:`.summary.check`."""
+"""Reductions whose nulls are kept scene by scene, for the book's figure and :func:`qgc.lab.protocol.summary.check`."""
 
 
 # -- rows of one scene ----------------------------------------------------------------------------------------
@@ -146,7 +146,7 @@ def absent_rows(path: str, scene: Scene, pairs: Sequence[Pair], index: int, shar
     """Maps, and the model itself, under questions about absent objects (:mod:`qgc.lab.experiments.absent`)."""
     subject, cnn = run.subject(path)
     if "absent" not in shared:  # all models are asked the same
-        pairs = [p for p in pairs if all(interventions._visible(scene, a.thing) for a in (p.first, p.second))]
+        pairs = [p for p in pairs if all(interventions.visible(scene, a.thing) for a in (p.first, p.second))]
         rng, sizes = np.random.default_rng([index, 76]), _usual_sizes(scene.distribution)
         texts = [absent.absent_questions(scene, pair, sizes, rng) for pair in pairs]
         altered = faithfulness.alterations(scene, pairs) if index < ABSENT_MODEL_SCENES and any(texts) else []

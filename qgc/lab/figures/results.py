@@ -1,6 +1,7 @@
 """Figures of what was measured: dots with their intervals, curves over n, null distributions (book, part three).
 
-Each takes tables or arrays, as :class:`.stored.Stored` gives them, and returns a figure in the book's style.
+Each takes tables or arrays, as :class:`~qgc.lab.protocol.stored.Stored` gives them, and returns a figure in the book's
+style.
 """
 
 from __future__ import annotations
@@ -423,7 +424,9 @@ def complete(found, model: str, criterion: str = "grounding") -> pd.DataFrame:
 
     Parameters
     ----------
-    found : a :class:`.stored.Stored`. model, criterion : as in :meth:`.stored.Stored.table`.
+    found : a :class:`~qgc.lab.protocol.stored.Stored`.
+    model, criterion : as in its method ``table``.
+
     The column "absent objects" is RGA under questions about objects that are not in the image, for those methods that
     this control has.
     """

@@ -205,7 +205,7 @@ def _gate_checks(what: str, figure: Figure, m: Measurements, here: dict, many: d
     }  # fmt: skip
 
 
-def random_rankings(sources: Sources, name: str) -> dict:
+def random_rankings_judged(sources: Sources, name: str) -> dict:
     """What the gate's rule (book/ledger.md) says of random rankings: each of them in the place of the paper's.
 
     A random ranking is compared with the others: it holds where at most ``RANDOM − BEATS`` of them do as well, which is
@@ -356,7 +356,7 @@ def compute(sources: Sources | None = None) -> dict:
     }
     return {
         "about": about,
-        "random rankings": _plain({name: random_rankings(sources, name) for name in there if name in DEEPER}),
+        "random rankings": _plain({name: random_rankings_judged(sources, name) for name in there if name in DEEPER}),
         "rows": rows(sources),
         "per scene": {name: per_scene(sources, name) for name in there},
     }

@@ -203,14 +203,14 @@ def sensitivities(view: View, question: str) -> dict[str, Tensor]:
 
 
 @cache
-def random_gates(size: int) -> Tensor:
+def random_gates_by_n(size: int) -> Tensor:
     """Random gates (paper §3.3), bool (len(NS)·RANDOM, size): row i·RANDOM + k is ranking k cut at NS[i]."""
     return gates.random_gates(NS, size, RANDOM).view(RANDOM, len(NS), size).transpose(0, 1).flatten(0, 1)
 
 
 def gated_maps(e: Explanation) -> Tensor:
-    """A question's maps before the ReLU (paper §3.3), (N, h, w): the gate at NS, Grad-CAM, ``random_gates``."""
-    drawn = gates.maps(e, random_gates(e.vqa.combine), relu=False)
+    """A question's maps before the ReLU (paper §3.3), (N, h, w): the gate at NS, Grad-CAM, ``random_gates_by_n``."""
+    drawn = gates.maps(e, random_gates_by_n(e.vqa.combine), relu=False)
     return torch.cat([e.maps([*NS, e.vqa.combine], relu=False), drawn])
 
 

@@ -20,6 +20,29 @@ GRID = (1, 2, 3, 5, 7, 10, 15, 20, 25, 30, 40, 50, 75, 100, 150, 200, 250, 300, 
 """The n at which random gates, map mass, empty maps and all measures but the registered one are looked at; for that
 one, rankings are looked at for every n."""
 
+RANKED = (
+    "∂A/∂q, l2",
+    "∂A/∂q, abs-sum",
+    "∂A/∂q, sum",
+    "∂A/∂q, |sum|",
+    "∂A/∂q, least first",
+    "∂A/∂q of the other question",
+    "∂u/∂q (no picture)",
+    "∂A/∂w of the thing's word",
+    "|g|",
+    "g",
+    "contribution g v",
+    "|contribution|",
+    "answer only |c|",
+    "picture only |v|",
+    "|g − g′|",
+    "(g − g′) sign(g)",
+    "1 − u² of no question",
+    "∂A/∂q of no question",
+)
+"""Rankings that are measured, by their names in :data:`qgc.explain.RANKINGS`, in the order of the stored arrays. What
+was measured is fixed by the protocol: a new ranking is none of it before it is named here, at the end, and measured."""
+
 SEEDS = 5
 """Training seeds of the question and answer side of ``natural``; the CNN is one."""
 

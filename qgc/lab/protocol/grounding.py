@@ -27,14 +27,13 @@ import torch
 from torch import Tensor
 
 from ...explain import View, explain
-from ...explain.gates import random_rankings, ranking
+from ...explain.gates import random_ranks, ranking
 from ...explain.words import Words
 from ...measure import pairs as on_pairs
 from ...measure.localise import MEASURES, TIE, ceilings, chance, mass_shares, mass_weights, rescaled
 from ...measure.rankings import (
     COMMON,
     GATE_FREE,
-    GATES,
     RANKINGS,
     RankingInputs,
     base_maps,
@@ -46,7 +45,10 @@ from ...measure.rankings import (
 from ...measure.similarity import Pair, same_answer_pairs
 from ...scenes import Scene
 from ...scenes.questions import every_question
-from . import DRAWS, GRID, PAIRS
+from . import DRAWS, GRID, PAIRS, RANKED
+
+GATES = (*RANKED, COMMON)
+"""Every gate by the name that tables use, in the order of the stored arrays."""
 
 VERDICTS = ("rank", "first object", "second object", "odds")
 """What is kept of :mod:`qgc.measure.pairs` for every map, in this order: twice the verdict, −1 where there is none."""
@@ -62,7 +64,7 @@ MAPS = (*GATE_FREE, *(f"gate, n = {n}" for n in (10, 25, 200)), "random gate, n 
 class Subject:
     """A model to be measured, with what is worked out once.
 
-    ``mean_u`` (J,) over its colour questions and ``slope`` (J,) over all questions (:func:`~.rankings.mean_slope`) are
+    ``mean_u`` (J,) over its colour questions and ``slope`` (J,) over all (:func:`~qgc.measure.rankings.mean_slope`) are
     None for a model whose u is not all that carries the question; ``words`` as they are asked for; ``joins`` (draws,
     J): from which entry of the protocol's grid on a neuron is let through, in each random ranking.
     """
@@ -81,7 +83,7 @@ class Subject:
             u = question_branches(vqa, colour)
             if u is not None:
                 self.mean_u, self.slope = u.mean(0), mean_slope(vqa, every)
-        ranks = random_rankings(vqa.combine, DRAWS).argsort(1)
+        ranks = random_ranks(vqa.combine, DRAWS)
         self.joins = torch.searchsorted(torch.tensor(GRID), ranks + 1).clamp_max(len(GRID) - 1).to(vqa.device)
 
     def word(self, view: View, question: str) -> Tensor:
@@ -174,7 +176,7 @@ def _gated(
 ) -> tuple[Tensor, Tensor, Tensor]:
     # Maps of every ranking before the ReLU at the n of ``at``, (gates, n, 2, h·w); both questions' mean shares at every
     # n, (gates, J, 4); and for which rankings there is none, so that their numbers mean nothing, (gates,).
-    scores = [[score(own, inputs[1 - k]) for score in RANKINGS.values()] for k, own in enumerate(inputs)]
+    scores = [[RANKINGS[name](own, inputs[1 - k]) for name in RANKED] for k, own in enumerate(inputs)]
     missing = torch.stack([torch.stack([x.isnan().any() for x in [*own, own[0]]]) for own in scores]).any(0)
     orders = [[ranking(x) for x in own] for own in scores]
     maps, sums = [], []

@@ -2,7 +2,7 @@
 
 Scenes are measured in chunks by worker processes; every chunk is a file, and one that is there is not measured again.
 The folder of chunks is named after a fingerprint of the weights and of the code that measures, so that nothing stale
-is ever mixed in. :func:`summarise` turns them into what the book reads.
+is ever mixed in. :func:`qgc.lab.protocol.summary.summarise` turns them into what the book reads.
 """
 
 from __future__ import annotations

@@ -199,8 +199,8 @@ class Stored:
         return pd.DataFrame(self.tables[experiment][self._shipped(model)][name])
 
     def absent(self, model: str, pairs: str = "all") -> pd.DataFrame:
-        """The control of absent objects (:func:`.absent.summarise`): a row for each map and the model
-        itself, columns "own", "absent", "above", …, each with " low" and " high".
+        """The control of absent objects (:func:`qgc.lab.experiments.absent.summarise`): a row for each map and the
+        model itself, columns "own", "absent", "above", …, each with " low" and " high".
 
         ``natural`` stands for its five training seeds, "natural, shipped" for the shipped one; ``pairs`` is "all",
         "with a background" or "without backgrounds".
@@ -221,7 +221,7 @@ class Stored:
         return {k.removesuffix(f"/{reduction}"): v for k, v in found.items() if k.endswith(f"/{reduction}")}
 
     def without_the_shared(self, model: str, reduction: str = "l2") -> dict[str, np.ndarray]:
-        """``partial`` and ``divided`` (:mod:`.nulls`), one value a scene; empty without a closed form."""
+        """``partial``, ``divided`` of :mod:`qgc.lab.experiments.nulls`, a value a scene; empty without closed form."""
         head = f"nulls|{self._shipped(model)}|"
         names = {"partial": f"{head}partial/{reduction}", "divided": f"{head}divided"}
         return {k: self.arrays[column].astype(float) for k, column in names.items() if column in self.arrays}

@@ -126,7 +126,7 @@ class Measured:
         return means.reshape(*self.shape, *values.shape[1:])
 
     def intervals(self, columns: dict[str, np.ndarray]) -> dict[str, list[float]]:
-        """Mean and 95 % interval of every column (pairs,), seeds and scenes counting once each (:mod:`.stats`)."""
+        """Mean and 95 % interval of every column (pairs,), seeds and scenes counting once: :mod:`qgc.measure.stats`."""
         found = _ends(stats.crossed_interval(self.by_scene(np.stack(list(columns.values()), 1))))
         shares = [not any(word in name for word in SIGNED) for name in columns]
         found[:, shares] = found[:, shares].clip(0, 1)

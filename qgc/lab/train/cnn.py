@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from ...models.backbones import CNNConfig, VGGLike
 from ...scenes.things import KINDS, PLACES
-from ...scenes.vocabulary import ACTIVITIES, COLOURS, GAZES
+from ...scenes.vocabulary import ACTIVITIES, COLOURS, GAZES, PEOPLE
 from .data import SceneSet
 from .files import save_array
 from .recipes import Recipe
@@ -35,8 +35,8 @@ class Labels:
         keys: list[tuple] = [("object", k) for k in KINDS] + [("place", p) for p in PLACES]
         if self.bound:
             keys += [("colour", n, c) for n in names for c in COLOURS]
-            keys += [("activity", p, a) for p in ("man", "woman") for a in ACTIVITIES]
-            keys += [("gaze", p, g) for p in ("man", "woman") for g in GAZES]
+            keys += [("activity", p, a) for p in PEOPLE for a in ACTIVITIES]
+            keys += [("gaze", p, g) for p in PEOPLE for g in GAZES]
         else:
             keys += [("colour", c) for c in COLOURS] + [("activity", a) for a in ACTIVITIES]
             keys += [("gaze", g) for g in GAZES]

@@ -14,6 +14,7 @@ from qgc.explain import View, explain
 from qgc.explain.sensitivity import reductions
 from qgc.lab.experiments import nulls, other_image, photographs, sanity
 from qgc.lab.experiments.photographs import DELETION_NS, EACH, NS
+from qgc.lab.protocol import RANKED
 from qgc.measure import accuracy, rankings, stats
 from qgc.measure.overlap import KINDS, shared, top_overlap
 from qgc.measure.same_answer import similarity
@@ -290,7 +291,7 @@ def test_every_ranking_is_its_formula(small_model, pair):
         "|g − g′|": (one.g - two.g).abs(), "(g − g′) sign(g)": torch.where(one.g > 0, one.g - two.g, two.g - one.g),
         "1 − u² of no question": slope, "∂A/∂q of no question": one.v.abs() * slope * length,
     }  # fmt: skip
-    assert list(rankings.RANKINGS) == list(expected)
+    assert list(RANKED) == list(expected)
     for name, scores in expected.items():
         torch.testing.assert_close(rankings.RANKINGS[name](a, b), scores, rtol=1e-9, atol=1e-12, check_dtype=False)
     torch.testing.assert_close(a.g @ a.P, one.map(relu=False).flatten(), rtol=1e-9, atol=1e-15)

@@ -12,7 +12,7 @@ from PIL import Image
 from qgc.lab.ledger import equations, ledger
 from qgc.lab.ledger import links as ledger_links
 from qgc.lab.ledger import show as shown
-from qgc.lab.ledger.measure import NS, effects, gated_maps, interval, margins, nanmean, random_gates, ranks
+from qgc.lab.ledger.measure import NS, effects, gated_maps, interval, margins, nanmean, random_gates_by_n, ranks
 from qgc.lab.ledger.rules import PHOTOGRAPH, RULES, VERDICTS, Check, reason, verdict
 from qgc.models import names
 
@@ -255,7 +255,7 @@ def test_ranks_by_hand(model):
     assert effects(found)["gate"][NS.index(25)] == pytest.approx(float(at_25.a_1 - at_25.a_2))
     full = rank_grounding([e.map(relu=False) for e in both], masks)
     assert found["Grad-CAM"] == pytest.approx([float(full.a_1), float(full.a_2)])
-    gates = random_gates(model.combine).view(len(NS), 100, -1)[NS.index(25)]
+    gates = random_gates_by_n(model.combine).view(len(NS), 100, -1)[NS.index(25)]
     kept = [gates[7], gates[57]]  # the two questions have other random gates
     drawn = [e.map(neurons=keep.nonzero()[:, 0], relu=False) for e, keep in zip(both, kept, strict=True)]
     a = rank_grounding(drawn, masks)
@@ -277,7 +277,7 @@ def test_margins_by_hand(model):
     found = margins(gated_maps(e), [(sink, towels)])
     at_25 = float(map_share(e.map(25), sink) - map_share(e.map(25), towels))
     assert found["gate"][NS.index(25)] == pytest.approx(at_25)
-    keep = random_gates(model.combine)[NS.index(25) * 100 + 7]
+    keep = random_gates_by_n(model.combine)[NS.index(25) * 100 + 7]
     drawn = e.map(neurons=keep.nonzero()[:, 0])
     assert int(keep.sum()) == 25
     assert found["random"][NS.index(25), 7] == pytest.approx(float(map_share(drawn, sink) - map_share(drawn, towels)))

@@ -12,8 +12,8 @@ import torch
 
 import qgc
 from qgc.errors import QGCError
-from qgc.explain import View, contrast, explain
-from qgc.lab.protocol import DRAWS, GRID, PROTOCOL_MODELS, ProtocolModel, grounding, run, summary
+from qgc.explain import Ranking, View, contrast, explain
+from qgc.lab.protocol import DRAWS, GRID, PROTOCOL_MODELS, RANKED, ProtocolModel, grounding, run, summary
 from qgc.lab.protocol.stored import Stored
 from qgc.measure import map_share, no_place_surrogate, object_verdicts, odds_grounding, rank_grounding, shares
 from qgc.measure.localise import MEASURES, ceilings, chance, rescaled
@@ -247,13 +247,22 @@ def test_a_missing_seed_says_how_to_train_it(tmp_path):
         run.measure("validation", tmp_path, tmp_path, models=PROTOCOL_MODELS[:2], scenes=2)
 
 
+def test_a_new_ranking_changes_nothing_that_is_measured(measured, monkeypatch):
+    subject, view, pair, found = measured
+    old = dict(RANKINGS)
+    monkeypatch.setattr(grounding, "RANKINGS", {"|A|": Ranking(lambda a: (a.u * a.v).abs()), **old})
+    again = grounding.measure_pair(subject, view, pair, chosen=dict.fromkeys(grounding.GATES, [272]))
+    assert grounding.GATES == (*RANKED, COMMON) and set(RANKED) <= set(old)
+    assert again.keys() == found.keys() and all(np.array_equal(again[k], found[k], equal_nan=True) for k in found)
+
+
 def test_a_summary_is_stored_and_a_changed_one_is_noticed(chunks, tmp_path, monkeypatch):
     paths = chunks()
     chosen = summary.choose(paths, [NATURAL])
     paths = chunks(chosen={g: [chosen["grounding"][g]] for g in grounding.GATES})
     tables, arrays = summary.summarise(paths, paths, [NATURAL], chosen)
     rows = tables["arms"]["natural"]["table"]
-    assert {*RANKINGS, COMMON, *GATE_FREE, summary.RANDOM} - {"attention"} == {row["method"] for row in rows}
+    assert {*grounding.GATES, *GATE_FREE, summary.RANDOM} - {"attention"} == {row["method"] for row in rows}
     for row in rows:
         for name in ("rank", "object", "grounding", "larger", "smaller"):
             value, low, high = row[name]
@@ -261,6 +270,7 @@ def test_a_summary_is_stored_and_a_changed_one_is_noticed(chunks, tmp_path, monk
     tables = {"about": summary.about([NATURAL], [NATURAL.name], "a test", "cpu"), **tables}
     summary.write(tmp_path / "results", tables, arrays)
     monkeypatch.setitem(run.FIRST_SEED, "test", run.FIRST_SEED["validation"])
+    monkeypatch.setitem(RANKINGS, "|A|", Ranking(lambda a: (a.u * a.v).abs()))  # which is not of the protocol
     assert summary.check(tmp_path / "results", scenes=2) == []
     arrays["deeper-lstm/natural|numbers"] = arrays["deeper-lstm/natural|numbers"] // 4
     summary.write(tmp_path / "results", tables, arrays)
