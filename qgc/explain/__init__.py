@@ -1,17 +1,17 @@
 """Explaining answers: Grad-CAM, ∂A/∂q, the gate and the closed form behind them. Read the modules in this order:
 
-:mod:`.gradcam`      the map of an answer, and the gate, by automatic differentiation (paper Eq. 1–2, §3.3)
-:mod:`.sensitivity`  ∂A/∂q, what the paper ranks combine neurons by (§3.2)
-:mod:`.gates`        sets of combine neurons (§3.3)
-:mod:`.closed_form`  the same maps for all sets of a ranking at once, in closed form
-:mod:`.explanation`  ``qgc.explain``: all of this for a question and an answer
-:mod:`.rankings`     the paper's ranking of the combine neurons, and those to compare it with
-:mod:`.contrast`     what one question's map has more of than another's
-:mod:`.guided`       gradients with respect to the image: guided backpropagation, guided Grad-CAM (§3.1)
-:mod:`.words`        ∂A/∂w, the sensitivity to one word (§5)
+* :mod:`.gradcam`: the map of an answer, and the gate, by automatic differentiation (paper Eq. 1–2, §3.3)
+* :mod:`.sensitivity`: ∂A/∂q, what the paper ranks combine neurons by (§3.2)
+* :mod:`.gates`: sets of combine neurons (§3.3)
+* :mod:`.closed_form`: the same maps for all sets of a ranking at once, in closed form
+* :mod:`.explanation`: ``qgc.explain``: all of this for a question and an answer
+* :mod:`.rankings`: the paper's ranking of the combine neurons, and those to compare it with
+* :mod:`.contrast`: what one question's map has more of than another's
+* :mod:`.guided`: gradients with respect to the image: guided backpropagation, guided Grad-CAM (§3.1)
+* :mod:`.words`: ∂A/∂w, the sensitivity to one word (§5)
 
 What they need of a model is in :class:`qgc.models.VQA`. This package can be called: ``qgc.explain(...)`` is
-:func:`.explanation.explain`, and ``help(qgc.explain)`` shows that function first.
+:func:`.explanation.explain`, and ``help(qgc.explain)`` shows that function, too.
 """
 
 import inspect
@@ -58,4 +58,4 @@ class _CallableModule(types.ModuleType):
 
 
 sys.modules[__name__].__class__ = _CallableModule
-__doc__ = f"``qgc.explain{inspect.signature(explain)}``\n\n{inspect.getdoc(explain)}\n\n{__doc__}"
+__doc__ = f"``qgc.explain{inspect.signature(explain)}``\n\n{__doc__}\n{inspect.getdoc(explain)}"
