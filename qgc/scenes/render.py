@@ -163,7 +163,7 @@ def image(scene: Drawn, side: int = 224, light: int = 0) -> Image.Image:
 
 
 def masks(scene: Drawn) -> dict[str, np.ndarray]:
-    """Visible-pixel masks, name → bool (224, 224); see :attr:`qgc.scenes.Scene.masks`."""
+    """Visible-pixel masks, name → bool (224, 224); see :attr:`qgc.scenes.scene.Scene.masks`."""
     ids: dict[tuple[str, str | None], int] = {}
     number = flat(document(scene, ids=ids))[..., 0]
     by_name: dict[str, np.ndarray] = {}
