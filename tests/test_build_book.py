@@ -209,7 +209,7 @@ def test_notebooks_run_side_by_side_on_one_thread_each_and_those_that_measure_al
 
 
 def test_ctrl_c_stops_every_notebook_and_keeps_what_is_finished(book):
-    waits = "import os, time; open('pid', 'w').write(str(os.getpid())); time.sleep(60)"
+    waits = "import os, time; open('pid', 'w').write(str(os.getpid())); time.sleep(600)"  # on a busy machine its start alone takes a minute
     put(book.root / "book" / "deep" / "two.ipynb", waits)
     command = [sys.executable, build_book.__file__, "--root", str(book.root), "--workers", "2"]
     heard = partial(signal.signal, signal.SIGINT, signal.default_int_handler)  # even where tests run in the background
@@ -219,7 +219,7 @@ def test_ctrl_c_stops_every_notebook_and_keeps_what_is_finished(book):
         pid = book.root / "book" / "deep" / "pid"
         wait_for(lambda: one.with_suffix(".key.json").exists() and pid.exists() and pid.read_text())
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=120)
     assert process.returncode == 130 and "Finished notebooks are kept" in err, out + err
     assert printed(one) == "1\n" and not two.exists()
     wait_for(lambda: not alive(int(pid.read_text())))
@@ -234,11 +234,11 @@ def alive(process: int) -> bool:
     return True
 
 
-def wait_for(done, most=40.0) -> None:
-    """Wait until something holds."""
+def wait_for(done, most=240.0) -> None:
+    """Wait until something holds; other jobs may have both cores meanwhile."""
     until = time.monotonic() + most
     while not done():
-        assert time.monotonic() < until, "it never came to pass"
+        assert time.monotonic() < until, f"nothing came to pass in {most:.0f} s"
         time.sleep(0.2)
 
 

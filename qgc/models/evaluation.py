@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from ..errors import WeightsError
 
-CHECKED_NUMBERS = 2**17  # a tensor of more numbers than this is checked for changes in some of its rows only
+CHECKED_NUMBERS = 2**14  # a tensor of more numbers than this is checked for changes in some of its rows only
 INTEGERS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 # Several threads may explain with one model, or with two that share modules: the first thread stores the mode that a
@@ -111,7 +111,7 @@ class WeightsMark:
     """A fingerprint of some weights, to be compared (``==``) with a later one without keeping a copy of them.
 
     PyTorch counts changes in place, but not those through ``.data`` or NumPy; so sums of the numbers are compared as
-    well, of rows and of columns: all of them in a tensor of up to 2¹⁷ numbers, and some rows of a larger one.
+    well, of rows and of columns: all of them in a tensor of up to 2¹⁴ numbers, and some rows of a larger one.
     """
 
     def __init__(self, tensors: Iterable[Tensor]):

@@ -41,16 +41,20 @@ def config(recipe: Recipe | None = None) -> DeeperLSTMConfig:
 
 
 def train_scenes(
-    recipe: Recipe, run: Path, cache: Path, device="cpu", workers: int = 2, cnn_checkpoint=""
-) -> DeeperLSTM:
+    recipe: Recipe, run: Path, cache: Path, device="cpu", workers: int = 2, cnn_checkpoint="",
+    cnn_run: Path | None = None,
+) -> DeeperLSTM:  # fmt: skip
     """Train a scene-sized Deeper LSTM by ``recipe``; returns the best epoch's model.
 
     ``run`` receives checkpoints and traces; ``cache`` the rendered scenes, shared between runs. With
     ``cnn_checkpoint``, the name of a shipped model, only the question and answer side is trained, on that model's CNN;
-    what the CNN makes of the scenes is then kept beside ``run``, for the other seeds.
+    what the CNN makes of the scenes is then kept beside ``run``, for the other seeds. ``cnn_run`` is a folder of its
+    own for a CNN that is trained once, for the question sides of several seeds (by default: ``run``).
     """
     keep_freed_memory()
-    cnn_run = run.with_name(f"cnn-{_cnn_checksum(cnn_checkpoint)[:12]}") if cnn_checkpoint else run
+    if cnn_checkpoint:
+        cnn_run = run.with_name(f"cnn-{_cnn_checksum(cnn_checkpoint)[:12]}")
+    cnn_run = cnn_run or run
     for folder, part in ((cnn_run, replace(recipe, question_seed=0)), (run, recipe)):
         remove_leftovers(folder)
         claim_folder(folder, asdict(part))
