@@ -132,6 +132,14 @@ def _add_train(train: Parser) -> None:
     scenes.add_argument("--cnn", default="", help="train the question and answer side alone, with this model's CNN")
     scenes.add_argument("--install", action="store_true", help="write the weights into the package, to be shipped")
     scenes.set_defaults(run=_train_scenes)
+    graded = kinds.add_parser("graded", help="protocol 2's models, blind to the question by degrees; resumes")
+    graded.add_argument("cells", nargs="*", metavar="cell", help="such as natural-unbound (default: all four)")
+    graded.add_argument("--seed", type=at_least(0), action="append", help="of the question side (default: all three)")
+    graded.add_argument("--runs", type=path, default=Path("runs"), help="receives graded/CELL-seedK")
+    graded.add_argument("--cache", type=path, default=Path("cache"), help="where rendered scenes are kept")
+    graded.add_argument("--device", default="cpu")
+    graded.add_argument("--workers", type=at_least(1), default=2, help="processes that render scenes")
+    graded.set_defaults(run=_train_graded)
     cli_photos.add_train(kinds)
 
 
@@ -298,6 +306,17 @@ def _train_scenes(args) -> None:
     stem = export(model, args.name, about, folder)
     print(f"wrote {stem}.json and its weights; try: python -m qgc evaluate "
           f"{f'deeper-lstm/{args.name}' if args.install else f'{stem}.json'}")  # fmt: skip
+
+
+def _train_graded(args) -> None:
+    from ..lab.train import graded
+    from ..models import zoo
+
+    zoo.usable(args.device)  # a device that is not there is said before the scenes are rendered
+    for cell in [graded.cell(name) for name in args.cells] or graded.CELLS:
+        for seed in args.seed or range(graded.SEEDS):
+            graded.train(cell, seed, args.runs, args.cache, args.device, args.workers)
+            print(f"trained {graded.run_of(args.runs, cell, seed)}")
 
 
 def _train_pythia(args) -> None:
