@@ -209,7 +209,8 @@ def test_notebooks_run_side_by_side_on_one_thread_each_and_those_that_measure_al
 
 
 def test_ctrl_c_stops_every_notebook_and_keeps_what_is_finished(book):
-    waits = "import os, time; open('pid', 'w').write(str(os.getpid())); time.sleep(600)"  # on a busy machine its start alone takes a minute
+    # long: on a busy machine the start of a kernel alone takes a minute
+    waits = "import os, time; open('pid', 'w').write(str(os.getpid())); time.sleep(600)"
     put(book.root / "book" / "deep" / "two.ipynb", waits)
     command = [sys.executable, build_book.__file__, "--root", str(book.root), "--workers", "2"]
     heard = partial(signal.signal, signal.SIGINT, signal.default_int_handler)  # even where tests run in the background

@@ -194,6 +194,15 @@ def _add_measure(measure: Parser) -> None:
     scenes.add_argument("--check", action="store_true", help="measure a random sample again and compare")
     scenes.add_argument("--json", action="store_true", help="print the numbers as JSON")
     scenes.set_defaults(run=_measure)
+    graded = kinds.add_parser(
+        "graded", help="protocol 2: models blind to the question by degrees; a stopped one resumes"
+    )
+    graded.add_argument("--split", choices=["validation", "test"], default="validation")
+    graded.add_argument("--runs", type=path, default=Path("runs"), help="the folder of the training runs")
+    graded.add_argument("--chunks", type=path, help="a folder that machines may share (default: RUNS/protocol-2)")
+    graded.add_argument("--out", type=path, default=RESULTS / "protocol-2", help="receives an .npz for each CNN")
+    graded.add_argument("--workers", type=at_least(1), default=2, help="processes that measure")
+    graded.set_defaults(run=_measure_graded)
     photos = kinds.add_parser("photos", help="the paper's experiment on photographs (the default if runs are named)")
     photos.add_argument("--out", type=path, default=RESULTS, help="with --record: receives photographs.json")
     cli_photos.add_measure(photos)
@@ -221,7 +230,7 @@ COMMANDS = {
     "ledger": ("compare ours with every figure and table of the paper, with a verdict", _add_ledger),
     "fetch": ("download photographs, questions or published weights from their public sources", _add_fetch),
 }
-KINDS = {"bench": ("speed", "peers", "full-size"), "measure": ("scenes", "photos")}
+KINDS = {"bench": ("speed", "peers", "full-size"), "measure": ("scenes", "graded", "photos")}
 
 
 def _explain(args) -> None:
@@ -334,6 +343,21 @@ def _train_pythia(args) -> None:
     stem = export(model, card_of("pythia", recipe, run), zoo.SHIPPED if args.install else run)
     print(f"wrote {stem}.json and its weights; try: python -m qgc evaluate "
           f"{'pythia/natural' if args.install else f'{stem}.json'}")  # fmt: skip
+
+
+def _measure_graded(args) -> None:
+    from ..lab.protocol2 import PROTOCOL, results, run
+
+    ns, models = PROTOCOL.n(args.split), PROTOCOL.models
+    chunks = args.chunks or args.runs / "protocol-2"
+    number, of = run.part()
+    run.measure(args.split, models, ns, args.runs, chunks, args.workers, (number, of))
+    files = [job.target for job in run.jobs(args.split, models, ns, args.runs, chunks)]
+    if missing := sum(not file.exists() for file in files):
+        print(f"part {number + 1} of {of} is done; {missing} of {len(files)} chunks are the others'")
+        return
+    results.store(files, models, ns, args.split, args.out)
+    print(f"wrote {args.out}")
 
 
 def _evaluate(args) -> None:

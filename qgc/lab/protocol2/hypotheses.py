@@ -1,0 +1,125 @@
+"""The tests of protocol 2's hypotheses: each is read from ``protocol-2.yml`` and evaluated on the stored arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy.stats import t as student_t
+
+from ...measure import stats
+from ...measure.similarity import spearman
+from . import PROTOCOL, Model
+from .results import Measured, difference, faithfulness, overview
+
+
+@dataclass(frozen=True)
+class Found:
+    """An estimate with its 95 % interval and two-sided p (for an equivalence: that of the two one-sided tests)."""
+
+    estimate: float
+    low: float
+    high: float
+    p: float
+
+
+def _over_seeds(values: Iterable[float], null: float = 0.0) -> stats.CrossedMean:
+    # Student's t over the seeds' values.
+    known = np.array([v for v in values if np.isfinite(v)])
+    if len(known) < 2:
+        return stats.CrossedMean(float(known.mean()) if len(known) else np.nan, np.nan, np.nan)
+    return stats.CrossedMean(float(known.mean()), float(known.std(ddof=1) / len(known) ** 0.5), len(known) - 1)
+
+
+def _found(mean: stats.CrossedMean) -> Found:
+    interval = mean.interval()
+    return Found(interval.estimate, interval.low, interval.high, mean.p())
+
+
+def correlation(measured: Mapping[str, Measured], test: Mapping) -> Found:
+    """Spearman's ρ over a seed's graded models, mean over seeds."""
+    table = overview({name: m for name, m in measured.items() if m.model.cell})
+    each = table.groupby("seed")[[test["of"], test["with"]]].apply(lambda t: spearman(*t.to_numpy().T))
+    return _found(_over_seeds(each))
+
+
+def equivalence(measured: Mapping[str, Measured], test: Mapping, smallest: float) -> Found:
+    """RGA less ½ in the graded models below a separation: p of "it is at least ``smallest`` away from zero"."""
+    table = overview({name: m for name, m in measured.items() if m.model.cell})
+    blind = [measured[name].model for name in table.index[table["separation"] < test["below"]]]
+    if not blind:
+        return Found(*[float("nan")] * 4)
+    mean = difference(measured, test["of"], None, blind)
+    shifted = stats.CrossedMean(mean.estimate - 0.5, mean.error, mean.df)
+    interval = shifted.interval()
+    p = student_t.sf((smallest - abs(shifted.estimate)) / shifted.error, shifted.df)
+    return Found(interval.estimate, interval.low, interval.high, float(p))
+
+
+def last_of(distribution: str) -> list[Model]:
+    """The graded models of a distribution at the end of training."""
+    end = max(PROTOCOL.data["models"]["steps"])
+    return [m for m in PROTOCOL.models if m.cell and m.distribution == distribution and m.step == end]
+
+
+def paired(
+    measured: Mapping[str, Measured], test: Mapping, distribution: str = "natural", **kind: bool
+) -> Found:  # fmt: skip
+    """The difference of two methods' RGA in the models of a distribution at the end of training."""
+    where = [m for m in last_of(distribution) if m.name in measured]
+    return _found(difference(measured, test["of"], test["against"], where, **kind))
+
+
+def agree(measured: Mapping[str, Measured], test: Mapping) -> Found:
+    """Mean κ of a method's verdict and the model's, seed by seed, over the graded models where it is defined."""
+    by_seed: dict[int, list[float]] = {}
+    for m in measured.values():
+        if m.model.cell:
+            by_seed.setdefault(m.model.seed, []).append(faithfulness(m, test["of"]))
+    return _found(_over_seeds(np.nanmean(v) for v in by_seed.values() if np.isfinite(v).any()))
+
+
+def evaluate(measured: Mapping[str, Measured]) -> pd.DataFrame:
+    """A row for each hypothesis: ``says``, estimate with interval, ``p``, Holm's ``p (Holm)``, and the ``verdict``.
+
+    A verdict is "supported" (in the expected direction, at least the smallest effect, Holm's p < .05), "weaker than
+    declared" (the same below the smallest effect), "contradicted" (significant in the other direction), else "open" —
+    or, where the interval leaves no room for the smallest effect, "ruled out".
+    """
+    rows = []
+    for h in PROTOCOL.data["hypotheses"]:
+        test, smallest = h["test"], h["smallest effect"]
+        run: dict[str, Callable[[], Found]] = {
+            "correlation": lambda test=test: correlation(measured, test),
+            "equivalence": lambda test=test, smallest=smallest: equivalence(measured, test, smallest),
+            "difference": lambda test=test: paired(measured, test),
+            "agreement": lambda test=test: agree(measured, test),
+        }
+        rows.append({"id": h["id"], "says": h["says"], **vars(run[test["kind"]]())})
+        if test["kind"] == "difference":
+            without = paired(measured, test, backgrounds=False)
+            rows[-1] |= {f"{k} without backgrounds": getattr(without, k) for k in ("estimate", "low", "high")}
+    table = pd.DataFrame(rows).set_index("id")
+    known = table["p"].notna()
+    table.loc[known, "p (Holm)"] = stats.holm(table.loc[known, "p"])
+    table["verdict"] = [_verdict(h, table.loc[h["id"]]) for h in PROTOCOL.data["hypotheses"]]
+    return table
+
+
+def _verdict(h: Mapping, row: pd.Series) -> str:
+    smallest = h["smallest effect"]
+    significant = row["p (Holm)"] < 0.05
+    if h["expected"] == "zero":
+        return "supported" if significant else "open"
+    sign = -1 if h["expected"] == "negative" else 1
+    estimate, ends = sign * row["estimate"], sorted((sign * row["low"], sign * row["high"]))
+    if h["test"]["kind"] == "difference" and significant:
+        low, high = row["low without backgrounds"], row["high without backgrounds"]
+        significant = low > 0 if row["estimate"] > 0 else high < 0
+    if significant and estimate < 0:
+        return "contradicted"
+    if significant:
+        return "supported" if estimate >= smallest else "weaker than declared"
+    return "ruled out" if ends[1] < smallest else "open"

@@ -1,0 +1,203 @@
+"""What protocol 2 measured, from its stored arrays: one row a model, one row a method, and the hypotheses' tests."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ...errors import QGCError
+from ...files import atomic_write
+from ...measure import stats
+from ...measure.effects import agreement, kappa
+from ..protocol.run import gather
+from ..protocol.stored import RESULTS
+from ..protocol.summary import write_arrays
+from . import PROTOCOL, Model, Protocol
+from .measure import NO_MAP, VERDICTS, methods
+
+FOLDER = RESULTS / "protocol-2"
+KEPT_A = ("Grad-CAM", "contrast, L1", "gate, n = 25")
+"""Methods of which a_1 and a_2 of every pair are kept, to 1/255; of all others the verdicts alone."""
+
+LEVELS = 254  # of a number in 0–1 that is kept in a byte
+D_VERDICT = 4  # in ``effects``, behind the four of D: verdict, both halves, sure, separation
+
+
+# -- storing --------------------------------------------------------------------------------------------------
+ABOUT_PAIRS = ("scene", "area", "background")
+"""The same for all models of a CNN: those that see fewer scenes see the first of them."""
+
+
+def pack(arrays: dict[str, np.ndarray], ns: Sequence[int]) -> dict[str, np.ndarray]:
+    """The arrays of one model as they are stored: what the tables need, in few bytes."""
+    some = [methods(ns).index(name) for name in KEPT_A if name in methods(ns)]
+    packed = {
+        "verdicts": arrays["verdicts"].astype(np.uint8),
+        "a": np.rint(arrays["a"][:, some].astype(float) * LEVELS).astype(np.uint8),
+        # after the ReLU a cosine is never negative; LEVELS + 1 where a map is empty
+        "cosine": np.nan_to_num(np.rint(arrays["cosine"].astype(float) * LEVELS), nan=LEVELS + 1).astype(np.uint8),
+        "right": arrays["right"].astype(np.uint8),
+    }
+    if "effects" in arrays:
+        packed |= {key: arrays[key].astype(np.float16) for key in ("effects", "absent effect") if key in arrays}
+    if "absent" in arrays:
+        packed["absent"] = arrays["absent"].astype(np.uint8)
+    return packed
+
+
+def store(
+    chunks: Sequence[Path], models: Iterable[Model], ns: Sequence[int], split: str, folder: Path = FOLDER
+) -> None:
+    """Write one file of arrays for each CNN's models, ``SPLIT-CNN.npz``, with the protocol's hash in each."""
+    groups: dict[str, list[Model]] = {}
+    for model in models:
+        groups.setdefault(model.cell or model.name.replace("/", "-"), []).append(model)
+    for name, group in groups.items():
+        every = {m: gather([c for c in chunks if c.name.startswith(f"{split}-{name}-")], m.name) for m in group}
+        longest = max(every.values(), key=lambda arrays: len(arrays["scene"]))
+        shared = {
+            "scene": longest["scene"].astype(np.uint16), "area": longest["area"].astype(np.float16),
+            "background": longest["background"],
+        } | {key: longest[key].astype(np.uint16) for key in longest if key.endswith("|scene")}  # fmt: skip
+        arrays = {f"|{key}": values for key, values in shared.items()}
+        arrays |= {f"{m.name}|{key}": v for m in group for key, v in pack(every[m], ns).items()}
+        about = {"protocol": PROTOCOL.sha256, "split": split, "n": list(ns), "models": [m.name for m in group]}
+        arrays["about"] = np.frombuffer(json.dumps(about).encode(), np.uint8)
+        folder.mkdir(parents=True, exist_ok=True)
+        atomic_write(folder / f"{split}-{name}.npz", lambda p, a=arrays: write_arrays(p, a))
+
+
+# -- reading --------------------------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class Measured:
+    """One model's stored arrays, and which n they are for."""
+
+    model: Model
+    ns: tuple[int, ...]
+    arrays: dict[str, np.ndarray]
+
+    @cached_property
+    def verdicts(self) -> np.ndarray:
+        """(pairs, methods, verdicts): 0, ½, 1; nan where the model has no such map."""
+        return _halves(self.arrays["verdicts"])
+
+    @cached_property
+    def background(self) -> np.ndarray:
+        """(pairs,): whether one of the two objects is a background."""
+        return self.arrays["background"].any(1)
+
+    @cached_property
+    def cosine(self) -> pd.Series:
+        """Of the two Grad-CAM maps after the ReLU, by scene; nan where one is empty."""
+        levels = self.arrays["cosine"]
+        return pd.Series(np.where(levels > LEVELS, np.nan, levels / LEVELS), self.arrays["scene"])
+
+    def of(self, method: str, verdict: str = "rank", backgrounds: bool = True) -> pd.Series:
+        """One verdict of one method, by scene; without ``backgrounds`` only pairs of two objects."""
+        values = self.verdicts[:, methods(self.ns).index(method), VERDICTS.index(verdict)]
+        kept = np.full(len(values), True) if backgrounds else ~self.background
+        return pd.Series(values[kept], self.arrays["scene"][kept])
+
+    def absent(self, method: str) -> pd.Series:
+        """The rank verdict of the same pair's questions about absent objects, by scene."""
+        values = _halves(self.arrays["absent"])[:, methods(self.ns).index(method)]
+        return pd.Series(values, self.arrays["absent|scene"])
+
+    @cached_property
+    def effects(self) -> pd.DataFrame:
+        """What the model itself says, by scene: ``verdict``, ``half 1``, ``half 2``, ``sure``, ``separation``."""
+        columns = ["verdict", "half 1", "half 2", "sure", "separation"]
+        values = self.arrays["effects"][:, D_VERDICT:].astype(float)
+        return pd.DataFrame(values, self.arrays["effects|scene"], columns)
+
+
+def _halves(digits: np.ndarray) -> np.ndarray:
+    return np.where(digits == NO_MAP, np.nan, digits / 2)
+
+
+def read(split: str, folder: Path = FOLDER, protocol: Protocol | None = PROTOCOL) -> dict[str, Measured]:
+    """All stored models of a split, by name.
+
+    Raises
+    ------
+    QGCError
+        If nothing is stored, or it was measured by another protocol than ``protocol``.
+    """
+    files = sorted(folder.glob(f"{split}-*.npz"))
+    if not files:
+        raise QGCError(f"no results of protocol 2 in {folder}; run: python -m qgc measure graded")
+    named, found = {m.name: m for m in PROTOCOL.models}, {}
+    for path in files:
+        with np.load(path) as file:
+            about = json.loads(bytes(file["about"]))
+            if protocol is not None and about["protocol"] != protocol.sha256:
+                raise QGCError(f"{path} was measured by another protocol than {protocol.sha256[:12]}; measure it again")
+            for name in about["models"]:
+                own = {k.partition("|")[2]: file[k] for k in file.files if k.partition("|")[0] == name}
+                shared = {k: file[f"|{k}"][: len(own["verdicts"])] for k in ABOUT_PAIRS}
+                shared |= {k[1:]: file[k] for k in file.files if k.startswith("|") and k.endswith("|scene")}
+                found[name] = Measured(named[name], tuple(about["n"]), shared | own)
+    return {name: found[name] for name in named if name in found}
+
+
+# -- one row a model ------------------------------------------------------------------------------------------
+def overview(measured: dict[str, Measured]) -> pd.DataFrame:
+    """A row for each model: ``separation`` (mean Yule's Y), ``model`` (its verdict, RGA's counterpart), ``cosine``,
+    ``right``, and every method's RGA, with ``low`` and ``high`` over scenes.
+    """
+    rows = []
+    for name, m in measured.items():
+        about = {"model": name, "cell": m.model.cell or name, "seed": m.model.seed, "step": m.model.step}
+        columns = {"separation": m.effects["separation"], "the model itself": m.effects["verdict"]}
+        columns["cosine"] = m.cosine
+        columns["right"] = pd.Series(m.arrays["right"] / 2.0, m.arrays["scene"])
+        columns |= {method: m.of(method) for method in methods(m.ns)}
+        for column, values in columns.items():
+            known = values.dropna().to_numpy()
+            found = stats.crossed_interval(known[None]) if len(known) > 1 else stats.Interval(*[np.nan] * 3)
+            about |= {column: found.estimate, f"{column} low": found.low, f"{column} high": found.high}
+        rows.append(about)
+    return pd.DataFrame(rows).set_index("model")
+
+
+def difference(
+    measured: dict[str, Measured], first: str, second: str | None, where: Iterable[Model], backgrounds: bool = True,
+    above_absent: bool = False,
+) -> stats.CrossedMean:  # fmt: skip
+    """RGA of one method minus another's, pair by pair, over seeds (of the question side) and scenes.
+
+    Models of one seed are averaged scene by scene first, so that a scene and a seed each count once. ``above_absent``:
+    of the RGA above that of questions about absent objects.
+    """
+    by_seed: dict[int, list[pd.Series]] = {}
+    for model in where:
+        m = measured[model.name]
+        values = _credit(m, first, backgrounds, above_absent)
+        if second is not None:
+            values = values - _credit(m, second, backgrounds, above_absent)
+        by_seed.setdefault(model.seed, []).append(values)
+    table = pd.concat({seed: pd.concat(v, axis=1).mean(axis=1) for seed, v in by_seed.items()}, axis=1)
+    return stats.crossed_mean(table.to_numpy().T)
+
+
+def _credit(m: Measured, method: str, backgrounds: bool, above_absent: bool) -> pd.Series:
+    values = m.of(method, backgrounds=backgrounds)
+    return (values - m.absent(method)).dropna() if above_absent else values
+
+
+def faithfulness(m: Measured, method: str, least: int = 10) -> float:
+    """Cohen's κ of a method's rank verdict and the model's, over the pairs where the model's is sure.
+
+    nan where either class of the model's verdicts has fewer than ``least`` pairs: κ means nothing there.
+    """
+    sure = m.effects[m.effects["sure"] == 1]["verdict"]
+    if min((sure == 0).sum(), (sure == 1).sum()) < least:
+        return float("nan")
+    own = m.of(method).reindex(sure.index)
+    return float(kappa(agreement(own, sure)))
