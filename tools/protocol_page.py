@@ -64,8 +64,8 @@ Command: `python -m qgc train graded`; then `python -m qgc measure graded --spli
 
 Grad-CAM; the paper's gate at n = {" and ".join(map(str, methods["n"]))} (the first is the paper's, the second was
 chosen on validation); the same gate by a random ranking, by ∂A/∂q averaged over all questions, and by the other
-question's ranking; the question contrast, plain and of maps divided by their L1 or L2 norm ({methods["norm"]} was chosen
-on validation); HiResCAM, |input × gradient| and attention.
+question's ranking; the question contrast, plain and of maps divided by their L1 or L2 norm ({methods["norm"]} was
+chosen on validation); HiResCAM, |input × gradient| and attention.
 
 ## Measures
 """,

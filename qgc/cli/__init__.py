@@ -202,6 +202,7 @@ def _add_measure(measure: Parser) -> None:
     graded.add_argument("--chunks", type=path, help="a folder that machines may share (default: RUNS/protocol-2)")
     graded.add_argument("--out", type=path, default=RESULTS / "protocol-2", help="receives an .npz for each CNN")
     graded.add_argument("--workers", type=at_least(1), default=2, help="processes that measure")
+    graded.add_argument("--check", action="store_true", help="measure a random sample again and compare")
     graded.set_defaults(run=_measure_graded)
     photos = kinds.add_parser("photos", help="the paper's experiment on photographs (the default if runs are named)")
     photos.add_argument("--out", type=path, default=RESULTS, help="with --record: receives photographs.json")
@@ -348,6 +349,13 @@ def _train_pythia(args) -> None:
 def _measure_graded(args) -> None:
     from ..lab.protocol2 import PROTOCOL, results, run
 
+    if args.check:
+        faults, missing = results.check(args.split, args.runs, args.out)
+        print(f"not asked again, for want of their training runs: {len(missing)} models" if missing else "all asked")
+        if faults:
+            raise QGCError("the sample differs from what is stored: " + "; ".join(faults[:10]))
+        print("the sample agrees with what is stored")
+        return
     ns, models = PROTOCOL.n(args.split), PROTOCOL.models
     chunks = args.chunks or args.runs / "protocol-2"
     number, of = run.part()

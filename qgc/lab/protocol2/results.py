@@ -18,7 +18,7 @@ from ...measure.effects import agreement, kappa
 from ..protocol.run import gather
 from ..protocol.stored import RESULTS
 from ..protocol.summary import write_arrays
-from . import PROTOCOL, Model, Protocol
+from . import PROTOCOL, Model, Protocol, run
 from .measure import NO_MAP, VERDICTS, methods
 
 FOLDER = RESULTS / "protocol-2"
@@ -55,10 +55,7 @@ def store(
     chunks: Sequence[Path], models: Iterable[Model], ns: Sequence[int], split: str, folder: Path = FOLDER
 ) -> None:
     """Write one file of arrays for each CNN's models, ``SPLIT-CNN.npz``, with the protocol's hash in each."""
-    groups: dict[str, list[Model]] = {}
-    for model in models:
-        groups.setdefault(model.cell or model.name.replace("/", "-"), []).append(model)
-    for name, group in groups.items():
+    for name, group in _by_file(models).items():
         every = {m: gather([c for c in chunks if c.name.startswith(f"{split}-{name}-")], m.name) for m in group}
         longest = max(every.values(), key=lambda arrays: len(arrays["scene"]))
         shared = {
@@ -201,3 +198,50 @@ def faithfulness(m: Measured, method: str, least: int = 10) -> float:
         return float("nan")
     own = m.of(method).reindex(sure.index)
     return float(kappa(agreement(own, sure)))
+
+
+# -- measuring again ------------------------------------------------------------------------------------------
+def check(split: str, runs: Path, folder: Path = FOLDER, scenes: int = 2, seed: int = 0) -> tuple[list[str], list[str]]:
+    """Measure a random sample of the stored scenes again: some with the controls, some without.
+
+    Returns
+    -------
+    (what differs from what is stored, models that could not be asked since their training run is not in ``runs``)
+    """
+    rng, faults, missing = np.random.default_rng(seed), [], []
+    measured = read(split, folder)
+    for group in _by_file(m.model for m in measured.values()).values():
+        first = measured[group[0].name]
+        try:
+            run.load(group[-1], runs)
+        except QGCError:
+            missing += [model.name for model in group]
+            continue
+        at, early = first.arrays["scene"], first.arrays["scene"] < PROTOCOL.controls
+        drawn = [rng.choice(at[kind], min(scenes, kind.sum()), replace=False) for kind in (early, ~early)]
+        for index in np.concatenate(drawn).tolist():
+            job = run.Job(split, first.model.distribution, index, 1, tuple(group), first.ns, runs, Path())
+            for model, row in run.measure_scene(job, index).items():
+                faults += _differences(measured[model.name], row, index)
+    return faults, missing
+
+
+def _by_file(models: Iterable[Model]) -> dict[str, list[Model]]:
+    groups: dict[str, list[Model]] = {}
+    for model in models:
+        groups.setdefault(model.cell or model.name.replace("/", "-"), []).append(model)
+    return groups
+
+
+def _differences(m: Measured, row: dict[str, np.ndarray], index: int) -> list[str]:
+    found, fresh = [], pack({k: np.asarray(v)[None] for k, v in row.items()}, m.ns)
+    for key, new in fresh.items():
+        scenes = m.arrays[f"{key}|scene" if key in ("effects", "absent", "absent effect") else "scene"]
+        old, new = m.arrays[key][scenes == index][0], new[0]
+        if key in ("verdicts", "absent"):  # a verdict near a tie may turn over with rounding
+            wrong = np.mean(new != old) > 0.05
+        else:
+            wrong = not np.allclose(new.astype(float), old.astype(float), rtol=0.02, atol=1.01 if key == "a" else 0.02)
+        if wrong:
+            found.append(f"{m.model.name}, scene {index}: {key} is {new.ravel()[:4]}, stored is {old.ravel()[:4]}")
+    return found
