@@ -320,8 +320,9 @@ def _train_pythia(args) -> None:
 def _evaluate(args) -> None:
     import torch
 
+    from ..lab.train import cards
     from ..measure import evaluate, similarity
-    from ..models import card, cards, load
+    from ..models import card, load
     from . import photos as cli_photos
 
     about = card(args.name)
