@@ -42,23 +42,6 @@ def mean(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
     return _over(weights @ values, weights.sum(1))
 
 
-def quantile(p: float) -> Statistic:
-    """The p-quantile of the weighted values: the least x with Σ_{x' ≤ x} w ≥ p Σ w."""
-
-    def statistic(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
-        order = np.argsort(values, kind="stable")
-        reached = weights[:, order].cumsum(1)
-        wanted = p * reached[:, -1:] * (1 - 1e-12)
-        return np.where(reached[:, -1] > 0, values[order][(reached < wanted).sum(1).clip(max=len(values) - 1)], np.nan)
-
-    return statistic
-
-
-def share_below(x: float) -> Statistic:
-    """The share of the weighted values below x, those equal to it counting one half: x's place among them, 0–1."""
-    return lambda values, weights: mean(np.where(values == x, 0.5, values < x), weights)
-
-
 def _over(total: np.ndarray, weight: np.ndarray) -> np.ndarray:
     weight = weight.reshape(-1, *[1] * (total.ndim - 1))
     return np.divide(total, weight, out=np.full(total.shape, np.nan), where=weight > 0)

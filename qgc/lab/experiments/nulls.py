@@ -38,7 +38,7 @@ from torch import Tensor
 from ...explain import REDUCTIONS, View
 from ...explain.sensitivity import reduce_product, reductions
 from ...measure.similarity import Pair, same_answer_pairs, spearman
-from ...measure.stats import interval, intervals, mean, quantile, share_below
+from ...measure.stats import Statistic, interval, intervals, mean
 from ...models.evaluation import evaluated
 from ...scenes import Ask, Scene
 from ...scenes.questions import HELD_OUT, WORDINGS, every_question, facts, near, word
@@ -211,6 +211,23 @@ def _case(vqa, question_pool: QuestionPool, ask: Ask, pictures: Sequence, rng: n
 def _sensitivities(vqa, question_pool: QuestionPool, F: Tensor, q: Tensor) -> dict[str, Tensor]:
     # ∂A/∂q of one question and image in every reduction.
     return reductions(vqa, F, q, *vqa.branches(F, q), known=question_pool.constants)
+
+
+def quantile(p: float) -> Statistic:
+    """The p-quantile of the weighted values: the least x with Σ_{x' ≤ x} w ≥ p Σ w."""
+
+    def statistic(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        order = np.argsort(values, kind="stable")
+        reached = weights[:, order].cumsum(1)
+        wanted = p * reached[:, -1:] * (1 - 1e-12)
+        return np.where(reached[:, -1] > 0, values[order][(reached < wanted).sum(1).clip(max=len(values) - 1)], np.nan)
+
+    return statistic
+
+
+def share_below(x: float) -> Statistic:
+    """The share of the weighted values below x, those equal to it counting one half: x's place among them, 0–1."""
+    return lambda values, weights: mean(np.where(values == x, 0.5, values < x), weights)
 
 
 def partial_spearman(x: np.ndarray, y: np.ndarray, given: np.ndarray) -> float:

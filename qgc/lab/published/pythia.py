@@ -13,7 +13,8 @@ from pathlib import Path
 
 from torch import Tensor
 
-from ...errors import WeightsError
+from ...data import checks
+from ...errors import DataError, WeightsError
 from ...models import backbones, weights_file
 from ...models.backbones import BackboneConfig
 from ...models.evaluation import is_finite
@@ -144,10 +145,17 @@ def read_lines(file: Path) -> list[str]:
     WeightsError
         If the file is missing, no text, or empty.
     """
-    lines = [line.strip() for line in weights_file.read_text(file).rstrip("\n").split("\n")]
+    lines = [line.strip() for line in _text(file).rstrip("\n").split("\n")]
     if lines == [""]:
         raise WeightsError(f"{file} is empty; give the vocabulary that came with the checkpoint")
     return lines
+
+
+def _text(file: Path) -> str:
+    try:
+        return checks.read_text(file, "a text", "give the vocabulary that came with the weights")
+    except DataError as error:
+        raise WeightsError(str(error)) from None
 
 
 def _check_lines(file: Path, lines: list[str], what: str, table: Tensor) -> None:
