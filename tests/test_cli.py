@@ -19,13 +19,14 @@ from PIL import Image
 import qgc
 from qgc import cli
 from qgc.cli import main
-from qgc.cli.common import print_json
+from qgc.cli.explain import FIGURES, _figure_file
 from qgc.lab.bench import speed as benchmark
 from qgc.lab.train.recipes import RECIPES
 from qgc.lab.train.run import config
 from qgc.models import DeeperLSTM, zoo
 from qgc.scenes import Scene
 from qgc.scenes.situations import situation
+from qgc.terminal import print_json
 
 QUESTION = "What color are the towels?"
 ROOT = Path(__file__).resolve().parents[1]
@@ -185,16 +186,16 @@ def test_without_out_the_figure_goes_into_the_current_folder(scene_file, run_fol
 @pytest.mark.parametrize("letter", ["x", "é", "🐈"])
 def test_a_long_name_of_an_image_gives_one_that_can_be_written(letter, scene_file):
     name = letter * (251 // len(letter.encode())) + ".png"
-    out = cli._figure_file(None, scene_file.rename(name))
+    out = _figure_file(None, scene_file.rename(name))
     out.write_text("it can")
-    assert cli._figure_file(None, Path(name)) != out
+    assert _figure_file(None, Path(name)) != out
 
 
-@pytest.mark.parametrize("ending", [*cli.FIGURES, ".PNG", ""])
+@pytest.mark.parametrize("ending", [*FIGURES, ".PNG", ""])
 def test_every_ending_that_is_offered_can_be_written(ending, tmp_path):
     from qgc.show.style import Sheet
 
-    out = cli._figure_file(tmp_path / f"figure{ending}", tmp_path / "picture.png")
+    out = _figure_file(tmp_path / f"figure{ending}", tmp_path / "picture.png")
     Sheet().savefig(out, format=out.suffix[1:] or "png")
     assert out.stat().st_size > 0
 
@@ -287,8 +288,10 @@ def test_lines_without_a_subcommand_mean_what_they_meant(line, now):
 
 
 def test_a_command_imports_no_other(monkeypatch):
-    monkeypatch.setattr("qgc.cli.COMMANDS", {"explain": ("", lambda _: None), "fetch": ("", pytest.fail)})
+    monkeypatch.setattr("qgc.cli.COMMANDS", {"explain": ("", "cli.explain"), "fetch": ("", "lab.nowhere")})
     cli._parser("explain")
+    with pytest.raises(ModuleNotFoundError, match="qgc.lab.nowhere"):
+        cli._parser("fetch")
 
 
 def test_json_has_no_number_that_json_does_not_know(capsys):
@@ -369,8 +372,8 @@ def begin(*_):
         raise KeyboardInterrupt if {moment!r} == 'work' else ImportError('half of NumPy')
 sys.meta_path.insert(0, Slow())
 if {moment!r} == 'work':
-    import qgc.cli
-    qgc.cli._evaluate = begin
+    import qgc.lab.experiments.commands
+    qgc.lab.experiments.commands._evaluate = begin
 sys.argv = ['qgc', 'evaluate', 'deeper-lstm/natural']
 import qgc.__main__
 sys.exit(qgc.__main__.main())

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import ast
+import io
 import re
+import tokenize
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import pytest
 import torch
+from depends import is_text
 from models.test_contract import documented
 from sphinx.pycode import ModuleAnalyzer
 from torch import nn
@@ -47,6 +51,40 @@ def test_the_code_is_read_in_an_hour():
     lines = {file: len((ROOT / file).read_text(encoding="utf-8").splitlines()) for file, _ in LIST}
     assert len(lines) >= 8 and sum(lines.values()) <= 2000, lines
     assert not any("/lab/" in file for file in lines)
+
+
+CORE = ("explain", "models", "scenes", "measure", "paper", "show", "cli", "terminal.py")
+DRAWINGS = ("scenes/things/", "scenes/svg.py", "scenes/render.py")
+MOST_LINES, MOST_CODE = 8200, 5150  # physical lines; without docstrings, comments and blank ones
+
+
+def code_lines(source: str) -> int:
+    """How many lines of a module hold code."""
+    silent = (tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER)
+    tokens = tokenize.generate_tokens(io.StringIO(source).readline)
+    code = {line for t in tokens if t.type not in silent for line in range(t.start[0], t.end[0] + 1)}
+    words = (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Expr) and is_text(node))
+    return len(code - {line for node in words for line in range(node.lineno, node.end_lineno + 1)})
+
+
+def test_code_is_counted_without_its_words():
+    assert (
+        code_lines(
+            '"""A\nmodule."""\n\n# why\nA = (\n    1,\n)\n"""About\nA."""\ndef f():\n    """Do."""\n    return A'
+        )
+        == 5
+    )
+
+
+def test_the_core_is_small(capsys):
+    """What a newcomer may have to read, without the drawings; whoever adds to it looks for what can go."""
+    files = {p.relative_to(ROOT / "qgc").as_posix(): p for p in (ROOT / "qgc").rglob("*.py")}
+    core = {n: p.read_text(encoding="utf-8") for n, p in files.items() if n.split("/")[0] in CORE}
+    core = {name: text for name, text in core.items() if not name.startswith(DRAWINGS)}
+    lines, code = (sum(map(count, core.values())) for count in (lambda text: len(text.splitlines()), code_lines))
+    with capsys.disabled():
+        print(f"\nthe core: {lines} lines, {code} of them code, in {len(core)} modules")
+    assert lines <= MOST_LINES and code <= MOST_CODE
 
 
 def test_the_map_names_every_package_and_every_path_is_there():

@@ -31,7 +31,7 @@ class RankingInputs:
     u, v, c, g : from the explanation: ``c`` = ∂y_a/∂A, ``g`` = c ∘ u. F (1, K, h, w), q (1, Q), answer : from there
         too, the answer as its index.
     word : the l2 norm of ∂A/∂w of the content word (:class:`qgc.explain.Words`), nan where it is not given.
-    slope : 1 − u² averaged over all questions (:func:`qgc.measure.rankings.mean_slope`), nan where it is not given.
+    slope : 1 − u² averaged over all questions (:func:`qgc.lab.protocol.methods.mean_slope`), nan where it is not given.
     """
 
     def __init__(self, e, word: Tensor | None = None, slope: Tensor | None = None):
@@ -74,7 +74,7 @@ def neuron_maps(M: Tensor, F: Tensor) -> Tensor:
 
 PARTNER = "another question's explanation"
 WORD = "the question's words, as in qgc.explain.Words(vqa, question).sensitivity(view)"
-QUESTIONS = "a mean over all questions, as in qgc.measure.rankings.mean_slope(vqa, questions)"
+QUESTIONS = "a mean over all questions, as in qgc.lab.protocol.methods.mean_slope(vqa, questions)"
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,10 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
-from scipy.stats import hypergeom, rankdata, spearmanr
+from scipy.stats import spearmanr
 from torch import Tensor
 
 from ..scenes import Scene
-
-TOP = 10  # the paper's tables list so many neurons
 
 
 def cosine(a: Tensor, b: Tensor) -> float:
@@ -33,32 +31,9 @@ def spearman(a, b) -> float:
     return float(spearmanr(a, b).statistic)
 
 
-def partial_spearman(x: np.ndarray, y: np.ndarray, given: np.ndarray) -> float:
-    """Spearman's partial correlation of x and y (J,) given covariates (C, J): Pearson's of the ranks' residuals.
-
-    nan where the covariates explain the ranks of x or y completely.
-    """
-    ranks = rankdata(np.vstack([x, y, given]), axis=1)
-    ranks -= ranks.mean(1, keepdims=True)
-    xy, z = ranks[:2].T, ranks[2:].T
-    a, b = (xy - z @ np.linalg.lstsq(z, xy, rcond=None)[0]).T
-    explained = 1e-9 * np.linalg.norm(ranks[:2], axis=1)
-    if np.linalg.norm(a) <= explained[0] or np.linalg.norm(b) <= explained[1]:
-        return float("nan")
-    return float(a @ b / (np.linalg.norm(a) * np.linalg.norm(b)))
-
-
 def shared(first: Iterable[int], second: Iterable[int]) -> int:
     """How many indices two of the paper's top-10 columns have in common, in whatever order."""
     return len(set(map(int, first)) & set(map(int, second)))
-
-
-def overlap_by_chance(J: int, k: int = TOP) -> tuple[float, np.ndarray]:
-    """Neurons that two unrelated top-k lists of J share: the mean k²/J, and P(at least m) for m = 0 … k.
-
-    The hypergeometric distribution: k draws without replacement from J neurons, k of which are marked.
-    """
-    return k * k / J, hypergeom(J, k, k).sf(np.arange(k + 1) - 1)
 
 
 @dataclass(frozen=True)

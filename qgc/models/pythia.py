@@ -9,18 +9,16 @@ A = u ∘ v         the fusion: the layer that the gate of the paper's §3.3 act
 y = W_text ReLU(WN A) + W_image ReLU(WN A) + b    answer scores, from two hidden layers of different width
 
 WN is a linear layer with weight normalisation (Salimans and Kingma 2016) with one length for the whole matrix.
-The modules have the names of the published checkpoint, so that its keys are those of :func:`checkpoint_state`.
+The modules have the names of the published checkpoint (:func:`qgc.lab.published.pythia.checkpoint_state`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 
 import torch
 from torch import Tensor, nn
 
-from ..errors import WeightsError
 from . import backbones
 from .backbones import SCENES, BackboneConfig
 from .text import PAD, UNK, Vocabulary
@@ -320,37 +318,3 @@ class Pythia(VQA):
         slope = layer.weight_v[:, -len(f) :] * layer.factor  # the grid's part of f comes last
         v = self.branches(F, q)[1][0]
         return (v > 0)[:, None] * (slope @ pooled) / (F.shape[2] * F.shape[3] * self.config.scale)
-
-
-# -- the published checkpoint -------------------------------------------------------------------------
-CNN, PARALLEL = "cnn.", "module."
-
-
-def checkpoint_state(model: Pythia, parallel: bool = False) -> dict[str, Tensor]:
-    """The model's tensors under the published names; without the CNN, which is not part of the checkpoint.
-
-    ``parallel`` puts ``module.`` before each, as a model trained on several devices was saved.
-    """
-    before = PARALLEL if parallel else ""
-    return {before + k: v for k, v in model.state_dict().items() if not k.startswith(CNN)}
-
-
-def load_checkpoint(model: Pythia, state: Mapping[str, Tensor]) -> None:
-    """Copy a published checkpoint's ``state_dict``, with or without ``module.``, into a model of its size.
-
-    The CNN keeps its weights: the checkpoint was trained on features, and torchvision's ResNet-152 belongs to it.
-
-    Raises
-    ------
-    WeightsError
-        If a name or shape differs; the message says which. Nothing is copied then.
-    """
-    state = {k.removeprefix(PARALLEL): v for k, v in state.items()}
-    own = checkpoint_state(model)
-    wrong = sorted(own.keys() ^ state.keys()) or [k for k in own if own[k].shape != state[k].shape]
-    if wrong:
-        raise WeightsError(
-            f"this is not a checkpoint of a Pythia of this size: {len(wrong)} of its names or shapes differ, first "
-            f"{wrong[0]!r}; make the model with full_size and the checkpoint's own words and answers"
-        )
-    model.load_state_dict(state, strict=False)

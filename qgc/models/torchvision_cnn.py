@@ -12,12 +12,9 @@ and cut there in two: images → F → f. The classifier itself is omitted.
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Mapping
-from contextlib import redirect_stdout
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -68,32 +65,6 @@ def torchvision_config(name: str) -> TorchvisionConfig:
     presets = torchvision.models.get_model_weights(name).DEFAULT.transforms()
     mean, std = ((0.5,) * 3, (0.5,) * 3) if name in INCEPTIONS else (tuple(presets.mean), tuple(presets.std))
     return TorchvisionConfig(name, presets.crop_size[0], mean, std)
-
-
-def torchvision_weights(name: str) -> Path:
-    """The file of the weights that torchvision published first, which papers use: from PyTorch's cache or downloaded.
-
-    torchvision's own loader compares what it downloads with the checksum in the file's name, and runs nothing in it.
-
-    Raises
-    ------
-    WeightsError
-        If torchvision has none, or they cannot be downloaded.
-    """
-    if name not in classifiers():
-        raise WeightsError(f"torchvision has no weights of {name!r}; fetch them with 'python -m qgc fetch {name}' and "
-                           "name the file with --weights")  # fmt: skip
-    published = torchvision.models.get_model_weights(name)
-    weights = getattr(published, "IMAGENET1K_V1", published.DEFAULT)
-    file = Path(torch.hub.get_dir()) / "checkpoints" / weights.url.rpartition("/")[2]
-    try:
-        with redirect_stdout(sys.stderr):  # it prints what it downloads
-            weights.get_state_dict(check_hash=True, weights_only=True, map_location="cpu")
-    except Exception as error:  # whatever a network or a disk does
-        reason = f"{type(error).__name__}: {error}".splitlines()[0][:100]
-        raise WeightsError(f"the weights of {name} cannot be downloaded from {weights.url} ({reason}); download "
-                           f"{file.name} in another way and name it with --weights") from None  # fmt: skip
-    return file
 
 
 class Cut(NamedTuple):

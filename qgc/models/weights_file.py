@@ -14,8 +14,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from ..data import checks
-from ..errors import ADDRESS, DataError, WeightsError, no_file, shown
+from ..errors import ADDRESS, WeightsError, no_file, shown
 from .evaluation import is_finite
 
 COUNTER, PARALLEL = "num_batches_tracked", "module."
@@ -132,17 +131,3 @@ def _fault(state: Mapping[str, Tensor], own: Mapping[str, Tensor], backbone: nn.
 
 def _size(tensor: Tensor) -> str:
     return "×".join(map(str, tensor.shape)) or "one number"
-
-
-def read_text(file: Path) -> str:
-    """The text of a vocabulary.
-
-    Raises
-    ------
-    WeightsError
-        If the file is missing or not a text.
-    """
-    try:
-        return checks.read_text(file, "a text", "give the vocabulary that came with the weights")
-    except DataError as error:
-        raise WeightsError(str(error)) from None

@@ -1,14 +1,13 @@
-"""The paper's 101 figures: captions word for word, and what they say.
+"""The paper's 101 figures (figures.csv): captions word for word, and what they say.
 
-The paper prints its figures in groups: a photograph, then the maps computed on it. A group is written
-down here once, and each map's question, answer, model, method and n are read off its caption. Which
-groups show the *same* photograph the paper does not say; the situations are inferred from its questions.
+The paper prints its figures in groups: a photograph, then the maps computed on it. Which groups show the *same*
+photograph the paper does not say; the situations are inferred from its questions.
 """
 
-import re
-from collections.abc import Iterator
+import csv
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, get_args
+from pathlib import Path
+from typing import Literal, get_args
 
 Kind = Literal["photograph", "map", "architecture"]
 Model = Literal["deeper-lstm", "pythia"]
@@ -44,201 +43,20 @@ class Figure:
     note: str = ""
 
 
-class _Plate(NamedTuple):
-    """Figures that the paper numbers in a row: a photograph and the maps computed on it."""
-
-    situation: str | None
-    section: str
-    captions: tuple[str, ...]
-
-
-_ORIGINAL = "Original Image"
-_LSTM = "(Deeper LSTM+normalized CNN model)"
-_OUTPUT = "Grad-CAM output for Deeper LSTM+normalized CNN model generated for"
-_PYTHIA = "Grad-CAM output for Pythia generated for"
+def _figures() -> list[Figure]:
+    """The rows of figures.csv; an empty field is None, but for ``note``."""
+    with Path(__file__).with_name("figures.csv").open(encoding="utf-8", newline="") as file:
+        rows = [{name: text or None for name, text in row.items()} for row in csv.DictReader(file)]
+    for row in rows:
+        row |= {name: int(row[name]) for name in ("number", "n", "picture") if row[name]}
+        row["note"] = row["note"] or ""
+    return [Figure(**row) for row in rows]
 
 
-def _plate(situation: str | None, section: str, *captions: str) -> _Plate:
-    """A group, its captions in print order."""
-    return _Plate(situation, section, captions)
-
-
-def _top(n: int, answer: str, *questions: str) -> tuple[str, ...]:
-    """Captions of one group of the appendix: the photograph, then the top-n map of each question."""
-    original = " (Original Grad-CAM)" if n == COMBINE else ""
-    return (_ORIGINAL, *(f"Top {n}{original} for Q: {question} A: {answer}" for question in questions))
-
-
-_BATHROOM_N = (10, 15, 20, 25, 30, 35, 40, 45, 50, 100, 200, 300, 400, 500, 750, 1000, 1024)
-_BATHROOM = ("What is the color of the sink?", "What color are the towels?")
-_PARK = ("What color are the trees?", "What color is the grass?")
-_TOILETS = ("What color are the toilets?", "What color is the wall?")
-_BIRTHDAY = ("What color is the cake?", "What color are the balloons?")
-_PHONE = ("What color is the phone?", "What color is her top?")
-
-_PLATES = (
-    _plate(
-        "bathroom",
-        "1",
-        _ORIGINAL,
-        f"Grad-CAM heat map for Q: What is the color of the sink? A: white {_LSTM}",
-        f"Grad-CAM heat map for Q: What color are the towels? A: white {_LSTM}",
-    ),
-    _plate(
-        "bathroom",
-        "1",
-        _ORIGINAL,
-        f"Grad-CAM heat map using our technique for Q: What is the color of the sink? A: white {_LSTM}",
-        f"Grad-CAM heat map using our technique for Q: What color are the towels? A: white {_LSTM}",
-    ),
-    _plate(
-        "birthday",
-        "3",
-        _ORIGINAL,
-        "Grad-CAM output for Pythia model generated for Q: What color is the cake? A: white",
-        "Grad-CAM output for Pythia model generated for Q: What color are the balloons? A: white",
-    ),
-    _plate(
-        "birthday",
-        "3.1",
-        _ORIGINAL,
-        f"{_OUTPUT} Q: What color is the cake? A: white",
-        f"{_PYTHIA} Q: What color are the balloons? A: white",
-    ),
-    _plate(
-        "bedroom",
-        "3",
-        _ORIGINAL,
-        f"{_PYTHIA} Q: Is that a folding chair? A: no",
-        f"{_PYTHIA} Q: Are these twin mattresses? A: no",
-    ),
-    _plate(
-        "couple",
-        "3",
-        _ORIGINAL,
-        f"{_PYTHIA} Q: What is the man doing? A: sitting",
-        f"{_PYTHIA} Q: What is the woman doing? A: sitting",
-        f"{_PYTHIA} Q: What is the man doing? A: standing",
-    ),
-    _plate(
-        "couple",
-        "3.1",
-        _ORIGINAL,
-        f"{_OUTPUT} Q: What is the man doing? A: sitting",
-        f"{_OUTPUT} Q: What is the woman doing? A: sitting",
-    ),
-    _plate("skier-1", "3.2", "Image of a man skiing"),
-    _plate("skier-2", "3.2", "Image of a man skiing"),
-    _plate("skateboarder", "3.2", "Image of a man skateboarding"),
-    _plate(
-        None,
-        "3.3",
-        "Deeper LSTM+normalized CNN model Architecture showing the proposed approach of backprop only via "
-        "top n neurons at the combine layer for Grad-CAM computation",
-    ),
-    *(_plate("bathroom", "3.3", *_top(n, "white", *_BATHROOM)) for n in _BATHROOM_N),
-    _plate("park", "3.3", *_top(1024, "green", *_PARK)),
-    _plate("park", "3.3", *_top(200, "green", *_PARK)),
-    _plate(
-        "toilets",
-        "3.3",
-        _ORIGINAL,
-        "Top 1024 (Original Grad-CAM) for Q:What color are the toilets? A: white",
-        "Top 1024 (Original Grad-CAM) for Q: What color is the wall? A: white",
-    ),
-    _plate("toilets", "3.3", *_top(400, "white", *_TOILETS)),
-    _plate("birthday", "5", *_top(25, "white", *_BIRTHDAY)),
-    _plate(
-        "phone",
-        "3.3",
-        _ORIGINAL,
-        "Top 1024 (Original Grad-CAM) for Q:What color is the phone? A: white",
-        "Top 1024 (Original Grad-CAM) for Q: What color is her top? A: white",
-    ),
-    _plate("phone", "5", *_top(25, "white", *_PHONE)),
-    _plate("toilets", "5", *_top(25, "white", *_TOILETS)),
-)
-
-_NO_MODEL = "The caption names no model; Section 3.3 (combine layer of size 1024, Figure 26) makes it the Deeper LSTM."
-_NO_N = (
-    "The paper does not state n. For these two questions Section 3.3 finds n=25 best, as shown in Figures 37 and 38."
-)
-_NOT_OF_THE_TYPE = (
-    "Section 3 offers Figures 7-9 and 13-19 as examples of question type 'What color' and answer type 'yes/no'; "
-    "this question is of neither type."
-)
-_NO_SPACE = "The caption has no space after 'Q:'."
-
-_NOTES = {
-    5: _NO_N,
-    6: _NO_N,
-    12: "The caption says Pythia, whose map for this question is already Figure 9. Printed beside Figure 11, it is "
-    "probably the Deeper LSTM's: nothing else shows that model's original Grad-CAM for the balloons.",
-    17: _NOT_OF_THE_TYPE,
-    18: _NOT_OF_THE_TYPE,
-    19: f"{_NOT_OF_THE_TYPE} Section 3 also says that ground truth answers are shown, yet Figures 17 and 19 give "
-    "the same question two different answers.",
-    23: "Figures 23 and 24 are different photographs with the same caption.",
-    24: "Figures 23 and 24 are different photographs with the same caption.",
-    85: _NO_SPACE,
-    92: "The original Grad-CAM to compare it with is Figure 12, whose caption says Pythia.",
-    94: _NO_SPACE,
-}
-
-_QUESTION_AND_ANSWER = re.compile(r"Q: ?(?P<question>.+\?) A: (?P<answer>\w+)")
-
-
-def _read(number: int, caption: str, picture: int, plate: _Plate) -> Figure:
-    """Reads one figure's fields off its caption; the rules are those of the class ``Figure``."""
-    asked = _QUESTION_AND_ANSWER.search(caption)
-    model: Model | None = "pythia" if "Pythia" in caption else "deeper-lstm" if "LSTM" in caption else None
-    question: str | None = None
-    answer: str | None = None
-    n: int | None = None
-    method: Method | None = None
-    notes = [_NOTES.get(number, "")]
-    if asked is None:
-        kind: Kind = "photograph" if plate.situation else "architecture"
-    else:
-        kind, question, answer = "map", asked["question"], asked["answer"]
-        if model is None:
-            model = "deeper-lstm"
-            notes.insert(0, _NO_MODEL)
-        if top := re.match(r"Top (\d+)", caption):
-            n = int(top[1])
-        elif model == "deeper-lstm" and "our technique" not in caption:
-            n = COMBINE
-        method = "grad-cam" if model == "pythia" or n == COMBINE else "gate"
-    return Figure(
-        number=number,
-        caption=caption,
-        kind=kind,
-        model=model,
-        question=question,
-        answer=answer,
-        n=n,
-        picture=picture if plate.situation else None,
-        method=method,
-        section=plate.section,
-        situation=plate.situation,
-        note=" ".join(filter(None, notes)),
-    )
-
-
-def _number() -> Iterator[Figure]:
-    """Numbers the groups' captions through, as the paper does."""
-    number = 0
-    for plate in _PLATES:
-        picture = number + 1
-        for caption in plate.captions:
-            number += 1
-            yield _read(number, caption, picture, plate)
-
-
-FIGURES: dict[int, Figure] = {figure.number: figure for figure in _number()}
+FIGURES: dict[int, Figure] = {figure.number: figure for figure in _figures()}
 """The paper's Figures 1 to 101, by number."""
 
-SITUATIONS: tuple[str, ...] = tuple(dict.fromkeys(plate.situation for plate in _PLATES if plate.situation))
+SITUATIONS: tuple[str, ...] = tuple(dict.fromkeys(figure.situation for figure in FIGURES.values() if figure.situation))
 """The situations the paper's photographs show, in the order of their first figure."""
 
 

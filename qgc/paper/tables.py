@@ -1,10 +1,12 @@
-"""The paper's six tables, every printed value exact.
+"""The paper's six tables (tables.json), every printed value exact.
 
 Tables 1 to 4 (Section 3.2) list the ten largest entries of ∂A/∂q and the combine neurons they belong to;
 Tables 5 and 6 (Section 3.3) the Spearman rank correlation of ∂A/∂q between two questions about an image.
 """
 
+import json
 from dataclasses import dataclass
+from pathlib import Path
 
 import pandas as pd
 
@@ -45,107 +47,21 @@ class Spearman:
     value: float
 
 
-_MAN_DOING = "What is the man doing?"
-_SIMILAR = "Indices are similar for the same question across images"
-_DIFFERENT = "Indices are different for different questions"
-_VALUES_OF = r"Top 10 values and indices of $\frac{\partial A}{\partial q}$ for the"
+def _top10(number: int, caption: str, columns: list[dict]) -> Top10:
+    lists = [{name: tuple(v) if isinstance(v, list) else v for name, v in column.items()} for column in columns]
+    return Top10(number, caption, tuple(Column(**column) for column in lists))
 
-TOP10: dict[int, Top10] = {
-    1: Top10(
-        1,
-        f"{_VALUES_OF} question '{_MAN_DOING}' in Figures 20 and 25. {_SIMILAR}",
-        (
-            Column(
-                _MAN_DOING,
-                20,
-                "couple",
-                (0.6974, 0.6597, 0.4048, 0.2965, 0.2205, 0.1558, 0.1309, 0.1000, 0.0865, 0.0809),
-                (304, 281, 457, 362, 72, 627, 673, 184, 450, 51),
-            ),
-            Column(
-                _MAN_DOING,
-                25,
-                "skateboarder",
-                (0.6975, 0.6597, 0.3944, 0.2792, 0.2253, 0.1452, 0.1296, 0.0927, 0.0869, 0.0809),
-                (304, 281, 457, 362, 72, 627, 673, 184, 450, 51),
-            ),
-        ),
-    ),
-    2: Top10(
-        2,
-        f"{_VALUES_OF} question '{_MAN_DOING}' in Figures 23 and 24. {_SIMILAR}",
-        (
-            Column(
-                _MAN_DOING,
-                23,
-                "skier-1",
-                (0.6967, 0.6597, 0.2954, 0.2466, 0.1300, 0.0857, 0.0809, 0.0788, 0.0605, 0.0600),
-                (304, 281, 362, 457, 673, 450, 51, 72, 701, 184),
-            ),
-            Column(
-                _MAN_DOING,
-                24,
-                "skier-2",
-                (0.6971, 0.6597, 0.3373, 0.2972, 0.2579, 0.1615, 0.1302, 0.1102, 0.0869, 0.0809),
-                (304, 281, 457, 362, 72, 814, 673, 627, 450, 51),
-            ),
-        ),
-    ),
-    3: Top10(
-        3,
-        f"{_VALUES_OF} questions 'Where are they looking?' and 'What is the woman doing?' in Figure 20. {_DIFFERENT}",
-        (
-            Column(
-                "Where are they looking?",
-                20,
-                "couple",
-                (5.1008, 4.5618, 3.6857, 3.0891, 2.4732, 2.2428, 2.1852, 1.9189, 1.1856, 1.0953),
-                (713, 304, 504, 296, 374, 234, 61, 362, 397, 118),
-            ),
-            Column(
-                "What is the woman doing?",
-                20,
-                "couple",
-                (2.4855, 1.6732, 1.2460, 1.2099, 1.0379, 0.8052, 0.7399, 0.5800, 0.2729, 0.2533),
-                (457, 51, 104, 450, 362, 506, 829, 304, 224, 882),
-            ),
-        ),
-    ),
-    4: Top10(
-        4,
-        f"{_VALUES_OF} questions 'What color is the cake?' and 'What color are the balloons?' in Figure 10. "
-        f"{_DIFFERENT}",
-        (
-            Column(
-                "What color is the cake?",
-                10,
-                "birthday",
-                (3.9076, 3.4301, 2.8445, 2.8362, 2.6715, 2.1125, 1.6200, 1.5807, 1.4561, 1.4277),
-                (929, 379, 214, 783, 831, 612, 903, 337, 154, 6),
-            ),
-            Column(
-                "What color are the balloons?",
-                10,
-                "birthday",
-                (4.0458, 3.4439, 2.9227, 2.8059, 2.5965, 2.4618, 2.3719, 2.1470, 1.8327, 1.6557),
-                (995, 245, 628, 337, 902, 981, 792, 836, 612, 874),
-            ),
-        ),
-    ),
-}
+
+_PRINTED = json.loads(Path(__file__).with_name("tables.json").read_text(encoding="utf-8"))
+
+TOP10: dict[int, Top10] = {record["number"]: _top10(**record) for record in _PRINTED["top10"]}
 """Tables 1 to 4, by number."""
 
-SPEARMAN_CAPTION = (
-    r"Spearman rank correlation between $\frac{\partial A}{\partial q}$ for different image + question combinations"
-)
+SPEARMAN_CAPTION: str = _PRINTED["spearman_caption"]
 """The caption that Tables 5 and 6 share."""
 
-SPEARMAN: tuple[Spearman, ...] = (
-    Spearman(5, ("What is the color of the sink?", "What color are the towels?"), 27, "bathroom", "white", 0.860921),
-    Spearman(5, ("What color are the trees?", "What color is the grass?"), 78, "park", "green", 0.932396),
-    Spearman(5, ("What color are the toilets?", "What color is the wall?"), 84, "toilets", "white", 0.812344),
-    Spearman(6, ("What color is the cake?", "What color are the balloons?"), 10, "birthday", "white", 0.896294),
-    Spearman(6, ("What color is the phone?", "What color is her top?"), 93, "phone", "white", 0.872120),
+SPEARMAN: tuple[Spearman, ...] = tuple(
+    Spearman(**row | {"questions": tuple(row["questions"])}) for row in _PRINTED["spearman"]
 )
 """The rows of Tables 5 and 6, in print order."""
 

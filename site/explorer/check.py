@@ -10,8 +10,9 @@ import torch
 from parts import read_part, unpack
 
 from qgc.explain import View, explain, gates
+from qgc.explain.rankings import neuron_maps
+from qgc.lab.protocol.methods import cumulative_maps
 from qgc.measure import map_share, rank_grounding
-from qgc.measure.rankings import cumulative_maps, neuron_maps
 from qgc.models import zoo
 from qgc.scenes.situations import situation
 

@@ -23,9 +23,9 @@ from parts import GRID, SIDE, pack, webp
 from PIL import Image
 
 from qgc.explain import Explanation, View, explain
+from qgc.explain.rankings import neuron_maps
 from qgc.files import atomic_write
 from qgc.measure.pairs import cell_cover
-from qgc.measure.rankings import neuron_maps
 from qgc.models import VQA, zoo
 from qgc.paper import sweep_n
 from qgc.scenes import Scene

@@ -22,9 +22,9 @@ from selenium.webdriver.support.ui import Select
 
 import qgc
 from qgc.explain import View, contrast, explain
+from qgc.explain.rankings import RANKINGS, RankingInputs
 from qgc.measure import cosine, map_share
 from qgc.measure.pairs import RankGrounding
-from qgc.measure.rankings import RANKINGS, RankingInputs
 
 ROOT = Path(__file__).resolve().parents[2]
 SCENES = ["bathroom", "couple"]

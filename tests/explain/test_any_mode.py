@@ -29,8 +29,9 @@ from qgc.explain import (
     normalised,
 )
 from qgc.explain.guided import BackwardPass
+from qgc.explain.rankings import RankingInputs
 from qgc.lab.experiments import activations, compare
-from qgc.measure import rankings
+from qgc.lab.protocol import methods
 from qgc.models import DeeperLSTM
 from qgc.scenes.situations import situation
 from qgc.show import plots
@@ -54,7 +55,7 @@ def everything(vqa, scene) -> dict[str, Tensor]:
     """All that can be computed of a model and an image, by name."""
     view = EncodedImage(vqa, scene)
     first, second = explain(vqa, view, QUESTIONS, "white")
-    words, asked = Words(vqa, QUESTIONS[0]), rankings.RankingInputs(first)
+    words, asked = Words(vqa, QUESTIONS[0]), RankingInputs(first)
     looked = compare.look({"model": vqa}, scene)
     return {
         "y": first.y, "sensitivity": first.sensitivity, "M": first.M, "map": first.map(5), "maps": first.maps(),
@@ -64,7 +65,7 @@ def everything(vqa, scene) -> dict[str, Tensor]:
         "reference": gradcam(vqa, view.F, first.q, vqa.answer_index("white"), first.order[:5]),
         "input": input_gradient(first), "guided Grad-CAM": guided_gradcam(second, 5),
         "probability": torch.tensor(vqa.ask(scene, QUESTIONS[1])[1]), "P": asked.P,
-        "HiResCAM": rankings.hires(asked, vqa), "mean u": rankings.question_branches(vqa, QUESTIONS),
+        "HiResCAM": methods.hires(asked, vqa), "mean u": methods.question_branches(vqa, QUESTIONS),
         "cell by cell": looked.before["model cell by cell"], **activations.gradients(first),
         **activations.pictures(first),
     }  # fmt: skip

@@ -7,7 +7,7 @@ import torch
 
 from qgc.errors import GateError
 from qgc.explain import RANKINGS, EncodedImage, Ranking, explain, gates
-from qgc.measure import rankings as measured
+from qgc.lab.protocol import methods as measured
 from qgc.scenes.situations import situation
 
 BY_HAND = {

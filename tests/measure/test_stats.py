@@ -7,22 +7,24 @@ import pandas as pd
 import pytest
 import scipy.stats
 
+from qgc.lab.experiments import nulls
+from qgc.lab.protocol import crossed
 from qgc.measure import stats
 
 
 def test_holm_by_hand():
     # sorted 0.01, 0.03, 0.04 times 3, 2, 1: 0.03, 0.06, 0.04, and no later one may be smaller
-    np.testing.assert_allclose(stats.holm([0.01, 0.04, 0.03]), [0.03, 0.06, 0.06])
-    np.testing.assert_allclose(stats.holm([0.5, 0.9]), [1.0, 1.0])
+    np.testing.assert_allclose(crossed.holm([0.01, 0.04, 0.03]), [0.03, 0.06, 0.06])
+    np.testing.assert_allclose(crossed.holm([0.5, 0.9]), [1.0, 1.0])
 
 
 def test_weighted_statistics_by_hand():
     values = np.array([3.0, 1.0, 2.0])
     weights = np.array([[1.0, 1.0, 1.0], [0.0, 3.0, 1.0], [0.0, 0.0, 0.0]])
     np.testing.assert_allclose(stats.mean(values, weights), [2, 1.25, math.nan])
-    np.testing.assert_allclose(stats.quantile(0.5)(values, weights), [2, 1, math.nan])
-    np.testing.assert_allclose(stats.quantile(0.75)(values, weights)[:2], [3, 1])
-    np.testing.assert_allclose(stats.share_below(2.0)(values, weights)[:2], [0.5, 0.875])
+    np.testing.assert_allclose(nulls.quantile(0.5)(values, weights), [2, 1, math.nan])
+    np.testing.assert_allclose(nulls.quantile(0.75)(values, weights)[:2], [3, 1])
+    np.testing.assert_allclose(nulls.share_below(2.0)(values, weights)[:2], [0.5, 0.875])
 
 
 def test_percentile_interval_is_the_middle():
@@ -89,7 +91,7 @@ def test_a_scene_counts_once():
 # -- crossed seeds and scenes ---------------------------------------------------------------------------
 def test_crossed_mean_by_hand():
     # seed means 2, 4; scene means 1.5, 3, 4.5; mean squares 6 (df 1), 4.5 (df 2), residual 0.5 (df 2)
-    found = stats.crossed_mean([[1, 2, 3], [2, 4, 6]])
+    found = crossed.crossed_mean([[1, 2, 3], [2, 4, 6]])
     assert found.estimate == pytest.approx(3)
     assert found.error**2 == pytest.approx((6 + 4.5 - 0.5) / 6)
     assert found.df == pytest.approx(10**2 / (6**2 / 1 + 4.5**2 / 2 + 0.5**2 / 2))
@@ -97,7 +99,7 @@ def test_crossed_mean_by_hand():
 
 def test_no_variance_component_is_negative():
     # means of seeds and of scenes are all equal: both mean squares are zero, and raised to the residual's, 2/3 (df 3)
-    found = stats.crossed_mean([[0, 1, 0, 1], [1, 0, 1, 0]])
+    found = crossed.crossed_mean([[0, 1, 0, 1], [1, 0, 1, 0]])
     assert found.error**2 == pytest.approx(2 / 3 / 8)
     assert found.df == 1  # Satterthwaite's 1 / (1/1 + 1/3 + 1/3) is less than the seeds have
 
@@ -107,21 +109,21 @@ def test_one_seed_is_a_t_test_over_scenes():
     values[3] = math.nan
     known = values[np.isfinite(values)]
     theirs = scipy.stats.ttest_1samp(known, 0)
-    found = stats.crossed_interval(values[None])
+    found = crossed.crossed_interval(values[None])
     assert (found.low, found.high) == pytest.approx(tuple(theirs.confidence_interval()))
-    assert stats.crossed_p(values[None]) == pytest.approx(theirs.pvalue)
+    assert crossed.crossed_p(values[None]) == pytest.approx(theirs.pvalue)
 
 
 def test_seeds_weigh_equally_however_many_scenes_they_have():
     values = np.full((2, 100), math.nan)
     values[0], values[1, :10] = 0, 1
-    assert stats.crossed_mean(values).estimate == 0.5
+    assert crossed.crossed_mean(values).estimate == 0.5
 
 
 def test_interval_and_test_agree():
     rng = np.random.default_rng(3)
     values = rng.normal(size=(5, 30, 400)) + rng.normal(0.3, 0.4, size=(5, 1, 400))
-    found, p = stats.crossed_interval(values), stats.crossed_p(values)
+    found, p = crossed.crossed_interval(values), crossed.crossed_p(values)
     outside = (found.low > 0) | (found.high < 0)
     assert 0 < outside.sum() < 400
     np.testing.assert_array_equal(p < 0.05, outside)
@@ -132,32 +134,32 @@ def test_columns_at_once_are_columns_one_by_one(monkeypatch):
     values = rng.random((3, 20, 2, 4), np.float32)
     values[:, 5] = math.nan  # in every column
     values[1, 7, 1, 2:] = math.nan  # in some
-    monkeypatch.setattr(stats, "CHUNK", 3 * 20 * 3)
+    monkeypatch.setattr(crossed, "CHUNK", 3 * 20 * 3)
     before = values.copy()
-    found = stats.crossed_mean(values)
+    found = crossed.crossed_mean(values)
     np.testing.assert_array_equal(values, before)
     for at in np.ndindex(2, 4):
-        alone = stats.crossed_mean(values[(..., *at)])
+        alone = crossed.crossed_mean(values[(..., *at)])
         for name in ("estimate", "error", "df"):
             assert isinstance(getattr(alone, name), float)
             assert getattr(found, name)[at] == pytest.approx(getattr(alone, name), rel=1e-9)
 
 
 def test_without_spread_or_values():
-    same = stats.crossed_mean(np.full((5, 20), 0.25))
+    same = crossed.crossed_mean(np.full((5, 20), 0.25))
     assert same.error == 0 and same.p(0.25) == 1 and same.p(0) == 0
     assert str(same.interval()) == "0.250 [0.250, 0.250]"
     empty = np.ones((2, 3))
     empty[1] = math.nan
     for nothing in (empty, np.full((1, 3), math.nan)):
-        assert math.isnan(stats.crossed_mean(nothing).estimate) and math.isnan(stats.crossed_p(nothing))
-    assert math.isnan(stats.crossed_mean([[1.0], [0.0]]).error)  # one scene
+        assert math.isnan(crossed.crossed_mean(nothing).estimate) and math.isnan(crossed.crossed_p(nothing))
+    assert math.isnan(crossed.crossed_mean([[1.0], [0.0]]).error)  # one scene
     with pytest.raises(ValueError, match="seeds, scenes"):
-        stats.crossed_mean([1.0, 2.0])
+        crossed.crossed_mean([1.0, 2.0])
 
 
 def test_bounds_cut_the_ends():
-    found = stats.crossed_interval(np.eye(4)[:2] * 0.1, bounds=(0, 1))
+    found = crossed.crossed_interval(np.eye(4)[:2] * 0.1, bounds=(0, 1))
     assert found.low == 0 < found.estimate < found.high
 
 
@@ -179,7 +181,7 @@ def covered(low, high, mean: float = 0.6) -> float:
 
 @pytest.mark.parametrize("seed_sd", SEED_SD)
 def test_crossed_interval_covers_what_it_says(seed_sd):
-    found = stats.crossed_interval(verdicts(seed_sd))
+    found = crossed.crossed_interval(verdicts(seed_sd))
     assert 0.93 <= covered(found.low, found.high) <= 0.985
 
 
@@ -194,7 +196,7 @@ def test_pigeonhole_bootstrap_misses_in_both_directions():
             values.reshape(seeds * scenes, -1), scene, seed, draws=1000,
             statistic=lambda v, w: w @ v / w.sum(1, keepdims=True),
         )  # fmt: skip
-        found = stats.crossed_interval(values)
+        found = crossed.crossed_interval(values)
         share[seed_sd] = covered(*np.quantile(draws, [0.025, 0.975], axis=0)), covered(found.low, found.high)
     assert share[0][0] > 0.985  # the residual is counted three times where nothing else varies
     assert share[0.05][0] < share[0.05][1] and share[0.1][0] < 0.91 < 0.93 <= share[0.1][1]
@@ -202,7 +204,7 @@ def test_pigeonhole_bootstrap_misses_in_both_directions():
 
 @pytest.mark.parametrize("seed_sd", SEED_SD)
 def test_crossed_test_errs_as_rarely_as_it_says(seed_sd):
-    p = stats.crossed_p(verdicts(seed_sd, mean=0.5), null=0.5)
+    p = crossed.crossed_p(verdicts(seed_sd, mean=0.5), null=0.5)
     assert 0.015 <= (p < 0.05).mean() <= 0.07
 
 
@@ -213,6 +215,6 @@ def test_missing_cells_cost_no_coverage():
     fewer = values.copy()
     fewer[1:, 100:] = math.nan  # one seed saw three times as many scenes
     for missing in (scattered, fewer):
-        found = stats.crossed_mean(missing)
+        found = crossed.crossed_mean(missing)
         assert np.mean(found.error**2) == pytest.approx(np.var(found.estimate), rel=0.12)
         assert 0.93 <= covered(found.interval().low, found.interval().high) <= 0.985

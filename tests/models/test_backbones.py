@@ -23,9 +23,10 @@ from torch import nn
 
 from qgc.data.schema import parsed
 from qgc.errors import WeightsError
+from qgc.lab.fetch.torchvision import torchvision_weights
 from qgc.models import backbones, zoo
 from qgc.models.backbones import VGG19, VGG19_CAFFE, VGGS, VGGLike, build, named
-from qgc.models.torchvision_cnn import INCEPTIONS, torchvision_weights
+from qgc.models.torchvision_cnn import INCEPTIONS
 
 # name: (side, the module of torchvision's that gives F, its size at that side, width of f)
 RULE = {

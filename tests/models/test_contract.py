@@ -18,7 +18,7 @@ from qgc.errors import QGCError
 from qgc.explain import EncodedImage, Words, closed_form, explain, gradcam, guided_backprop, maps_of
 from qgc.explain.rankings import RankingInputs
 from qgc.lab.experiments import compare, nulls, sanity
-from qgc.measure import rankings
+from qgc.lab.protocol import methods
 from qgc.models import VQA
 from qgc.models.text import Vocabulary
 from qgc.scenes.situations import situation
@@ -143,9 +143,9 @@ def test_what_measures_ask_of_a_model(bare_model, small_model, scene):
     assert torch.equal(seen["own"]["m attention"][0], cells(own, F, q)[0])
     assert sanity.cascade_parts(bare_model) == [] and sanity.cascade_parts(own) == [("Wo", ["inner.output"])]
     assert sanity.question_branch_parts(bare_model) == [] and sanity.question_branch_parts(small_model) == ["question"]
-    assert rankings.mean_slope(bare_model, QUESTIONS) is None and nulls.question_pool(bare_model).constants == {}
-    u = rankings.question_branches(small_model, QUESTIONS)
-    assert torch.equal(rankings.mean_slope(small_model, QUESTIONS), (1 - u**2).mean(0))
+    assert methods.mean_slope(bare_model, QUESTIONS) is None and nulls.question_pool(bare_model).constants == {}
+    u = methods.question_branches(small_model, QUESTIONS)
+    assert torch.equal(methods.mean_slope(small_model, QUESTIONS), (1 - u**2).mean(0))
 
 
 # -- models of one's own ----------------------------------------------------------------------------------------------

@@ -18,11 +18,12 @@ from qgc.errors import WeightsError
 from qgc.explain import EncodedImage, explain, gradcam
 from qgc.explain.closed_form import pooled_jacobian_vjp
 from qgc.explain.sensitivity import jacobian, reduce_rows
+from qgc.lab.published.pythia import checkpoint_state, load_checkpoint
 from qgc.lab.train.pythia import start
 from qgc.lab.train.run import config
 from qgc.measure import evaluate
 from qgc.models import card, load, zoo
-from qgc.models.pythia import Pythia, PythiaConfig, checkpoint_state, full_size, load_checkpoint
+from qgc.models.pythia import Pythia, PythiaConfig, full_size
 from qgc.scenes import sample
 from qgc.scenes.situations import situation
 

@@ -17,8 +17,8 @@ import torch
 
 from qgc.errors import QGCError, WeightsError
 from qgc.files import remove_leftovers
+from qgc.lab.train.cards import CANNOT, markdown
 from qgc.models import VQA, DeeperLSTM, DeeperLSTMConfig, backbones, zoo
-from qgc.models.cards import CANNOT, markdown
 
 SIZES = DeeperLSTMConfig(("what", "is", "this"), ("yes", "no"), embedding=4, hidden=6, combine=16)
 FULL_DISK = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

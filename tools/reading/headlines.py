@@ -12,8 +12,8 @@ from typing import NamedTuple
 import pandas as pd
 
 from qgc.lab.experiments.absent import MODEL
+from qgc.lab.protocol.methods import COMMON
 from qgc.lab.protocol.stored import MODELS, Stored
-from qgc.measure.rankings import COMMON
 
 PAPER = "∂A/∂q, l2"
 

@@ -24,14 +24,14 @@ import torch
 from torch import Tensor
 
 from ...explain import View, explain
-from ...measure import stats
-from ...measure.effects import model_effects
 from ...measure.pairs import cell_cover, rank_grounding
 from ...measure.similarity import Pair
 from ...scenes import Scene
 from ...scenes.questions import near, word
 from ...scenes.things import PLACES
+from ..protocol.crossed import crossed_interval
 from ..protocol.grounding import chosen_pairs
+from .effects import model_effects
 from .faithfulness import Alteration, pair_maps
 from .interventions import answer_scores
 from .nulls import template_of
@@ -193,7 +193,7 @@ def summarise(rows: Iterable[dict]) -> dict[str, pd.DataFrame]:
             if table.empty:
                 continue
             bounds = (0, 1) if measure in (OWN, ABSENT) and name != "effect size" else None
-            interval = stats.crossed_interval(table.to_numpy(float).T, bounds=bounds)
+            interval = crossed_interval(table.to_numpy(float).T, bounds=bounds)
             ends = {"estimate": interval.estimate, "low": interval.low, "high": interval.high}
             found.append({"map": name, "measure": measure, "pairs": subset, **ends, "scenes": len(table)})
     return {"absent objects": pd.DataFrame(found)}

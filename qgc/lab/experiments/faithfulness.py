@@ -42,13 +42,13 @@ import torch
 from torch import Tensor
 
 from ...explain import Explanation, View, contrast, explain, gates
-from ...measure.effects import ModelEffects, agreement, interventional_grounding, kappa, model_effects, odds_verdict
 from ...measure.pairs import object_grounding, object_verdicts, odds_grounding, rank_grounding, shares
 from ...measure.similarity import Pair, same_answer_pairs
 from ...measure.stats import interval, intervals
 from ...models.evaluation import evaluated
 from ...scenes import COLOURS, Scene, Thing
 from .compare import gradients
+from .effects import ModelEffects, agreement, interventional_grounding, kappa, model_effects, odds_verdict
 from .interventions import OFFSET, SIDE, answer_scores, colour_pool, feature_maps, visible
 
 NULL = "null"  # the kind of a null alteration

@@ -29,7 +29,6 @@ from PIL import Image, ImageFilter
 from torch import Tensor
 
 from ...explain import Explanation, View, closed_form, explain, gates
-from ...measure.effects import interventional_grounding
 from ...measure.localise import contrastive_grounding, enlarge, map_share
 from ...measure.similarity import Pair, same_answer_pairs, spearman
 from ...measure.stats import intervals
@@ -38,6 +37,7 @@ from ...scenes import COLOURS, Scene
 from ...scenes.scene import SIDE
 from ...scenes.things import KINDS, PLACES
 from ...scenes.vocabulary import PEOPLE
+from .effects import interventional_grounding
 
 KINDS_OF_CHANGE = ("recolour", "remove", "move")
 VISIBLE = 40  # pixels of an object that must be seen before it is changed

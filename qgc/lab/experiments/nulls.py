@@ -32,16 +32,18 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 import torch
+from scipy.stats import rankdata
 from torch import Tensor
 
 from ...explain import REDUCTIONS, View
 from ...explain.sensitivity import reduce_product, reductions
-from ...measure.similarity import TOP, Pair, overlap_by_chance, partial_spearman, same_answer_pairs, spearman
-from ...measure.stats import interval, intervals, mean, quantile, share_below
+from ...measure.similarity import Pair, same_answer_pairs, spearman
+from ...measure.stats import Statistic, interval, intervals, mean
 from ...models.evaluation import evaluated
 from ...scenes import Ask, Scene
 from ...scenes.questions import HELD_OUT, WORDINGS, every_question, facts, near, word
 from ...scenes.things import KINDS
+from .overlap import TOP, overlap_by_chance
 
 NULLS = (
     "same answer",
@@ -209,6 +211,38 @@ def _case(vqa, question_pool: QuestionPool, ask: Ask, pictures: Sequence, rng: n
 def _sensitivities(vqa, question_pool: QuestionPool, F: Tensor, q: Tensor) -> dict[str, Tensor]:
     # ∂A/∂q of one question and image in every reduction.
     return reductions(vqa, F, q, *vqa.branches(F, q), known=question_pool.constants)
+
+
+def quantile(p: float) -> Statistic:
+    """The p-quantile of the weighted values: the least x with Σ_{x' ≤ x} w ≥ p Σ w."""
+
+    def statistic(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        order = np.argsort(values, kind="stable")
+        reached = weights[:, order].cumsum(1)
+        wanted = p * reached[:, -1:] * (1 - 1e-12)
+        return np.where(reached[:, -1] > 0, values[order][(reached < wanted).sum(1).clip(max=len(values) - 1)], np.nan)
+
+    return statistic
+
+
+def share_below(x: float) -> Statistic:
+    """The share of the weighted values below x, those equal to it counting one half: x's place among them, 0–1."""
+    return lambda values, weights: mean(np.where(values == x, 0.5, values < x), weights)
+
+
+def partial_spearman(x: np.ndarray, y: np.ndarray, given: np.ndarray) -> float:
+    """Spearman's partial correlation of x and y (J,) given covariates (C, J): Pearson's of the ranks' residuals.
+
+    nan where the covariates explain the ranks of x or y completely.
+    """
+    ranks = rankdata(np.vstack([x, y, given]), axis=1)
+    ranks -= ranks.mean(1, keepdims=True)
+    xy, z = ranks[:2].T, ranks[2:].T
+    a, b = (xy - z @ np.linalg.lstsq(z, xy, rcond=None)[0]).T
+    explained = 1e-9 * np.linalg.norm(ranks[:2], axis=1)
+    if np.linalg.norm(a) <= explained[0] or np.linalg.norm(b) <= explained[1]:
+        return float("nan")
+    return float(a @ b / (np.linalg.norm(a) * np.linalg.norm(b)))
 
 
 def _without_the_shared(

@@ -37,9 +37,10 @@ from ...data.tokens import TOKENIZERS
 from ...errors import DataError
 from ...explain import REDUCTIONS, Explanation, View, closed_form, explain, gates
 from ...explain.sensitivity import reductions
-from ...measure.similarity import TOP, cosine, shared, spearman
+from ...measure.similarity import cosine, shared, spearman
 from ...measure.stats import intervals
 from ...models.evaluation import evaluated
+from .overlap import TOP
 
 KINDS = (
     "same question, other photograph",

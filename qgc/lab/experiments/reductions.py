@@ -11,6 +11,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from ...errors import QGCError
 from ...explain.sensitivity import reduce_product
 from ...measure.similarity import spearman
 from ...models.evaluation import evaluated
@@ -50,8 +51,16 @@ def candidates(vqa, u: Tensor, v: Tensor) -> dict[str, Tensor]:
     Parameters
     ----------
     u, v : (B, J) question and image branch. The answer of "of the answer" is the predicted one.
+
+    Raises
+    ------
+    QGCError
+        If the model has no closed form of ∂A/∂q.
     """
-    factor, rows = vqa.sensitivity_jacobian(u, v)
+    if (closed := vqa.sensitivity_jacobian(u, v)) is None:
+        raise QGCError(f"a {type(vqa).__name__} has no closed form of ∂A/∂q, which the candidates are made of; give a "
+                       "Deeper LSTM")  # fmt: skip
+    factor, rows = closed
     answer = vqa.classify(u * v).argmax(1)
     return {
         **reduce_product(factor, rows),

@@ -19,14 +19,14 @@ import torch
 
 from ...explain import REDUCTIONS
 from ...measure import cosine, map_share, spearman
-from ...measure.overlap import KINDS as PAIRS
-from ...measure.overlap import shared
+from ...measure.similarity import shared
 from ...models import card, names
 from ...paper.claims import CLAIMS
 from ...paper.figure_list import COMBINE, FIGURES, Figure
 from ...paper.tables import SPEARMAN, SPEARMAN_CAPTION, TOP10
 from ...scenes import Ask
 from ...scenes.situations import situation
+from ..experiments.overlap import KINDS as PAIRS
 from .links import ROOT, dead, link, treated_in
 from .measure import DISTRIBUTION, NS, Measurements, effects, interval, nanmean
 from .rules import (

@@ -17,11 +17,11 @@ from tqdm import tqdm
 from ...explain import REDUCTIONS, Explanation, View, explain, gates, gradcam
 from ...explain.sensitivity import reductions
 from ...measure import Pair, cosine, map_share, rank_grounding, same_answer_pairs, spearman, stats
-from ...measure.overlap import top_overlap
 from ...models import load
 from ...paper.figure_list import COMBINE, sweep_n
 from ...scenes import FIRST_SEED, Ask, Scene, sample
 from ...scenes.situations import situation
+from ..experiments.overlap import top_overlap
 from .rules import RANDOM, SCENES
 
 DISTRIBUTION = "natural"  # of the validation scenes, for every checkpoint: the paper's images are everyday ones

@@ -31,7 +31,11 @@ from ...explain.gates import random_ranks, ranking
 from ...explain.words import Words
 from ...measure import pairs as on_pairs
 from ...measure.localise import MEASURES, TIE, ceilings, chance, mass_shares, mass_weights, rescaled
-from ...measure.rankings import (
+from ...measure.similarity import Pair, same_answer_pairs
+from ...scenes import Scene
+from ...scenes.questions import every_question
+from . import DRAWS, GRID, PAIRS, RANKED
+from .methods import (
     COMMON,
     GATE_FREE,
     RANKINGS,
@@ -42,10 +46,6 @@ from ...measure.rankings import (
     mean_slope,
     question_branches,
 )
-from ...measure.similarity import Pair, same_answer_pairs
-from ...scenes import Scene
-from ...scenes.questions import every_question
-from . import DRAWS, GRID, PAIRS, RANKED
 
 GATES = (*RANKED, COMMON)
 """Every gate by the name that tables use, in the order of the stored arrays."""
@@ -64,7 +64,7 @@ MAPS = (*GATE_FREE, *(f"gate, n = {n}" for n in (10, 25, 200)), "random gate, n 
 class Subject:
     """A model to be measured, with what is worked out once.
 
-    ``mean_u`` (J,) over its colour questions and ``slope`` (J,) over all (:func:`~qgc.measure.rankings.mean_slope`) are
+    ``mean_u`` (J,) over its colour questions and ``slope`` (J,) over all (:func:`.methods.mean_slope`) are
     None for a model whose u is not all that carries the question; ``words`` as they are asked for; ``joins`` (draws,
     J): from which entry of the protocol's grid on a neuron is let through, in each random ranking.
     """
@@ -121,7 +121,7 @@ def measure_pair(
     ``margin`` (gates, J): every ranking of :data:`GATES` at every n. ``own``, ``mass``, ``empty`` (gates, grid): at
     the n of the protocol's grid; mass is that of Grad-CAM's map, empty how many of the two maps have none.
     ``random`` (draws, grid) margins and ``random own`` (grid) of random gates. ``free`` (maps, 4): margin, own, mass
-    and empty of :data:`~qgc.measure.rankings.GATE_FREE`. ``right``: how many of the two questions the model answers
+    and empty of :data:`~qgc.lab.protocol.methods.GATE_FREE`. ``right``: how many of the two questions the model answers
     rightly; ``cosine`` of the two Grad-CAM maps. ``area`` (2,) of both objects, as a part of the image, and whether
     each is ``background`` (2,).
 

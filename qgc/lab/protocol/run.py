@@ -32,7 +32,7 @@ from . import PROTOCOL_MODELS, SCENES, ProtocolModel, grounding
 CHUNK = 20
 LOCALISATION_EVERY = 4  # one scene in so many is measured by every localisation measure: they take most time
 CODE = ("scenes", "explain", "models/deeper_lstm.py", "models/pythia.py", "models/backbones.py", "models/vqa.py",
-        "measure/pairs.py", "measure/rankings.py", "measure/localise.py", "lab/protocol/grounding.py",
+        "measure/pairs.py", "measure/localise.py", "lab/protocol/methods.py", "lab/protocol/grounding.py",
         "lab/protocol/__init__.py")  # fmt: skip
 
 

@@ -19,8 +19,9 @@ import numpy as np
 import pandas as pd
 
 from ...errors import QGCError
-from ...measure import stats
+from ...measure.stats import Interval
 from . import GRID
+from .crossed import crossed_interval
 
 RESULTS = Path(__file__).resolve().parents[3] / "book" / "results"
 MODELS = ("natural", "early", "balanced", "pythia")
@@ -109,7 +110,7 @@ class Stored:
         R = numbers[..., 2:].reshape(*numbers.shape[:2], 2, 2)
         return Pairs(maps, a=numbers[..., :2], R=R, **digits, **about)
 
-    def compare(self, model: str, first, second=None, verdict: str = "rank", pairs: str = "all") -> stats.Interval:
+    def compare(self, model: str, first, second=None, verdict: str = "rank", pairs: str = "all") -> Interval:
         """Accuracy of a map of which every pair is kept, minus another's, pair by pair, over training runs and scenes.
 
         Parameters
@@ -127,7 +128,7 @@ class Stored:
             read = kinds[pairs]
             difference = pd.Series(values[:, 0] - (values[:, 1] if second else 0))
             rows.append(difference[read].groupby(self.arrays[f"{name}|scene"][read]).mean())
-        return stats.crossed_interval(pd.concat(rows, axis=1).to_numpy().T)
+        return crossed_interval(pd.concat(rows, axis=1).to_numpy().T)
 
     def natural_arms(self) -> list[str]:
         """Names of the training seeds of ``natural``, for :meth:`pairs`."""

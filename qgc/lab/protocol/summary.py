@@ -19,11 +19,12 @@ import torch
 from scipy.sparse import csr_array
 
 from ...files import atomic_write
-from ...measure import stats
 from ...measure.localise import MEASURES
-from ...measure.rankings import GATE_FREE
+from ...measure.stats import Interval
 from ...models import zoo
 from . import DRAWS, GRID, REGISTERED_SHARE, SCENES, SEEDS, VERSION, ProtocolModel, grounding, run
+from .crossed import crossed_interval, crossed_p, holm
+from .methods import GATE_FREE
 from .stored import Stored
 
 SHOWN = ("∂A/∂q, l2", "∂A/∂q of the other question", "∂A/∂q of no question")
@@ -126,15 +127,15 @@ class Measured:
         return means.reshape(*self.shape, *values.shape[1:])
 
     def intervals(self, columns: dict[str, np.ndarray]) -> dict[str, list[float]]:
-        """Mean and 95 % interval of every column (pairs,), seeds and scenes counting once: :mod:`qgc.measure.stats`."""
-        found = _ends(stats.crossed_interval(self.by_scene(np.stack(list(columns.values()), 1))))
+        """Mean and 95 % interval of every column (pairs,), seeds and scenes counting once: :mod:`.crossed`."""
+        found = _ends(crossed_interval(self.by_scene(np.stack(list(columns.values()), 1))))
         shares = [not any(word in name for word in SIGNED) for name in columns]
         found[:, shares] = found[:, shares].clip(0, 1)
         return {name: [round(float(x), DIGITS) for x in row] for name, row in zip(columns, found.T, strict=True)}
 
     def p_value(self, values: np.ndarray) -> float:
         """Two-sided p of a mean of zero, of the same variance as :meth:`intervals`."""
-        return float(stats.crossed_p(self.by_scene(values)))
+        return float(crossed_p(self.by_scene(values)))
 
 
 @lru_cache(maxsize=32)
@@ -143,7 +144,7 @@ def _gathered(paths: tuple[Path, ...], model: str) -> dict[str, np.ndarray]:
     return run.gather(paths, model)
 
 
-def _ends(interval: stats.Interval) -> np.ndarray:
+def _ends(interval: Interval) -> np.ndarray:
     return np.stack([interval.estimate, interval.low, interval.high])
 
 
@@ -275,7 +276,7 @@ def table(measured: Measured, chosen: dict[str, dict[str, int]]) -> list[dict]:
     for criterion in CRITERIA:
         for difference in DIFFERENCES:
             family = [r for r in rows if r["chosen by"] in (criterion, None) and f"{difference} p" in r]
-            corrected = stats.holm([r[f"{difference} p"] for r in family])
+            corrected = holm([r[f"{difference} p"] for r in family])
             main = "rank" if difference.startswith("rank") else "grounding"
             for r, p in zip(family, corrected, strict=True):
                 if r["chosen by"] or criterion == main:
@@ -336,10 +337,10 @@ def curves(measured: Measured) -> dict[str, np.ndarray]:
     """
     rows, grid = measured.rows, len(GRID)
     margin = rows["margin"]
-    every = [_ends(stats.crossed_interval(measured.by_scene(grounded(margin[:, g])))) for g in range(margin.shape[1])]
+    every = [_ends(crossed_interval(measured.by_scene(grounded(margin[:, g])))) for g in range(margin.shape[1])]
     verdicts = _known(rows["verdicts"][:, :, :grid])
     some = {"rank curves": verdicts[..., 0], "object curves": verdicts[..., 1:3].mean(-1)}
-    narrow = {k: _ends(stats.crossed_interval(measured.by_scene(v))).swapaxes(0, 1) for k, v in some.items()}
+    narrow = {k: _ends(crossed_interval(measured.by_scene(v))).swapaxes(0, 1) for k, v in some.items()}
     return {k: v.astype(np.float16) for k, v in {"curves": np.stack(every), **narrow}.items()}
 
 

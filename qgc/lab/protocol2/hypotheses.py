@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 from scipy.stats import t as student_t
 
-from ...measure import stats
 from ...measure.similarity import spearman
+from ..protocol import crossed
 from . import PROTOCOL, Model
 from .results import Measured, difference, faithfulness, overview
 
@@ -25,15 +25,15 @@ class Found:
     p: float
 
 
-def _over_seeds(values: Iterable[float], null: float = 0.0) -> stats.CrossedMean:
+def _over_seeds(values: Iterable[float]) -> crossed.CrossedMean:
     # Student's t over the seeds' values.
     known = np.array([v for v in values if np.isfinite(v)])
     if len(known) < 2:
-        return stats.CrossedMean(float(known.mean()) if len(known) else np.nan, np.nan, np.nan)
-    return stats.CrossedMean(float(known.mean()), float(known.std(ddof=1) / len(known) ** 0.5), len(known) - 1)
+        return crossed.CrossedMean(float(known.mean()) if len(known) else np.nan, np.nan, np.nan)
+    return crossed.CrossedMean(float(known.mean()), float(known.std(ddof=1) / len(known) ** 0.5), len(known) - 1)
 
 
-def _found(mean: stats.CrossedMean) -> Found:
+def _found(mean: crossed.CrossedMean) -> Found:
     interval = mean.interval()
     return Found(interval.estimate, interval.low, interval.high, mean.p())
 
@@ -52,7 +52,7 @@ def equivalence(measured: Mapping[str, Measured], test: Mapping, smallest: float
     if not blind:
         return Found(*[float("nan")] * 4)
     mean = difference(measured, test["of"], None, blind)
-    shifted = stats.CrossedMean(mean.estimate - 0.5, mean.error, mean.df)
+    shifted = crossed.CrossedMean(mean.estimate - 0.5, mean.error, mean.df)
     interval = shifted.interval()
     p = student_t.sf((smallest - abs(shifted.estimate)) / shifted.error, shifted.df)
     return Found(interval.estimate, interval.low, interval.high, float(p))
@@ -103,7 +103,7 @@ def evaluate(measured: Mapping[str, Measured]) -> pd.DataFrame:
             rows[-1] |= {f"{k} without backgrounds": getattr(without, k) for k in ("estimate", "low", "high")}
     table = pd.DataFrame(rows).set_index("id")
     known = table["p"].notna()
-    table.loc[known, "p (Holm)"] = stats.holm(table.loc[known, "p"])
+    table.loc[known, "p (Holm)"] = crossed.holm(table.loc[known, "p"])
     table["verdict"] = [_verdict(h, table.loc[h["id"]]) for h in PROTOCOL.data["hypotheses"]]
     return table
 

@@ -20,15 +20,15 @@ from torch import Tensor
 from ...explain import EncodedImage, Explanation, contrast, explain, gates
 from ...explain.rankings import RANKINGS, RankingInputs
 from ...measure import pairs as on_pairs
-from ...measure.effects import model_effects
-from ...measure.rankings import mean_slope
 from ...measure.similarity import Pair, cosine
 from ...models.evaluation import evaluating
 from ...scenes import Scene
 from ...scenes.questions import HELD_OUT, Ask, every_question, facts, word
 from ..experiments.compare import gradients
+from ..experiments.effects import model_effects
 from ..experiments.faithfulness import Alteration
 from ..experiments.interventions import answer_scores, visible
+from ..protocol.methods import mean_slope
 
 VERDICTS = ("rank", "first object", "second object", "odds", "surrogate rank", "surrogate first", "surrogate second")
 """What is kept of a pair of maps, in this order: twice the verdict (0, 1, 2), and 3 where there is no map."""

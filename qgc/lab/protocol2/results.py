@@ -14,7 +14,8 @@ import pandas as pd
 from ...errors import QGCError
 from ...files import atomic_write
 from ...measure import stats
-from ...measure.effects import agreement, kappa
+from ..experiments.effects import agreement, kappa
+from ..protocol import crossed
 from ..protocol.run import gather
 from ..protocol.stored import RESULTS
 from ..protocol.summary import write_arrays
@@ -157,7 +158,7 @@ def overview(measured: dict[str, Measured]) -> pd.DataFrame:
         columns |= {method: m.of(method) for method in methods(m.ns)}
         for column, values in columns.items():
             known = values.dropna().to_numpy()
-            found = stats.crossed_interval(known[None]) if len(known) > 1 else stats.Interval(*[np.nan] * 3)
+            found = crossed.crossed_interval(known[None]) if len(known) > 1 else stats.Interval(*[np.nan] * 3)
             about |= {column: found.estimate, f"{column} low": found.low, f"{column} high": found.high}
         rows.append(about)
     return pd.DataFrame(rows).set_index("model")
@@ -166,7 +167,7 @@ def overview(measured: dict[str, Measured]) -> pd.DataFrame:
 def difference(
     measured: dict[str, Measured], first: str, second: str | None, where: Iterable[Model], backgrounds: bool = True,
     above_absent: bool = False,
-) -> stats.CrossedMean:  # fmt: skip
+) -> crossed.CrossedMean:  # fmt: skip
     """RGA of one method minus another's, pair by pair, over seeds (of the question side) and scenes.
 
     Models of one seed are averaged scene by scene first, so that a scene and a seed each count once. ``above_absent``:
@@ -180,7 +181,7 @@ def difference(
             values = values - _credit(m, second, backgrounds, above_absent)
         by_seed.setdefault(model.seed, []).append(values)
     table = pd.concat({seed: pd.concat(v, axis=1).mean(axis=1) for seed, v in by_seed.items()}, axis=1)
-    return stats.crossed_mean(table.to_numpy().T)
+    return crossed.crossed_mean(table.to_numpy().T)
 
 
 def _credit(m: Measured, method: str, backgrounds: bool, above_absent: bool) -> pd.Series:

@@ -13,13 +13,45 @@ from pathlib import Path
 
 from torch import Tensor
 
-from ...errors import WeightsError
+from ...data import checks
+from ...errors import DataError, WeightsError
 from ...models import backbones, weights_file
 from ...models.backbones import BackboneConfig
 from ...models.evaluation import is_finite
-from ...models.pythia import Pythia, PythiaConfig, load_checkpoint
+from ...models.pythia import Pythia, PythiaConfig
 
 BLANK = "<unk>"
+CNN, PARALLEL = "cnn.", "module."
+
+
+def checkpoint_state(model: Pythia, parallel: bool = False) -> dict[str, Tensor]:
+    """The model's tensors under the published names; without the CNN, which is not part of the checkpoint.
+
+    ``parallel`` puts ``module.`` before each, as a model trained on several devices was saved.
+    """
+    before = PARALLEL if parallel else ""
+    return {before + k: v for k, v in model.state_dict().items() if not k.startswith(CNN)}
+
+
+def load_checkpoint(model: Pythia, state: Mapping[str, Tensor]) -> None:
+    """Copy a published checkpoint's ``state_dict``, with or without ``module.``, into a model of its size.
+
+    The CNN keeps its weights: the checkpoint was trained on features, and torchvision's ResNet-152 belongs to it.
+
+    Raises
+    ------
+    WeightsError
+        If a name or shape differs; the message says which. Nothing is copied then.
+    """
+    state = {k.removeprefix(PARALLEL): v for k, v in state.items()}
+    own = checkpoint_state(model)
+    wrong = sorted(own.keys() ^ state.keys()) or [k for k in own if own[k].shape != state[k].shape]
+    if wrong:
+        raise WeightsError(
+            f"this is not a checkpoint of a Pythia of this size: {len(wrong)} of its names or shapes differ, first "
+            f"{wrong[0]!r}; make the model with full_size and the checkpoint's own words and answers"
+        )
+    model.load_state_dict(state, strict=False)
 
 
 def pythia(checkpoint: Path, words: Path, answers: Path, cnn: BackboneConfig | None = None) -> Pythia:
@@ -113,10 +145,17 @@ def read_lines(file: Path) -> list[str]:
     WeightsError
         If the file is missing, no text, or empty.
     """
-    lines = [line.strip() for line in weights_file.read_text(file).rstrip("\n").split("\n")]
+    lines = [line.strip() for line in _text(file).rstrip("\n").split("\n")]
     if lines == [""]:
         raise WeightsError(f"{file} is empty; give the vocabulary that came with the checkpoint")
     return lines
+
+
+def _text(file: Path) -> str:
+    try:
+        return checks.read_text(file, "a text", "give the vocabulary that came with the weights")
+    except DataError as error:
+        raise WeightsError(str(error)) from None
 
 
 def _check_lines(file: Path, lines: list[str], what: str, table: Tensor) -> None:

@@ -37,7 +37,7 @@ from ...files import remove_leftovers
 from ...models import DeeperLSTM, DeeperLSTMConfig, backbones, zoo
 from ...models.pythia import Pythia, PythiaConfig, SharedPadUnkVocabulary
 from ...models.text import Vocabulary
-from ...models.torchvision_cnn import torchvision_weights
+from ..fetch.torchvision import torchvision_weights
 from .asked import EncodedQuestions, as_arrays
 from .distributed import ProcessGroup
 from .features import Features, extract, locked

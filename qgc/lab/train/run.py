@@ -17,11 +17,12 @@ import torch
 
 from ...errors import QGCError
 from ...files import atomic_write, remove_leftovers
-from ...models import cards, zoo
+from ...models import zoo
 from ...models.backbones import SCENES, VGGLike
 from ...models.deeper_lstm import DeeperLSTM, DeeperLSTMConfig
 from ...models.text import Vocabulary
 from ...scenes.questions import ANSWERS, every_question
+from . import cards
 from . import cnn as cnn_training
 from . import vqa as vqa_training
 from .data import SceneSet

@@ -14,9 +14,10 @@ from qgc.lab.experiments import faithfulness, interventions, nulls, photo_accura
 from qgc.lab.experiments.planted import Objects, _fixed_place, _gain_with_area
 from qgc.lab.experiments.planted_models import PlantedVQA, all_of_the_color, gain_only
 from qgc.lab.protocol import ProtocolModel, run, summary
-from qgc.measure import accuracy, stats
+from qgc.lab.protocol.crossed import crossed_mean
+from qgc.lab.protocol.methods import cumulative_maps, cumulative_maps_without_common
+from qgc.measure import accuracy
 from qgc.measure.pairs import no_place_surrogate
-from qgc.measure.rankings import cumulative_maps, cumulative_maps_without_common
 from qgc.measure.same_answer import similarity
 from qgc.measure.similarity import same_answer_pairs
 from qgc.scenes import FIRST_SEED, Ask, sample
@@ -317,7 +318,7 @@ def test_two_pairs_of_other_questions_are_drawn_for_a_pair(small_model):
 
 
 def test_a_p_value_is_of_zero_unless_said_otherwise():
-    found = stats.crossed_mean([[0.0, 1.0, 2.0, 3.0]])
+    found = crossed_mean([[0.0, 1.0, 2.0, 3.0]])
     assert found.p() == found.p(0.0) == pytest.approx(0.1027, abs=1e-4) and found.p(1.5) == 1
 
 

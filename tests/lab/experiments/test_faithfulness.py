@@ -13,9 +13,9 @@ from torch import Tensor
 import qgc
 from qgc.explain import View, contrast, explain, gradcam
 from qgc.lab.experiments import faithfulness
+from qgc.lab.experiments.effects import agreement, effect_size, kappa, model_effects, odds_verdict
 from qgc.lab.protocol.grounding import chosen_pairs
 from qgc.measure import same_answer_pairs
-from qgc.measure.effects import agreement, effect_size, kappa, model_effects, odds_verdict
 from qgc.models import VQA
 from qgc.scenes import Scene, sample
 from qgc.scenes.situations import situation

@@ -13,10 +13,11 @@ import qgc
 from qgc.explain import View, explain
 from qgc.explain.sensitivity import reductions
 from qgc.lab.experiments import nulls, other_image, photographs, sanity
+from qgc.lab.experiments.overlap import KINDS, shared, top_overlap
 from qgc.lab.experiments.photographs import DELETION_NS, EACH, NS
-from qgc.lab.protocol import RANKED
-from qgc.measure import accuracy, rankings, stats
-from qgc.measure.overlap import KINDS, shared, top_overlap
+from qgc.lab.protocol import RANKED, methods
+from qgc.lab.protocol.crossed import crossed_interval, crossed_mean, crossed_p
+from qgc.measure import accuracy
 from qgc.measure.same_answer import similarity
 from qgc.measure.similarity import cosine, same_answer_pairs, spearman
 from qgc.scenes import FIRST_SEED, sample
@@ -273,11 +274,11 @@ def test_accuracy_is_the_share_of_right_answers(small_model, held_out):
 
 # -- rankings -------------------------------------------------------------------------------------------
 def test_every_ranking_is_its_formula(small_model, pair):
-    slope = rankings.mean_slope(small_model, ["Is there a cat?", "What color is the wall?"])
+    slope = methods.mean_slope(small_model, ["Is there a cat?", "What color is the wall?"])
     us = [small_model.question_branch(small_model.encode(t)) for t in ("Is there a cat?", "What color is the wall?")]
     assert torch.allclose(slope, 1 - (us[0][0] ** 2 + us[1][0] ** 2) / 2)
     given = torch.arange(32.0)
-    a, b = (rankings.RankingInputs(e, given, slope) for e in pair)
+    a, b = (methods.RankingInputs(e, given, slope) for e in pair)
     one, two = pair
     length = small_model.question.weight.norm(dim=1)
     rows = (one.v * (1 - one.u**2))[:, None] * small_model.question.weight
@@ -293,22 +294,22 @@ def test_every_ranking_is_its_formula(small_model, pair):
     }  # fmt: skip
     assert list(RANKED) == list(expected)
     for name, scores in expected.items():
-        torch.testing.assert_close(rankings.RANKINGS[name](a, b), scores, rtol=1e-9, atol=1e-12, check_dtype=False)
+        torch.testing.assert_close(methods.RANKINGS[name](a, b), scores, rtol=1e-9, atol=1e-12, check_dtype=False)
     torch.testing.assert_close(a.g @ a.P, one.map(relu=False).flatten(), rtol=1e-9, atol=1e-15)
 
 
 def test_running_sums_by_hand():
     own = torch.tensor([[1.0, 10.0], [2.0, 20.0], [4.0, 40.0]])
     order, partner = torch.tensor([2, 0, 1]), torch.tensor([0, 2, 1])
-    assert rankings.cumulative_maps(own, order).tolist() == [[4, 40], [5, 50], [7, 70]]
+    assert methods.cumulative_maps(own, order).tolist() == [[4, 40], [5, 50], [7, 70]]
     # at n = 1 the tops are {2} and {0}; at n = 2 both are {0, 2}
-    assert rankings.cumulative_maps_without_common(own, order, partner).tolist() == [[4, 40], [0, 0], [0, 0]]
+    assert methods.cumulative_maps_without_common(own, order, partner).tolist() == [[4, 40], [0, 0], [0, 0]]
 
 
 def test_maps_to_be_contrasted_are_those_of_both_and_of_the_mean_question(small_model, pair):
-    a, b = (rankings.RankingInputs(e) for e in pair)
+    a, b = (methods.RankingInputs(e) for e in pair)
     mean_u = torch.linspace(-1, 1, 32, dtype=torch.float64)
-    found = rankings.base_maps(a, b, mean_u, small_model)
+    found = methods.base_maps(a, b, mean_u, small_model)
     one, two, mean = found["Grad-CAM"]
     assert torch.allclose(one, pair[0].map(relu=False)) and torch.allclose(two, pair[1].map(relu=False))
     assert torch.allclose(mean.flatten(), (pair[0].c * mean_u) @ a.P)
@@ -320,7 +321,7 @@ def test_maps_to_be_contrasted_are_those_of_both_and_of_the_mean_question(small_
         (of_mean,) = torch.autograd.grad((v[0] * pair[0].c * mean_u).sum(), F)
     assert torch.allclose(found["HiResCAM"][0], (dF * F).sum(1)[0])
     assert torch.allclose(found["HiResCAM"][2], (of_mean * F).sum(1)[0])
-    free = rankings.GATE_FREE
+    free = methods.GATE_FREE
     assert torch.equal(free["Grad-CAM"].method(one, two, mean), one)
     assert torch.equal(free["question contrast"].method(one, two, mean), one - two)
     assert torch.equal(free["contrast with the mean question"].method(one, two, mean), one - mean)
@@ -333,16 +334,16 @@ def test_maps_to_be_contrasted_are_those_of_both_and_of_the_mean_question(small_
 def test_intervals_have_the_level_that_is_asked_for():
     values = np.array([[0.0, 1.0, 2.0, 3.0]])
     half = 3.182446305 * np.sqrt(np.var([0, 1, 2, 3], ddof=1) / 4)  # t of three degrees of freedom at 97.5 %
-    found = stats.crossed_interval(values)
+    found = crossed_interval(values)
     assert (found.low, found.high) == pytest.approx((1.5 - half, 1.5 + half))
-    ninety = stats.crossed_interval(values, level=0.9)
+    ninety = crossed_interval(values, level=0.9)
     assert ninety.high - 1.5 == pytest.approx(half * 2.353363435 / 3.182446305)
-    assert stats.crossed_p(values, 1.5) == 1 and stats.crossed_p(values) == pytest.approx(0.1027, abs=1e-4)
+    assert crossed_p(values, 1.5) == 1 and crossed_p(values) == pytest.approx(0.1027, abs=1e-4)
 
 
 def test_where_cells_are_missing_the_estimate_is_the_mean_of_the_seeds_means():
     nan = np.nan
-    found = stats.crossed_mean([[1.0, 2.0, nan, 5.0], [2.0, 4.0, 6.0, nan], [1.0, 1.0, 3.0, 3.0]])
+    found = crossed_mean([[1.0, 2.0, nan, 5.0], [2.0, 4.0, 6.0, nan], [1.0, 1.0, 3.0, 3.0]])
     assert found.estimate == pytest.approx((8 / 3 + 4 + 2) / 3)
     # Henderson's method 1: sums of squares, their expectations, three equations
     y = np.array([[1.0, 2.0, nan, 5.0], [2.0, 4.0, 6.0, nan], [1.0, 1.0, 3.0, 3.0]])

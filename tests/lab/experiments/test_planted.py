@@ -31,6 +31,7 @@ from qgc.lab.experiments.planted import (
     verdict_table,
 )
 from qgc.lab.experiments.planted_models import PlantedScene
+from qgc.lab.protocol.methods import GATE_FREE, RankingInputs, base_maps
 from qgc.measure import (
     MEASURES,
     cga,
@@ -40,7 +41,6 @@ from qgc.measure import (
     rank_grounding,
     shares,
 )
-from qgc.measure.rankings import GATE_FREE, RankingInputs, base_maps
 from qgc.scenes import FIRST_SEED, sample
 
 GRID = (14, 14)

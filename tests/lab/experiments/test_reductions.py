@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from qgc.errors import QGCError
 from qgc.explain.sensitivity import jacobian
 from qgc.lab.experiments import reductions
 from qgc.measure import spearman
@@ -109,3 +110,9 @@ def test_scaling_holds_for_random_rows():
 def test_spanned_covers_the_middle_of_every_group():
     low, high = reductions.spanned([np.arange(101.0), np.arange(50.0, 251.0)])
     assert (low, high) == pytest.approx((2.5, 245.0))
+
+
+def test_a_model_without_a_closed_form_is_refused(monkeypatch, small_model, scenes):
+    monkeypatch.setattr(small_model, "sensitivity_jacobian", lambda u, v: None)
+    with pytest.raises(QGCError, match="a DeeperLSTM has no closed form of ∂A/∂q.*give a Deeper LSTM"):
+        reductions.compute_candidates(small_model, scenes)

@@ -14,10 +14,10 @@ import qgc
 from qgc.errors import QGCError
 from qgc.explain import Ranking, View, contrast, explain
 from qgc.lab.protocol import DRAWS, GRID, PROTOCOL_MODELS, RANKED, ProtocolModel, grounding, run, summary
+from qgc.lab.protocol.methods import COMMON, GATE_FREE, RANKINGS
 from qgc.lab.protocol.stored import Stored
 from qgc.measure import map_share, no_place_surrogate, object_verdicts, odds_grounding, rank_grounding, shares
 from qgc.measure.localise import MEASURES, ceilings, chance, rescaled
-from qgc.measure.rankings import COMMON, GATE_FREE, RANKINGS
 from qgc.scenes import sample
 
 SCENE = 10_000_004

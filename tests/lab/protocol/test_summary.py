@@ -7,9 +7,9 @@ import pytest
 from scipy.sparse import csr_array
 
 from qgc.lab.protocol import GRID, ProtocolModel, grounding, summary
-from qgc.measure import stats
+from qgc.lab.protocol.crossed import crossed_interval, crossed_mean, crossed_p, holm
+from qgc.lab.protocol.methods import GATE_FREE
 from qgc.measure.localise import MEASURES
-from qgc.measure.rankings import GATE_FREE
 
 J, SEEDS, TRIED = 1024, 2, 3
 SCENE = np.array([4, 4, 7, 9] * SEEDS)  # of every pair; the first scene has two
@@ -131,13 +131,13 @@ def test_a_rankings_row_is_read_at_its_chosen_n(measured, table, criterion, gate
     }  # fmt: skip
     assert row["n"] == n
     for name, values in expected.items():
-        interval = stats.crossed_interval(cells(values))
+        interval = crossed_interval(cells(values))
         low, high = interval.low, interval.high
         if "minus" not in name:
             low, high = np.clip([low, high], 0, 1)
         assert row[name] == pytest.approx([mean(values), low, high], abs=2e-5), name
         if "minus" in name:
-            assert row[f"{name} p"] == pytest.approx(stats.crossed_p(cells(values))), name
+            assert row[f"{name} p"] == pytest.approx(crossed_p(cells(values))), name
     assert len({round(row[f"{d} p"], 9) for d in summary.DIFFERENCES if summary.WITHOUT not in d}) == 4
     without = [i for i in range(len(SCENE)) if not rows["background"][i].any()]
     for name, control in (("rank minus random", drawn_rank), ("rank minus Grad-CAM", plain_rank)):
@@ -162,7 +162,7 @@ def test_maps_without_a_gate_are_held_against_grad_cam_alone(measured, table):
     assert row["rank"][0] == pytest.approx(mean(rank), abs=1e-5)
     difference = rank - rows["free verdicts"][:, 0, 0] / 2
     assert row["rank minus Grad-CAM"][0] == pytest.approx(mean(difference), abs=1e-5)
-    assert row["rank minus Grad-CAM p"] == pytest.approx(stats.crossed_p(cells(difference)))
+    assert row["rank minus Grad-CAM p"] == pytest.approx(crossed_p(cells(difference)))
     assert not any("minus random" in key for key in row)
     assert not any("minus" in key for key in row_of(table, "Grad-CAM"))
     assert row["own"] == pytest.approx(mean(rows["free"][:, m, 1]), abs=1e-5)
@@ -198,10 +198,10 @@ def test_each_family_of_tests_is_corrected_by_itself(table):
         free = [r for r in table if r["chosen by"] is None and r["method"] != "Grad-CAM"]
         assert len(gates) == len(grounding.GATES) and len(free) == len(GATE_FREE) - 2
         for difference, family in (("minus random", gates), ("rank minus random", gates)):
-            expected = stats.holm([r[f"{difference} p"] for r in family])
+            expected = holm([r[f"{difference} p"] for r in family])
             assert [r[f"{difference} holm"] for r in family] == pytest.approx(expected, abs=1e-5)
         for difference, of in (("minus Grad-CAM", "grounding"), ("rank minus Grad-CAM", "rank")):
-            expected = stats.holm([r[f"{difference} p"] for r in gates + free])
+            expected = holm([r[f"{difference} p"] for r in gates + free])
             found = [r[f"{difference} holm"] for r in gates]
             assert found == pytest.approx(expected[: len(gates)], abs=1e-5)
             if of == criterion:  # a map without a gate is in both families, and told of its own criterion's
@@ -245,7 +245,7 @@ def test_curves_and_bands(measured):
     rows, found, bands = measured.rows, summary.curves(measured), summary.random_bands(measured)
     g = 4
     for n in (1, 500, 1024):
-        interval = stats.crossed_interval(cells(sign(rows["margin"][:, g, n - 1])))
+        interval = crossed_interval(cells(sign(rows["margin"][:, g, n - 1])))
         expected = [interval.estimate, interval.low, interval.high]
         assert found["curves"][g, :, n - 1] == pytest.approx(expected, abs=2e-3)
     at = 9
@@ -277,7 +277,7 @@ def test_methods_against_each_other(measured):
     rank = (rows["free verdicts"][:, contrast, 0] - rows["verdicts"][:, 0, at, 0]) / 2
     assert row["rank"][0] == pytest.approx(mean(rank), abs=1e-5)
     registered = sign(rows["free"][:, contrast, 0]) - sign(rows["margin"][:, 0, CHOSEN["grounding"]["∂A/∂q, l2"] - 1])
-    interval = stats.crossed_interval(cells(registered))
+    interval = crossed_interval(cells(registered))
     assert row["grounding"] == pytest.approx([mean(registered), interval.low, interval.high], abs=2e-5)
 
 
@@ -289,7 +289,7 @@ def test_how_often_the_larger_object_decides(measured):
         larger = rows["free verdicts"][i, m, 1 + int(rows["area"][i, 1] > rows["area"][i, 0])] / 2
         own = sign([rows["free"][i, m, 0]])[0]
         values.append(np.nan if 0.5 in (larger, own) else float(larger == own))
-    assert found == pytest.approx(stats.crossed_mean(measured.by_scene(np.array(values))).estimate, abs=1e-5)
+    assert found == pytest.approx(crossed_mean(measured.by_scene(np.array(values))).estimate, abs=1e-5)
 
 
 def test_seeds_of_one_model_are_read_together_and_others_alone():

@@ -22,9 +22,10 @@ from qgc.lab.experiments import photo_accuracy, photo_results
 from qgc.lab.published import convert as published
 from qgc.lab.published import deeper_lstm as published_lstm
 from qgc.lab.published import pythia as published_pythia
+from qgc.lab.published.pythia import checkpoint_state
 from qgc.models import backbones, zoo
 from qgc.models.deeper_lstm import DeeperLSTM, DeeperLSTMConfig
-from qgc.models.pythia import Pythia, PythiaConfig, checkpoint_state
+from qgc.models.pythia import Pythia, PythiaConfig
 
 CNN = replace(backbones.VGG19_CAFFE, blocks=((4,), (4,), (6,), (6,), (8,)), fc=20)
 WORDS = ["what", "is", "the", "man", "'s", "color", "?", "UNK", "dog", "doing"]

@@ -24,9 +24,9 @@ from vqa_writer import write as write_vqa
 import qgc
 from qgc import data
 from qgc.cli import main
-from qgc.cli import photos as cli_photos
 from qgc.data.questions import held_out
 from qgc.lab.bench import full_size
+from qgc.lab.train import commands
 from qgc.lab.train.distributed import ProcessGroup
 from qgc.lab.train.photo_recipes import ORIGINAL
 from qgc.lab.train.photo_run import TrainingConfig, train_photos
@@ -209,7 +209,7 @@ def test_vqa_is_trained_without_a_second_training(place, tmp_path, capsys):
     found = train_photos(training, ProcessGroup())
     assert found["model"].made is found["model"].chosen and [r["step"] for r in found["twin"].chosen.trace][0] == 10
     capsys.readouterr()
-    cli_photos._print_results(found, tmp_path / "run", True)
+    commands._print_results(found, tmp_path / "run", True)
     assert json.loads(capsys.readouterr().out)["model"]["seconds"] == round(found["model"].made.seconds)
     assert main(["evaluate", str(tmp_path / "run"), "--json"]) == 0
     tested = json.loads(capsys.readouterr().out)

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from qgc.errors import QGCError
+from qgc.lab.published.pythia import checkpoint_state
 from qgc.lab.train import pythia as training
 from qgc.lab.train.cnn import to_input
 from qgc.lab.train.data import SceneSet
@@ -18,7 +19,7 @@ from qgc.lab.train.recipes import PYTHIA
 from qgc.lab.train.run import card_of, config
 from qgc.lab.train.vqa import SceneQuestions
 from qgc.models import DeeperLSTM, zoo
-from qgc.models.pythia import Pythia, checkpoint_state
+from qgc.models.pythia import Pythia
 from qgc.scenes import sample
 from qgc.scenes.questions import facts
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from .common import path
+from ...terminal import path
 
 
-def add(convert) -> None:
+def add_convert(convert) -> None:
     """Fill the parser of the command ``convert``."""
     kinds = convert.add_subparsers(required=True, metavar="model")
 
@@ -31,13 +31,13 @@ def add(convert) -> None:
 
 
 def _deeper_lstm(args) -> None:
-    from ..lab.published.convert import convert_deeper_lstm
+    from .convert import convert_deeper_lstm
 
     _done(convert_deeper_lstm(args.weights, args.prepro, args.cnn_weights, args.out))
 
 
 def _pythia(args) -> None:
-    from ..lab.published.convert import convert_pythia
+    from .convert import convert_pythia
 
     _done(convert_pythia(args.checkpoint, args.words, args.answers, args.out, args.cnn_weights))
 

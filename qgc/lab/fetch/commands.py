@@ -7,13 +7,13 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from ..errors import FetchError, shown
-from .common import path, print_json
+from ...errors import FetchError, shown
+from ...terminal import path, print_json
 
 
-def add(fetch: argparse.ArgumentParser) -> None:
+def add_fetch(fetch: argparse.ArgumentParser) -> None:
     """Fill the parser of the command ``fetch``."""
-    from ..lab.fetch.sources import COLLECTIONS
+    from .sources import COLLECTIONS
 
     fetch.formatter_class = argparse.RawDescriptionHelpFormatter
     fetch.description = (
@@ -38,9 +38,9 @@ def add(fetch: argparse.ArgumentParser) -> None:
 
 
 def _fetch(args: argparse.Namespace) -> int:
-    from ..lab.fetch.chosen import images_of
-    from ..lab.fetch.fetch import fetch, lookup
-    from ..lab.fetch.sources import COLLECTIONS
+    from .chosen import images_of
+    from .fetch import fetch, lookup
+    from .sources import COLLECTIONS
 
     if args.list:
         _list({args.name: lookup(args.name)} if args.name else COLLECTIONS, args.json)
@@ -58,7 +58,7 @@ def _fetch(args: argparse.Namespace) -> int:
 
 
 def _list(collections: dict, as_json: bool) -> None:
-    from ..lab.fetch.sources import registry_table
+    from .sources import registry_table
 
     if as_json:
         print_json({name: asdict(c) for name, c in collections.items()})
@@ -70,7 +70,7 @@ def _list(collections: dict, as_json: bool) -> None:
 
 def _in_words(report) -> str:
     """The report in words, with what to do about what is missing."""
-    from ..lab.fetch.sources import COLLECTIONS, format_bytes
+    from .sources import COLLECTIONS, format_bytes
 
     lines = [f"{name}: {entry['how']} ({format_bytes(entry['bytes'])})" for name, entry in report.files.items()]
     if report.photographs:

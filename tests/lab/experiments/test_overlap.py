@@ -5,7 +5,7 @@ from itertools import combinations
 import pytest
 
 from qgc.explain import explain
-from qgc.measure.overlap import KINDS, shared, top_overlap
+from qgc.lab.experiments.overlap import KINDS, shared, top_overlap
 from qgc.scenes import sample
 
 

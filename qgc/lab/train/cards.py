@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from ..errors import QGCError
-from ..files import atomic_write
-from . import zoo
+from ...errors import QGCError
+from ...files import atomic_write
+from ...models import zoo
 
 DRAWN_BY = "ThorVG"
 """The renderer of the scenes (qgc/scenes/render.py)."""

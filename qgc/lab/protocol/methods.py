@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..explain import contrast
-from ..explain.rankings import RANKINGS as RANKINGS
-from ..explain.rankings import RankingInputs
-from ..explain.rankings import neuron_maps as neuron_maps
-from ..models.evaluation import evaluated, evaluating
+from ...explain import contrast
+from ...explain.rankings import RANKINGS as RANKINGS
+from ...explain.rankings import RankingInputs
+from ...explain.rankings import neuron_maps as neuron_maps
+from ...models.evaluation import evaluated, evaluating
 
 
 @evaluated

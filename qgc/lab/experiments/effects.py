@@ -1,7 +1,7 @@
 """What a model looked at, from the changes of its answer scores: verdicts, how sure they are, and agreement with maps.
 
-Numbers alone are taken here; :mod:`qgc.lab.experiments.interventions` and :mod:`qgc.lab.experiments.faithfulness` alter
-the objects of scenes, ask models again, and say what the symbols stand for.
+Numbers alone are taken here; :mod:`.interventions` and :mod:`.faithfulness` alter the objects of scenes, ask models
+again, and say what the symbols stand for.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from itertools import product
 import numpy as np
 import torch
 
-from .pairs import compared
+from ...measure.pairs import compared
 
 TIE = 1e-5
 """Sums, or products, of |Δ| nearer than this share of their total are rounding in float32."""

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 import torch
+from scipy.stats import hypergeom
 from torch import Tensor
 
-from ..explain import REDUCTIONS
-from ..explain.sensitivity import reduce_product
-from ..explain.sensitivity import reductions as reductions_of
-from ..models.evaluation import evaluated
-from ..scenes import Scene
-from .similarity import shared as shared
+from ...explain import REDUCTIONS
+from ...explain.sensitivity import reduce_product
+from ...explain.sensitivity import reductions as reductions_of
+from ...measure.similarity import shared as shared
+from ...models.evaluation import evaluated
+from ...scenes import Scene
 
+TOP = 10  # the paper's tables list so many neurons
 KINDS = (
     "same question, other scene",
     "other question, same scene",
@@ -25,7 +28,7 @@ KINDS = (
 
 @evaluated
 @torch.no_grad()
-def top_overlap(vqa, scenes: Sequence[Scene], k: int = 10, reductions: Sequence[str] = REDUCTIONS) -> pd.DataFrame:
+def top_overlap(vqa, scenes: Sequence[Scene], k: int = TOP, reductions: Sequence[str] = REDUCTIONS) -> pd.DataFrame:
     """Mean number of shared neurons among the top k of ∂A/∂q (paper §3.2), over many scenes.
 
     Every question of every scene is ranked; then all pairs are compared. Pairs are averaged within a
@@ -87,3 +90,11 @@ def _mean_by_group(values: Tensor, mask: Tensor, group: Tensor) -> float:
     rows, columns = mask.nonzero(as_tuple=True)
     frame = pd.DataFrame({"group": group[rows].numpy(), "value": values[rows, columns].numpy()})
     return float(frame.groupby("group")["value"].mean().mean())
+
+
+def overlap_by_chance(J: int, k: int = TOP) -> tuple[float, np.ndarray]:
+    """Neurons that two unrelated top-k lists of J share: the mean k²/J, and P(at least m) for m = 0 … k.
+
+    The hypergeometric distribution: k draws without replacement from J neurons, k of which are marked.
+    """
+    return k * k / J, hypergeom(J, k, k).sf(np.arange(k + 1) - 1)

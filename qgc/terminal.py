@@ -1,4 +1,4 @@
-"""What the commands share: how arguments are read and refused, and how results are printed as JSON."""
+"""What commands share: how arguments are read and refused, and how results are printed as JSON."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from ..errors import QGCError
+from .errors import QGCError
+
+DEFAULT = "deeper-lstm/natural"  # the model of a command where none is named
 
 
 class UsageError(QGCError):

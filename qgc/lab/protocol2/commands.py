@@ -1,0 +1,44 @@
+"""``python -m qgc measure``: protocol 2 beside what :mod:`qgc.lab.experiments.commands` measures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ...errors import QGCError
+from ...terminal import Parser, at_least, path
+from ..experiments import commands
+
+
+def add_measure(measure: Parser) -> None:
+    """Fill the parser of the command ``measure``."""
+    kinds = commands.add_measure(measure)
+    graded = kinds.add_parser("graded", help="protocol 2: models blind to the question by degrees; resumes")
+    graded.add_argument("--split", choices=["validation", "test"], default="validation")
+    graded.add_argument("--runs", type=path, default=Path("runs"), help="the folder of the training runs")
+    graded.add_argument("--chunks", type=path, help="a folder that machines may share (default: RUNS/protocol-2)")
+    graded.add_argument("--out", type=path, default=commands.RESULTS / "protocol-2", help="an .npz for each CNN")
+    graded.add_argument("--workers", type=at_least(1), default=2, help="processes that measure")
+    graded.add_argument("--check", action="store_true", help="measure a random sample again and compare")
+    graded.set_defaults(run=_measure_graded)
+
+
+def _measure_graded(args) -> None:
+    from . import PROTOCOL, results, run
+
+    if args.check:
+        faults, missing = results.check(args.split, args.runs, args.out)
+        if faults:
+            raise QGCError("the sample differs from what is stored: " + "; ".join(faults[:10]))
+        without = f"; {len(missing)} models were not asked, for want of their training runs" if missing else ""
+        print(f"the sample agrees with what is stored{without}")
+        return
+    ns, models = PROTOCOL.n(args.split), PROTOCOL.models
+    chunks = args.chunks or args.runs / "protocol-2"
+    number, of = run.part()
+    run.measure(args.split, models, ns, args.runs, chunks, args.workers, (number, of))
+    files = [job.target for job in run.jobs(args.split, models, ns, args.runs, chunks)]
+    if missing := sum(not file.exists() for file in files):
+        print(f"part {number + 1} of {of} is done; {missing} of {len(files)} chunks are the others'")
+        return
+    results.store(files, models, ns, args.split, args.out)
+    print(f"wrote {args.out}")
