@@ -123,7 +123,7 @@ class GridInput:
         q = model.encode_tokens(tokens, lengths)
         with bfloat16_on_gpu(F):
             f = model.attended(model.regions(F), q[:, None])[:, 0]
-            u, v = model.fuse(model.drop(f), q)
+            u, v = model.attended_branches(model.drop(f), q)
             return model.classify(u * v).float()
 
     @torch.no_grad()
