@@ -362,14 +362,14 @@ def _bench_peers(args) -> None:
 
 
 def _measure(args) -> int:
-    from ..lab.experiments import stages
+    from ..lab.experiments import runner
     from ..lab.protocol import PROTOCOL_MODELS, grounding, run, summary
     from ..lab.protocol.stored import Stored
     from ..models.zoo import usable
     from ..paper import SPEARMAN
 
     if args.check:
-        faults = summary.check(args.out) + stages.check(Stored.read(args.out).arrays)
+        faults = summary.check(args.out) + runner.check(Stored.read(args.out).arrays)
         print_json({"faults": faults}) if args.json else print("\n".join(faults) or "the sample agrees")
         return int(bool(faults))
     usable(args.device)  # what is wrong is said before the hours of measuring
@@ -381,10 +381,10 @@ def _measure(args) -> int:
     registered = {gate: [chosen["grounding"][gate]] for gate in grounding.GATES}
     test = run.measure("test", args.runs, folder, **options, chosen=registered)
     other = {
-        experiment: stages.measure(experiment, folder, runs=args.runs, **options) for experiment in stages.EXPERIMENTS
+        experiment: runner.measure(experiment, folder, runs=args.runs, **options) for experiment in runner.EXPERIMENTS
     }
     tables, arrays = summary.summarise(validation, test, PROTOCOL_MODELS, chosen)
-    more, more_arrays = stages.summarise(other, [row.value for row in SPEARMAN])
+    more, more_arrays = runner.summarise(other, [row.value for row in SPEARMAN])
     tables, arrays = tables | more, arrays | more_arrays
     paths = [str(run.where(model, args.runs)) for model in PROTOCOL_MODELS]
     tables = {"about": summary.about(PROTOCOL_MODELS, paths, "python -m qgc measure", args.device), **tables}

@@ -195,7 +195,7 @@ class Stored:
         return ns, bands
 
     def rows(self, experiment: str, model: str, name: str) -> pd.DataFrame:
-        """A table of an experiment (:mod:`qgc.lab.experiments.stages`): ``rows("sanity", "natural", "controls")``."""
+        """A table of an experiment (:mod:`qgc.lab.experiments.runner`): ``rows("sanity", "natural", "controls")``."""
         return pd.DataFrame(self.tables[experiment][self._shipped(model)][name])
 
     def absent(self, model: str, pairs: str = "all") -> pd.DataFrame:

@@ -10,7 +10,7 @@ import pytest
 from qgc.cli import main
 from qgc.errors import QGCError
 from qgc.lab.experiments.faithfulness import NS
-from qgc.lab.experiments.stages import EXPERIMENTS
+from qgc.lab.experiments.runner import EXPERIMENTS
 from qgc.lab.figures import results
 from qgc.lab.protocol import GRID, PROTOCOL_MODELS, SCENES, SEEDS, grounding, summary
 from qgc.lab.protocol.stored import MODELS, RESULTS, Stored

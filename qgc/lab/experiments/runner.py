@@ -47,7 +47,7 @@ from ..protocol import (  # fmt: skip
 from . import absent, faithfulness, interventions, nulls, other_image, sanity
 
 CHUNK = 20
-_MODULES = ("absent", "compare", "faithfulness", "interventions", "nulls", "other_image", "sanity", "stages")
+_MODULES = ("absent", "compare", "faithfulness", "interventions", "nulls", "other_image", "runner", "sanity")
 CODE = (*run.CODE, "measure/effects.py", "measure/similarity.py", *(f"lab/experiments/{name}.py" for name in _MODULES))
 NULL_ARRAYS = ("l2", "sum")
 """Reductions whose nulls are kept scene by scene, for the book's figure and :func:`qgc.lab.protocol.summary.check`."""

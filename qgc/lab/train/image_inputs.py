@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from ...models import DeeperLSTM
 from ...models.pythia import Pythia, WeightNorm
 from . import pythia, vqa
-from .asked import number_of
+from .encoded_questions import number_of
 from .features import Features
 from .photo_recipes import PhotoRecipe
 
