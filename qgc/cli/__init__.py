@@ -236,7 +236,7 @@ def _explain(args) -> None:
     if scene is None and "photograph" not in vqa.trained_on:
         print("note: this is not a scene of qgc; the model has only seen scenes, so do not trust it here",
               file=sys.stderr)  # fmt: skip
-    figure = plots.overlay(explanation, n=args.n, mask=plots.asked_mask(scene, args.question) if scene else None)
+    figure = plots.overlay(explanation, n=args.n, mask=plots.queried_mask(scene, args.question) if scene else None)
     atomic_write(out, lambda p: figure.savefig(p, format=out.suffix[1:] or "png"))
     top = explanation.top(10)
     if args.json:
@@ -392,9 +392,9 @@ def _measure(args) -> int:
     if args.json:
         print_json(tables, indent=None)
         return 0
-    for name, arm in tables["arms"].items():
-        print(f"\n{name}: {arm['pairs']} pairs of {arm['scenes']} scenes, {arm['seeds']} seed(s)")
-        for row in arm["table"]:
+    for name, found in tables["arms"].items():
+        print(f"\n{name}: {found['pairs']} pairs of {found['scenes']} scenes, {found['seeds']} seed(s)")
+        for row in found["table"]:
             shown = ("{:.3f} [{:.3f}, {:.3f}]".format(*row[k]) for k in ("rank", "object", "grounding"))
             print(f"  {row['method']:36s} {row['n'] or '':>5}  " + "  ".join(shown))
     print(f"\nwrote {args.out / 'measure.json'}")

@@ -179,7 +179,7 @@ class ExplorerState:
         return min(max(int(self.n), 1), explanation.vqa.combine)
 
     def _mask(self, explanation: Explanation) -> np.ndarray | None:
-        return plots.asked_mask(self.scene, explanation.question) if self.scene else None
+        return plots.queried_mask(self.scene, explanation.question) if self.scene else None
 
     def _status_text(self, explanation: Explanation, n: int) -> str:
         own = (

@@ -95,7 +95,8 @@ def test_what_is_of_another_kind_is_refused_in_one_sentence(name, given):
         (lambda g: plots.overlay(g["e"], scene=qgc.scene("couple")), "not the scene that was explained"),
         (lambda g: plots.overlay(g["e"], ax="x"), "make some with plt.subplots"),
         (lambda g: plots.scene_masks(g["scene"], "sink"), "put it in a list"),
-        (lambda g: plots.scene_masks(g["scene"], []), "things is empty"),
+        (lambda g: plots.scene_masks(g["scene"], []), "objects is empty"),
+        (lambda g: plots.scene_masks(g["scene"], things=[]), "objects is empty"),  # by the earlier name
         (lambda g: plots.scene_masks(g["scene"], ["cat"]), "no 'cat' to see"),
         (lambda g: plots.map_rows({"a": {"b": g["e"].map(5)}}, g["scene"], ["cat"]), "no 'cat' to see"),
         (lambda g: plots.map_rows({"a": {}}, g["scene"]), r"rows\['a'\] is empty"),

@@ -101,7 +101,7 @@ def model_quantities(stored: Stored, model: str) -> dict[str, Quantity]:
         "gate, n = 25": Quantity(*stored.rank_curve(model, PAPER)[:, at_25].tolist()),
         "gate, n = 25, without backgrounds": _compared(stored, model, (PAPER, 25), pairs="without backgrounds"),
         "gate, n = 25, CGA": Quantity(*stored.curve(model, PAPER)[:, 24].tolist()),
-        "cosine": Quantity(*stored.arm(model)["cosine"]),
+        "cosine": Quantity(*stored.results_of(model)["cosine"]),
     }
 
 

@@ -160,7 +160,7 @@ def relu_gradient_changes(a: Explanation, b: Explanation) -> pd.DataFrame:
 
 
 # -- does guided backpropagation explain? ---------------------------------------------------------
-def pictures(e: Explanation, way: BackwardPass | None = None) -> dict[str, Tensor]:
+def method_images(e: Explanation, way: BackwardPass | None = None) -> dict[str, Tensor]:
     """What each of :data:`METHODS` shows for one answer (Eq. 2; Springenberg et al. 2015; Selvaraju et al. 2019).
 
     ``way`` is the explanation's :class:`~qgc.explain.guided.BackwardPass` where there is one already.
@@ -189,9 +189,9 @@ def dependence(vqa, scenes: Iterable[Scene]) -> pd.DataFrame:
         first, second = explain(vqa, view, [pair.first.question, pair.second.question], pair.answer)
         other = explain(vqa, view, first.question, _next_best(first))
         way = BackwardPass(first)
-        shown.append(pictures(first, way))
+        shown.append(method_images(first, way))
         for changed, e in (("question", second), ("answer", other)):
-            rows += _likeness(shown[-1], pictures(e, BackwardPass(e, way)), scene=number, changed=changed)
+            rows += _likeness(shown[-1], method_images(e, BackwardPass(e, way)), scene=number, changed=changed)
     for number in range(1, len(shown)):
         rows += _likeness(shown[number], shown[number - 1], scene=number, changed="scene")
     return pd.DataFrame(rows)
@@ -218,9 +218,9 @@ def randomisation(vqa, scenes: Iterable[Scene], depths: Sequence[int] = (1, 2, 3
     layers, rows = upper_layers(vqa), []
     models = {k: randomised(vqa, layers[:k], seed) for k in depths}
     for number, (scene, pair) in enumerate(_first_pairs(scenes)):
-        trained = pictures(explain(vqa, scene, pair.first.question, pair.answer))
+        trained = method_images(explain(vqa, scene, pair.first.question, pair.answer))
         for k, model in models.items():
-            redrawn = pictures(explain(model, scene, pair.first.question, pair.answer))
+            redrawn = method_images(explain(model, scene, pair.first.question, pair.answer))
             rows += _likeness(trained, redrawn, scene=number, layers=k, **{"down to": layers[k - 1]})
     return pd.DataFrame(rows)
 
@@ -252,4 +252,4 @@ def _likeness(a: dict[str, Tensor], b: dict[str, Tensor], **about) -> list[dict]
     return [{**about, "method": m, "cosine": cosine(a[m], b[m])} for m in METHODS]
 
 
-passage, passage_changes = relu_gradient_flow, relu_gradient_changes  # their old names
+passage, passage_changes, pictures = relu_gradient_flow, relu_gradient_changes, method_images  # their old names

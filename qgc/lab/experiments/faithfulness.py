@@ -208,19 +208,19 @@ def faithfulness_rows(
     altered = alterations(scene, [p for _, p in pairs]) if altered is None else altered
     F = maps_of(vqa, scene, altered) if F is None else F
     view = View(vqa, scene, F[:1])
-    things, rows = [a.thing for a in altered], []
+    names, rows = [a.thing for a in altered], []
     for number, pair in pairs:
         asks = (pair.first, pair.second)
         # Both at once: the question encoder runs on one batch
         both = explain(vqa, view, [a.question for a in asks], pair.answer)
         a = vqa.answer_index(pair.answer)
         scores = torch.stack([answer_scores(vqa, F, e.q)[:, a] for e in both]).cpu().numpy()
-        effects = model_effects(scores[:, :1] - scores[:, 1:], things, (asks[0].thing, asks[1].thing))
+        effects = model_effects(scores[:, :1] - scores[:, 1:], names, (asks[0].thing, asks[1].thing))
         masks = [scene.masks[ask.thing] for ask in asks]
         row = {"scene": scene.seed, "pair": number, "right": sum(e.predicted == pair.answer for e in both)}
         for j, ask in enumerate(asks):
             row |= {f"area_{j + 1}": int(masks[j].sum()), f"background_{j + 1}": int(ask.thing in scene.tones)}
-            row[f"alterations_{j + 1}"] = things.count(ask.thing)
+            row[f"alterations_{j + 1}"] = names.count(ask.thing)
         row |= _effects_row(effects)
         # A generator of its own for each pair: its random gates do not depend on which pairs came before
         rng = np.random.default_rng([scene.seed & 0x7FFFFFFF, 83, number])

@@ -60,7 +60,7 @@ QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 class QuestionPool:
     """What the nulls draw from, worked out once for a model (:func:`question_pool`).
 
-    questions : N texts. q : (N, Q) their embeddings, with ``mean`` and ``std`` (Q,). pictures : of each other scene
+    questions : N texts. q : (N, Q) their embeddings, with ``mean`` and ``std`` (Q,). images : of each other scene
     its seed, its maps F (1, K, h, w) and its asks. constants : reduction → (J,) of the rows of Wq, where the model has
     a closed form.
     """
@@ -69,7 +69,7 @@ class QuestionPool:
     q: Tensor
     mean: Tensor
     std: Tensor
-    pictures: list[tuple[int, Tensor, list[Ask]]]
+    images: list[tuple[int, Tensor, list[Ask]]]
     constants: dict[str, Tensor]
 
     def embedding(self, vqa, question: str) -> Tensor:
@@ -86,12 +86,12 @@ def question_pool(vqa, scenes: Iterable[Scene] = ()) -> QuestionPool:
     questions = every_question()
     tokens, lengths = vqa.vocabulary.batch(questions)
     q = vqa.encode_tokens(tokens.to(vqa.device), lengths)
-    pictures = [(s.seed, vqa.conv(vqa.prepare(s.image)), list(s.asks)) for s in scenes]
+    images = [(s.seed, vqa.conv(vqa.prepare(s.image)), list(s.asks)) for s in scenes]
     constants: dict[str, Tensor] = {}
     some = torch.zeros(vqa.combine, dtype=q.dtype, device=q.device)
     if (closed := vqa.sensitivity_jacobian(some, some)) is not None:  # one for all questions and images
         reduce_product(*closed, known=constants)
-    return QuestionPool(questions, q, q.mean(0), q.std(0), pictures, constants)
+    return QuestionPool(questions, q, q.mean(0), q.std(0), images, constants)
 
 
 @evaluated
@@ -125,7 +125,7 @@ def null_row(
         put(null, _sensitivities(vqa, question_pool, *case) if case else {})
 
     # The order of the cases is that of the draws from rng: another one gives other stored numbers
-    others = [p for p in question_pool.pictures if p[0] != scene.seed]
+    others = [p for p in question_pool.images if p[0] != scene.seed]
     put_case(None, (F, q))
     put_case("same answer", (F, question_pool.embedding(vqa, second.question)))
     put_case("unrelated question", _case(vqa, question_pool, first, [(F, scene.asks)], rng, same=False))
@@ -193,12 +193,12 @@ def absent_objects(scene: Scene, ask: Ask, questions: Sequence[str]) -> list[str
     ]
 
 
-def _case(vqa, question_pool: QuestionPool, ask: Ask, pictures: Sequence, rng: np.random.Generator, same: bool):
+def _case(vqa, question_pool: QuestionPool, ask: Ask, images: Sequence, rng: np.random.Generator, same: bool):
     # An image and a question about it: the same one, or one of another family; None if there is none.
     def fits(other: Ask) -> bool:
         return other.question == ask.question if same else other.family != ask.family
 
-    able = [(F, [a for a in asks if fits(a)]) for F, asks in pictures]
+    able = [(F, [a for a in asks if fits(a)]) for F, asks in images]
     able = [(F, asks) for F, asks in able if asks]
     if not able:
         return None

@@ -75,7 +75,7 @@ DIGITS = 5
 
 @dataclass(frozen=True)
 class Group:
-    """Arms that are read together: the training seeds of one model."""
+    """Models that are read together: the training seeds of one model."""
 
     name: str
     models: tuple[str, ...]
@@ -83,9 +83,9 @@ class Group:
 
 def groups(models: Sequence[ProtocolModel]) -> list[Group]:
     """The training seeds of ``natural`` as one, each other model by itself; the shipped one is "natural, shipped"."""
-    seeds = tuple(a.name for a in models if "seed" in a.name)
+    seeds = tuple(m.name for m in models if "seed" in m.name)
     found = [Group("natural", seeds)] if seeds else []
-    return found + [Group(_by_itself(a.name, bool(seeds)), (a.name,)) for a in models if a.name not in seeds]
+    return found + [Group(_by_itself(m.name, bool(seeds)), (m.name,)) for m in models if m.name not in seeds]
 
 
 def _by_itself(model: str, beside_seeds: bool) -> str:
@@ -394,7 +394,7 @@ def against(measured: Measured, chosen: dict[str, dict[str, int]]) -> list[dict]
 
 
 def by_seed(paths: Sequence[Path], group: Group, chosen: dict[str, dict[str, int]]) -> list[dict]:
-    """:func:`table`'s rows of :data:`SHOWN` and of the maps without a gate, for each training by itself."""
+    """:func:`table`'s rows of :data:`SHOWN` and of the maps without a gate, for each training run by itself."""
     rows = []
     for seed, model in enumerate(group.models):
         measured = Measured(paths, Group(model, (model,)))

@@ -97,7 +97,7 @@ def test_dependence_has_a_row_for_every_change_and_method(small_model, scenes):
     counts = table.groupby(["changed", "method"])["cosine"].count()
     assert counts["question"].tolist() == counts["answer"].tolist() == [2] * 4 and counts["scene"].tolist() == [1] * 4
     pair = explain(small_model, scenes[0], scenes[0].questions, "white")
-    plain = [measured.pictures(e)["plain gradient"] for e in pair]
+    plain = [measured.method_images(e)["plain gradient"] for e in pair]
     expected = measured.difference(*plain)["cosine"]
     asked = (table["scene"] == 0) & (table["changed"] == "question") & (table["method"] == "plain gradient")
     assert table[asked]["cosine"].item() == pytest.approx(expected)

@@ -65,9 +65,9 @@ def test_gain_and_size_change_no_verdict():
             assert effect_size(D) == pytest.approx(effect_size(louder)) == pytest.approx(effect_size(larger))
     # gain also comes with the noise floor, from the changes of the score on
     deltas = rng.normal(size=(2, 9)) + 1
-    things = ["", "", "", "a", "a", "b", "b", "c", "c"]
-    plain = model_effects(deltas, things, ("a", "b"))
-    louder = model_effects(deltas * [[7], [1]], things, ("a", "b"))
+    altered = ["", "", "", "a", "a", "b", "b", "c", "c"]
+    plain = model_effects(deltas, altered, ("a", "b"))
+    louder = model_effects(deltas * [[7], [1]], altered, ("a", "b"))
     assert plain.verdict == louder.verdict and plain.half_verdicts == louder.half_verdicts
     np.testing.assert_allclose(plain.normalised, louder.normalised)
 
@@ -76,8 +76,8 @@ def test_effects_by_hand():
     #          null       a            b         c
     deltas = [[1, -1, 0.4, -4, 2.8, 1, 1, 0.5, 6],
               [0, 0, 0, 1, 1, -2, 4, 0, 0]]  # fmt: skip
-    things = ["", "", "a", "a", "a", "b", "b", "b", "c"]
-    found = model_effects(deltas, things, ("a", "b"))
+    altered = ["", "", "a", "a", "a", "b", "b", "b", "c"]
+    found = model_effects(deltas, altered, ("a", "b"))
     np.testing.assert_allclose(found.floor, [1, 0])
     np.testing.assert_allclose(found.raw, [[2.4, 2.5 / 3], [2 / 3, 2]])
     np.testing.assert_allclose(found.D, [[1.4, 0], [2 / 3, 2]])  # 2.5 / 3 is less than the floor
@@ -89,11 +89,11 @@ def test_effects_by_hand():
 
 
 def test_halves_that_disagree_are_not_sure():
-    things = ["", "a", "a", "b", "b"]
+    altered = ["", "a", "a", "b", "b"]
     #                              even: 5 1 | 1 5, odd: 1 2 | 2 1
-    found = model_effects([[0, 5, 1, 1, 2], [0, 1, 2, 5, 1]], things, ("a", "b"))
+    found = model_effects([[0, 5, 1, 1, 2], [0, 1, 2, 5, 1]], altered, ("a", "b"))
     assert found.verdict == 1 and found.half_verdicts == (1, 0) and not found.sure
-    tie = model_effects([[0, 1, 1, 1, 1], [0, 1, 1, 1, 1]], things, ("a", "b"))
+    tie = model_effects([[0, 1, 1, 1, 1], [0, 1, 1, 1, 1]], altered, ("a", "b"))
     assert tie.verdict == 0.5 and tie.half_verdicts == (0.5, 0.5) and not tie.sure
     for bad in (["x", "a", "a", "b", "b"], ["", "a", "a", "a", "b"]):
         with pytest.raises(ValueError, match="null alterations"):
