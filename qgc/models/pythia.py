@@ -92,6 +92,17 @@ class WeightNorm(nn.Module):
         self.weight_g = nn.Parameter(plain.weight.detach().norm())
         self.weight_v = plain.weight
 
+    @torch.no_grad()
+    def reset_parameters(self) -> None:
+        """Draw V and b again as PyTorch starts a linear layer, with W = V."""
+        plain = nn.Linear(*self.weight_v.shape[::-1])
+        for own, drawn in (
+            (self.weight_v, plain.weight),
+            (self.bias, plain.bias),
+            (self.weight_g, plain.weight.norm()),
+        ):
+            own.copy_(drawn)
+
     @property
     def factor(self) -> Tensor:
         """g / ‖V‖, (): multiplying the output by it is cheaper than multiplying the matrix."""

@@ -623,9 +623,7 @@ def map_rows(
             _show(ax, Image.fromarray(compose(ground, share)))
             ax.set_title(title if share is not None else f"{title}: empty", fontsize=SMALL)
         if queried[k] is not None:
-            colour = OUTLINES[
-                queried.index(queried[k]) % len(OUTLINES)
-            ]  # an object queried twice keeps its own
+            colour = OUTLINES[queried.index(queried[k]) % len(OUTLINES)]  # an object queried twice keeps its own
             for ax in grid[: 1 + len(row)]:
                 _outline(ax, scene.masks[queried[k]], colour, 0.7)
     blank, bar, blank_too = foot.subplots(1, 3, width_ratios=(1, 5, 1))

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 
 import pandas as pd
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ...errors import QGCError
 from ...explain import Explanation, View, explain
@@ -199,8 +199,7 @@ def dependence(vqa, scenes: Iterable[Scene]) -> pd.DataFrame:
 
 def upper_layers(vqa) -> list[str]:
     """Layers from the answer down to the last convolution, in the order of Adebayo et al. (2018), by module name."""
-    last = max((k for k, layer in enumerate(vqa.cnn.features) if isinstance(layer, nn.Conv2d)))
-    return ["output", "image", "cnn.fc7", "cnn.fc6", f"cnn.features.{last}"]
+    return [names[-1] for label, names in vqa.layers()[:6] if label != "Wq, LSTM"]  # images change with these alone
 
 
 def randomisation(vqa, scenes: Iterable[Scene], depths: Sequence[int] = (1, 2, 3, 4, 5), seed: int = 0) -> pd.DataFrame:

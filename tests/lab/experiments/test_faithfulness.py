@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from torch import Tensor
+from looker import Looker
 
 import qgc
 from qgc.explain import View, contrast, explain, gradcam
@@ -16,7 +16,6 @@ from qgc.lab.experiments import faithfulness
 from qgc.lab.protocol.grounding import chosen_pairs
 from qgc.measure import same_answer_pairs
 from qgc.measure.effects import agreement, effect_size, kappa, model_effects, odds_verdict
-from qgc.models import VQA
 from qgc.scenes import Scene, sample
 from qgc.scenes.situations import situation
 
@@ -219,32 +218,8 @@ def test_no_alteration_of_one_queried_object_uncovers_another(offset, hides):
 
 
 # -- models that are known --------------------------------------------------------------------------------
-class Looker(VQA):
-    """Scores every answer by how bright the cells are that its question names: what it uses is known."""
-
-    def __init__(self, like, looks: dict[str, np.ndarray]):
-        super().__init__()
-        self.cnn, self.vocabulary, self.answers, self.combine = like.cnn, like.vocabulary, like.answers, 196
-        self.looks = looks
-
-    def conv(self, x: Tensor) -> Tensor:
-        return torch.nn.functional.avg_pool2d(x, 16)
-
-    def encode(self, question: str) -> Tensor:
-        return torch.nn.functional.avg_pool2d(torch.tensor(self.looks[question])[None, None], 16).flatten(1)
-
-    def encode_all(self, questions) -> Tensor:
-        return torch.cat([self.encode(q) for q in questions])
-
-    def branches(self, F: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
-        return q, F.mean(1).flatten(1)
-
-    def classify(self, A: Tensor) -> Tensor:
-        return A.sum(1, keepdim=True) * torch.ones(1, len(self.answers), dtype=A.dtype)
-
-
 def row_of(small_model, scene: Scene, looks) -> dict:
-    vqa = Looker(small_model, {q: mask.astype(float) for q, mask in looks.items()})
+    vqa = Looker(small_model, looks)
     return faithfulness.faithfulness_rows(vqa, scene, chosen_pairs(scene)[:1], ns=(10,))[0]
 
 
