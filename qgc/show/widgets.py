@@ -31,7 +31,7 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from .. import paper
 from ..errors import ImageError, QGCError, SceneError, WeightsError, shown
-from ..explain import REDUCTIONS, Explanation, View, explain
+from ..explain import REDUCTIONS, EncodedImage, Explanation, explain
 from ..images import image_file, open_image
 from ..measure import map_share
 from ..models import VQA, zoo
@@ -220,7 +220,7 @@ class ExplorerState:
 
     def _explain(self) -> tuple[Explanation, str]:
         key = (self.model, self._scene_key)
-        view = self._cached("view", key, lambda: View(self.vqa, self.scene or self._photograph()), MOST_VIEWS)
+        view = self._cached("view", key, lambda: EncodedImage(self.vqa, self.scene or self._photograph()), MOST_VIEWS)
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             explanation = explain(self.vqa, view, self.question.strip(), self.answer, reduce=self.reduce)
@@ -469,7 +469,7 @@ class EditorState:
         super().__setattr__(name, value)
 
     def _reset_views(self) -> None:
-        self._before = View(self.vqa, self.original)
+        self._before = EncodedImage(self.vqa, self.original)
         self._after = (self.original, self._before)
         self._explained: dict[tuple[str, str], Explanation] = {}
 
@@ -549,7 +549,7 @@ class EditorState:
         if not self._before.is_current:  # the model has learnt since
             self._reset_views()
         if now != self._after[0]:
-            self._after = now, self._before if now == self.original else View(self.vqa, now)
+            self._after = now, self._before if now == self.original else EncodedImage(self.vqa, now)
             self._explained = {k: e for k, e in self._explained.items() if k[0] == "before"}
         pair = []
         for when, view in (("before", self._before), ("after", self._after[1])):

@@ -22,7 +22,7 @@ import torch
 from parts import GRID, SIDE, pack, webp
 from PIL import Image
 
-from qgc.explain import Explanation, View, explain
+from qgc.explain import EncodedImage, Explanation, explain
 from qgc.files import atomic_write
 from qgc.measure.pairs import cell_cover
 from qgc.measure.rankings import neuron_maps
@@ -108,7 +108,7 @@ def model_parts(name: str, vqa: VQA) -> Iterator[tuple[str, dict]]:
     ``u``, ``sensitivity`` and a row of ``c`` (= ∂y_a/∂A) are (J,); with g = c ∘ u they give every ranking here.
     """
     scene = situation(name)
-    view = View(vqa, scene)
+    view = EncodedImage(vqa, scene)
     asked = [explain(vqa, view, ask.question, ask.answer) for ask in scene.asks]
     own_part = f"{name}.{vqa.name.replace('/', '-')}"
     rows, maps, questions = Distinct(), Distinct(), []

@@ -11,7 +11,7 @@ import torch
 
 import qgc
 from qgc.errors import QGCError
-from qgc.explain import View, explain
+from qgc.explain import EncodedImage, explain
 from qgc.lab.figures import planted, results
 from qgc.show import plots, widgets
 from qgc.show.arguments import checked
@@ -34,7 +34,7 @@ WRONG = [None, 3, 2.5, {}, [None], ["x"], {"a": "x"}, {1: "x"}, lambda: 0, np.ze
 @pytest.fixture(scope="module")
 def given(small_model):
     scene = qgc.scene("bathroom")
-    e, other = explain(small_model, View(small_model, scene), scene.questions[:2], answer="white")
+    e, other = explain(small_model, EncodedImage(small_model, scene), scene.questions[:2], answer="white")
     return {"e": e, "both": [e, other], "scene": scene, "vqa": small_model, "load": lambda _: small_model}
 
 

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from ...errors import QGCError
-from ...explain import Explanation, View, explain, maps_of
+from ...explain import EncodedImage, Explanation, explain, maps_of
 from ...explain.gates import top
 from ...files import atomic_write
 from ...models import VQA, DeeperLSTM, card, load
@@ -183,7 +183,7 @@ def methods(vqa: DeeperLSTM, scene: Scene) -> tuple[dict[str, Method], float]:
 
     The slow peers make one map, or one batch, in a call, and others in the next one.
     """
-    x, view = vqa.prepare(scene.image), View(vqa, scene)
+    x, view = vqa.prepare(scene.image), EncodedImage(vqa, scene)
     ours = explain(vqa, view, scene.questions[:QUESTIONS])
     questions, answers = [e.question for e in ours], [e.answer for e in ours]
     work = Work.from_explanations(ours, NS)
@@ -191,10 +191,10 @@ def methods(vqa: DeeperLSTM, scene: Scene) -> tuple[dict[str, Method], float]:
     from_image, from_maps = Gated(vqa), Gated(vqa, from_maps=True)
 
     def closed_form(F: Tensor | None = None) -> Tensor:
-        return maps_of(explain(vqa, View(vqa, scene, F), questions, answers), NS)
+        return maps_of(explain(vqa, EncodedImage(vqa, scene, F), questions, answers), NS)
 
     def closed_form_all() -> list[Tensor]:
-        return [e.maps() for e in explain(vqa, View(vqa, scene), questions, answers)]
+        return [e.maps() for e in explain(vqa, EncodedImage(vqa, scene), questions, answers)]
 
     def pieces(size: int, make: Callable[[Work], object]) -> Method:
         return Method(lambda k: make(work.part(k, size)), total, size)
@@ -294,7 +294,7 @@ def agreement(vqa: DeeperLSTM, scenes: int) -> dict:
     for seed in tqdm(range(scenes), desc="agreement", leave=False):
         scene = sample(FIRST_SCENE + seed, "natural")
         questions, answers = rng.choice(scene.questions, PER_SCENE), rng.choice(vqa.answers, PER_SCENE)
-        view = View(vqa, scene)
+        view = EncodedImage(vqa, scene)
         explanations = explain(vqa, view, questions.tolist(), answers.tolist())
         raw = torch.stack([e.map(relu=False) for e in explanations])
         x, work = vqa.prepare(scene.image), Work.from_explanations(explanations, [vqa.combine])

@@ -15,12 +15,12 @@ import torch
 from torch import Tensor
 
 from ...errors import QGCError
-from ...explain import Explanation, View, explain
+from ...explain import EncodedImage, Explanation, explain
 from ...explain.guided import BackwardPass, guided_gradcam
 from ...measure.similarity import Pair, cosine, same_answer_pairs
 from ...models.evaluation import evaluated
 from ...scenes import Scene
-from ...scenes.questions import WORDINGS, asks, word
+from ...scenes.questions import PARAPHRASES, asks, word
 from .sanity import randomised
 
 METHODS = ("plain gradient", "guided backprop", "Grad-CAM", "guided Grad-CAM")
@@ -95,11 +95,11 @@ def question_differences(vqa, scenes: Iterable[Scene]) -> pd.DataFrame:
     """
     rows = []
     for number, scene in enumerate(scenes):
-        view = View(vqa, scene)
+        view = EncodedImage(vqa, scene)
         unlike = next(ask for ask in asks(scene) if ask.family != "colour")
         for pair in same_answer_pairs([scene]):
             asked = {
-                "same question, other words": word(WORDINGS["colour"][1], pair.first.thing),
+                "same question, other words": word(PARAPHRASES["colour"][1], pair.first.thing),
                 "same answer, other thing": pair.second.question,
                 "other kind of question": unlike.question,
             }
@@ -185,7 +185,7 @@ def dependence(vqa, scenes: Iterable[Scene]) -> pd.DataFrame:
     """
     shown, rows = [], []
     for number, (scene, pair) in enumerate(_first_pairs(scenes)):
-        view = View(vqa, scene)
+        view = EncodedImage(vqa, scene)
         first, second = explain(vqa, view, [pair.first.question, pair.second.question], pair.answer)
         other = explain(vqa, view, first.question, _next_best(first))
         way = BackwardPass(first)

@@ -41,7 +41,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from ...explain import Explanation, View, contrast, explain, gates
+from ...explain import EncodedImage, Explanation, contrast, explain, gates
 from ...measure.effects import ModelEffects, agreement, interventional_grounding, kappa, model_effects, odds_verdict
 from ...measure.pairs import object_grounding, object_verdicts, odds_grounding, rank_grounding, shares
 from ...measure.similarity import Pair, same_answer_pairs
@@ -207,7 +207,7 @@ def faithfulness_rows(
         return []
     altered = alterations(scene, [p for _, p in pairs]) if altered is None else altered
     F = maps_of(vqa, scene, altered) if F is None else F
-    view = View(vqa, scene, F[:1])
+    view = EncodedImage(vqa, scene, F[:1])
     names, rows = [a.thing for a in altered], []
     for number, pair in pairs:
         asks = (pair.first, pair.second)

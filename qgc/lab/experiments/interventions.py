@@ -28,7 +28,7 @@ import torch
 from PIL import Image, ImageFilter
 from torch import Tensor
 
-from ...explain import Explanation, View, closed_form, explain, gates
+from ...explain import EncodedImage, Explanation, closed_form, explain, gates
 from ...measure.effects import interventional_grounding
 from ...measure.localise import contrastive_grounding, enlarge, map_share
 from ...measure.similarity import Pair, same_answer_pairs, spearman
@@ -159,7 +159,7 @@ def intervention_rows(
     if not pairs:
         return []
     changed = changes(scene, {p.answer for p in pairs}) if changed is None else changed
-    view = View(vqa, scene)
+    view = EncodedImage(vqa, scene)
     before = np.asarray(scene.image)
     images = [np.asarray(c.scene.image) for c in changed]
     F = torch.cat([view.F, *feature_maps(vqa, images)])  # altered images go through the CNN once for all questions

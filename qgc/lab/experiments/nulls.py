@@ -34,13 +34,13 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from ...explain import REDUCTIONS, View
+from ...explain import REDUCTIONS, EncodedImage
 from ...explain.sensitivity import reduce_product, reductions
 from ...measure.similarity import TOP, Pair, overlap_by_chance, partial_spearman, same_answer_pairs, spearman
 from ...measure.stats import interval, intervals, mean, quantile, share_below
 from ...models.evaluation import evaluated
 from ...scenes import Ask, Scene
-from ...scenes.questions import HELD_OUT, WORDINGS, every_question, facts, near, word
+from ...scenes.questions import HELD_OUT, PARAPHRASES, every_question, facts, near, word
 from ...scenes.things import KINDS
 
 NULLS = (
@@ -114,7 +114,7 @@ def null_row(
     pair = pairs[rng.integers(len(pairs))]
     first, second = (pair.first, pair.second) if rng.random() < 0.5 else (pair.second, pair.first)
     own = rng.spawn(1)[0]  # does not advance rng
-    q, F = question_pool.embedding(vqa, first.question), View(vqa, scene).F
+    q, F = question_pool.embedding(vqa, first.question), EncodedImage(vqa, scene).F
     sensitivities = {r: q.new_full((1 + len(NULLS), vqa.combine), torch.nan) for r in REDUCTIONS}
 
     def put(null: str | None, values: dict[str, Tensor]) -> None:
@@ -157,7 +157,7 @@ def null_row(
 
 def template_of(ask: Ask) -> str | None:
     """The template of its family that makes a question of its object ("What color {is} {the}?"); None if none does."""
-    templates = (*WORDINGS.get(ask.family, ()), *HELD_OUT.get(ask.family, ()))
+    templates = (*PARAPHRASES.get(ask.family, ()), *HELD_OUT.get(ask.family, ()))
     return next((t for t in templates if ask.thing and word(t, ask.thing) == ask.question), None)
 
 
@@ -189,7 +189,7 @@ def absent_objects(scene: Scene, ask: Ask, questions: Sequence[str]) -> list[str
     return [
         word(template, n)
         for n in named
-        if not near(n, scene.names) and any(word(t, n) in known for t in WORDINGS[ask.family])
+        if not near(n, scene.names) and any(word(t, n) in known for t in PARAPHRASES[ask.family])
     ]
 
 

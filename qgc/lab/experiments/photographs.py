@@ -35,7 +35,7 @@ from tqdm import tqdm
 from ...data import PhotoSet
 from ...data.tokens import TOKENIZERS
 from ...errors import DataError
-from ...explain import REDUCTIONS, Explanation, View, closed_form, explain, gates
+from ...explain import REDUCTIONS, EncodedImage, Explanation, closed_form, explain, gates
 from ...explain.sensitivity import reductions
 from ...measure.similarity import TOP, cosine, shared, spearman
 from ...measure.stats import intervals
@@ -86,7 +86,7 @@ def _words(text: str) -> str:
     return " ".join(TOKENIZERS["plain"](text))
 
 
-def _explained(view: View, texts: list[str]) -> list[Explanation]:
+def _explained(view: EncodedImage, texts: list[str]) -> list[Explanation]:
     with warnings.catch_warnings():  # a test question may have a word that no training question had
         warnings.simplefilter("ignore")
         return explain(view.vqa, view, texts)
@@ -106,7 +106,7 @@ def measure(vqa, photos: PhotoSet, count: int = 200, seed: int = 0) -> dict[str,
     asked: list[QuestionRecord] = []
     sweep, deleted = [], []
     for number, (image, texts) in enumerate(tqdm(sample(photos, count, seed), desc=photos.name, mininterval=2)):
-        known = _explained(View(vqa, photos.image_path(image)), texts)
+        known = _explained(EncodedImage(vqa, photos.image_path(image)), texts)
         for e in known:
             each = reductions(vqa, e.F, e.q, e.u[None], e.v[None])
             asked.append(QuestionRecord(number, _words(e.question), e.predicted, {r: x.cpu() for r, x in each.items()}))
@@ -177,7 +177,7 @@ def top10(vqa, photos: PhotoSet, count: int = 200, seed: int = 0, across: int = 
     most = min(asked, key=lambda words: (-len(asked[words]), words))
     rows = []
     for image, text in asked[most][:across]:
-        found = _explained(View(vqa, photos.image_path(image)), [text])[0]
+        found = _explained(EncodedImage(vqa, photos.image_path(image)), [text])[0]
         about = {"question": text, "photograph": image, "answer": found.predicted}
         rows += [{**about, "rank": rank, **row} for rank, row in found.top(TOP).to_dict("index").items()]
     return pd.DataFrame(rows)
@@ -192,7 +192,7 @@ def same_answer(vqa, photos: PhotoSet, count: int = 200, seed: int = 0) -> list[
         If there are none.
     """
     for image, texts in sample(photos, count, seed):
-        for pair in combinations(_explained(View(vqa, photos.image_path(image)), texts), 2):
+        for pair in combinations(_explained(EncodedImage(vqa, photos.image_path(image)), texts), 2):
             if pair[0].predicted == pair[1].predicted:
                 return list(pair)
     raise DataError(_no_pair(photos))

@@ -26,7 +26,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...explain import View, explain
+from ...explain import EncodedImage, explain
 from ...explain.gates import random_ranks, ranking
 from ...explain.words import Words
 from ...measure import pairs as on_pairs
@@ -86,7 +86,7 @@ class Subject:
         ranks = random_ranks(vqa.combine, DRAWS)
         self.joins = torch.searchsorted(torch.tensor(GRID), ranks + 1).clamp_max(len(GRID) - 1).to(vqa.device)
 
-    def word(self, view: View, question: str) -> Tensor:
+    def word(self, view: EncodedImage, question: str) -> Tensor:
         """∂A/∂w of the question's content word, l2, (J,)."""
         if question not in self.words:
             self.words[question] = Words(self.vqa, question)
@@ -111,7 +111,7 @@ def steps(J: int, chosen: Sequence[int] = ()) -> Tensor:
 @torch.no_grad()
 def measure_pair(
     subject: Subject,
-    view: View,
+    view: EncodedImage,
     pair: Pair,
     localisation: bool = True,
     chosen: Mapping[str, Sequence[int]] = MappingProxyType({}),

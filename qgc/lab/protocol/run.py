@@ -21,7 +21,7 @@ import torch
 from tqdm import tqdm
 
 from ...errors import QGCError
-from ...explain import View
+from ...explain import EncodedImage
 from ...files import atomic_write, remove_leftovers
 from ...models import zoo
 from ...scenes import FIRST_SEED, sample
@@ -144,7 +144,7 @@ def measure_scene(
     maps: dict[str, torch.Tensor] = {}
     for name, path in models:
         subject_, cnn = subject(path)
-        view = View(subject_.vqa, scene, maps.get(cnn))
+        view = EncodedImage(subject_.vqa, scene, maps.get(cnn))
         maps[cnn] = view.F
         found[name] = [
             grounding.measure_pair(subject_, view, p, index % LOCALISATION_EVERY == 0, chosen) for p in pairs

@@ -19,7 +19,7 @@ from .run import train_scenes
 
 SEEDS = 3
 MOMENTS = (10, 39, 78, 156, 312, 1248)
-"""Steps after which a training is looked at: 1/8, 1/2, 1, 2, 4 and 16 passes over 20,000 scenes; the last is its end."""
+"""Steps after which a run is measured: 1/8, 1/2, 1, 2, 4 and 16 passes over 20,000 scenes; the last is its end."""
 
 
 @dataclass(frozen=True)

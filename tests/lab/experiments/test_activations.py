@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from qgc.errors import ImageError, QGCError
-from qgc.explain import View, explain
+from qgc.explain import EncodedImage, explain
 from qgc.lab.experiments import activations as measured
 from qgc.lab.experiments import sanity
 from qgc.scenes.situations import situation
@@ -18,7 +18,7 @@ from qgc.scenes.situations import situation
 def three(small_model):
     """One image: a question, another with the same answer, and the first with another answer."""
     scene = situation("couple")
-    view = View(small_model, scene)
+    view = EncodedImage(small_model, scene)
     asked = [(scene.questions[0], "sitting"), (scene.questions[1], "sitting"), (scene.questions[0], "standing")]
     return tuple(explain(small_model, view, *ask) for ask in asked)  # a list would be encoded as one batch
 

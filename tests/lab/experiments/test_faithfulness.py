@@ -11,7 +11,7 @@ import torch
 from looker import Looker
 
 import qgc
-from qgc.explain import View, contrast, explain, gradcam
+from qgc.explain import EncodedImage, contrast, explain, gradcam
 from qgc.lab.experiments import faithfulness
 from qgc.lab.protocol.grounding import chosen_pairs
 from qgc.measure import same_answer_pairs
@@ -289,7 +289,7 @@ def test_one_validation_scene_by_loops(name):
 
 def check_maps(row, vqa, scene, pair, a) -> None:
     asks = (pair.first, pair.second)
-    view = View(vqa, scene)
+    view = EncodedImage(vqa, scene)
     both = explain(vqa, view, [x.question for x in asks], pair.answer)
     F = view.F.detach().requires_grad_()
     maps = {m: [] for m in ("Grad-CAM", "gate n=25", "other question's gate n=269", "HiResCAM", "attention")}

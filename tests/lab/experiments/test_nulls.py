@@ -11,7 +11,7 @@ from qgc.lab.experiments import nulls
 from qgc.measure import same_answer_pairs, spearman
 from qgc.models import load
 from qgc.scenes import Ask, sample
-from qgc.scenes.questions import WORDINGS, every_question, word
+from qgc.scenes.questions import PARAPHRASES, every_question, word
 from qgc.scenes.situations import situation
 
 
@@ -85,7 +85,7 @@ def test_questions_of_the_same_template_by_hand():
 
 def test_questions_of_the_same_template_keep_it_and_change_the_answer(scenes):
     for scene in scenes:
-        colours = {word(WORDINGS["colour"][0], name): colour for name, colour in scene.colours.items()}
+        colours = {word(PARAPHRASES["colour"][0], name): colour for name, colour in scene.colours.items()}
         for ask in (a for a in scene.asks if a.family == "colour"):
             others = nulls.other_objects(scene, ask, ask.thing)
             assert all(colours[text] != ask.answer for text in others) and ask.question not in others
