@@ -38,7 +38,7 @@ class ModelEffects:
         divided by its sum over all objects of the scene (nan where nothing is above the floor).
     floor : (2,) mean |Δ| under the null alterations.
     halves : (2, 2, 2): D of the even and of the odd alterations of each object, numbered in their order.
-    first : (2, 2) |Δ| of each object's first alteration, a recolouring: what the registered score I looks at.
+    first : (2, 2) |Δ| of each object's first alteration, a recoloring: what the registered score I looks at.
     """
 
     raw: np.ndarray

@@ -14,7 +14,7 @@ from .similarity import cosine, same_answer_pairs, spearman
 
 @torch.no_grad()
 def similarity(vqa, count: int, *, distribution: str, split: str = "validation") -> dict:
-    """Map cosine and Spearman of ∂A/∂q over the same-answer colour questions of ``count`` scenes.
+    """Map cosine and Spearman of ∂A/∂q over the same-answer color questions of ``count`` scenes.
 
     Each scene counts once: its pairs are averaged first. Returns means, and per scene values under
     ``"per_scene"``; a pair in which a map is empty has no cosine and is left out of that mean.

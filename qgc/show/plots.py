@@ -249,7 +249,7 @@ def architecture(vqa: DeeperLSTM, gate: int | None = None) -> Figure:
 # -- scenes ---------------------------------------------------------------------------------------
 @styled
 def scene_masks(scene: Scene, objects: Iterable[str] | None = None) -> Figure:
-    """A scene beside the visible pixels of its objects, in colour and named (book/scenes-gallery.ipynb)."""
+    """A scene beside the visible pixels of its objects, in color and named (book/scenes-gallery.ipynb)."""
     names = [n for n in scene.names if n in scene.masks] if objects is None else list(objects)
     _check_seen(scene, names)
     sheet = Sheet(PAGE, 3.0)
@@ -404,7 +404,7 @@ def _map(
 
 
 def _outline(ax: Axes, mask: np.ndarray, colour: str, weight: float = 1.0) -> None:
-    # A coloured line on a white one is seen on any ground. The rim of zeros closes it at the border.
+    # A colored line on a white one is seen on any ground. The rim of zeros closes it at the border.
     w, h = ax.get_images()[0].get_extent()[1:3]
     inside = np.pad(enlarge_mask(mask, (SIDE, round(SIDE * h / w))), 1).astype(float)
     x, y = (np.arange(-0.5, k - 1) for k in inside.shape[::-1])
@@ -562,7 +562,7 @@ def gradients(rows: Mapping[str, Mapping[str, Tensor | np.ndarray]], scene: Scen
 
     Parameters
     ----------
-    rows : heading of a row → title → (3, H, W). Mid-grey is zero; brighter in a colour is positive, darker negative.
+    rows : heading of a row → title → (3, H, W). Mid-grey is zero; brighter in a color is positive, darker negative.
         Each is divided by its own 99.5th percentile of |gradient|, for display only.
     scene : the scene, to be shown first in every row.
     """

@@ -475,12 +475,12 @@ class EditorState:
 
     @property
     def objects(self) -> list[str]:
-        """What can be edited: the objects, and what else has a colour (the place's halves, a phone)."""
+        """What can be edited: the objects, and what else has a color (the place's halves, a phone)."""
         parts = set(PARTS.values())
         return self.original.names + [c for c in self.original.colours if c not in (*self.original.names, *parts)]
 
     def can(self, name: str) -> tuple[bool, bool]:
-        """Whether an object can be moved and removed, and whether it can be recoloured."""
+        """Whether an object can be moved and removed, and whether it can be recolored."""
         return name in self.original.names, PARTS.get(name, name) in self.original.colours
 
     def edit(self, name: str, **changes) -> None:
@@ -672,7 +672,7 @@ class SceneEditor(_Controlled):
 def scene_editor(
     name: str = "bathroom", model: str = "deeper-lstm/natural", load: Loader = zoo.load
 ) -> ipywidgets.VBox:
-    """Move, recolour or remove an object, and see what it does to the answers and the map (book/scenes-gallery.ipynb).
+    """Move, recolor or remove an object, and see what it does to the answers and the map (book/scenes-gallery.ipynb).
 
     ``name`` is a situation, ``model`` and ``load`` as in :func:`explorer`. What is wrong with them is
     shown in place of the editor.

@@ -77,7 +77,7 @@ def _write_part(folder: Path, name: str, data: dict) -> None:
 
 
 def index(scenes: Sequence[str], models: Sequence[str]) -> dict:
-    """What can be chosen, and the book's colours."""
+    """What can be chosen, and the book's colors."""
     return {
         "scenes": {name: {"place": situation(name).place, "asks": len(situation(name).asks)} for name in scenes},
         "models": list(models),

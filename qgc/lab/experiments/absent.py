@@ -44,7 +44,7 @@ SUBSETS = ("all", "without backgrounds", "with a background")
 
 
 def usual_sizes(scenes: Iterable[Scene]) -> dict[str, tuple[float, str]]:
-    """Of every object that colour questions ask about: its mean visible area (a part of the image), and its sort:
+    """Of every object that color questions ask about: its mean visible area (a part of the image), and its sort:
     "upper" or "lower" half of a place, or "object".
     """
     areas, sort = defaultdict(list), {}

@@ -85,7 +85,7 @@ def compare(a: Explanation, b: Explanation) -> pd.DataFrame:
 def question_differences(vqa, scenes: Iterable[Scene]) -> pd.DataFrame:
     """How much the question changes q, u and A, compared with other changes of the question (paper §3.1, (a)).
 
-    For every same-answer pair of colour questions of every scene: the other question of the pair, the same question
+    For every same-answer pair of color questions of every scene: the other question of the pair, the same question
     in other words, and a question of another kind about the same scene.
 
     Returns
@@ -173,7 +173,7 @@ def method_images(e: Explanation, way: BackwardPass | None = None) -> dict[str, 
 def dependence(vqa, scenes: Iterable[Scene]) -> pd.DataFrame:
     """How alike each method's images stay when question, answer or scene changes (paper §3.1; Nie et al. 2018).
 
-    From the first same-answer pair of colour questions of each scene, with its true answer: the other question of
+    From the first same-answer pair of color questions of each scene, with its true answer: the other question of
     the pair; the same question with the answer that scores highest among the others; and, as the floor, the image
     of the scene before.
 

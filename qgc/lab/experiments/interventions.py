@@ -62,7 +62,7 @@ class Change:
 def changes(scene: Scene, avoid: Iterable[str] = (), kinds: Sequence[str] = KINDS_OF_CHANGE) -> list[Change]:
     """Every :class:`Change` of a scene, the same ones each time; the scenes in it are drawn when first looked at.
 
-    * recolour: everything that has a colour (objects, a person's top, a phone, the halves of the place), into one that
+    * recolour: everything that has a color (objects, a person's top, a phone, the halves of the place), into one that
       the object comes in, other than its own and than those in ``avoid`` (the answers asked for); where it comes
       in no other (snow), into any of the eleven;
     * remove: objects, with what stands on them; parts and the place cannot be removed;
@@ -89,7 +89,7 @@ def changes(scene: Scene, avoid: Iterable[str] = (), kinds: Sequence[str] = KIND
 
 
 def colour_pool(scene: Scene, name: str) -> Sequence[str]:
-    """The colours that a thing of the scene, or its background, is drawn in."""
+    """The colors that a thing of the scene, or its background, is drawn in."""
     place = PLACES[scene.place]
     if name in (place.upper, place.lower):
         return place.upper_colours if name == place.upper else place.lower_colours

@@ -5,9 +5,9 @@ the reduction ``sum`` that alone makes their correlation high, because the share
 ``abs-sum`` it does not, once 1 − u_j² varies more from neuron to neuron than the shared factor. Each null removes
 something that the paper's pairs have in common:
 
-* ``same answer``: two colour questions with the same answer about one image, the paper's case;
+* ``same answer``: two color questions with the same answer about one image, the paper's case;
 * ``same template, other object``: the first of them, and its own template filled in with another object of the image
-  whose colour is not the answer (another half of the place where the pair's second question is about one): what is left
+  whose color is not the answer (another half of the place where the pair's second question is about one): what is left
   when only the answer is removed, the null nearest to the paper's case;
 * ``same template, absent object``: its template with an object that is not in the image and that training questions
   name, never a half of a place: neither answer nor object is there, the words are;
@@ -103,7 +103,7 @@ def null_row(
 
     Keys: ``scene``, ``spearman/NULL/REDUCTION``, ``overlap/NULL/REDUCTION`` (shared neurons among the top 10),
     ``partial/REDUCTION`` and ``divided``; nan where a null cannot be drawn (no other image in the pool in which the
-    question can be asked, no other object of another colour, a question of no known template, no closed form). ``J`` is
+    question can be asked, no other object of another color, a question of no known template, no closed form). ``J`` is
     the number of combine neurons. Where no ``pair`` is given one is drawn: a scene counts once, and the paper's numbers
     are of single pairs too. The two nulls of the same template draw from a generator of their own, spawned from
     ``rng``: what the others draw does not depend on them.
@@ -165,7 +165,7 @@ def other_objects(scene: Scene, ask: Ask, instead_of: str) -> list[str]:
     """Questions of the ask's template about every other object of the scene of which the true answer is another.
 
     They take the place of a question about ``instead_of``, and are of its sort: halves of the place (walls, floors) if
-    it is one, else objects. The model keeps walls and objects further apart than two objects, whatever their colours.
+    it is one, else objects. The model keeps walls and objects further apart than two objects, whatever their colors.
     """
     if not (template := template_of(ask)):
         return []

@@ -12,7 +12,7 @@ The protocol, written down before a test split was looked at:
   |g|, and by :data:`RANDOM` random orders: one for both questions, or one each, for two gates of different neurons
   make two different maps, whatever the neurons. Pairs with an empty map have no cosine.
 * **Deletion**, in place of masks: the :data:`DELETED` of the cells where a map is largest are painted in the image's
-  mean colour, and the answer's log-probability falls by d. A pair of maps is *told apart* if the map of the first
+  mean color, and the answer's log-probability falls by d. A pair of maps is *told apart* if the map of the first
   question costs the first more than the second, and the other way round: d₁(L₁) − d₂(L₁) + d₂(L₂) − d₁(L₂) > 0, equal
   counting one half. Two equal maps, and chance, reach 0.5.
 * Means are taken within a photograph first; intervals are 95 % bootstraps of photographs.

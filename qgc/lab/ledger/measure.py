@@ -25,7 +25,7 @@ from ...scenes.situations import situation
 from .rules import RANDOM, SCENES
 
 DISTRIBUTION = "natural"  # of the validation scenes, for every checkpoint: the paper's images are everyday ones
-UNRELATED = "Where is this?"  # a question that has nothing to do with colours
+UNRELATED = "Where is this?"  # a question that has nothing to do with colors
 DRAWS = 4000  # of scenes with replacement, behind an interval
 NS = tuple(n for n in sweep_n("bathroom") if n < COMBINE)
 """Every n at which the paper shows a gate."""
@@ -122,7 +122,7 @@ class Measurements:
 
     @cached_property
     def gates(self) -> dict[str, np.ndarray]:
-        """Rank effects of same-answer colour questions (paper §3.3), a mean per validation scene: see :func:`effects`.
+        """Rank effects of same-answer color questions (paper §3.3), a mean per validation scene: see :func:`effects`.
 
         And :func:`margins` of the same maps, as ``"margin, gate"`` and so on.
         """

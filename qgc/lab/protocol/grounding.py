@@ -64,7 +64,7 @@ MAPS = (*GATE_FREE, *(f"gate, n = {n}" for n in (10, 25, 200)), "random gate, n 
 class Subject:
     """A model to be measured, with what is worked out once.
 
-    ``mean_u`` (J,) over its colour questions and ``slope`` (J,) over all (:func:`~qgc.measure.rankings.mean_slope`) are
+    ``mean_u`` (J,) over its color questions and ``slope`` (J,) over all (:func:`~qgc.measure.rankings.mean_slope`) are
     None for a model whose u is not all that carries the question; ``words`` as they are asked for; ``joins`` (draws,
     J): from which entry of the protocol's grid on a neuron is let through, in each random ranking.
     """
@@ -95,7 +95,7 @@ class Subject:
 
 
 def chosen_pairs(scene: Scene) -> list[Pair]:
-    """At most :data:`~qgc.lab.protocol.PAIRS` same-answer colour pairs about objects that share no pixel."""
+    """At most :data:`~qgc.lab.protocol.PAIRS` same-answer color pairs about objects that share no pixel."""
     pairs = [
         p for p in same_answer_pairs([scene]) if not (scene.masks[p.first.thing] & scene.masks[p.second.thing]).any()
     ]

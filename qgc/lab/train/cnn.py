@@ -1,4 +1,4 @@
-"""Pre-training of the small CNN: which objects, colours, poses and places are in the image.
+"""Pre-training of the small CNN: which objects, colors, poses and places are in the image.
 
 The convolutions learn with a per-location linear classifier and log-sum-exp pooling over the 14×14
 cells, so that no fully connected layer is needed yet; then fc6 and fc7 learn the same labels from
@@ -27,7 +27,7 @@ from .trainer import EpochTrainer
 
 
 class Labels:
-    """Multi-hot labels of a scene's facts: ``unbound`` (objects, colours, poses) or ``bound`` (pairs)."""
+    """Multi-hot labels of a scene's facts: ``unbound`` (objects, colors, poses) or ``bound`` (pairs)."""
 
     def __init__(self, kind: str):
         self.bound = kind == "bound"
