@@ -1,4 +1,4 @@
-"""The last touches to a built site: icons without a script, pictures of known size that load when they are needed.
+"""The last touches to a built site: icons without a script, images of known size that load when they are needed.
 
 The theme has no option for its icons: without this every page loads 1.5 MB of script and 156 kB of fonts for a dozen.
 """

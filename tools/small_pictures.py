@@ -1,4 +1,4 @@
-"""Notebook pictures in a quarter of their bytes: at most 256 colors, no grain, no more pixels than a page shows."""
+"""Notebook images in a quarter of their bytes: at most 256 colors, no grain, no more pixels than a page shows."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ EXACT = 64  # the commonest colors, such as paper and ink, stay exactly as they 
 EXACT_SHARE = 1 / 2000  # … if they cover this share of the image
 BLUR = 2  # points to each side over which the eye takes the mean
 GRAIN = 3  # levels of 255, of which nobody sees the difference between neighbours …
-FLAT_SHARE = 1 / 50  # … except that paper and even grounds, colors of this share of the picture, stay as they are
+FLAT_SHARE = 1 / 50  # … except that paper and even grounds, colors of this share of the image, stay as they are
 TOLERANCE = 16  # levels of 255, by which a blurred color may be off in one point of a thousand
 
 
 def small_png(png: bytes) -> bytes:
     """A PNG with a palette in place of full colors, and without grain in its 256; as it was if it shows through.
 
-    The same picture gives the same bytes, and a small picture itself. One that 256 colors would visibly change keeps
+    The same image gives the same bytes, and a small image itself. One that 256 colors would visibly change keeps
     its own colors, and one of fewer is exact.
     """
     with Image.open(io.BytesIO(png)) as opened:

@@ -749,7 +749,7 @@ class JpegImage(ipywidgets.HTML):
     def show(self, jpeg: bytes) -> None:
         """Show other pixels; decoded before they are drawn, so that nothing flickers.
 
-        The size is known before the pixels are, so that the page need not be laid out anew.
+        The size is known before the pixels are, so that the page need not be laid out again.
         """
         self.jpeg = jpeg
         with image_file(jpeg) as image:

@@ -89,7 +89,7 @@ def changes(scene: Scene, avoid: Iterable[str] = (), kinds: Sequence[str] = KIND
 
 
 def colour_pool(scene: Scene, name: str) -> Sequence[str]:
-    """The colors that a thing of the scene, or its background, is drawn in."""
+    """The colors that an object of the scene, or its background, is drawn in."""
     place = PLACES[scene.place]
     if name in (place.upper, place.lower):
         return place.upper_colours if name == place.upper else place.lower_colours
@@ -97,7 +97,7 @@ def colour_pool(scene: Scene, name: str) -> Sequence[str]:
 
 
 def visible(scene: Scene, name: str) -> bool:
-    """Is enough of the thing to be seen that altering it may matter?"""
+    """Is enough of the object to be seen that altering it may matter?"""
     return name in scene.masks and int(scene.masks[name].sum()) >= VISIBLE
 
 

@@ -87,7 +87,7 @@ def fingerprint(
     Of the code its syntax trees are hashed, without comments and docstrings: a measurement takes hours, and neither a
     better sentence nor another line break can change a number. Whatever can, a constant or an order of operations,
     changes the tree and gives another folder. Another version of Python may write trees differently, and then measures
-    anew.
+    again.
     """
     digest = hashlib.sha256(json.dumps(sorted(chosen.items())).encode() if chosen else b"")
     for path in paths:

@@ -60,7 +60,7 @@ def cell(name: str) -> Cell:
 
 
 def run_of(runs: Path, one: Cell, seed: int) -> Path:
-    """The folder of one training of the question and answer side."""
+    """The folder of one training run of the question and answer side."""
     return runs / "graded" / f"{one.name}-seed{seed}"
 
 
