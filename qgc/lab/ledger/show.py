@@ -41,7 +41,7 @@ WAITS = "waits for a model"
 GROUPS = (
     ("Figures 1–6: the observation and the remedy", range(1, 7)),
     ("Figures 7–22: two models", range(7, 23)),
-    ("Figures 23–26: three more pictures and the architecture", range(23, 27)),
+    ("Figures 23–26: three more images and the architecture", range(23, 27)),
     ("Figures 27–77: the bathroom at 17 values of n", range(27, 78)),
     ("Figures 78–101: five more examples", range(78, 102)),
 )

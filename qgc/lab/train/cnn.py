@@ -139,7 +139,7 @@ def pretrain_convolutions(
 
 @torch.no_grad()
 def pooled_maps(cnn: VGGLike, scenes: SceneSet, path: Path, device) -> np.ndarray:
-    """Max-pooled maps of every scene, float16 (N, K·49), cached in ``path``; made again for another number of scenes."""
+    """Max-pooled maps of every scene, float16 (N, K·49), in ``path``; made again for another count of scenes."""
     if not path.exists() or len(np.load(path, mmap_mode="r")) != scenes.count:
         cnn.eval().to(device, memory_format=torch.channels_last)
         out = np.empty((scenes.count, cnn.fc6.in_features), np.float16)
