@@ -81,6 +81,6 @@ def bench(name: str, scenes: int) -> dict[str, dict]:
     rows = {"rendering a scene with its masks, one core": _row(rendering(scenes), "ms", "≤ 25")}
     for vqa, bound in zip(models, ("≤ 1e-12", "≤ 1e-5"), strict=True):
         label = str(vqa.dtype).removeprefix("torch.")
-        rows[f"engine against autograd, {CASES} cases, {label}"] = _row(agreement(vqa), "", bound)
+        rows[f"closed form against autograd, {CASES} cases, {label}"] = _row(agreement(vqa), "", bound)
         rows |= _closed_form(vqa, label)
     return rows
