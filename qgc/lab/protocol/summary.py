@@ -419,7 +419,7 @@ def summarise(
         "gates": list(grounding.GATES), "gate_free": list(GATE_FREE), "grid": list(GRID), "draws": DRAWS,
         "chosen": chosen, "kept": stored_maps(chosen), "numbers of": NUMBERS, "levels": LEVELS,
         "validation": validated(Measured(validation, all_groups[0])),
-        "arms": {},
+        "arms": {},  # models, as stored results call them
     }  # fmt: skip
     arrays: dict[str, np.ndarray] = {}
     for group in all_groups:
