@@ -16,10 +16,13 @@ from types import ModuleType
 # The old package, the new one, and which modules: as "old" or "old=new"; nothing stands for the package and all in it.
 _MOVES = (
     ("qgc.train", "qgc.lab.bench", "full_size"),
+    ("qgc.train", "qgc.lab.train", "asked=encoded_questions sights=image_inputs"),
+    ("qgc.lab.train", "qgc.lab.train", "asked=encoded_questions sights=image_inputs"),
     ("qgc.train", "qgc.lab.train", ""),
     ("qgc.measure", "qgc.lab.experiments", "absent activations compare faithfulness interventions nulls other_image"),
     ("qgc.measure", "qgc.lab.experiments", "photo_accuracy photo_results photographs planted planted_models"),
-    ("qgc.measure", "qgc.lab.experiments", "effects overlap reductions sanity stages"),
+    ("qgc.measure", "qgc.lab.experiments", "effects overlap reductions sanity stages=runner"),
+    ("qgc.lab.experiments", "qgc.lab.experiments", "stages=runner"),
     ("qgc.measure", "qgc.lab", "protocol"),
     ("qgc.measure", "qgc.lab.protocol", "grounding rankings=methods run stored summary"),
     ("qgc.measure", "qgc.lab.train", "early"),

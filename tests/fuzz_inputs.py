@@ -60,9 +60,9 @@ DTYPES = ["uint8", "int8", "uint16", "int16", "int32", "int64", "uint64", "float
 
 
 @cache
-def view() -> qgc.View:
+def view() -> qgc.EncodedImage:
     """A picture that the shipped model has looked at."""
-    return qgc.View(qgc.load("deeper-lstm/natural"), qgc.scene("bathroom"))
+    return qgc.EncodedImage(qgc.load("deeper-lstm/natural"), qgc.scene("bathroom"))
 
 
 @cache

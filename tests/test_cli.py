@@ -155,8 +155,8 @@ def test_bench_prints_every_figure(run_folder, capsys, monkeypatch):
     monkeypatch.setattr(benchmark, "CASES", 8)
     assert main(["bench", "--model", str(run_folder), "--scenes", "3", "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)
-    assert rows["engine against autograd, 8 cases, float64"]["value"] <= 1e-12
-    assert rows["engine against autograd, 8 cases, float32"]["value"] <= 1e-5
+    assert rows["closed form against autograd, 8 cases, float64"]["value"] <= 1e-12
+    assert rows["closed form against autograd, 8 cases, float32"]["value"] <= 1e-5
 
 
 @pytest.mark.parametrize("link", [os.symlink, os.link], ids=["symbolic", "hard"])

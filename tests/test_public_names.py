@@ -93,6 +93,7 @@ USED = [
     ("qgc.measure.absent", "usual_place_verdicts"),
     ("qgc.measure.activations", "METHODS compare dependence passage passage_changes pictures question_differences"),
     ("qgc.measure.activations", "randomisation randomised upper_layers"),
+    ("qgc.measure.stored.Stored", "arm natural_arms"),
     ("qgc.measure.compare", "FAMILIES MEASURED differences likeness localisation look"),
     ("qgc.measure.early", "BLIND"),
     ("qgc.measure.faithfulness", "odds_verdict"),

@@ -1,4 +1,4 @@
-"""The page with execution times and versions, made anew at every build from `build/timings.json` and the lock."""
+"""The page with execution times and versions, made again at every build from `build/timings.json` and the lock."""
 
 from __future__ import annotations
 

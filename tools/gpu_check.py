@@ -94,7 +94,7 @@ def closed_form_speed(device: str) -> Iterator[Row]:
     import torch
 
     import qgc
-    from qgc.explain import View, explain
+    from qgc.explain import EncodedImage, explain
     from qgc.lab.bench.peers import full_size_model
 
     scene = qgc.scene("bathroom")
@@ -103,7 +103,7 @@ def closed_form_speed(device: str) -> Iterator[Row]:
     took = {}
     for where in ("cpu", device):
         vqa = copy.deepcopy(model).to(where, torch.float32)
-        took[where] = seconds(lambda vqa=vqa: explain(vqa, View(vqa, scene), question).maps(), where)
+        took[where] = seconds(lambda vqa=vqa: explain(vqa, EncodedImage(vqa, scene), question).maps(), where)
         yield Row(f"all 1024 maps of a new image, VGG-19, {where}", f"{1e3 * took[where]:.0f} ms")
     faster = took["cpu"] / took[device]
     bound = {} if device == "cpu" else {"bound": "> 1", "holds": faster > 1}

@@ -1,4 +1,4 @@
-"""The last touches to a built site: icons without a script, pictures of known size that load when they are needed.
+"""The last touches to a built site: icons without a script, images of known size that load when they are needed.
 
 The theme has no option for its icons: without this every page loads 1.5 MB of script and 156 kB of fonts for a dozen.
 """
@@ -39,7 +39,7 @@ def drawings(script: Path) -> dict[str, list[tuple[str, str, str]]]:
 
 
 def icon(match: re.Match, known: dict[str, list[tuple[str, str, str]]]) -> str:
-    """An icon's element as an inline drawing that takes the colour and the size of the text around it."""
+    """An icon's element as an inline drawing that takes the color and the size of the text around it."""
     classes = match["classes"].split()
     names = [c.removeprefix("fa-") for c in classes if c.startswith("fa-") and c.removeprefix("fa-") in known]
     if not names:
@@ -95,7 +95,7 @@ def as_webp(path: Path, target: Path) -> None:
     encoded = io.BytesIO()
     if path.stat().st_size > SMALL:
         image.save(encoded, "webp", quality=QUALITY, method=4, use_sharp_yuv=True)
-    if not 0 < encoded.tell() < path.stat().st_size / 2:  # drawings with few colours fare better without loss
+    if not 0 < encoded.tell() < path.stat().st_size / 2:  # drawings with few colors fare better without loss
         exact = io.BytesIO()
         image.save(exact, "webp", lossless=True, quality=40, method=3)
         encoded = exact if not encoded.tell() or exact.tell() < encoded.tell() else encoded

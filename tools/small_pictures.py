@@ -1,4 +1,4 @@
-"""Notebook pictures in a quarter of their bytes: at most 256 colours, no grain, no more pixels than a page shows."""
+"""Notebook images in a quarter of their bytes: at most 256 colors, no grain, no more pixels than a page shows."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from scipy.spatial import cKDTree
 
 COLOURS = 256
 MANY_COLOURS = 10_000  # scenes and heat maps have more, charts and tables fewer
-WIDEST = 900  # pixels of an image with many colours: the site's column is narrower
-EXACT = 64  # the commonest colours, such as paper and ink, stay exactly as they are …
+WIDEST = 900  # pixels of an image with many colors: the site's column is narrower
+EXACT = 64  # the commonest colors, such as paper and ink, stay exactly as they are …
 EXACT_SHARE = 1 / 2000  # … if they cover this share of the image
 BLUR = 2  # points to each side over which the eye takes the mean
 GRAIN = 3  # levels of 255, of which nobody sees the difference between neighbours …
-FLAT_SHARE = 1 / 50  # … except that paper and even grounds, colours of this share of the picture, stay as they are
-TOLERANCE = 16  # levels of 255, by which a blurred colour may be off in one point of a thousand
+FLAT_SHARE = 1 / 50  # … except that paper and even grounds, colors of this share of the image, stay as they are
+TOLERANCE = 16  # levels of 255, by which a blurred color may be off in one point of a thousand
 
 
 def small_png(png: bytes) -> bytes:
-    """A PNG with a palette in place of full colours, and without grain in its 256; as it was if it shows through.
+    """A PNG with a palette in place of full colors, and without grain in its 256; as it was if it shows through.
 
-    The same picture gives the same bytes, and a small picture itself. One that 256 colours would visibly change keeps
-    its own colours, and one of fewer is exact.
+    The same image gives the same bytes, and a small image itself. One that 256 colors would visibly change keeps
+    its own colors, and one of fewer is exact.
     """
     with Image.open(io.BytesIO(png)) as opened:
         if opened.mode == "P" and "transparency" not in opened.info:
@@ -39,10 +39,10 @@ def small_png(png: bytes) -> bytes:
 
 
 def without_grain(few: Image.Image) -> Image.Image:
-    """An image of a full palette in which a point has the colour to its left if its own is no more than GRAIN away.
+    """An image of a full palette in which a point has the color to its left if its own is no more than GRAIN away.
 
-    Grain is what a PNG cannot pack: a sixth of the bytes of a book full of walls and meadows. Colours do not run, since
-    each point is compared in its own colour; so a second time changes nothing.
+    Grain is what a PNG cannot pack: a sixth of the bytes of a book full of walls and meadows. Colors do not run, since
+    each point is compared in its own color; so a second time changes nothing.
     """
     if len(few.getpalette()) < 3 * COLOURS:
         return few
@@ -58,10 +58,10 @@ def without_grain(few: Image.Image) -> Image.Image:
 
 
 def with_palette(image: Image.Image) -> Image.Image:
-    """An RGB image in 256 colours, without dithering: exact where it has no more than these.
+    """An RGB image in 256 colors, without dithering: exact where it has no more than these.
 
-    Colours are chosen by the root of how many points they cover. Pillow alone goes by the points themselves, and spends
-    the palette on the grain of a wall: the darkest heat of a map, which is what a reader looks for, loses its colour.
+    Colors are chosen by the root of how many points they cover. Pillow alone goes by the points themselves, and spends
+    the palette on the grain of a wall: the darkest heat of a map, which is what a reader looks for, loses its color.
     """
     colours, counts, which = _counted(image)
     palette = colours
@@ -73,7 +73,7 @@ def with_palette(image: Image.Image) -> Image.Image:
         sample = Image.fromarray(np.repeat(means, np.ceil(np.sqrt(weights)).astype(int), axis=0)[None])
         chosen = sample.quantize(COLOURS - len(common), Image.Quantize.MEDIANCUT, kmeans=1).getpalette()
         palette = np.concatenate([colours[common], np.array(chosen, np.uint8).reshape(-1, 3)])
-    nearest = cKDTree(palette.astype(float)).query(colours)[1].astype(np.uint8)  # Pillow's own search rounds colours
+    nearest = cKDTree(palette.astype(float)).query(colours)[1].astype(np.uint8)  # Pillow's own search rounds colors
     few = Image.fromarray(nearest[which].reshape(image.height, image.width))
     few.putpalette(palette.tobytes())
     return few
@@ -92,14 +92,14 @@ def _packed(image: Image.Image) -> bytes:
 
 
 def _counted(image: Image.Image) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    # The colours (C, 3), how many points have each, and the colour's number for every point.
+    # The colors (C, 3), how many points have each, and the color's number for every point.
     codes = np.asarray(image, int).reshape(-1, 3) @ (1 << 16, 1 << 8, 1)
     codes, which, counts = np.unique(codes, return_inverse=True, return_counts=True)
     return np.stack([codes >> 16, codes >> 8 & 255, codes & 255], axis=1).astype(np.uint8), counts, which
 
 
 def _in_cells(colours: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    # Mean colours (cells, 3) and numbers of points in the cells of a 32 × 32 × 32 cube of colours.
+    # Mean colors (cells, 3) and numbers of points in the cells of a 32 × 32 × 32 cube of colors.
     cells, which = np.unique((colours >> 3).astype(int) @ (1 << 10, 1 << 5, 1), return_inverse=True)
     weights = np.bincount(which, counts, len(cells))
     means = [np.bincount(which, counts * channel, len(cells)) / weights for channel in colours.T.astype(float)]

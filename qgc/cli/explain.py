@@ -52,7 +52,7 @@ def _explain(args) -> None:
     if scene is None and "photograph" not in vqa.trained_on:
         print("note: this is not a scene of qgc; the model has only seen scenes, so do not trust it here",
               file=sys.stderr)  # fmt: skip
-    figure = plots.overlay(explanation, n=args.n, mask=plots.asked_mask(scene, args.question) if scene else None)
+    figure = plots.overlay(explanation, n=args.n, mask=plots.queried_mask(scene, args.question) if scene else None)
     atomic_write(out, lambda p: figure.savefig(p, format=out.suffix[1:] or "png"))
     top = explanation.top(10)
     if args.json:

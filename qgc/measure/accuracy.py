@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 from ..models.evaluation import evaluated
 from ..scenes import FIRST_SEED, sample
-from ..scenes.questions import HELD_OUT, WORDINGS, facts, word
+from ..scenes.questions import HELD_OUT, PARAPHRASES, facts, word
 
 
 @evaluated
@@ -31,7 +31,7 @@ def evaluate(
         ``{"families": {family: {"n", "accuracy", "question_only"}}, "all": {…}, …}``
     """
     right, blind, total = defaultdict(int), defaultdict(int), defaultdict(int)
-    book = HELD_OUT if held_out else WORDINGS
+    book = HELD_OUT if held_out else PARAPHRASES
     known: dict[str, torch.Tensor] = {}
     for i in tqdm(range(count), desc=f"{distribution} {split}", mininterval=2, leave=False):
         scene = sample(FIRST_SEED[split] + i, distribution)

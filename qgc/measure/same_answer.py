@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from ..explain import REDUCTIONS, View, explain
+from ..explain import REDUCTIONS, EncodedImage, explain
 from ..explain.sensitivity import reductions
 from ..scenes import FIRST_SEED, sample
 from .similarity import cosine, same_answer_pairs, spearman
@@ -14,7 +14,7 @@ from .similarity import cosine, same_answer_pairs, spearman
 
 @torch.no_grad()
 def similarity(vqa, count: int, *, distribution: str, split: str = "validation") -> dict:
-    """Map cosine and Spearman of ∂A/∂q over the same-answer colour questions of ``count`` scenes.
+    """Map cosine and Spearman of ∂A/∂q over the same-answer color questions of ``count`` scenes.
 
     Each scene counts once: its pairs are averaged first. Returns means, and per scene values under
     ``"per_scene"``; a pair in which a map is empty has no cosine and is left out of that mean.
@@ -26,7 +26,7 @@ def similarity(vqa, count: int, *, distribution: str, split: str = "validation")
         pairs = same_answer_pairs([scene])
         if not pairs:
             continue
-        view = View(vqa, scene)
+        view = EncodedImage(vqa, scene)
         texts = list(dict.fromkeys(q for p in pairs for q in (p.first.question, p.second.question)))
         answer_of = {q: p.answer for p in pairs for q in (p.first.question, p.second.question)}
         known = {t: explain(vqa, view, t, answer_of[t], rank=unranked) for t in texts}

@@ -90,6 +90,17 @@ class WeightNorm(nn.Module):
         self.weight_g = nn.Parameter(plain.weight.detach().norm())
         self.weight_v = plain.weight
 
+    @torch.no_grad()
+    def reset_parameters(self) -> None:
+        """Draw V and b again as PyTorch starts a linear layer, with W = V."""
+        plain = nn.Linear(*self.weight_v.shape[::-1])
+        for own, drawn in (
+            (self.weight_v, plain.weight),
+            (self.bias, plain.bias),
+            (self.weight_g, plain.weight.norm()),
+        ):
+            own.copy_(drawn)
+
     @property
     def factor(self) -> Tensor:
         """g / ‖V‖, (): multiplying the output by it is cheaper than multiplying the matrix."""
@@ -285,13 +296,13 @@ class Pythia(VQA):
             attended_boxes = self.image_embedding_models_list[0][0](encoded, q)
         return torch.cat([attended_boxes, grid], 2)
 
-    def fuse(self, f: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
-        """u = ReLU(WN q) and v = ReLU(WN f), (B, J) each."""
+    def attended_branches(self, f: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
+        """u = ReLU(WN q) and v = ReLU(WN f), (B, J) each, of what :meth:`attended` gave."""
         return self.multi_modal_combine.Fa_txt(q), self.multi_modal_combine.Fa_image(f)
 
     def branches(self, F: Tensor, q: Tensor, boxes: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """u and v (B, J); ``boxes`` as in :meth:`attended`. One image F (1, K, h, w) may have many questions q."""
-        return self.fuse(self.attended(self.regions(F), q[:, None], boxes)[:, 0], q)
+        return self.attended_branches(self.attended(self.regions(F), q[:, None], boxes)[:, 0], q)
 
     def classify(self, A: Tensor) -> Tensor:
         """y (B, answers), from both hidden layers."""

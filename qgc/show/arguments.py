@@ -42,7 +42,7 @@ WORDS = {
 }
 ITEMS = {Explanation: "explanations", Scene: "scenes", float: "numbers", int: "whole numbers", str: "texts"}
 COUNTS = ("columns", "top", "width")  # arguments that are whole numbers from 1 on
-NEVER_EMPTY = ("ns", "things")  # arguments that may be omitted, but not be empty lists
+NEVER_EMPTY = ("ns", "objects")  # arguments that may be omitted, but not be empty lists
 
 
 def checked(function: Callable) -> Callable:
@@ -55,6 +55,8 @@ def checked(function: Callable) -> Callable:
 
     @functools.wraps(function)
     def wrapper(*args, **kwargs):
+        if "things" in kwargs and "objects" in signature.parameters:  # its earlier name
+            kwargs["objects"] = kwargs.pop("things")
         given = signature.bind(*args, **kwargs)
         hints = _hints(function)
         for name, value in given.arguments.items():

@@ -76,7 +76,7 @@ def overlay(
     if ax is None:
         ax = Sheet(4.6, 4.6 * ground.shape[0] / ground.shape[1] + 0.4 * colorbar).subplots()
     if mask is None and scene is not None:
-        mask = asked_mask(scene, explanation.question)
+        mask = queried_mask(scene, explanation.question)
     _map(ax, explanation, n, ground, mask if outline else None)
     first = _filled(explanation.question, 40)
     ax.set_title(f"{first}\nA: {explanation.answer} · {label_n(n, explanation)}", fontsize=10.5)
@@ -101,7 +101,7 @@ def pair(explanations: Sequence[Explanation], ns: Sequence[int | None] = (None,)
     tall = side * grounds[0].shape[0] / grounds[0].shape[1]
     sheet = Sheet(PAGE, len(ns) * tall + 0.95 + 0.19 * max(t.count("\n") + 1 for t in titles))
     grid = sheet.subplots(len(ns), columns, squeeze=False)
-    masks = [asked_mask(scene, e.question) if scene else None for e in explanations]
+    masks = [queried_mask(scene, e.question) if scene else None for e in explanations]
     for row, n in zip(grid, ns, strict=True):
         _show(row[0], _image(explanations[0], scene))
         row[0].set_ylabel(label_n(n, explanations[0]), fontsize=10.5)
@@ -148,7 +148,7 @@ def sweeps(
         grid = part.subplots(rows, columns, squeeze=False)
         part.suptitle(f"{_filled(e.question, 60)}  A: {e.answer}", fontsize=11)
         colour = OUTLINES[k % len(OUTLINES)]
-        mask = asked_mask(scene, e.question) if scene else None
+        mask = queried_mask(scene, e.question) if scene else None
         _show(grid.flat[0], _image(e, scene))
         grid.flat[0].set_title("scene" if scene else "image", fontsize=SMALL)
         if mask is not None:
@@ -248,9 +248,9 @@ def architecture(vqa: DeeperLSTM, gate: int | None = None) -> Figure:
 
 # -- scenes ---------------------------------------------------------------------------------------
 @styled
-def scene_masks(scene: Scene, things: Iterable[str] | None = None) -> Figure:
-    """A scene beside the visible pixels of its objects, in colour and named (book/scenes-gallery.ipynb)."""
-    names = [n for n in scene.names if n in scene.masks] if things is None else list(things)
+def scene_masks(scene: Scene, objects: Iterable[str] | None = None) -> Figure:
+    """A scene beside the visible pixels of its objects, in color and named (book/scenes-gallery.ipynb)."""
+    names = [n for n in scene.names if n in scene.masks] if objects is None else list(objects)
     _check_seen(scene, names)
     sheet = Sheet(PAGE, 3.0)
     left, right = sheet.subplots(1, 2, width_ratios=(1, 1))
@@ -347,7 +347,7 @@ def label_n(n: int | None, explanation: Explanation) -> str:
 
 
 @checked
-def asked_mask(scene: Scene, question: str) -> np.ndarray | None:
+def queried_mask(scene: Scene, question: str) -> np.ndarray | None:
     """Visible pixels of what a question of the scene asks about; None where there is no such object."""
     name = next((a.thing for a in scene.asks if a.question == question), None)
     return scene.masks.get(name)
@@ -404,7 +404,7 @@ def _map(
 
 
 def _outline(ax: Axes, mask: np.ndarray, colour: str, weight: float = 1.0) -> None:
-    # A coloured line on a white one is seen on any ground. The rim of zeros closes it at the border.
+    # A colored line on a white one is seen on any ground. The rim of zeros closes it at the border.
     w, h = ax.get_images()[0].get_extent()[1:3]
     inside = np.pad(enlarge_mask(mask, (SIDE, round(SIDE * h / w))), 1).astype(float)
     x, y = (np.arange(-0.5, k - 1) for k in inside.shape[::-1])
@@ -562,7 +562,7 @@ def gradients(rows: Mapping[str, Mapping[str, Tensor | np.ndarray]], scene: Scen
 
     Parameters
     ----------
-    rows : heading of a row → title → (3, H, W). Mid-grey is zero; brighter in a colour is positive, darker negative.
+    rows : heading of a row → title → (3, H, W). Mid-grey is zero; brighter in a color is positive, darker negative.
         Each is divided by its own 99.5th percentile of |gradient|, for display only.
     scene : the scene, to be shown first in every row.
     """
@@ -594,17 +594,17 @@ def gradients(rows: Mapping[str, Mapping[str, Tensor | np.ndarray]], scene: Scen
 # -- maps from several sources --------------------------------------------------------------------
 @styled
 def map_rows(
-    rows: Mapping[str, Mapping[str, Tensor | np.ndarray]], scene: Scene, things: Sequence[str | None] = ()
+    rows: Mapping[str, Mapping[str, Tensor | np.ndarray]], scene: Scene, objects: Sequence[str | None] = ()
 ) -> Figure:
     """Maps from several sources side by side over one scene, a row for each question (paper Figs 7–22).
 
     Parameters
     ----------
     rows : heading of a row → title → map (h, w), without negative values.
-    things : for each row the queried object, to be outlined, or None.
+    objects : for each row the queried object, to be outlined, or None.
     """
-    _check_seen(scene, [name for name in things if name is not None])
-    asked = [*things, *[None] * (len(rows) - len(things))]
+    _check_seen(scene, [name for name in objects if name is not None])
+    queried = [*objects, *[None] * (len(rows) - len(objects))]
     columns = 1 + max(map(len, rows.values()))
     side = PAGE / columns
     sheet = Sheet(PAGE, len(rows) * (side + 0.5) + 0.75)
@@ -622,10 +622,10 @@ def map_rows(
             share = share_of_maximum(map_, (SIDE, SIDE))
             _show(ax, Image.fromarray(compose(ground, share)))
             ax.set_title(title if share is not None else f"{title}: empty", fontsize=SMALL)
-        if asked[k] is not None:
-            colour = OUTLINES[asked.index(asked[k]) % len(OUTLINES)]  # an object that is queried twice keeps its own
+        if queried[k] is not None:
+            colour = OUTLINES[queried.index(queried[k]) % len(OUTLINES)]  # an object queried twice keeps its own
             for ax in grid[: 1 + len(row)]:
-                _outline(ax, scene.masks[asked[k]], colour, 0.7)
+                _outline(ax, scene.masks[queried[k]], colour, 0.7)
     blank, bar, blank_too = foot.subplots(1, 3, width_ratios=(1, 5, 1))
     blank.set_axis_off()
     blank_too.set_axis_off()

@@ -1,4 +1,4 @@
-"""One look for the whole book: fonts, colours and the figure class that carries them.
+"""One look for the whole book: fonts, colors and the figure class that carries them.
 
 Every figure of :mod:`qgc.show.plots` is a :class:`Sheet`: it is drawn in this style wherever it is
 shown or saved, leaves matplotlib's global settings and pyplot's list of open figures alone, and
@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 
 from .arguments import checked
 
-# Okabe and Ito's palette: eight colours that people with any of the usual colour blindnesses tell apart.
+# Okabe and Ito's palette: eight colors that people with any of the usual color blindnesses tell apart.
 PALETTE = {
     "black": "#000000",
     "orange": "#E69F00",
@@ -31,7 +31,7 @@ PALETTE = {
 }
 # In the order in which lines, masks and questions take them; yellow is too pale for a line on white.
 CYCLE = tuple(PALETTE[k] for k in ("blue", "vermilion", "green", "pink", "orange", "sky", "black"))
-# Outlines are drawn over the heat map, so they take the colours that it has not: question 1, question 2, …
+# Outlines are drawn over the heat map, so they take the colors that it has not: question 1, question 2, …
 OUTLINES = tuple(PALETTE[k] for k in ("blue", "green", "sky", "black"))
 INK, MUTED, FAINT = "#1A1A1A", "#5F5F5F", "#C9C9C9"
 
@@ -78,15 +78,15 @@ def _heat() -> np.ndarray:
 
 
 HEAT = _heat()
-"""Tint (256, 3) of a map's share of its maximum: a pale image is multiplied by it, as by coloured glass.
+"""Tint (256, 3) of a map's share of its maximum: a pale image is multiplied by it, as by colored glass.
 
-Glass only darkens, so more heat is darker on every ground, in grey and to the colour-blind as well;
+Glass only darkens, so more heat is darker on every ground, in grey and to the color-blind as well;
 paint would make a weak heat lighter than a dark ground.
 """
 
-PAPER = 0.9  # grey of an average pale image: what the colour bar is drawn on
+PAPER = 0.9  # grey of an average pale image: what the color bar is drawn on
 HEAT_BAR = ListedColormap(HEAT * PAPER, "qgc-heat")
-"""The same as it looks on a pale image, for colour bars."""
+"""The same as it looks on a pale image, for color bars."""
 
 
 def _in_style():

@@ -31,7 +31,7 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from .. import paper
 from ..errors import ImageError, QGCError, SceneError, WeightsError, shown
-from ..explain import REDUCTIONS, Explanation, View, explain
+from ..explain import REDUCTIONS, EncodedImage, Explanation, explain
 from ..images import image_file, open_image
 from ..measure import map_share
 from ..models import VQA, zoo
@@ -179,7 +179,7 @@ class ExplorerState:
         return min(max(int(self.n), 1), explanation.vqa.combine)
 
     def _mask(self, explanation: Explanation) -> np.ndarray | None:
-        return plots.asked_mask(self.scene, explanation.question) if self.scene else None
+        return plots.queried_mask(self.scene, explanation.question) if self.scene else None
 
     def _status_text(self, explanation: Explanation, n: int) -> str:
         own = (
@@ -220,7 +220,7 @@ class ExplorerState:
 
     def _explain(self) -> tuple[Explanation, str]:
         key = (self.model, self._scene_key)
-        view = self._cached("view", key, lambda: View(self.vqa, self.scene or self._photograph()), MOST_VIEWS)
+        view = self._cached("view", key, lambda: EncodedImage(self.vqa, self.scene or self._photograph()), MOST_VIEWS)
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             explanation = explain(self.vqa, view, self.question.strip(), self.answer, reduce=self.reduce)
@@ -469,18 +469,18 @@ class EditorState:
         super().__setattr__(name, value)
 
     def _reset_views(self) -> None:
-        self._before = View(self.vqa, self.original)
+        self._before = EncodedImage(self.vqa, self.original)
         self._after = (self.original, self._before)
         self._explained: dict[tuple[str, str], Explanation] = {}
 
     @property
     def objects(self) -> list[str]:
-        """What can be edited: the objects, and what else has a colour (the place's halves, a phone)."""
+        """What can be edited: the objects, and what else has a color (the place's halves, a phone)."""
         parts = set(PARTS.values())
         return self.original.names + [c for c in self.original.colours if c not in (*self.original.names, *parts)]
 
     def can(self, name: str) -> tuple[bool, bool]:
-        """Whether an object can be moved and removed, and whether it can be recoloured."""
+        """Whether an object can be moved and removed, and whether it can be recolored."""
         return name in self.original.names, PARTS.get(name, name) in self.original.colours
 
     def edit(self, name: str, **changes) -> None:
@@ -549,7 +549,7 @@ class EditorState:
         if not self._before.is_current:  # the model has learnt since
             self._reset_views()
         if now != self._after[0]:
-            self._after = now, self._before if now == self.original else View(self.vqa, now)
+            self._after = now, self._before if now == self.original else EncodedImage(self.vqa, now)
             self._explained = {k: e for k, e in self._explained.items() if k[0] == "before"}
         pair = []
         for when, view in (("before", self._before), ("after", self._after[1])):
@@ -672,7 +672,7 @@ class SceneEditor(_Controlled):
 def scene_editor(
     name: str = "bathroom", model: str = "deeper-lstm/natural", load: Loader = zoo.load
 ) -> ipywidgets.VBox:
-    """Move, recolour or remove an object, and see what it does to the answers and the map (book/scenes-gallery.ipynb).
+    """Move, recolor or remove an object, and see what it does to the answers and the map (book/scenes-gallery.ipynb).
 
     ``name`` is a situation, ``model`` and ``load`` as in :func:`explorer`. What is wrong with them is
     shown in place of the editor.
@@ -749,7 +749,7 @@ class JpegImage(ipywidgets.HTML):
     def show(self, jpeg: bytes) -> None:
         """Show other pixels; decoded before they are drawn, so that nothing flickers.
 
-        The size is known before the pixels are, so that the page need not be laid out anew.
+        The size is known before the pixels are, so that the page need not be laid out again.
         """
         self.jpeg = jpeg
         with image_file(jpeg) as image:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from parts import read_part, unpack
 
-from qgc.explain import View, explain, gates
+from qgc.explain import EncodedImage, explain, gates
 from qgc.explain.rankings import neuron_maps
 from qgc.lab.protocol.methods import cumulative_maps
 from qgc.measure import map_share, rank_grounding
@@ -32,7 +32,7 @@ def differences(folder: Path, place: str, vqa) -> dict[str, np.ndarray]:
     ``shares``: of a map on an object; a map that only one of the two finds empty counts as the other's whole share.
     ``ranks``: a of :func:`qgc.measure.rank_grounding`, for every two objects.
     """
-    scene, view = situation(place), View(vqa, situation(place))
+    scene, view = situation(place), EncodedImage(vqa, situation(place))
     own, model = read(folder, place), read(folder, f"{place}.{vqa.name.replace('/', '-')}")
     errors: dict[str, list] = {"shares": [], "ranks": []}
     for ask, asked in zip(scene.asks, model["questions"], strict=True):

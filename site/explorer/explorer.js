@@ -45,7 +45,7 @@
     contrast: { label: "no gate: contrast", value: "", score: (a) => a.g.map(Math.abs) },
   };
 
-  // xorshift32 (Marsaglia 2003), so that a link shows everybody the same draw; packing.py has its twin.
+  // xorshift32 (Marsaglia 2003), so that a link shows everybody the same draw; packing.py has the same.
   function randomScores(seed, size) {
     let x = Math.imul(seed + 1, 0x9e3779b1) >>> 0 || 1;
     return Float64Array.from({ length: size }, () => {
@@ -111,7 +111,7 @@
   }
 
   // -- the page: what is on it ------------------------------------------------------------------------
-  // The cut at n is an element over the plot, so that a drag moves it and nothing is drawn anew.
+  // The cut at n is an element over the plot, so that a drag moves it and nothing is drawn again.
   const plot = (kind, paths) => `
     <div class="qx-plot"><p data-at="${kind}-title"></p>
       <div class="qx-frame">
@@ -164,7 +164,7 @@
         data-at="rank-b"></i></div><span data-at="rank-high"></span></div></div>
     <div class="qx-panels">${panel("a")}${panel("b")}</div>
     <div class="qx-legend"><span>0</span><i data-at="heat" role="img"
-      aria-label="Colours of the heat, from pale to dark"></i><span>1</span>
+      aria-label="Colors of the heat, from pale to dark"></i><span>1</span>
       <small>share of the map’s own maximum</small></div>
     <p class="qx-key"><b></b> what an even map would have <i></i> the middle 90 % of ${DRAWS} random rankings</p>
     <p class="qx-link"><a data-at="link" href="#">Link to this view</a> <span data-at="copied" role="status"></span></p>

@@ -22,7 +22,7 @@ import torch
 from parts import GRID, SIDE, pack, webp
 from PIL import Image
 
-from qgc.explain import Explanation, View, explain
+from qgc.explain import EncodedImage, Explanation, explain
 from qgc.explain.rankings import neuron_maps
 from qgc.files import atomic_write
 from qgc.measure.pairs import cell_cover
@@ -77,7 +77,7 @@ def _write_part(folder: Path, name: str, data: dict) -> None:
 
 
 def index(scenes: Sequence[str], models: Sequence[str]) -> dict:
-    """What can be chosen, and the book's colours."""
+    """What can be chosen, and the book's colors."""
     return {
         "scenes": {name: {"place": situation(name).place, "asks": len(situation(name).asks)} for name in scenes},
         "models": list(models),
@@ -108,7 +108,7 @@ def model_parts(name: str, vqa: VQA) -> Iterator[tuple[str, dict]]:
     ``u``, ``sensitivity`` and a row of ``c`` (= ∂y_a/∂A) are (J,); with g = c ∘ u they give every ranking here.
     """
     scene = situation(name)
-    view = View(vqa, scene)
+    view = EncodedImage(vqa, scene)
     asked = [explain(vqa, view, ask.question, ask.answer) for ask in scene.asks]
     own_part = f"{name}.{vqa.name.replace('/', '-')}"
     rows, maps, questions = Distinct(), Distinct(), []

@@ -56,7 +56,7 @@ def unpack(text: str) -> np.ndarray:
 
 
 def colours() -> dict:
-    """The book's colours: ``heat`` is the tint (256, 3) of a map's share of its maximum."""
+    """The book's colors: ``heat`` is the tint (256, 3) of a map's share of its maximum."""
     return {"heat": pack(HEAT), "paper": PAPER, "outlines": list(OUTLINES)}
 
 

@@ -9,7 +9,7 @@ window.qgcMaps = (() => {
   const CELLS = GRID * GRID;
   const HEAT_SIDE = 224; // pixels at which the heat is enlarged, those of a scene and its masks
   const SIDE = 448; // pixels at which it is shown, and the unit of the outlines
-  const DARKEST = 0.72; // grey of a pale picture's black
+  const DARKEST = 0.72; // gray of a pale image's black
 
   // -- loading ------------------------------------------------------------------------------------
   // Parts are scripts, since fetch() refuses to read files beside a page that was opened from a disk.
@@ -50,7 +50,7 @@ window.qgcMaps = (() => {
   const floats = (text) => new Float32Array(bytes(text).buffer);
   const percent = (value) => (Number.isNaN(value) ? "–" : `${(100 * value).toFixed(1)} %`);
 
-  // How much of a map (after its ReLU) lies on a thing, NaN if it is empty.
+  // How much of a map (after its ReLU) lies on an object, NaN if it is empty.
   function share(map, inside, anywhere) {
     let on = 0;
     let all = 0;
@@ -107,7 +107,7 @@ window.qgcMaps = (() => {
   const heatImage = heatContext.createImageData(HEAT_SIDE, HEAT_SIDE);
   const heatPixels = new Uint32Array(heatImage.data.buffer);
 
-  // A picture in pale grey, as qgc/show/pixels.py makes it: recognisable, and out of the heat's way.
+  // An image in pale gray, as qgc/show/pixels.py makes it: recognisable, and out of the heat's way.
   function paleOf(picture) {
     const canvas = newCanvas(SIDE);
     const context = canvas.getContext("2d", { willReadFrequently: true });
@@ -136,7 +136,7 @@ window.qgcMaps = (() => {
     );
   }
 
-  // The same as a gradient for a legend, as it looks on a pale picture.
+  // The same as a gradient for a legend, as it looks on a pale image.
   function heatGradient(heat, paper) {
     const stops = [0, 12, 32, 64, 96, 128, 160, 192, 224, 255];
     const colour = (i) =>
@@ -159,7 +159,7 @@ window.qgcMaps = (() => {
     heatContext.putImageData(heatImage, 0, 0);
   }
 
-  // A map over the pale scene, scaled by its own maximum; heat tints like coloured glass, so the scene stays visible.
+  // A map over the pale scene, scaled by its own maximum; heat tints like colored glass, so the scene stays visible.
   function paintMap(context, ground, map, tints, lines) {
     context.drawImage(ground, 0, 0, SIDE, SIDE);
     const top = Math.max(...map);
@@ -172,7 +172,7 @@ window.qgcMaps = (() => {
     if (lines) context.drawImage(lines, 0, 0, SIDE, SIDE);
   }
 
-  // A coloured line on a white one is seen on any ground; the thing that was not asked about is dashed.
+  // A colored line on a white one is seen on any ground; the object that was not asked about is dashed.
   function paintOutlines(context, outlines) {
     context.lineJoin = "round";
     for (const { path, colour, dashed } of outlines) {

@@ -27,7 +27,7 @@ import parts
 import torch
 from torch import Tensor
 
-from qgc.explain import Explanation, View, contrast, explain, gates
+from qgc.explain import EncodedImage, Explanation, contrast, explain, gates
 from qgc.lab.protocol import SCENES
 from qgc.lab.protocol.grounding import chosen_pairs
 from qgc.measure import cosine, map_share, rank_grounding, same_answer_pairs
@@ -123,7 +123,7 @@ def chapter_name(model: str) -> str:
 # -- mark where the model looks ---------------------------------------------------------------------
 def explained(pair: Pair, vqa: VQA) -> list[Explanation]:
     """Both questions of a pair with its true answer."""
-    view = View(vqa, pair.scene)
+    view = EncodedImage(vqa, pair.scene)
     return [explain(vqa, view, ask.question, pair.answer) for ask in (pair.first, pair.second)]
 
 

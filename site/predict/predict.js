@@ -160,7 +160,7 @@
   const lookPage = (id) => `
     <h3 id="${id}-title" data-at="title"></h3>
     <p data-at="lead"></p>
-    <p class="qp-help" id="${id}-help">Drag over the picture to mark cells; begin on a marked cell to erase. By
+    <p class="qp-help" id="${id}-help">Drag over the image to mark cells; begin on a marked cell to erase. By
       keyboard: arrow keys move, <kbd>Space</kbd> marks or erases, <kbd>Shift</kbd> with an arrow goes on with it.</p>
     <div class="qp-steps">${step(0, id)}${step(1, id)}</div>
     <div class="qp-both" data-at="both" tabindex="-1" hidden></div>
@@ -196,7 +196,7 @@
 
     at("title").textContent = "Guess first: where does the model look?";
     at("lead").textContent =
-      `The picture shows ${data.about}. Mark the cells on which you expect the Grad-CAM map of the model ` +
+      `The image shows ${data.about}. Mark the cells on which you expect the Grad-CAM map of the model ` +
       `${data.model} for the answer “${data.answer}”, then reveal it. A second question with the same answer follows.`;
 
     let timer;
@@ -211,7 +211,7 @@
     if (!guesses[0].open) steps[1].section.hidden = true;
     both();
 
-    // One question: its picture with the grid, and what is told once it is open.
+    // One question: its image with the grid, and what is told once it is open.
     function start(section, k) {
       const inside = finder(section);
       const guess = guesses[k];
@@ -233,7 +233,7 @@
       cells.forEach((cell) => cell.setAttribute("role", "gridcell"));
       cells.forEach((_, cell) => showCell(cell));
 
-      // What a cell is called: those who do not see the picture hear what it shows there.
+      // What a cell is called: those who do not see the image hear what it shows there.
       function labelOf(cell) {
         const there = Object.entries(things).filter(([, thing]) => thing.inside[cell] > 0.5 * anywhere[cell]);
         const words = [
@@ -253,7 +253,7 @@
       function tally() {
         const marked = count(guess.marks);
         inside("count").textContent = marked
-          ? `${marked} of ${CELLS} cells marked, ${percent(marked / CELLS)} of the picture`
+          ? `${marked} of ${CELLS} cells marked, ${percent(marked / CELLS)} of the image`
           : "Nothing is marked yet. Mark at least one cell.";
         button("reveal").disabled = !marked;
       }
@@ -699,7 +699,7 @@
     return sum / 2 ** tosses;
   }
 
-  // -- maps in words, for those who do not see them: parts of the picture, three by three --
+  // -- maps in words, for those who do not see them: parts of the image, three by three --
   const third = (part) => Math.min(Math.floor(3 * part), 2);
   const PLACES = ["upper left", "top", "upper right", "left", "middle", "right", "lower left", "bottom", "lower right"];
   const regionOf = ([x, y]) => PLACES[3 * third(y) + third(x)];

@@ -21,7 +21,7 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select
 
 import qgc
-from qgc.explain import View, contrast, explain
+from qgc.explain import EncodedImage, contrast, explain
 from qgc.explain.rankings import RANKINGS, RankingInputs
 from qgc.measure import cosine, map_share
 from qgc.measure.pairs import RankGrounding
@@ -109,7 +109,7 @@ def expected(state: dict, models: dict) -> tuple[np.ndarray, float, RankGroundin
     scene, vqa = qgc.scene(state["scene"]), models[state["model"]]
     asks = {ask.thing: ask for ask in scene.asks}
     pair = [asks[state["q"]], asks[state["other"]]]
-    view = View(vqa, scene)
+    view = EncodedImage(vqa, scene)
     both = [explain(vqa, view, ask.question, ask.answer if state["answer"] == "true" else None) for ask in pair]
     asked = [RankingInputs(e) for e in both]
     raw = []

@@ -67,7 +67,7 @@ def everything(vqa, scene) -> dict[str, Tensor]:
         "probability": torch.tensor(vqa.ask(scene, QUESTIONS[1])[1]), "P": asked.P,
         "HiResCAM": methods.hires(asked, vqa), "mean u": methods.question_branches(vqa, QUESTIONS),
         "cell by cell": looked.before["model cell by cell"], **activations.gradients(first),
-        **activations.pictures(first),
+        **activations.method_images(first),
     }  # fmt: skip
 
 

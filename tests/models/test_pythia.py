@@ -23,7 +23,7 @@ from qgc.lab.train.pythia import start
 from qgc.lab.train.run import config
 from qgc.measure import evaluate
 from qgc.models import card, load, zoo
-from qgc.models.pythia import Pythia, PythiaConfig, full_size
+from qgc.models.pythia import Pythia, PythiaConfig, WeightNorm, full_size
 from qgc.scenes import sample
 from qgc.scenes.situations import situation
 
@@ -190,6 +190,17 @@ def weight_normed(layer, x: Tensor) -> Tensor:
     """g V / ‖V‖ x + b, one length for the whole matrix."""
     v = layer.weight_v
     return x @ (layer.weight_g * v / (v * v).sum().sqrt()).T + layer.bias
+
+
+def test_a_weight_normed_layer_starts_again_as_it_began():
+    torch.manual_seed(3)
+    layer = WeightNorm(7, 5)
+    first = {name: value.clone() for name, value in layer.state_dict().items()}
+    layer.reset_parameters()
+    assert not any(torch.equal(first[name], value) for name, value in layer.state_dict().items())
+    torch.manual_seed(3)
+    layer.reset_parameters()
+    assert all(torch.equal(first[name], value) for name, value in layer.state_dict().items())
 
 
 def attend_by_hand(model: Pythia, i: int, regions: Tensor, q: Tensor) -> Tensor:

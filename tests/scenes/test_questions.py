@@ -12,7 +12,7 @@ from qgc.data.tokens import tokenize
 from qgc.errors import SceneError
 from qgc.lab.train.run import config
 from qgc.scenes import ANSWERS, FIRST_SEED, Ask, Scene, sample
-from qgc.scenes.questions import HELD_OUT, WORDINGS, asks, every_question, word
+from qgc.scenes.questions import HELD_OUT, PARAPHRASES, asks, every_question, word
 from qgc.scenes.situations import SITUATIONS, situation
 from qgc.scenes.things import KINDS, PLACES
 
@@ -59,7 +59,7 @@ def test_every_answer_is_the_truth(crowd):
             check(scene, ask)
             families[ask.family] = families.get(ask.family, 0) + 1
     print(f"\nasked: {families}")
-    assert families.keys() == WORDINGS.keys()
+    assert families.keys() == PARAPHRASES.keys()
 
 
 @pytest.mark.parametrize("name", SITUATIONS)
@@ -99,7 +99,7 @@ def test_a_scenes_questions_are_among_every_question(crowd):
 def test_no_held_out_question_is_ever_trained_on():
     training, held = ({" ".join(tokenize(q)) for q in every_question(h)} for h in (False, True))
     print(f"\n{len(training)} training questions, {len(held)} held out")
-    assert WORDINGS.keys() == HELD_OUT.keys() and not training & held
+    assert PARAPHRASES.keys() == HELD_OUT.keys() and not training & held
 
 
 @pytest.mark.parametrize(

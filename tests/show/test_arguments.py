@@ -11,7 +11,7 @@ import torch
 
 import qgc
 from qgc.errors import QGCError
-from qgc.explain import View, explain
+from qgc.explain import EncodedImage, explain
 from qgc.lab.figures import planted, results
 from qgc.show import plots, widgets
 from qgc.show.arguments import checked
@@ -34,7 +34,7 @@ WRONG = [None, 3, 2.5, {}, [None], ["x"], {"a": "x"}, {1: "x"}, lambda: 0, np.ze
 @pytest.fixture(scope="module")
 def given(small_model):
     scene = qgc.scene("bathroom")
-    e, other = explain(small_model, View(small_model, scene), scene.questions[:2], answer="white")
+    e, other = explain(small_model, EncodedImage(small_model, scene), scene.questions[:2], answer="white")
     return {"e": e, "both": [e, other], "scene": scene, "vqa": small_model, "load": lambda _: small_model}
 
 
@@ -95,7 +95,8 @@ def test_what_is_of_another_kind_is_refused_in_one_sentence(name, given):
         (lambda g: plots.overlay(g["e"], scene=qgc.scene("couple")), "not the scene that was explained"),
         (lambda g: plots.overlay(g["e"], ax="x"), "make some with plt.subplots"),
         (lambda g: plots.scene_masks(g["scene"], "sink"), "put it in a list"),
-        (lambda g: plots.scene_masks(g["scene"], []), "things is empty"),
+        (lambda g: plots.scene_masks(g["scene"], []), "objects is empty"),
+        (lambda g: plots.scene_masks(g["scene"], things=[]), "objects is empty"),  # by the earlier name
         (lambda g: plots.scene_masks(g["scene"], ["cat"]), "no 'cat' to see"),
         (lambda g: plots.map_rows({"a": {"b": g["e"].map(5)}}, g["scene"], ["cat"]), "no 'cat' to see"),
         (lambda g: plots.map_rows({"a": {}}, g["scene"]), r"rows\['a'\] is empty"),

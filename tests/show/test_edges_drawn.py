@@ -12,7 +12,7 @@ from looking import box_of_mask, outlines, pixels
 from scipy import ndimage
 
 import qgc
-from qgc.explain import View, explain
+from qgc.explain import EncodedImage, explain
 from qgc.lab.ledger import show as page
 from qgc.paper.figure_list import FIGURES
 from qgc.show import plots, widgets
@@ -66,7 +66,7 @@ def test_pages_without_an_exercise_come_between_those_with_one(tmp_path):
 @pytest.fixture(scope="module")
 def explained(small_model):
     scene = qgc.scene("bathroom")
-    return explain(small_model, View(small_model, scene), scene.questions[0], "white")
+    return explain(small_model, EncodedImage(small_model, scene), scene.questions[0], "white")
 
 
 def near(picture, colour, off=60):

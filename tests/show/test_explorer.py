@@ -13,7 +13,7 @@ from explorer.export import model_parts, scene_part, situations, write
 from explorer.packing import pack, pack_maps, random_scores, ranked_above, unpack, unpack_maps
 
 import qgc
-from qgc.explain import View, explain
+from qgc.explain import EncodedImage, explain
 from qgc.measure import map_share
 from qgc.measure.localise import cell_weights
 from qgc.measure.pairs import cell_cover
@@ -128,7 +128,7 @@ def test_the_files_give_the_shares_that_qgc_gives(exported, name):
     inside, anywhere = unpack(place["things"]["sink"]["inside"]), unpack(place["anywhere"])
     asked = model["questions"][0]
     P = unpack_maps(read_part(exported / f"{asked['maps']}.js"), 196)
-    view, ns = View(vqa, scene), [*np.random.default_rng(0).integers(1, 1025, 30).tolist(), 1024]
+    view, ns = EncodedImage(vqa, scene), [*np.random.default_rng(0).integers(1, 1025, 30).tolist(), 1024]
     for answer in model["answers"][:3]:
         g = unpack(model["rows"][asked["c"][answer]]) * unpack(asked["u"])
         for scores in (unpack(asked["sensitivity"]), np.abs(g), random_scores(0, 1024), random_scores(1, 1024)):

@@ -12,7 +12,7 @@ from looking import box_of_mask, outlines, pixels, planted, shows
 from PIL import Image
 
 import qgc
-from qgc.explain import View, explain
+from qgc.explain import EncodedImage, explain
 from qgc.scenes import sample
 from qgc.show import plots
 from qgc.show.pixels import compose, enlarge_mask, pale, share_of_maximum, stroke
@@ -26,7 +26,7 @@ def scene():
 
 @pytest.fixture(scope="module")
 def both(small_model, scene):
-    asked = explain(small_model, View(small_model, scene), scene.questions, answer="white")
+    asked = explain(small_model, EncodedImage(small_model, scene), scene.questions, answer="white")
     return [planted(e, k) for k, e in enumerate(asked)]
 
 

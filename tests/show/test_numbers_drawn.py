@@ -13,7 +13,7 @@ from looking import band, colour_of, curve, pixels, segments
 from matplotlib.colors import to_hex
 
 import qgc
-from qgc.explain import View, explain
+from qgc.explain import EncodedImage, explain
 from qgc.lab.figures import results
 from qgc.lab.figures.planted import DISTANCE, which_are_fooled
 from qgc.show import plots
@@ -23,7 +23,7 @@ from qgc.show.style import CYCLE, FAINT, INK, OUTLINES, PALETTE
 @pytest.fixture(scope="module")
 def both(small_model):
     scene = qgc.scene("bathroom")
-    return explain(small_model, View(small_model, scene), scene.questions, answer="white")
+    return explain(small_model, EncodedImage(small_model, scene), scene.questions, answer="white")
 
 
 def scored(explanation, scores):

@@ -12,7 +12,7 @@ from PIL import Image
 import qgc
 from qgc import paper
 from qgc.errors import GateError, ImageError, QGCError
-from qgc.explain import View, explain
+from qgc.explain import EncodedImage, explain
 from qgc.lab.train.run import config
 from qgc.models import DeeperLSTM, DeeperLSTMConfig, full_size
 from qgc.scenes import sample
@@ -26,13 +26,13 @@ def scene():
 
 @pytest.fixture(scope="module")
 def both(model, scene):
-    return explain(model, View(model, scene), scene.questions, answer="white")
+    return explain(model, EncodedImage(model, scene), scene.questions, answer="white")
 
 
 @pytest.fixture(scope="module")
 def empty(small_model, scene):
     """An explanation whose maps are empty: no cell is positive where F is zero."""
-    view = View(small_model, scene)
+    view = EncodedImage(small_model, scene)
     view.F = torch.zeros_like(view.F)
     return explain(small_model, view, scene.questions[0])
 

@@ -16,7 +16,7 @@ from predict import EXERCISES, write
 from predict.export import HERE, METHODS, Pick, drawn_pairs, eight_bits, pick_part
 
 import qgc
-from qgc.explain import View, explain
+from qgc.explain import EncodedImage, explain
 from qgc.lab.protocol import SCENES
 from qgc.lab.protocol.grounding import chosen_pairs
 from qgc.measure import map_share, rank_grounding
@@ -62,7 +62,7 @@ def test_a_look_holds_the_maps_of_two_questions_with_one_answer(written, name):
     pair = exercise.pair()
     vqa = qgc.load(exercise.model)
     for asked, ask in zip(data["questions"], (pair.first, pair.second), strict=True):
-        e = explain(vqa, View(vqa, pair.scene), ask.question, data["answer"])
+        e = explain(vqa, EncodedImage(vqa, pair.scene), ask.question, data["answer"])
         assert (asked["question"], asked["thing"], ask.answer) == (ask.question, ask.thing, data["answer"])
         assert asked["said"] == e.predicted and asked["probability"] == pytest.approx(e.confidence, abs=1e-4)
         mask, map_ = pair.scene.masks[ask.thing], torch.tensor(unpack(asked["map"])).view(14, 14)
@@ -92,7 +92,7 @@ def test_a_series_has_the_ranks_and_shares_that_qgc_gives(written, natural, name
         asks = (pair.first, pair.second)
         assert item["questions"] == [ask.question for ask in asks] and item["answer"] == pair.answer
         masks = [pair.scene.masks[ask.thing] for ask in asks]
-        both = explain(natural, View(natural, pair.scene), item["questions"], pair.answer)
+        both = explain(natural, EncodedImage(natural, pair.scene), item["questions"], pair.answer)
         for m, method in enumerate(exercise.methods):
             if "random" not in method:
                 raw = [METHODS[method](both[k], both[1 - k], None) for k in (0, 1)]

@@ -62,8 +62,8 @@ def model_quantities(stored: Stored, model: str) -> dict[str, Quantity]:
 
     Gates are at the registered n or at the paper's, "n = 25"; "random gates" are of the gate's size. "the model" is the
     verdict on the pairs that are sure (:mod:`.faithfulness`), "effect of the model" Yule's Y over all pairs;
-    of `natural` both are of the shipped training. ", own", ", absent" and ", above absent" are of the control of absent
-    objects, on its scenes and trainings; of the effect, of the shipped training.
+    of `natural` both are of the shipped run. ", own", ", absent" and ", above absent" are of the control of absent
+    objects, on its scenes and training runs; of the effect, of the shipped run.
     """
     table, at_25 = stored.table(model), list(stored.tables["grid"]).index(25)
     known = {
@@ -101,7 +101,7 @@ def model_quantities(stored: Stored, model: str) -> dict[str, Quantity]:
         "gate, n = 25": Quantity(*stored.rank_curve(model, PAPER)[:, at_25].tolist()),
         "gate, n = 25, without backgrounds": _compared(stored, model, (PAPER, 25), pairs="without backgrounds"),
         "gate, n = 25, CGA": Quantity(*stored.curve(model, PAPER)[:, 24].tolist()),
-        "cosine": Quantity(*stored.arm(model)["cosine"]),
+        "cosine": Quantity(*stored.results_of(model)["cosine"]),
     }
 
 

@@ -17,13 +17,13 @@ from tqdm import tqdm
 
 from ...models import DeeperLSTM, DeeperLSTMConfig
 from ...models.backbones import SCENES, VGG19
-from ..train.asked import EncodedQuestions
 from ..train.distributed import ProcessGroup
+from ..train.encoded_questions import EncodedQuestions
 from ..train.features import Features
+from ..train.image_inputs import ImageInput
 from ..train.memory import keep_freed_memory
 from ..train.photo_recipes import ORIGINAL
 from ..train.photos import fit
-from ..train.sights import ImageInput
 from ..train.workers import worker_pool
 
 WORDS, ANSWERS, PER_PHOTO = 14_000, 1_000, 3  # as VQA has them

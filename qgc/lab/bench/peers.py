@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from ...errors import QGCError
-from ...explain import Explanation, View, explain, maps_of
+from ...explain import EncodedImage, Explanation, explain, maps_of
 from ...explain.gates import top
 from ...files import atomic_write
 from ...models import VQA, DeeperLSTM, card, load
@@ -41,10 +41,11 @@ ROUNDS = 15
 PER_SCENE = 10  # cases of the agreement
 FULL_SIZE = "VGG-19 size, random weights"
 
-FORWARD = "the convolutions alone, one picture"
-ENGINE = "engine, 72 maps"
-ENGINE_ALL = "engine, all 4096 maps"
-ENGINE_F = "engine, 72 maps, from F"
+FORWARD = "the convolutions alone, one image"
+CLOSED_FORM = "closed form, 72 maps"
+CLOSED_FORM_ALL = "closed form, all 4096 maps"
+CLOSED_FORM_F = "closed form, 72 maps, from F"
+ENGINE, ENGINE_ALL, ENGINE_F = CLOSED_FORM, CLOSED_FORM_ALL, CLOSED_FORM_F  # their old names
 GRADCAM = "pytorch-grad-cam, one by one"
 GRADCAM_ALL = "pytorch-grad-cam, one by one, all 4096 maps"
 GRADCAM_FROZEN = "pytorch-grad-cam, one by one, frozen"
@@ -52,14 +53,14 @@ CAPTUM = f"Captum, batches of {BATCH}"
 CAPTUM_F = "Captum, one batch, from F"
 
 RATIOS: dict[str, tuple[str, str, str, float | None]] = {
-    "72 maps / the convolutions": (ENGINE, FORWARD, "≤", 1.25),
-    "all 4096 maps / the convolutions": (ENGINE_ALL, FORWARD, "≤", 1.6),
-    "pytorch-grad-cam one by one / engine": (GRADCAM, ENGINE, "≥", 300.0),
-    "pytorch-grad-cam one by one / engine, all 4096 maps": (GRADCAM_ALL, ENGINE_ALL, "≥", 300.0),
-    "pytorch-grad-cam one by one, frozen / engine": (GRADCAM_FROZEN, ENGINE, "", None),
-    f"Captum in batches of {BATCH} / engine": (CAPTUM, ENGINE, "≥", 50.0),
-    "Captum from F in one batch / engine from F": (CAPTUM_F, ENGINE_F, "≥", 3.0),
-    "Captum from F in one batch / engine from the picture": (CAPTUM_F, ENGINE, "", None),
+    "72 maps / the convolutions": (CLOSED_FORM, FORWARD, "≤", 1.25),
+    "all 4096 maps / the convolutions": (CLOSED_FORM_ALL, FORWARD, "≤", 1.6),
+    "pytorch-grad-cam one by one / closed form": (GRADCAM, CLOSED_FORM, "≥", 300.0),
+    "pytorch-grad-cam one by one / closed form, all 4096 maps": (GRADCAM_ALL, CLOSED_FORM_ALL, "≥", 300.0),
+    "pytorch-grad-cam one by one, frozen / closed form": (GRADCAM_FROZEN, CLOSED_FORM, "", None),
+    f"Captum in batches of {BATCH} / closed form": (CAPTUM, CLOSED_FORM, "≥", 50.0),
+    "Captum from F in one batch / closed form from F": (CAPTUM_F, CLOSED_FORM_F, "≥", 3.0),
+    "Captum from F in one batch / closed form from the image": (CAPTUM_F, CLOSED_FORM, "", None),
 }
 """Name of a ratio: what is divided by what, and the bound that the project sets itself at VGG-19 size."""
 
@@ -183,7 +184,7 @@ def methods(vqa: DeeperLSTM, scene: Scene) -> tuple[dict[str, Method], float]:
 
     The slow peers make one map, or one batch, in a call, and others in the next one.
     """
-    x, view = vqa.prepare(scene.image), View(vqa, scene)
+    x, view = vqa.prepare(scene.image), EncodedImage(vqa, scene)
     ours = explain(vqa, view, scene.questions[:QUESTIONS])
     questions, answers = [e.question for e in ours], [e.answer for e in ours]
     work = Work.from_explanations(ours, NS)
@@ -191,10 +192,10 @@ def methods(vqa: DeeperLSTM, scene: Scene) -> tuple[dict[str, Method], float]:
     from_image, from_maps = Gated(vqa), Gated(vqa, from_maps=True)
 
     def closed_form(F: Tensor | None = None) -> Tensor:
-        return maps_of(explain(vqa, View(vqa, scene, F), questions, answers), NS)
+        return maps_of(explain(vqa, EncodedImage(vqa, scene, F), questions, answers), NS)
 
     def closed_form_all() -> list[Tensor]:
-        return [e.maps() for e in explain(vqa, View(vqa, scene), questions, answers)]
+        return [e.maps() for e in explain(vqa, EncodedImage(vqa, scene), questions, answers)]
 
     def pieces(size: int, make: Callable[[Work], object]) -> Method:
         return Method(lambda k: make(work.part(k, size)), total, size)
@@ -207,9 +208,9 @@ def methods(vqa: DeeperLSTM, scene: Scene) -> tuple[dict[str, Method], float]:
     one_by_one = pieces(1, lambda one: gradcam_maps(from_image, x, one))
     compared = {
         FORWARD: Method(lambda _: convolutions(), 1, 1),
-        ENGINE: Method(lambda _: closed_form(), total, total),
-        ENGINE_ALL: Method(lambda _: closed_form_all(), QUESTIONS * vqa.combine, QUESTIONS * vqa.combine),
-        ENGINE_F: Method(lambda _: closed_form(view.F), total, total),
+        CLOSED_FORM: Method(lambda _: closed_form(), total, total),
+        CLOSED_FORM_ALL: Method(lambda _: closed_form_all(), QUESTIONS * vqa.combine, QUESTIONS * vqa.combine),
+        CLOSED_FORM_F: Method(lambda _: closed_form(view.F), total, total),
         GRADCAM: one_by_one,
         GRADCAM_ALL: replace(one_by_one, maps=QUESTIONS * vqa.combine),
         GRADCAM_FROZEN: pieces(1, lambda one: gradcam_maps(from_image, x, one, last_convolution(vqa))),
@@ -294,7 +295,7 @@ def agreement(vqa: DeeperLSTM, scenes: int) -> dict:
     for seed in tqdm(range(scenes), desc="agreement", leave=False):
         scene = sample(FIRST_SCENE + seed, "natural")
         questions, answers = rng.choice(scene.questions, PER_SCENE), rng.choice(vqa.answers, PER_SCENE)
-        view = View(vqa, scene)
+        view = EncodedImage(vqa, scene)
         explanations = explain(vqa, view, questions.tolist(), answers.tolist())
         raw = torch.stack([e.map(relu=False) for e in explanations])
         x, work = vqa.prepare(scene.image), Work.from_explanations(explanations, [vqa.combine])

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from ...explain import View, explain, gradcam
+from ...explain import EncodedImage, explain, gradcam
 from ...models import load
 from ...scenes import sample
 
@@ -42,7 +42,7 @@ def agreement(vqa, cases: int = CASES, per_scene: int = 8) -> float:
     worst = 0.0
     for seed in range(-(-cases // per_scene)):
         scene = sample(FIRST_SCENE + seed, "natural")
-        view = View(vqa, scene)
+        view = EncodedImage(vqa, scene)
         for _ in range(per_scene):
             question = str(rng.choice(scene.questions))
             explanation = explain(vqa, view, question, str(rng.choice(vqa.answers)))
@@ -57,13 +57,13 @@ def _closed_form(vqa, label: str) -> dict[str, dict]:
     scene = sample(FIRST_SCENE, "natural")
     first, second = scene.questions[:2]
     x = vqa.prepare(scene.image)
-    view = View(vqa, scene)
+    view = EncodedImage(vqa, scene)
     explain(vqa, view, first).maps()
     with torch.no_grad():
         forward = _median(lambda: vqa.cnn.feature(vqa.conv(x)))
     prepare = _median(lambda: vqa.prepare(scene.image))
     once_more = _median(lambda: explain(vqa, view, second).maps())
-    new_image = _median(lambda: explain(vqa, View(vqa, scene), second).maps()) - prepare
+    new_image = _median(lambda: explain(vqa, EncodedImage(vqa, scene), second).maps()) - prepare
     return {
         f"the CNN's forward pass, {label}": _row(forward, "ms", "—"),
         f"all 1024 maps of one more question, {label}": _row(once_more, "ms", "≤ 10"),
@@ -81,6 +81,6 @@ def bench(name: str, scenes: int) -> dict[str, dict]:
     rows = {"rendering a scene with its masks, one core": _row(rendering(scenes), "ms", "≤ 25")}
     for vqa, bound in zip(models, ("≤ 1e-12", "≤ 1e-5"), strict=True):
         label = str(vqa.dtype).removeprefix("torch.")
-        rows[f"engine against autograd, {CASES} cases, {label}"] = _row(agreement(vqa), "", bound)
+        rows[f"closed form against autograd, {CASES} cases, {label}"] = _row(agreement(vqa), "", bound)
         rows |= _closed_form(vqa, label)
     return rows

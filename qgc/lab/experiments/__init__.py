@@ -1,1 +1,1 @@
-"""The experiments of the book, each a module; :mod:`~qgc.lab.experiments.stages` runs those that are stored."""
+"""The experiments of the book, each a module; :mod:`~qgc.lab.experiments.runner` runs those that are stored."""

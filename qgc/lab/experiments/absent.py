@@ -23,7 +23,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from ...explain import View, explain
+from ...explain import EncodedImage, explain
 from ...measure.pairs import cell_cover, rank_grounding
 from ...measure.similarity import Pair
 from ...scenes import Scene
@@ -44,7 +44,7 @@ SUBSETS = ("all", "without backgrounds", "with a background")
 
 
 def usual_sizes(scenes: Iterable[Scene]) -> dict[str, tuple[float, str]]:
-    """Of every object that colour questions ask about: its mean visible area (a part of the image), and its sort:
+    """Of every object that color questions ask about: its mean visible area (a part of the image), and its sort:
     "upper" or "lower" half of a place, or "object".
     """
     areas, sort = defaultdict(list), {}
@@ -145,7 +145,7 @@ def absent_rows(
         areas = sorted(int(mask.sum()) for mask in masks)
         row = {"scene": scene.seed, "pair": number, "ratio": areas[1] / areas[0]}
         row["background"] = int(any(name in scene.tones for name in names))
-        view, a = View(vqa, scene, F[:1]), vqa.answer_index(pair.answer)
+        view, a = EncodedImage(vqa, scene, F[:1]), vqa.answer_index(pair.answer)
         for which, asked in ((OWN, [pair.first.question, pair.second.question]), (ABSENT, other)):
             both = explain(vqa, view, asked, pair.answer)
             rng = np.random.default_rng([scene.seed & 0x7FFFFFFF, 84, number])  # the same random gates for both

@@ -12,15 +12,15 @@ from collections.abc import Iterable, Sequence
 
 import pandas as pd
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ...errors import QGCError
-from ...explain import Explanation, View, explain
+from ...explain import EncodedImage, Explanation, explain
 from ...explain.guided import BackwardPass, guided_gradcam
 from ...measure.similarity import Pair, cosine, same_answer_pairs
 from ...models.evaluation import evaluated
 from ...scenes import Scene
-from ...scenes.questions import WORDINGS, asks, word
+from ...scenes.questions import PARAPHRASES, asks, word
 from .sanity import randomised
 
 METHODS = ("plain gradient", "guided backprop", "Grad-CAM", "guided Grad-CAM")
@@ -85,7 +85,7 @@ def compare(a: Explanation, b: Explanation) -> pd.DataFrame:
 def question_differences(vqa, scenes: Iterable[Scene]) -> pd.DataFrame:
     """How much the question changes q, u and A, compared with other changes of the question (paper §3.1, (a)).
 
-    For every same-answer pair of colour questions of every scene: the other question of the pair, the same question
+    For every same-answer pair of color questions of every scene: the other question of the pair, the same question
     in other words, and a question of another kind about the same scene.
 
     Returns
@@ -95,11 +95,11 @@ def question_differences(vqa, scenes: Iterable[Scene]) -> pd.DataFrame:
     """
     rows = []
     for number, scene in enumerate(scenes):
-        view = View(vqa, scene)
+        view = EncodedImage(vqa, scene)
         unlike = next(ask for ask in asks(scene) if ask.family != "colour")
         for pair in same_answer_pairs([scene]):
             asked = {
-                "same question, other words": word(WORDINGS["colour"][1], pair.first.thing),
+                "same question, other words": word(PARAPHRASES["colour"][1], pair.first.thing),
                 "same answer, other thing": pair.second.question,
                 "other kind of question": unlike.question,
             }
@@ -160,7 +160,7 @@ def relu_gradient_changes(a: Explanation, b: Explanation) -> pd.DataFrame:
 
 
 # -- does guided backpropagation explain? ---------------------------------------------------------
-def pictures(e: Explanation, way: BackwardPass | None = None) -> dict[str, Tensor]:
+def method_images(e: Explanation, way: BackwardPass | None = None) -> dict[str, Tensor]:
     """What each of :data:`METHODS` shows for one answer (Eq. 2; Springenberg et al. 2015; Selvaraju et al. 2019).
 
     ``way`` is the explanation's :class:`~qgc.explain.guided.BackwardPass` where there is one already.
@@ -173,7 +173,7 @@ def pictures(e: Explanation, way: BackwardPass | None = None) -> dict[str, Tenso
 def dependence(vqa, scenes: Iterable[Scene]) -> pd.DataFrame:
     """How alike each method's images stay when question, answer or scene changes (paper §3.1; Nie et al. 2018).
 
-    From the first same-answer pair of colour questions of each scene, with its true answer: the other question of
+    From the first same-answer pair of color questions of each scene, with its true answer: the other question of
     the pair; the same question with the answer that scores highest among the others; and, as the floor, the image
     of the scene before.
 
@@ -185,13 +185,13 @@ def dependence(vqa, scenes: Iterable[Scene]) -> pd.DataFrame:
     """
     shown, rows = [], []
     for number, (scene, pair) in enumerate(_first_pairs(scenes)):
-        view = View(vqa, scene)
+        view = EncodedImage(vqa, scene)
         first, second = explain(vqa, view, [pair.first.question, pair.second.question], pair.answer)
         other = explain(vqa, view, first.question, _next_best(first))
         way = BackwardPass(first)
-        shown.append(pictures(first, way))
+        shown.append(method_images(first, way))
         for changed, e in (("question", second), ("answer", other)):
-            rows += _likeness(shown[-1], pictures(e, BackwardPass(e, way)), scene=number, changed=changed)
+            rows += _likeness(shown[-1], method_images(e, BackwardPass(e, way)), scene=number, changed=changed)
     for number in range(1, len(shown)):
         rows += _likeness(shown[number], shown[number - 1], scene=number, changed="scene")
     return pd.DataFrame(rows)
@@ -199,8 +199,7 @@ def dependence(vqa, scenes: Iterable[Scene]) -> pd.DataFrame:
 
 def upper_layers(vqa) -> list[str]:
     """Layers from the answer down to the last convolution, in the order of Adebayo et al. (2018), by module name."""
-    last = max((k for k, layer in enumerate(vqa.cnn.features) if isinstance(layer, nn.Conv2d)))
-    return ["output", "image", "cnn.fc7", "cnn.fc6", f"cnn.features.{last}"]
+    return [names[-1] for label, names in vqa.layers()[:6] if label != "Wq, LSTM"]  # images change with these alone
 
 
 def randomisation(vqa, scenes: Iterable[Scene], depths: Sequence[int] = (1, 2, 3, 4, 5), seed: int = 0) -> pd.DataFrame:
@@ -218,9 +217,9 @@ def randomisation(vqa, scenes: Iterable[Scene], depths: Sequence[int] = (1, 2, 3
     layers, rows = upper_layers(vqa), []
     models = {k: randomised(vqa, layers[:k], seed) for k in depths}
     for number, (scene, pair) in enumerate(_first_pairs(scenes)):
-        trained = pictures(explain(vqa, scene, pair.first.question, pair.answer))
+        trained = method_images(explain(vqa, scene, pair.first.question, pair.answer))
         for k, model in models.items():
-            redrawn = pictures(explain(model, scene, pair.first.question, pair.answer))
+            redrawn = method_images(explain(model, scene, pair.first.question, pair.answer))
             rows += _likeness(trained, redrawn, scene=number, layers=k, **{"down to": layers[k - 1]})
     return pd.DataFrame(rows)
 
@@ -252,4 +251,4 @@ def _likeness(a: dict[str, Tensor], b: dict[str, Tensor], **about) -> list[dict]
     return [{**about, "method": m, "cosine": cosine(a[m], b[m])} for m in METHODS]
 
 
-passage, passage_changes = relu_gradient_flow, relu_gradient_changes  # their old names
+passage, passage_changes, pictures = relu_gradient_flow, relu_gradient_changes, method_images  # their old names

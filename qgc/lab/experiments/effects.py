@@ -38,7 +38,7 @@ class ModelEffects:
         divided by its sum over all objects of the scene (nan where nothing is above the floor).
     floor : (2,) mean |Δ| under the null alterations.
     halves : (2, 2, 2): D of the even and of the odd alterations of each object, numbered in their order.
-    first : (2, 2) |Δ| of each object's first alteration, a recolouring: what the registered score I looks at.
+    first : (2, 2) |Δ| of each object's first alteration, a recoloring: what the registered score I looks at.
     """
 
     raw: np.ndarray
@@ -91,12 +91,12 @@ def effect_size(D) -> float:
     return float((own - other) / (own + other)) if own + other != 0 else 0.0
 
 
-def model_effects(deltas: np.ndarray, things: Sequence[str], objects: tuple[str, str]) -> ModelEffects:
+def model_effects(deltas: np.ndarray, altered: Sequence[str], objects: tuple[str, str]) -> ModelEffects:
     """D of two questions from the change of their answer scores under every alteration.
 
     Parameters
     ----------
-    deltas : (2, alterations) Δ of either question. things : what each alteration altered, "" for the null ones; an
+    deltas : (2, alterations) Δ of either question. altered : what each alteration altered, "" for the null ones; an
         object's alterations are split in halves by their order. objects : what the questions are about.
 
     Raises
@@ -104,8 +104,8 @@ def model_effects(deltas: np.ndarray, things: Sequence[str], objects: tuple[str,
     ValueError
         If there is no null alteration, or an object has fewer than two alterations.
     """
-    size, things = np.abs(np.asarray(deltas, float)), np.asarray(things)
-    columns_of = {name: np.flatnonzero(things == name) for name in dict.fromkeys(things.tolist())}
+    size, altered = np.abs(np.asarray(deltas, float)), np.asarray(altered)
+    columns_of = {name: np.flatnonzero(altered == name) for name in dict.fromkeys(altered.tolist())}
     if "" not in columns_of or any(len(columns_of.get(o, ())) < 2 for o in objects):
         raise ValueError("give null alterations, and two alterations of either object")
     floor = size[:, columns_of.pop("")].mean(1)

@@ -41,7 +41,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from ...explain import Explanation, View, contrast, explain, gates
+from ...explain import EncodedImage, Explanation, contrast, explain, gates
 from ...measure.pairs import object_grounding, object_verdicts, odds_grounding, rank_grounding, shares
 from ...measure.similarity import Pair, same_answer_pairs
 from ...measure.stats import interval, intervals
@@ -75,11 +75,11 @@ class Alteration:
 def alterations(scene: Scene, pairs: Sequence[Pair], nulls: int = NULLS) -> list[Alteration]:
     """Every image that :func:`model_effects` is worked out from, the same ones each time, drawn once for all models.
 
-    * Queried objects: three recolourings (in none of the pairs' answers, each another colour, first those that the
+    * Queried objects: three recolorings (in none of the pairs' answers, each another color, first those that the
       object comes in), removal, and a move by 40 pixels. An alteration that changes which pixels of another queried
       object are visible is left out (a background is always uncovered, and does not count), and so is one of an
       object that carries another.
-    * All other objects that can be altered: one recolouring and removal, for the sum that D is normalised by.
+    * All other objects that can be altered: one recoloring and removal, for the sum that D is normalised by.
     * ``nulls`` images of the unchanged scene (:meth:`qgc.scenes.Scene.relit`).
 
     Objects of fewer than 40 visible pixels are left alone.
@@ -111,7 +111,7 @@ def alterations(scene: Scene, pairs: Sequence[Pair], nulls: int = NULLS) -> list
 
 
 def _others(scene: Scene, name: str, avoid: set[str], shuffled: np.ndarray) -> list[str]:
-    # The colours that an object may become, in a random order, those it comes in first.
+    # The colors that an object may become, in a random order, those it comes in first.
     able = [COLOURS[i] for i in shuffled if COLOURS[i] not in avoid | {scene.colours[name]}]
     return sorted(able, key=lambda colour: colour not in colour_pool(scene, name))
 
@@ -196,7 +196,7 @@ def faithfulness_rows(
         two questions are answered rightly). Of :class:`ModelEffects` ``D_ij``, ``Dnorm_ij``, ``raw_ij``, ``floor_i``,
         ``verdict``, ``half_1``, ``half_2``, ``sure``, ``effect`` (its size), and ``verdict_raw``, without a floor;
         ``alterations_j``, how many there are; ``object_1`` and ``object_2``, the verdicts object by object; ``I``, the
-        registered score on the first recolouring. Of every map ``NAME/a_1``, ``NAME/a_2``, ``NAME/R_ij`` (nan where
+        registered score on the first recoloring. Of every map ``NAME/a_1``, ``NAME/a_2``, ``NAME/R_ij`` (nan where
         empty), and the verdicts ``NAME/rank``, ``NAME/object`` (the mean of both) and ``NAME/odds``
         (:mod:`qgc.measure.pairs`).
     """
@@ -207,20 +207,20 @@ def faithfulness_rows(
         return []
     altered = alterations(scene, [p for _, p in pairs]) if altered is None else altered
     F = maps_of(vqa, scene, altered) if F is None else F
-    view = View(vqa, scene, F[:1])
-    things, rows = [a.thing for a in altered], []
+    view = EncodedImage(vqa, scene, F[:1])
+    names, rows = [a.thing for a in altered], []
     for number, pair in pairs:
         asks = (pair.first, pair.second)
         # Both at once: the question encoder runs on one batch
         both = explain(vqa, view, [a.question for a in asks], pair.answer)
         a = vqa.answer_index(pair.answer)
         scores = torch.stack([answer_scores(vqa, F, e.q)[:, a] for e in both]).cpu().numpy()
-        effects = model_effects(scores[:, :1] - scores[:, 1:], things, (asks[0].thing, asks[1].thing))
+        effects = model_effects(scores[:, :1] - scores[:, 1:], names, (asks[0].thing, asks[1].thing))
         masks = [scene.masks[ask.thing] for ask in asks]
         row = {"scene": scene.seed, "pair": number, "right": sum(e.predicted == pair.answer for e in both)}
         for j, ask in enumerate(asks):
             row |= {f"area_{j + 1}": int(masks[j].sum()), f"background_{j + 1}": int(ask.thing in scene.tones)}
-            row[f"alterations_{j + 1}"] = things.count(ask.thing)
+            row[f"alterations_{j + 1}"] = names.count(ask.thing)
         row |= _effects_row(effects)
         # A generator of its own for each pair: its random gates do not depend on which pairs came before
         rng = np.random.default_rng([scene.seed & 0x7FFFFFFF, 83, number])

@@ -28,7 +28,7 @@ import torch
 from PIL import Image, ImageFilter
 from torch import Tensor
 
-from ...explain import Explanation, View, closed_form, explain, gates
+from ...explain import EncodedImage, Explanation, closed_form, explain, gates
 from ...measure.localise import contrastive_grounding, enlarge, map_share
 from ...measure.similarity import Pair, same_answer_pairs, spearman
 from ...measure.stats import intervals
@@ -62,7 +62,7 @@ class Change:
 def changes(scene: Scene, avoid: Iterable[str] = (), kinds: Sequence[str] = KINDS_OF_CHANGE) -> list[Change]:
     """Every :class:`Change` of a scene, the same ones each time; the scenes in it are drawn when first looked at.
 
-    * recolour: everything that has a colour (objects, a person's top, a phone, the halves of the place), into one that
+    * recolour: everything that has a color (objects, a person's top, a phone, the halves of the place), into one that
       the object comes in, other than its own and than those in ``avoid`` (the answers asked for); where it comes
       in no other (snow), into any of the eleven;
     * remove: objects, with what stands on them; parts and the place cannot be removed;
@@ -89,7 +89,7 @@ def changes(scene: Scene, avoid: Iterable[str] = (), kinds: Sequence[str] = KIND
 
 
 def colour_pool(scene: Scene, name: str) -> Sequence[str]:
-    """The colours that a thing of the scene, or its background, is drawn in."""
+    """The colors that an object of the scene, or its background, is drawn in."""
     place = PLACES[scene.place]
     if name in (place.upper, place.lower):
         return place.upper_colours if name == place.upper else place.lower_colours
@@ -97,7 +97,7 @@ def colour_pool(scene: Scene, name: str) -> Sequence[str]:
 
 
 def visible(scene: Scene, name: str) -> bool:
-    """Is enough of the thing to be seen that altering it may matter?"""
+    """Is enough of the object to be seen that altering it may matter?"""
     return name in scene.masks and int(scene.masks[name].sum()) >= VISIBLE
 
 
@@ -159,13 +159,13 @@ def intervention_rows(
     if not pairs:
         return []
     changed = changes(scene, {p.answer for p in pairs}) if changed is None else changed
-    view = View(vqa, scene)
+    view = EncodedImage(vqa, scene)
     before = np.asarray(scene.image)
-    pictures = [np.asarray(c.scene.image) for c in changed]
-    F = torch.cat([view.F, *feature_maps(vqa, pictures)])  # altered images go through the CNN once for all questions
+    images = [np.asarray(c.scene.image) for c in changed]
+    F = torch.cat([view.F, *feature_maps(vqa, images)])  # altered images go through the CNN once for all questions
     known: dict[tuple[str, str], Explanation] = {}
     common = []
-    for c, after in zip(changed, pictures, strict=True):
+    for c, after in zip(changed, images, strict=True):
         differs = (after != before).any(2)
         inside = (differs & c.mask).sum() / max(1, differs.sum())
         common.append({"changed": int(differs.sum()), "inside": float(inside), "area": float(c.mask.mean())})
@@ -193,9 +193,9 @@ def intervention_rows(
     return rows
 
 
-def feature_maps(vqa, pictures: Sequence[np.ndarray]) -> list[Tensor]:
+def feature_maps(vqa, images: Sequence[np.ndarray]) -> list[Tensor]:
     """F of many images, some at a time."""
-    x = [vqa.prepare(Image.fromarray(p)) for p in pictures]
+    x = [vqa.prepare(Image.fromarray(p)) for p in images]
     return [vqa.conv(torch.cat(x[i : i + BATCH])) for i in range(0, len(x), BATCH)]
 
 
@@ -305,9 +305,9 @@ def deletion(
     dict
         ``top/P``, ``low/P``, ``random/P`` for P in percent: y_a(before) − y_a(after).
     """
-    vqa, picture = explanation.vqa, explanation.image
-    sharp = np.asarray(picture)
-    blurred = np.asarray(picture.filter(ImageFilter.GaussianBlur(radius)))
+    vqa, image = explanation.vqa, explanation.image
+    sharp = np.asarray(image)
+    blurred = np.asarray(image.filter(ImageFilter.GaussianBlur(radius)))
     H, W = sharp.shape[:2]
     values = enlarge(map_.double().cpu(), (H, W)).numpy().ravel()
     order = np.lexsort((rng.random(values.size), values))  # ascending; the random key orders ties
@@ -324,8 +324,8 @@ def deletion(
             drawn = np.zeros(map_.numel(), bool)
             drawn[rng.permutation(map_.numel())[:cells]] = True
             removed.append(_as_pixels(drawn.reshape(map_.shape), (H, W)))
-    pictures = [np.where(m[..., None], blurred, sharp) for m in removed]
-    F = torch.cat([explanation.F, *feature_maps(vqa, pictures)])
+    images = [np.where(m[..., None], blurred, sharp) for m in removed]
+    F = torch.cat([explanation.F, *feature_maps(vqa, images)])
     lost, _, _ = _effects(vqa, F, explanation.q, vqa.answer_index(explanation.answer))
     return pd.Series(lost, index=names).groupby(level=0, sort=False).mean().to_dict()
 

@@ -5,9 +5,9 @@ the reduction ``sum`` that alone makes their correlation high, because the share
 ``abs-sum`` it does not, once 1 − u_j² varies more from neuron to neuron than the shared factor. Each null removes
 something that the paper's pairs have in common:
 
-* ``same answer``: two colour questions with the same answer about one image, the paper's case;
+* ``same answer``: two color questions with the same answer about one image, the paper's case;
 * ``same template, other object``: the first of them, and its own template filled in with another object of the image
-  whose colour is not the answer (another half of the place where the pair's second question is about one): what is left
+  whose color is not the answer (another half of the place where the pair's second question is about one): what is left
   when only the answer is removed, the null nearest to the paper's case;
 * ``same template, absent object``: its template with an object that is not in the image and that training questions
   name, never a half of a place: neither answer nor object is there, the words are;
@@ -35,13 +35,13 @@ import torch
 from scipy.stats import rankdata
 from torch import Tensor
 
-from ...explain import REDUCTIONS, View
+from ...explain import REDUCTIONS, EncodedImage
 from ...explain.sensitivity import reduce_product, reductions
 from ...measure.similarity import Pair, same_answer_pairs, spearman
 from ...measure.stats import Statistic, interval, intervals, mean
 from ...models.evaluation import evaluated
 from ...scenes import Ask, Scene
-from ...scenes.questions import HELD_OUT, WORDINGS, every_question, facts, near, word
+from ...scenes.questions import HELD_OUT, PARAPHRASES, every_question, facts, near, word
 from ...scenes.things import KINDS
 from .overlap import TOP, overlap_by_chance
 
@@ -62,7 +62,7 @@ QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 class QuestionPool:
     """What the nulls draw from, worked out once for a model (:func:`question_pool`).
 
-    questions : N texts. q : (N, Q) their embeddings, with ``mean`` and ``std`` (Q,). pictures : of each other scene
+    questions : N texts. q : (N, Q) their embeddings, with ``mean`` and ``std`` (Q,). images : of each other scene
     its seed, its maps F (1, K, h, w) and its asks. constants : reduction → (J,) of the rows of Wq, where the model has
     a closed form.
     """
@@ -71,7 +71,7 @@ class QuestionPool:
     q: Tensor
     mean: Tensor
     std: Tensor
-    pictures: list[tuple[int, Tensor, list[Ask]]]
+    images: list[tuple[int, Tensor, list[Ask]]]
     constants: dict[str, Tensor]
 
     def embedding(self, vqa, question: str) -> Tensor:
@@ -88,12 +88,12 @@ def question_pool(vqa, scenes: Iterable[Scene] = ()) -> QuestionPool:
     questions = every_question()
     tokens, lengths = vqa.vocabulary.batch(questions)
     q = vqa.encode_tokens(tokens.to(vqa.device), lengths)
-    pictures = [(s.seed, vqa.conv(vqa.prepare(s.image)), list(s.asks)) for s in scenes]
+    images = [(s.seed, vqa.conv(vqa.prepare(s.image)), list(s.asks)) for s in scenes]
     constants: dict[str, Tensor] = {}
     some = torch.zeros(vqa.combine, dtype=q.dtype, device=q.device)
     if (closed := vqa.sensitivity_jacobian(some, some)) is not None:  # one for all questions and images
         reduce_product(*closed, known=constants)
-    return QuestionPool(questions, q, q.mean(0), q.std(0), pictures, constants)
+    return QuestionPool(questions, q, q.mean(0), q.std(0), images, constants)
 
 
 @evaluated
@@ -105,7 +105,7 @@ def null_row(
 
     Keys: ``scene``, ``spearman/NULL/REDUCTION``, ``overlap/NULL/REDUCTION`` (shared neurons among the top 10),
     ``partial/REDUCTION`` and ``divided``; nan where a null cannot be drawn (no other image in the pool in which the
-    question can be asked, no other object of another colour, a question of no known template, no closed form). ``J`` is
+    question can be asked, no other object of another color, a question of no known template, no closed form). ``J`` is
     the number of combine neurons. Where no ``pair`` is given one is drawn: a scene counts once, and the paper's numbers
     are of single pairs too. The two nulls of the same template draw from a generator of their own, spawned from
     ``rng``: what the others draw does not depend on them.
@@ -116,7 +116,7 @@ def null_row(
     pair = pairs[rng.integers(len(pairs))]
     first, second = (pair.first, pair.second) if rng.random() < 0.5 else (pair.second, pair.first)
     own = rng.spawn(1)[0]  # does not advance rng
-    q, F = question_pool.embedding(vqa, first.question), View(vqa, scene).F
+    q, F = question_pool.embedding(vqa, first.question), EncodedImage(vqa, scene).F
     sensitivities = {r: q.new_full((1 + len(NULLS), vqa.combine), torch.nan) for r in REDUCTIONS}
 
     def put(null: str | None, values: dict[str, Tensor]) -> None:
@@ -127,7 +127,7 @@ def null_row(
         put(null, _sensitivities(vqa, question_pool, *case) if case else {})
 
     # The order of the cases is that of the draws from rng: another one gives other stored numbers
-    others = [p for p in question_pool.pictures if p[0] != scene.seed]
+    others = [p for p in question_pool.images if p[0] != scene.seed]
     put_case(None, (F, q))
     put_case("same answer", (F, question_pool.embedding(vqa, second.question)))
     put_case("unrelated question", _case(vqa, question_pool, first, [(F, scene.asks)], rng, same=False))
@@ -159,7 +159,7 @@ def null_row(
 
 def template_of(ask: Ask) -> str | None:
     """The template of its family that makes a question of its object ("What color {is} {the}?"); None if none does."""
-    templates = (*WORDINGS.get(ask.family, ()), *HELD_OUT.get(ask.family, ()))
+    templates = (*PARAPHRASES.get(ask.family, ()), *HELD_OUT.get(ask.family, ()))
     return next((t for t in templates if ask.thing and word(t, ask.thing) == ask.question), None)
 
 
@@ -167,7 +167,7 @@ def other_objects(scene: Scene, ask: Ask, instead_of: str) -> list[str]:
     """Questions of the ask's template about every other object of the scene of which the true answer is another.
 
     They take the place of a question about ``instead_of``, and are of its sort: halves of the place (walls, floors) if
-    it is one, else objects. The model keeps walls and objects further apart than two objects, whatever their colours.
+    it is one, else objects. The model keeps walls and objects further apart than two objects, whatever their colors.
     """
     if not (template := template_of(ask)):
         return []
@@ -191,16 +191,16 @@ def absent_objects(scene: Scene, ask: Ask, questions: Sequence[str]) -> list[str
     return [
         word(template, n)
         for n in named
-        if not near(n, scene.names) and any(word(t, n) in known for t in WORDINGS[ask.family])
+        if not near(n, scene.names) and any(word(t, n) in known for t in PARAPHRASES[ask.family])
     ]
 
 
-def _case(vqa, question_pool: QuestionPool, ask: Ask, pictures: Sequence, rng: np.random.Generator, same: bool):
+def _case(vqa, question_pool: QuestionPool, ask: Ask, images: Sequence, rng: np.random.Generator, same: bool):
     # An image and a question about it: the same one, or one of another family; None if there is none.
     def fits(other: Ask) -> bool:
         return other.question == ask.question if same else other.family != ask.family
 
-    able = [(F, [a for a in asks if fits(a)]) for F, asks in pictures]
+    able = [(F, [a for a in asks if fits(a)]) for F, asks in images]
     able = [(F, asks) for F, asks in able if asks]
     if not able:
         return None

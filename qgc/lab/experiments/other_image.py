@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from ...explain import View, explain
+from ...explain import EncodedImage, explain
 from ...measure.pairs import cell_cover, object_grounding, rank_grounding, shares
 from ...measure.similarity import Pair
 from ...measure.stats import intervals
@@ -56,7 +56,7 @@ def other_image_rows(
     masks = np.stack([scene.masks[name] for name in names])
     seed, rows = int(rng.integers(2**31)), []
     for label, shown in ((HERE, scene), (ELSEWHERE, other)):
-        view = View(vqa, shown)
+        view = EncodedImage(vqa, shown)
         both = explain(vqa, view, questions, pair.answer)
         maps = pair_maps(*both, np.random.default_rng(seed), ns)
         covered = cell_cover(np.stack([shown.masks[name] for name in names]), tuple(view.F.shape[2:]))

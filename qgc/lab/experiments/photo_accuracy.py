@@ -15,12 +15,12 @@ from ...errors import DataError
 from ...files import atomic_write
 from ...measure.stats import interval
 from ...models import zoo
-from ..train.asked import as_arrays
 from ..train.distributed import ProcessGroup
+from ..train.encoded_questions import as_arrays
 from ..train.features import Features, extract
+from ..train.image_inputs import image_input
 from ..train.photo_run import places
 from ..train.photos import predict
-from ..train.sights import image_input
 from .photo_results import dataset_of
 
 CACHE = Path("cache")  # of a run that does not know where its features lie; where training keeps them, too

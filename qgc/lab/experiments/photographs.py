@@ -12,7 +12,7 @@ The protocol, written down before a test split was looked at:
   |g|, and by :data:`RANDOM` random orders: one for both questions, or one each, for two gates of different neurons
   make two different maps, whatever the neurons. Pairs with an empty map have no cosine.
 * **Deletion**, in place of masks: the :data:`DELETED` of the cells where a map is largest are painted in the image's
-  mean colour, and the answer's log-probability falls by d. A pair of maps is *told apart* if the map of the first
+  mean color, and the answer's log-probability falls by d. A pair of maps is *told apart* if the map of the first
   question costs the first more than the second, and the other way round: d₁(L₁) − d₂(L₁) + d₂(L₂) − d₁(L₂) > 0, equal
   counting one half. Two equal maps, and chance, reach 0.5.
 * Means are taken within a photograph first; intervals are 95 % bootstraps of photographs.
@@ -35,7 +35,7 @@ from tqdm import tqdm
 from ...data import PhotoSet
 from ...data.tokens import TOKENIZERS
 from ...errors import DataError
-from ...explain import REDUCTIONS, Explanation, View, closed_form, explain, gates
+from ...explain import REDUCTIONS, EncodedImage, Explanation, closed_form, explain, gates
 from ...explain.sensitivity import reductions
 from ...measure.similarity import cosine, shared, spearman
 from ...measure.stats import intervals
@@ -87,7 +87,7 @@ def _words(text: str) -> str:
     return " ".join(TOKENIZERS["plain"](text))
 
 
-def _explained(view: View, texts: list[str]) -> list[Explanation]:
+def _explained(view: EncodedImage, texts: list[str]) -> list[Explanation]:
     with warnings.catch_warnings():  # a test question may have a word that no training question had
         warnings.simplefilter("ignore")
         return explain(view.vqa, view, texts)
@@ -107,7 +107,7 @@ def measure(vqa, photos: PhotoSet, count: int = 200, seed: int = 0) -> dict[str,
     asked: list[QuestionRecord] = []
     sweep, deleted = [], []
     for number, (image, texts) in enumerate(tqdm(sample(photos, count, seed), desc=photos.name, mininterval=2)):
-        known = _explained(View(vqa, photos.image_path(image)), texts)
+        known = _explained(EncodedImage(vqa, photos.image_path(image)), texts)
         for e in known:
             each = reductions(vqa, e.F, e.q, e.u[None], e.v[None])
             asked.append(QuestionRecord(number, _words(e.question), e.predicted, {r: x.cpu() for r, x in each.items()}))
@@ -178,7 +178,7 @@ def top10(vqa, photos: PhotoSet, count: int = 200, seed: int = 0, across: int = 
     most = min(asked, key=lambda words: (-len(asked[words]), words))
     rows = []
     for image, text in asked[most][:across]:
-        found = _explained(View(vqa, photos.image_path(image)), [text])[0]
+        found = _explained(EncodedImage(vqa, photos.image_path(image)), [text])[0]
         about = {"question": text, "photograph": image, "answer": found.predicted}
         rows += [{**about, "rank": rank, **row} for rank, row in found.top(TOP).to_dict("index").items()]
     return pd.DataFrame(rows)
@@ -193,7 +193,7 @@ def same_answer(vqa, photos: PhotoSet, count: int = 200, seed: int = 0) -> list[
         If there are none.
     """
     for image, texts in sample(photos, count, seed):
-        for pair in combinations(_explained(View(vqa, photos.image_path(image)), texts), 2):
+        for pair in combinations(_explained(EncodedImage(vqa, photos.image_path(image)), texts), 2):
             if pair[0].predicted == pair[1].predicted:
                 return list(pair)
     raise DataError(_no_pair(photos))

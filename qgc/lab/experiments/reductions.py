@@ -126,7 +126,7 @@ def pairs(asked: pd.DataFrame, kind: str) -> tuple[list[int], list[int]]:
     """Row numbers of the pairs that the paper compares, as two lists of one length (paper §3.2–3.3).
 
     ``kind``: "same question" (two scenes; Tables 1–2), "other question" (one scene; Tables 3–4) or "same answer"
-    (one scene, two colour questions with one answer; Tables 5–6).
+    (one scene, two color questions with one answer; Tables 5–6).
     """
     group = {"same question": "question", "other question": "scene", "same answer": "scene"}
     if kind not in group:

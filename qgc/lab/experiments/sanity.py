@@ -35,7 +35,7 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import QGCError
-from ...explain import View, explain
+from ...explain import EncodedImage, explain
 from ...measure.localise import contrastive_grounding, mass_shares, mass_weights
 from ...measure.pairs import rank_grounding
 from ...measure.similarity import Pair, cosine, same_answer_pairs
@@ -161,7 +161,7 @@ def sanity_rows(
         pairs = [pairs[rng.integers(len(pairs))]] if pairs else []
     if not pairs:
         return []
-    view, seeds = View(vqa, scene), rng.integers(2**31, size=draws).tolist()
+    view, seeds = EncodedImage(vqa, scene), rng.integers(2**31, size=draws).tolist()
     encoder = encoder_parts(vqa)
     models = [("encoder", d, randomised(vqa, encoder, s)) for d, s in enumerate(seeds) if "encoder" in controls]
     if view.factors(question_pool.q[:1]):
@@ -188,14 +188,14 @@ def sanity_rows(
     return rows
 
 
-def _cascade_view(view: View, model) -> View:
+def _cascade_view(view: EncodedImage, model) -> EncodedImage:
     # F is shared while no convolution is re-initialised; v and M are not.
     trained = {id(p) for p in view.vqa.cnn.features.parameters()}
     redrawn = any(id(p) not in trained for p in model.cnn.features.parameters())
-    return View(model, view.image, None if redrawn else view.F)
+    return EncodedImage(model, view.image, None if redrawn else view.F)
 
 
-def _maps(view: View, texts: Sequence[str], answer: str, ns: Sequence[int]) -> Tensor:
+def _maps(view: EncodedImage, texts: Sequence[str], answer: str, ns: Sequence[int]) -> Tensor:
     return signed_pair_maps(*explain(view.vqa, view, list(texts), answer), ns)
 
 

@@ -151,7 +151,7 @@ class _Download:
             return self._save(answer, self._begin(answer), 0)
 
     def _begin(self, answer) -> int | None:
-        """Start the part anew: the server sends the whole file. Returns its length, or None if it does not say."""
+        """Start the part again: the server sends the whole file. Returns its length, or None if it does not say."""
         total = answer.headers.get("Content-Length", "")
         total = int(total) if total.isdecimal() else None
         kind = answer.headers.get("Content-Type", "")
@@ -265,7 +265,7 @@ def origin(part: Path) -> str:
 
 def forget(part: Path) -> None:
     """Remove a part and what was noted about it."""
-    part.unlink(missing_ok=True)  # first: a part without a state is begun anew, a state without its part harms nothing
+    part.unlink(missing_ok=True)  # first: a part without a state is begun again, a state without its part harms nothing
     _state_path(part).unlink(missing_ok=True)
 
 

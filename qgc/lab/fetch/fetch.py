@@ -275,7 +275,7 @@ class _Run:
                 archive, wanted, source.archive.into, self.folder, temporary, source.archive.limit, check_weights
             )
         except FetchError:
-            if archive.parent == self.work:  # ours, so nothing is lost: the next run fetches it anew
+            if archive.parent == self.work:  # ours, so nothing is lost: the next run fetches it again
                 self._tidy(source)
             raise
 
@@ -383,7 +383,7 @@ class _Noted:
 
 
 def _read_record(folder: Path) -> dict:
-    path, remedy = folder / RECORD, "move it away, and the checksums are noted anew"
+    path, remedy = folder / RECORD, "move it away, and the checksums are noted again"
     if not os.path.exists(path):
         return {}
     try:

@@ -37,7 +37,7 @@ def dots(
     surrogate: str | None = None,
     diamond: str = "its no-place surrogate",
 ) -> Figure:
-    """A row for each method: its estimate as a dot, its 95 % interval as a line, a colour and mark for each panel.
+    """A row for each method: its estimate as a dot, its 95 % interval as a line, a color and mark for each panel.
 
     Parameters
     ----------
@@ -125,7 +125,7 @@ def over_n(
                 raise QGCError(f"the n chosen for {name!r}, {at}, is none of those that were tried; give one of them")
             ax.plot([at], [mean[int(np.flatnonzero(at_n == at)[0])]], MARKS[k % len(MARKS)], color=colour, ms=8,
                     mec="white", mew=1, zorder=5)  # fmt: skip
-    # Maps without a gate have no n: levels, told apart by dashes, since colours are the rankings'
+    # Maps without a gate have no n: levels, told apart by dashes, since colors are the rankings'
     for style, (name, level) in zip(cycle(DASHES), (levels or {}).items(), strict=False):
         ax.axhline(level, color=INK, lw=1.2, ls=style, label=name)
     ax.axhline(CHANCE, color=INK, lw=0.8)

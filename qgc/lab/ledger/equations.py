@@ -31,7 +31,7 @@ _CLOSED = "tests/explain/test_closed_form.py"
 _SENSITIVITY = "tests/explain/test_sensitivity.py"
 _GATES = "tests/explain/test_gates.py"
 _WORDS = "tests/explain/test_words.py"
-_PRICE = "The engine: all 1024 maps for the price of one"
+_PRICE = "The closed form: all 1024 maps for the price of one"
 
 EQUATIONS: tuple[Equation, ...] = (
     Equation("α_k = (1/Z) Σ_ij ∂y_a/∂F^k_ij, gated, for every n", "paper Eq. 1", "Eq. 1",
@@ -65,12 +65,12 @@ EQUATIONS: tuple[Equation, ...] = (
              "qgc.models.deeper_lstm.DeeperLSTM.image_branch",
              "tests/models/test_deeper_lstm.py::test_all_of_the_picture_is_seen", "model",
              "Where they meet: u, v and A"),
-    Equation("share of a map on a thing", "book, the gate (Arras et al. 2022)", "Arras et al. 2022",
+    Equation("share of a map on an object", "book, the gate (Arras et al. 2022)", "Arras et al. 2022",
              "qgc.measure.map_share", "tests/measure/test_localise.py::test_map_share_by_hand", "gate",
              "A number in place of the eye"),
     Equation("two questions with one answer", "paper §3", "§3", "qgc.measure.same_answer_pairs",
              "tests/measure/test_similarity.py::test_pairs_share_their_answer_but_not_their_thing", "same-answer",
-             "Not one picture, but many"),
+             "Not one image, but many"),
     Equation("Σab / (‖a‖‖b‖) of two maps", "book, same answer", "Cosine of two maps", "qgc.measure.cosine",
              "tests/measure/test_similarity.py::test_cosine_of_known_maps", "same-answer", "In numbers"),
     Equation("Spearman's rank correlation", "paper Tables 5–6", "Tables 5–6", "qgc.measure.spearman",

@@ -261,11 +261,11 @@ def _colour_first(m: Measurements, figure: Figure, sources: Sources) -> Found:
     own, other = asked(figure)
     scene, n = situation(figure.situation), gate_n(figure)
     alike = [scene.masks[name] for name, colour in scene.colours.items() if colour == figure.answer]
-    masks = {"all of that colour": np.any(alike, axis=0), **{a.thing: scene.masks[a.thing] for a in (own, other)}}
+    masks = {"all of that color": np.any(alike, axis=0), **{a.thing: scene.masks[a.thing] for a in (own, other)}}
     heat = m.explanation(figure.situation, own.question, own.answer).map(n)
     dense = {name: float(map_share(heat, mask)) / float(mask.mean()) for name, mask in masks.items()}
     checks = [
-        Check(f"the density on {figure.answer} things", dense["all of that colour"], ">", 1, "as on the whole picture"),
+        Check(f"the density on {figure.answer} objects", dense["all of that color"], ">", 1, "as on the whole image"),
         Check(f"the density on the {other.thing}", dense[other.thing], ">", dense[own.thing], f"on the {own.thing}"),
     ]
     return checks, {"n": n, **{f"density, {name}": value for name, value in dense.items()}}
@@ -274,7 +274,7 @@ def _colour_first(m: Measurements, figure: Figure, sources: Sources) -> Found:
 def _photograph(figure: Figure) -> tuple[str, dict]:
     scene = situation(figure.situation)
     seen = {ask.thing: float(scene.masks[ask.thing].mean()) for ask in scene.asks if " and " not in ask.thing}
-    words = " and ".join(f"the {thing} on {share:.1%} of the picture" for thing, share in seen.items())
+    words = " and ".join(f"the {thing} on {share:.1%} of the image" for thing, share in seen.items())
     return f"The photograph is not ours to show. Our drawn {figure.situation} has {words}.", seen
 
 
@@ -484,7 +484,7 @@ def drawn_map(figure: Figure, sources: Sources) -> torch.Tensor:
 
 def _alt(figure: Figure, judged: dict, sources: Sources) -> str:
     if figure.kind == "architecture":
-        return ("Drawing of our model: the question's and the picture's branch meet in the combine layer, where the "
+        return ("Drawing of our model: the question's and the image's branch meet in the combine layer, where the "
                 "gradient may pass 25 of 1024 neurons on its way back.")  # fmt: skip
     if judged["missing"] and figure.model == "pythia":
         return f"The drawn {figure.situation}; its map waits for the checkpoint."

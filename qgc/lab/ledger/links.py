@@ -36,10 +36,10 @@ _FIGURES: dict[int, tuple[str, str]] = {
     **{number: GALLERY for number, figure in FIGURES.items() if figure.kind == "photograph"},
 }
 _TABLES: dict[int, tuple[str, str]] = {
-    1: ("sensitivity", "Table 1: one question, two pictures"),
-    2: ("sensitivity", "Table 2: the same question, two more pictures"),
-    3: ("sensitivity", "Table 3: one picture, two questions"),
-    4: ("sensitivity", "Table 4: one picture, two colour questions"),
+    1: ("sensitivity", "Table 1: one question, two images"),
+    2: ("sensitivity", "Table 2: the same question, two more images"),
+    3: ("sensitivity", "Table 3: one image, two questions"),
+    4: ("sensitivity", "Table 4: one image, two color questions"),
     5: RANKS,
     6: RANKS,
 }

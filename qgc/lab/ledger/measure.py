@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from ...explain import REDUCTIONS, Explanation, View, explain, gates, gradcam
+from ...explain import REDUCTIONS, EncodedImage, Explanation, explain, gates, gradcam
 from ...explain.sensitivity import reductions
 from ...measure import Pair, cosine, map_share, rank_grounding, same_answer_pairs, spearman, stats
 from ...models import load
@@ -25,7 +25,7 @@ from ..experiments.overlap import top_overlap
 from .rules import RANDOM, SCENES
 
 DISTRIBUTION = "natural"  # of the validation scenes, for every checkpoint: the paper's images are everyday ones
-UNRELATED = "Where is this?"  # a question that has nothing to do with colours
+UNRELATED = "Where is this?"  # a question that has nothing to do with colors
 DRAWS = 4000  # of scenes with replacement, behind an interval
 NS = tuple(n for n in sweep_n("bathroom") if n < COMBINE)
 """Every n at which the paper shows a gate."""
@@ -49,9 +49,9 @@ class Measurements:
             setattr(self, method, cache(getattr(self, method)))
 
     # -- in the scene of a figure -----------------------------------------------------------------
-    def view(self, place: str) -> View:
+    def view(self, place: str) -> EncodedImage:
         """What the model makes of a situation's image."""
-        return View(self.vqa, situation(place))
+        return EncodedImage(self.vqa, situation(place))
 
     def explanation(self, place: str, question: str, answer: str) -> Explanation:
         """A question and answer about a situation, explained (paper §3.2–3.3)."""
@@ -113,7 +113,7 @@ class Measurements:
         """Cosines of the maps of one activity question with two answers (paper §3.1), one mean per validation scene."""
         found = []
         for scene, pairs in self._scenes("activity"):
-            view, values = View(self.vqa, scene), []
+            view, values = EncodedImage(self.vqa, scene), []
             for ask in _asked(pairs):
                 another = "sitting" if ask.answer == "standing" else "standing"
                 values.append(cosine(*(original(view, ask.question, answer) for answer in (ask.answer, another))))
@@ -122,13 +122,13 @@ class Measurements:
 
     @cached_property
     def gates(self) -> dict[str, np.ndarray]:
-        """Rank effects of same-answer colour questions (paper §3.3), a mean per validation scene: see :func:`effects`.
+        """Rank effects of same-answer color questions (paper §3.3), a mean per validation scene: see :func:`effects`.
 
         And :func:`margins` of the same maps, as ``"margin, gate"`` and so on.
         """
         rows = []
         for scene, pairs in self._scenes("colour"):
-            view, others = View(self.vqa, scene), {}
+            view, others = EncodedImage(self.vqa, scene), {}
             for p in pairs:
                 others.setdefault(p.first, []).append(p.second.thing)
                 others.setdefault(p.second, []).append(p.first.thing)
@@ -157,7 +157,7 @@ class Measurements:
         """Spearman of ∂A/∂q per validation scene (paper Tables 5–6), for same-answer and for unrelated questions."""
         found = {kind: {r: [] for r in REDUCTIONS} for kind in ("same answer", "unrelated")}
         for scene, pairs in self._scenes("colour"):
-            view = View(self.vqa, scene)
+            view = EncodedImage(self.vqa, scene)
             by_ask = {ask: sensitivities(view, ask.question) for ask in _asked(pairs)}
             place = sensitivities(view, UNRELATED)
             for r in REDUCTIONS:
@@ -172,7 +172,7 @@ class Measurements:
         return tqdm(paired_scenes(family, self.scenes), desc=f"{self.name}, {family}", mininterval=2, leave=False)
 
     def _originals(self, scene: Scene, pairs: Sequence[Pair]) -> dict[Ask, Tensor]:
-        view = View(self.vqa, scene)
+        view = EncodedImage(self.vqa, scene)
         return {ask: original(view, ask.question, ask.answer) for ask in _asked(pairs)}
 
 
@@ -188,14 +188,14 @@ def paired_scenes(family: str, count: int) -> tuple[tuple[Scene, tuple[Pair, ...
     return tuple(found)
 
 
-def original(view: View, question: str, answer: str) -> Tensor:
+def original(view: EncodedImage, question: str, answer: str) -> Tensor:
     """The original Grad-CAM (Eq. 1–2) by automatic differentiation, after ReLU, (h, w): the same for every model."""
     vqa = view.vqa
     return gradcam(vqa, view.F, vqa.encode(question), vqa.answer_index(answer)).relu()
 
 
 @torch.no_grad()
-def sensitivities(view: View, question: str) -> dict[str, Tensor]:
+def sensitivities(view: EncodedImage, question: str) -> dict[str, Tensor]:
     """∂A/∂q (J,) of paper §3.2 in the three reductions."""
     q = view.vqa.encode(question)
     u, v = view.branches(q)

@@ -86,7 +86,7 @@ RULES: dict[str, Rule] = {
         Rule(
             "photograph",
             "Original images",
-            "They show the picture that is explained.",
+            "They show the image that is explained.",
             (
                 f"None: the verdict is always “{PHOTOGRAPH}”. The photographs are not ours to show; ours is a drawn "
                 "scene that holds what the captions name, and the reason says how much of it can be seen.",
@@ -110,7 +110,7 @@ RULES: dict[str, Rule] = {
             (
                 f"In the scene of the figure, the cosine of the two maps is at least {ALIKE}.",
                 f"Over {SCENES} validation scenes, the median cosine for such pairs of the same family of questions "
-                f"(colour, activity or identity) is at least {ALIKE}; a scene's pairs are averaged first.",
+                f"(color, activity or identity) is at least {ALIKE}; a scene's pairs are averaged first.",
             ),
         ),
         Rule(
@@ -163,7 +163,7 @@ RULES: dict[str, Rule] = {
         Rule(
             "colour-first",
             "The wall at n = 25 (Figure 101), in place of “the gate”",
-            "The colour white takes more importance than the object wall.",
+            "The color white takes more importance than the object wall.",
             (
                 "The map lies on white objects more densely than on the image as a whole.",
                 "It lies more densely on the other white object than on the queried one.",
@@ -185,7 +185,7 @@ RULES: dict[str, Rule] = {
             (
                 f"For the two questions of the table, fewer than {SIMILAR} of 10 are shared (l2).",
                 f"Over {SCENES} validation scenes, fewer than {SIMILAR} are shared on average by two questions about a "
-                "scene (Table 4: two colour questions).",
+                "scene (Table 4: two color questions).",
             ),
         ),
         Rule(
@@ -194,7 +194,7 @@ RULES: dict[str, Rule] = {
             "The rank correlation of ∂A/∂q between two questions is high: 0.81 to 0.93.",
             (
                 f"It is at least {HIGH} for each pair of the table (l2).",
-                f"Over {SCENES} validation scenes, the median for same-answer colour questions is at least {HIGH}.",
+                f"Over {SCENES} validation scenes, the median for same-answer color questions is at least {HIGH}.",
             ),
         ),
     )

@@ -28,7 +28,7 @@ PAGE = Path("book") / "ledger.md"
 PICTURES = Path("book") / "figures" / "ledger"
 OVERVIEW = PICTURES / "overview.svg"
 
-# Colour, sign and badge of every verdict, and of a row that waits: the sign, so that colour is not all there is.
+# Color, sign and badge of every verdict, and of a row that waits: the sign, so that color is not all there is.
 LOOKS = {
     REPRODUCED: (PALETTE["blue"], "white", "✓", "bdg-primary"),
     PARTLY: (PALETTE["yellow"], INK, "~", "bdg-warning"),
@@ -41,7 +41,7 @@ WAITS = "waits for a model"
 GROUPS = (
     ("Figures 1–6: the observation and the remedy", range(1, 7)),
     ("Figures 7–22: two models", range(7, 23)),
-    ("Figures 23–26: three more pictures and the architecture", range(23, 27)),
+    ("Figures 23–26: three more images and the architecture", range(23, 27)),
     ("Figures 27–77: the bathroom at 17 values of n", range(27, 78)),
     ("Figures 78–101: five more examples", range(78, 102)),
 )
@@ -91,7 +91,7 @@ def _architecture(sources: ledger.Sources) -> Image.Image:
 
 
 def overview(stored: dict, columns: int = 14, cell: int = 46) -> str:
-    """All rows of the ledger (book/ledger.md) as one SVG: a cell each, coloured and signed by its verdict."""
+    """All rows of the ledger (book/ledger.md) as one SVG: a cell each, colored and signed by its verdict."""
     rows = stored["rows"]
     height = -(-len(rows) // columns) * cell
     parts = [

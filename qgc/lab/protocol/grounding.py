@@ -26,7 +26,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...explain import View, explain
+from ...explain import EncodedImage, explain
 from ...explain.gates import random_ranks, ranking
 from ...explain.words import Words
 from ...measure import pairs as on_pairs
@@ -64,7 +64,7 @@ MAPS = (*GATE_FREE, *(f"gate, n = {n}" for n in (10, 25, 200)), "random gate, n 
 class Subject:
     """A model to be measured, with what is worked out once.
 
-    ``mean_u`` (J,) over its colour questions and ``slope`` (J,) over all (:func:`.methods.mean_slope`) are
+    ``mean_u`` (J,) over its color questions and ``slope`` (J,) over all (:func:`.methods.mean_slope`) are
     None for a model whose u is not all that carries the question; ``words`` as they are asked for; ``joins`` (draws,
     J): from which entry of the protocol's grid on a neuron is let through, in each random ranking.
     """
@@ -86,7 +86,7 @@ class Subject:
         ranks = random_ranks(vqa.combine, DRAWS)
         self.joins = torch.searchsorted(torch.tensor(GRID), ranks + 1).clamp_max(len(GRID) - 1).to(vqa.device)
 
-    def word(self, view: View, question: str) -> Tensor:
+    def word(self, view: EncodedImage, question: str) -> Tensor:
         """∂A/∂w of the question's content word, l2, (J,)."""
         if question not in self.words:
             self.words[question] = Words(self.vqa, question)
@@ -95,7 +95,7 @@ class Subject:
 
 
 def chosen_pairs(scene: Scene) -> list[Pair]:
-    """At most :data:`~qgc.lab.protocol.PAIRS` same-answer colour pairs about objects that share no pixel."""
+    """At most :data:`~qgc.lab.protocol.PAIRS` same-answer color pairs about objects that share no pixel."""
     pairs = [
         p for p in same_answer_pairs([scene]) if not (scene.masks[p.first.thing] & scene.masks[p.second.thing]).any()
     ]
@@ -111,7 +111,7 @@ def steps(J: int, chosen: Sequence[int] = ()) -> Tensor:
 @torch.no_grad()
 def measure_pair(
     subject: Subject,
-    view: View,
+    view: EncodedImage,
     pair: Pair,
     localisation: bool = True,
     chosen: Mapping[str, Sequence[int]] = MappingProxyType({}),

@@ -79,7 +79,7 @@ class FreeMap:
     """A map that needs no n: what it is made of, what it is compared with, and by which norm both are divided first.
 
     ``base``: "Grad-CAM", "HiResCAM" or "attention" (of a model that has one). ``against``: None, the map itself;
-    "other", the other question's; "mean", that of u averaged over all colour questions, which needs no partner.
+    "other", the other question's; "mean", that of u averaged over all color questions, which needs no partner.
     """
 
     base: str

@@ -21,7 +21,7 @@ import torch
 from tqdm import tqdm
 
 from ...errors import QGCError
-from ...explain import View
+from ...explain import EncodedImage
 from ...files import atomic_write, remove_leftovers
 from ...models import zoo
 from ...scenes import FIRST_SEED, sample
@@ -87,7 +87,7 @@ def fingerprint(
     Of the code its syntax trees are hashed, without comments and docstrings: a measurement takes hours, and neither a
     better sentence nor another line break can change a number. Whatever can, a constant or an order of operations,
     changes the tree and gives another folder. Another version of Python may write trees differently, and then measures
-    anew.
+    again.
     """
     digest = hashlib.sha256(json.dumps(sorted(chosen.items())).encode() if chosen else b"")
     for path in paths:
@@ -144,7 +144,7 @@ def measure_scene(
     maps: dict[str, torch.Tensor] = {}
     for name, path in models:
         subject_, cnn = subject(path)
-        view = View(subject_.vqa, scene, maps.get(cnn))
+        view = EncodedImage(subject_.vqa, scene, maps.get(cnn))
         maps[cnn] = view.F
         found[name] = [
             grounding.measure_pair(subject_, view, p, index % LOCALISATION_EVERY == 0, chosen) for p in pairs

@@ -78,16 +78,16 @@ class Stored:
                 "the book: it has one, the installed package has none"
             ) from None
 
-    def arm(self, model: str) -> dict:
+    def results_of(self, model: str) -> dict:
         """Everything about one model: ``pairs``, ``scenes``, ``seeds``, ``right``, ``cosine``, ``both right``.
 
-        "natural, shipped" is the training that the package ships, by itself.
+        "natural, shipped" is the training run that the package ships, by itself.
         """
         return self.tables["arms"][f"{model}/natural" if model == "pythia" else model]
 
     def size_decides(self, model: str) -> pd.DataFrame:
         """How often the verdict of contrastive grounding is the larger object's own: a row for each map."""
-        return _table(self.arm(model)["size decides"])
+        return _table(self.results_of(model)["size decides"])
 
     def validation(self) -> pd.DataFrame:
         """Rank grounding accuracy of the maps without a gate on the validation scenes, by which a norm is chosen."""
@@ -95,7 +95,7 @@ class Stored:
 
     def both_right(self, model: str) -> pd.DataFrame:
         """Accuracies over the pairs to which the model gives both right answers: a row for each map without a gate."""
-        return pd.DataFrame({k: _flat(v) for k, v in self.arm(model)["both right"].items()}).T
+        return pd.DataFrame({k: _flat(v) for k, v in self.results_of(model)["both right"].items()}).T
 
     def pairs(self, name: str) -> Pairs:
         """What is kept of every pair of a model, by its name in the protocol: "natural-seed3", "pythia/natural", …."""
@@ -120,7 +120,7 @@ class Stored:
             backgrounds".
         """
         rows = []
-        for name in self.natural_arms() if model == "natural" else [self._shipped(model.removesuffix(", shipped"))]:
+        for name in self.natural_seeds() if model == "natural" else [self._shipped(model.removesuffix(", shipped"))]:
             at = [self.tables["kept"].index(list(m)) for m in (first, second) if m]
             values = _digits(self.arrays[f"{name}|verdicts"][:, at], len(VERDICTS))[..., VERDICTS.index(verdict)]
             background = self.arrays[f"{name}|background"].any(1)
@@ -130,16 +130,18 @@ class Stored:
             rows.append(difference[read].groupby(self.arrays[f"{name}|scene"][read]).mean())
         return crossed_interval(pd.concat(rows, axis=1).to_numpy().T)
 
-    def natural_arms(self) -> list[str]:
+    def natural_seeds(self) -> list[str]:
         """Names of the training seeds of ``natural``, for :meth:`pairs`."""
         return [k.removesuffix("|numbers") for k in self.arrays if "natural-seed" in k and k.endswith("|numbers")]
+
+    arm, natural_arms = results_of, natural_seeds  # their old names
 
     def table(self, model: str, criterion: str = "grounding") -> pd.DataFrame:
         """A row for each method, by its name: of every column of :func:`.summary.table` the estimate, its
         ``low`` and ``high``, ``n`` and Holm's p. ``criterion``: by what a ranking's n was chosen on validation,
         "grounding" as registered, or "rank".
         """
-        rows = [_flat(row) for row in self.arm(model)["table"] if row["chosen by"] in (criterion, None)]
+        rows = [_flat(row) for row in self.results_of(model)["table"] if row["chosen by"] in (criterion, None)]
         best = self.tables["chosen"][criterion]["random gates"]
         for row in rows:
             if row["method"] == "random gates":
@@ -149,16 +151,16 @@ class Stored:
 
     def measures(self, model: str) -> pd.DataFrame:
         """Means of the four classical measures for each map (:data:`qgc.measure.MEASURES`), and as "… rescaled"."""
-        return pd.DataFrame(self.arm(model)["measures"]).set_index("map")
+        return pd.DataFrame(self.results_of(model)["measures"]).set_index("map")
 
     def by_seed(self, model: str = "natural") -> pd.DataFrame:
-        """:meth:`table`'s numbers for each training by itself: rows (method, seed), at the registered n."""
-        rows = [_flat(row) for row in self.arm(model)["by seed"] if row["chosen by"] in ("grounding", None)]
+        """:meth:`table`'s numbers for each training run by itself: rows (method, seed), at the registered n."""
+        rows = [_flat(row) for row in self.results_of(model)["by seed"] if row["chosen by"] in ("grounding", None)]
         return pd.DataFrame(rows).set_index(["method", "seed"])
 
     def against(self, model: str) -> pd.DataFrame:
         """Some methods' accuracy minus others', pair by pair: rows (first, second), "grounding" and "rank"."""
-        return pd.DataFrame(map(_flat, self.arm(model)["against"])).set_index(["first", "second"])
+        return pd.DataFrame(map(_flat, self.results_of(model)["against"])).set_index(["first", "second"])
 
     @cached_property
     def gates(self) -> list[str]:
@@ -196,7 +198,7 @@ class Stored:
         return ns, bands
 
     def rows(self, experiment: str, model: str, name: str) -> pd.DataFrame:
-        """A table of an experiment (:mod:`qgc.lab.experiments.stages`): ``rows("sanity", "natural", "controls")``."""
+        """A table of an experiment (:mod:`qgc.lab.experiments.runner`): ``rows("sanity", "natural", "controls")``."""
         return pd.DataFrame(self.tables[experiment][self._shipped(model)][name])
 
     def absent(self, model: str, pairs: str = "all") -> pd.DataFrame:

@@ -76,7 +76,7 @@ DIGITS = 5
 
 @dataclass(frozen=True)
 class Group:
-    """Arms that are read together: the training seeds of one model."""
+    """Models that are read together: the training seeds of one model."""
 
     name: str
     models: tuple[str, ...]
@@ -84,9 +84,9 @@ class Group:
 
 def groups(models: Sequence[ProtocolModel]) -> list[Group]:
     """The training seeds of ``natural`` as one, each other model by itself; the shipped one is "natural, shipped"."""
-    seeds = tuple(a.name for a in models if "seed" in a.name)
+    seeds = tuple(m.name for m in models if "seed" in m.name)
     found = [Group("natural", seeds)] if seeds else []
-    return found + [Group(_by_itself(a.name, bool(seeds)), (a.name,)) for a in models if a.name not in seeds]
+    return found + [Group(_by_itself(m.name, bool(seeds)), (m.name,)) for m in models if m.name not in seeds]
 
 
 def _by_itself(model: str, beside_seeds: bool) -> str:
@@ -395,7 +395,7 @@ def against(measured: Measured, chosen: dict[str, dict[str, int]]) -> list[dict]
 
 
 def by_seed(paths: Sequence[Path], group: Group, chosen: dict[str, dict[str, int]]) -> list[dict]:
-    """:func:`table`'s rows of :data:`SHOWN` and of the maps without a gate, for each training by itself."""
+    """:func:`table`'s rows of :data:`SHOWN` and of the maps without a gate, for each training run by itself."""
     rows = []
     for seed, model in enumerate(group.models):
         measured = Measured(paths, Group(model, (model,)))
@@ -420,7 +420,7 @@ def summarise(
         "gates": list(grounding.GATES), "gate_free": list(GATE_FREE), "grid": list(GRID), "draws": DRAWS,
         "chosen": chosen, "kept": stored_maps(chosen), "numbers of": NUMBERS, "levels": LEVELS,
         "validation": validated(Measured(validation, all_groups[0])),
-        "arms": {},
+        "arms": {},  # models, as stored results call them
     }  # fmt: skip
     arrays: dict[str, np.ndarray] = {}
     for group in all_groups:

@@ -20,7 +20,7 @@ from ...models.vqa import VQA
 from .deeper_lstm import deeper_lstm
 from .pythia import pythia
 
-RESNET152 = ("resnet152-394f9c45.pth", "resnet152-b121ed2d.pth")  # the same weights, written anew in 2020
+RESNET152 = ("resnet152-394f9c45.pth", "resnet152-b121ed2d.pth")  # the same weights, written again in 2020
 GRID_ALONE = "this Pythia also read a detector's boxes; of a photograph alone it sees the grid, as if none were found"
 
 

@@ -1,4 +1,4 @@
-"""Pre-training of the small CNN: which objects, colours, poses and places are in the image.
+"""Pre-training of the small CNN: which objects, colors, poses and places are in the image.
 
 The convolutions learn with a per-location linear classifier and log-sum-exp pooling over the 14×14
 cells, so that no fully connected layer is needed yet; then fc6 and fc7 learn the same labels from
@@ -27,7 +27,7 @@ from .trainer import EpochTrainer
 
 
 class Labels:
-    """Multi-hot labels of a scene's facts: ``unbound`` (objects, colours, poses) or ``bound`` (pairs)."""
+    """Multi-hot labels of a scene's facts: ``unbound`` (objects, colors, poses) or ``bound`` (pairs)."""
 
     def __init__(self, kind: str):
         self.bound = kind == "bound"
@@ -139,7 +139,7 @@ def pretrain_convolutions(
 
 @torch.no_grad()
 def pooled_maps(cnn: VGGLike, scenes: SceneSet, path: Path, device) -> np.ndarray:
-    """Max-pooled maps of every scene, float16 (N, K·49), cached in ``path``; made anew for another number of scenes."""
+    """Max-pooled maps of every scene, float16 (N, K·49), in ``path``; made again for another count of scenes."""
     if not path.exists() or len(np.load(path, mmap_mode="r")) != scenes.count:
         cnn.eval().to(device, memory_format=torch.channels_last)
         out = np.empty((scenes.count, cnn.fc6.in_features), np.float16)

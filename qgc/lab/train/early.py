@@ -20,7 +20,7 @@ SCENES = 80  # validation scenes on which that is decided
 def question_blind(model: DeeperLSTM, run: Path) -> tuple[int, list[dict]]:
     """Load the *last* question-blind snapshot of a run into ``model``; returns its step and the trace.
 
-    Blind means: the mean cosine of the Grad-CAM maps of same-answer colour questions on validation
+    Blind means: the mean cosine of the Grad-CAM maps of same-answer color questions on validation
     scenes is at least :data:`BLIND`. The rule looks at no gate and at no test scene.
 
     Raises

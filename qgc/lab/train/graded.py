@@ -1,7 +1,7 @@
 """Models that are blind to the question by degrees, for protocol 2 (book/protocol-2.md).
 
 A cell of the grid is a distribution of scenes and what the CNN was pre-trained to see: ``"bound"`` names (object,
-colour) pairs, so that the CNN can bind a colour to its object, ``"unbound"`` names objects and colours apart, so that
+color) pairs, so that the CNN can bind a color to its object, ``"unbound"`` names objects and colors apart, so that
 it cannot. All else is equal. Each cell has one CNN, which stays as it is; three seeds of the question and answer side
 learn from its features, and each of them is looked at in six moments of its training. So seeds do not vary the CNN.
 """
@@ -60,7 +60,7 @@ def cell(name: str) -> Cell:
 
 
 def run_of(runs: Path, one: Cell, seed: int) -> Path:
-    """The folder of one training of the question and answer side."""
+    """The folder of one training run of the question and answer side."""
     return runs / "graded" / f"{one.name}-seed{seed}"
 
 

@@ -15,7 +15,7 @@ def keep_freed_memory() -> None:
     """Ask glibc not to give freed memory back to the system between two steps.
 
     Every step frees and takes tens of megabytes again. On a virtual machine each page that comes back
-    has to be faulted in anew, which was measured to cost several times the arithmetic (35 s an epoch
+    has to be faulted in again, which was measured to cost several times the arithmetic (35 s an epoch
     became 3 s). Other systems' allocators are left as they are.
     """
     if not sys.platform.startswith("linux"):

@@ -23,7 +23,7 @@ class PhotoRecipe:
 
     Sizes: ``embedding``, ``hidden``, ``combine``, at most ``max_tokens`` tokens cut by ``tokens``, the ``answers``
     commonest answers; a Pythia has the sizes ``pythia`` besides, a Deeper LSTM None. The CNN looks at ``side`` pixels,
-    or at as many as its weights were trained for. ``start`` is how the weights begin (:mod:`.sights`). With
+    or at as many as its weights were trained for. ``start`` is how the weights begin (:mod:`.image_inputs`). With
     ``standardise`` a Deeper LSTM's image branch learns on f/‖f‖ with each number brought to mean 0 and deviation 1
     over the training photographs; afterwards that is folded into Wi and bi. A Pythia's maps are divided by their root
     mean square then.

@@ -38,15 +38,15 @@ from ...models import DeeperLSTM, DeeperLSTMConfig, backbones, zoo
 from ...models.pythia import Pythia, PythiaConfig, SharedPadUnkVocabulary
 from ...models.text import Vocabulary
 from ..fetch.torchvision import torchvision_weights
-from .asked import EncodedQuestions, as_arrays
 from .distributed import ProcessGroup
+from .encoded_questions import EncodedQuestions, as_arrays
 from .features import Features, extract, locked
 from .files import save_json
+from .image_inputs import image_input, root_mean_square
 from .memory import keep_freed_memory
 from .photo_recipes import RECIPES, USUAL, PhotoRecipe
 from .photos import Trained, fit
 from .run import timed
-from .sights import image_input, root_mean_square
 from .word_vectors import read_vectors
 
 TITLES = {"daquar": "DAQUAR", "vqa1": "VQA v1", "vqa2": "VQA v2"}

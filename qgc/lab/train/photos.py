@@ -22,10 +22,10 @@ from torch.optim.lr_scheduler import LambdaLR
 from ...errors import DataError
 from ...models.vqa import VQA
 from . import memory
-from .asked import EncodedQuestions, unknown_word
 from .distributed import ProcessGroup
+from .encoded_questions import EncodedQuestions, unknown_word
+from .image_inputs import GridInput, ImageInput
 from .photo_recipes import PhotoRecipe
-from .sights import GridInput, ImageInput
 from .trainer import Trainer
 from .vqa import without_onednn
 

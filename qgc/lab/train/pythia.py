@@ -88,7 +88,7 @@ def scores(model: Pythia, tokens: Tensor, lengths: Tensor, regions: Tensor, scen
     place = torch.arange(len(scene), device=scene.device) - (counts.cumsum(0) - counts)[scene]
     table = q.new_zeros(len(regions), int(counts.max()), q.shape[1]).index_put((scene, place), q)
     f = model.attended(regions / model.config.scale, table)[scene, place]
-    u, v = model.fuse(f, q)
+    u, v = model.attended_branches(f, q)
     return model.classify(u * v)
 
 

@@ -11,8 +11,8 @@ from ...scenes import FIRST_SEED as FIRST_SEED  # its old place: who took it fro
 class Recipe:
     """One training run.
 
-    ``labels`` is what the CNN is pre-trained to see: ``"bound"`` names (object, colour) pairs,
-    ``"unbound"`` objects and colours separately, as ImageNet-like features do. ``cnn_cycles`` are the epochs of
+    ``labels`` is what the CNN is pre-trained to see: ``"bound"`` names (object, color) pairs,
+    ``"unbound"`` objects and colors separately, as ImageNet-like features do. ``cnn_cycles`` are the epochs of
     each cycle of the convolutions' learning rate, which rises and falls once a cycle; the optimiser starts afresh
     with each. ``detectors`` makes the per-location classifier of the labels the last convolution, and lets fc6
     and fc7 pass its sums through; otherwise fc6 and fc7 learn the labels for ``fc_epochs``. ``start`` is that of

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from ...data.tokens import tokenize
 from ...models.deeper_lstm import DeeperLSTM
 from ...models.vqa import VQA
-from ...scenes.questions import HELD_OUT, WORDINGS, word
+from ...scenes.questions import HELD_OUT, PARAPHRASES, word
 from ...scenes.things import KINDS
 from .files import save_json, save_state
 from .recipes import Recipe
@@ -39,7 +39,7 @@ class SceneQuestions:
     """
 
     def __init__(self, facts: list[list[tuple]], answers: list[str], held_out: bool = False):
-        paraphrases = HELD_OUT if held_out else WORDINGS
+        paraphrases = HELD_OUT if held_out else PARAPHRASES
         rows = [(i, f[0], f[1], f[2]) for i, scene in enumerate(facts) for f in scene]
         self.subjects = list(dict.fromkeys((family, name) for _, family, name, _ in rows))
         subject = {s: i for i, s in enumerate(self.subjects)}
@@ -74,7 +74,7 @@ class SceneQuestions:
 def frame_words(model: DeeperLSTM) -> np.ndarray:
     """Indices of words that any question may hold: in paraphrases of three families or more, in no object's name."""
     families = Counter(
-        w for pool in WORDINGS.values() for w in {w for text in pool for w in tokenize(re.sub(r"{\w+}", " ", text))}
+        w for pool in PARAPHRASES.values() for w in {w for text in pool for w in tokenize(re.sub(r"{\w+}", " ", text))}
     )
     named = {w for k in KINDS.values() for w in tokenize(k.noun)}
     return np.array([i for w, i in model.vocabulary.index.items() if families[w] >= 3 and w not in named])

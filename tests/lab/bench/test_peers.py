@@ -10,7 +10,7 @@ import torch
 
 from qgc.cli import main
 from qgc.errors import QGCError
-from qgc.explain import View, explain
+from qgc.explain import EncodedImage, explain
 from qgc.lab.bench import peers
 from qgc.scenes import sample
 
@@ -23,7 +23,7 @@ NS = (1, 7, 32)  # of the small model's 32
 def case(small_model):
     """A scene as the model's input, its maps F, two explanations and the peers' work for them at every n of NS."""
     scene = sample(peers.FIRST_SCENE, "natural")
-    view = View(small_model, scene)
+    view = EncodedImage(small_model, scene)
     found = explain(small_model, view, scene.questions[:2])
     return small_model.prepare(scene.image), view.F, found, peers.Work.from_explanations(found, NS)
 

@@ -7,7 +7,7 @@ from torch import nn
 
 from qgc.lab.experiments import absent, sanity
 from qgc.lab.experiments.faithfulness import alterations, maps_of
-from qgc.lab.experiments.stages import _usual_sizes
+from qgc.lab.experiments.runner import _usual_sizes
 from qgc.lab.protocol.grounding import chosen_pairs
 from qgc.measure import same_answer_pairs
 from qgc.measure.pairs import cell_cover, rank_grounding

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from qgc.errors import ImageError, QGCError
-from qgc.explain import View, explain
+from qgc.explain import EncodedImage, explain
 from qgc.lab.experiments import activations as measured
 from qgc.lab.experiments import sanity
 from qgc.scenes.situations import situation
@@ -18,7 +18,7 @@ from qgc.scenes.situations import situation
 def three(small_model):
     """One image: a question, another with the same answer, and the first with another answer."""
     scene = situation("couple")
-    view = View(small_model, scene)
+    view = EncodedImage(small_model, scene)
     asked = [(scene.questions[0], "sitting"), (scene.questions[1], "sitting"), (scene.questions[0], "standing")]
     return tuple(explain(small_model, view, *ask) for ask in asked)  # a list would be encoded as one batch
 
@@ -97,7 +97,7 @@ def test_dependence_has_a_row_for_every_change_and_method(small_model, scenes):
     counts = table.groupby(["changed", "method"])["cosine"].count()
     assert counts["question"].tolist() == counts["answer"].tolist() == [2] * 4 and counts["scene"].tolist() == [1] * 4
     pair = explain(small_model, scenes[0], scenes[0].questions, "white")
-    plain = [measured.pictures(e)["plain gradient"] for e in pair]
+    plain = [measured.method_images(e)["plain gradient"] for e in pair]
     expected = measured.difference(*plain)["cosine"]
     asked = (table["scene"] == 0) & (table["changed"] == "question") & (table["method"] == "plain gradient")
     assert table[asked]["cosine"].item() == pytest.approx(expected)

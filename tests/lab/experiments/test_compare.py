@@ -80,7 +80,7 @@ def test_attention_that_stays_drops_out_of_the_mean(pythia):
     for seed in (0, 1):
         a = torch.rand(1, 1, 196, generator=torch.Generator().manual_seed(seed), dtype=F.dtype).softmax(-1)
         f = (a @ regions)[:, 0]
-        y = pythia.classify(torch.mul(*pythia.fuse(f, q)))[0, 0]
+        y = pythia.classify(torch.mul(*pythia.attended_branches(f, q)))[0, 0]
         at_f, at_F = torch.autograd.grad(y, (f, F), retain_graph=True)
         torch.testing.assert_close(at_F.mean((2, 3)), at_f / (196 * pythia.config.scale))
 

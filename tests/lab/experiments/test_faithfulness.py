@@ -8,15 +8,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from torch import Tensor
+from looker import Looker
 
 import qgc
-from qgc.explain import View, contrast, explain, gradcam
+from qgc.explain import EncodedImage, contrast, explain, gradcam
 from qgc.lab.experiments import faithfulness
 from qgc.lab.experiments.effects import agreement, effect_size, kappa, model_effects, odds_verdict
 from qgc.lab.protocol.grounding import chosen_pairs
 from qgc.measure import same_answer_pairs
-from qgc.models import VQA
 from qgc.scenes import Scene, sample
 from qgc.scenes.situations import situation
 
@@ -65,9 +64,9 @@ def test_gain_and_size_change_no_verdict():
             assert effect_size(D) == pytest.approx(effect_size(louder)) == pytest.approx(effect_size(larger))
     # gain also comes with the noise floor, from the changes of the score on
     deltas = rng.normal(size=(2, 9)) + 1
-    things = ["", "", "", "a", "a", "b", "b", "c", "c"]
-    plain = model_effects(deltas, things, ("a", "b"))
-    louder = model_effects(deltas * [[7], [1]], things, ("a", "b"))
+    altered = ["", "", "", "a", "a", "b", "b", "c", "c"]
+    plain = model_effects(deltas, altered, ("a", "b"))
+    louder = model_effects(deltas * [[7], [1]], altered, ("a", "b"))
     assert plain.verdict == louder.verdict and plain.half_verdicts == louder.half_verdicts
     np.testing.assert_allclose(plain.normalised, louder.normalised)
 
@@ -76,8 +75,8 @@ def test_effects_by_hand():
     #          null       a            b         c
     deltas = [[1, -1, 0.4, -4, 2.8, 1, 1, 0.5, 6],
               [0, 0, 0, 1, 1, -2, 4, 0, 0]]  # fmt: skip
-    things = ["", "", "a", "a", "a", "b", "b", "b", "c"]
-    found = model_effects(deltas, things, ("a", "b"))
+    altered = ["", "", "a", "a", "a", "b", "b", "b", "c"]
+    found = model_effects(deltas, altered, ("a", "b"))
     np.testing.assert_allclose(found.floor, [1, 0])
     np.testing.assert_allclose(found.raw, [[2.4, 2.5 / 3], [2 / 3, 2]])
     np.testing.assert_allclose(found.D, [[1.4, 0], [2 / 3, 2]])  # 2.5 / 3 is less than the floor
@@ -89,11 +88,11 @@ def test_effects_by_hand():
 
 
 def test_halves_that_disagree_are_not_sure():
-    things = ["", "a", "a", "b", "b"]
+    altered = ["", "a", "a", "b", "b"]
     #                              even: 5 1 | 1 5, odd: 1 2 | 2 1
-    found = model_effects([[0, 5, 1, 1, 2], [0, 1, 2, 5, 1]], things, ("a", "b"))
+    found = model_effects([[0, 5, 1, 1, 2], [0, 1, 2, 5, 1]], altered, ("a", "b"))
     assert found.verdict == 1 and found.half_verdicts == (1, 0) and not found.sure
-    tie = model_effects([[0, 1, 1, 1, 1], [0, 1, 1, 1, 1]], things, ("a", "b"))
+    tie = model_effects([[0, 1, 1, 1, 1], [0, 1, 1, 1, 1]], altered, ("a", "b"))
     assert tie.verdict == 0.5 and tie.half_verdicts == (0.5, 0.5) and not tie.sure
     for bad in (["x", "a", "a", "b", "b"], ["", "a", "a", "a", "b"]):
         with pytest.raises(ValueError, match="null alterations"):
@@ -219,32 +218,8 @@ def test_no_alteration_of_one_queried_object_uncovers_another(offset, hides):
 
 
 # -- models that are known --------------------------------------------------------------------------------
-class Looker(VQA):
-    """Scores every answer by how bright the cells are that its question names: what it uses is known."""
-
-    def __init__(self, like, looks: dict[str, np.ndarray]):
-        super().__init__()
-        self.cnn, self.vocabulary, self.answers, self.combine = like.cnn, like.vocabulary, like.answers, 196
-        self.looks = looks
-
-    def conv(self, x: Tensor) -> Tensor:
-        return torch.nn.functional.avg_pool2d(x, 16)
-
-    def encode(self, question: str) -> Tensor:
-        return torch.nn.functional.avg_pool2d(torch.tensor(self.looks[question])[None, None], 16).flatten(1)
-
-    def encode_all(self, questions) -> Tensor:
-        return torch.cat([self.encode(q) for q in questions])
-
-    def branches(self, F: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
-        return q, F.mean(1).flatten(1)
-
-    def classify(self, A: Tensor) -> Tensor:
-        return A.sum(1, keepdim=True) * torch.ones(1, len(self.answers), dtype=A.dtype)
-
-
 def row_of(small_model, scene: Scene, looks) -> dict:
-    vqa = Looker(small_model, {q: mask.astype(float) for q, mask in looks.items()})
+    vqa = Looker(small_model, looks)
     return faithfulness.faithfulness_rows(vqa, scene, chosen_pairs(scene)[:1], ns=(10,))[0]
 
 
@@ -314,7 +289,7 @@ def test_one_validation_scene_by_loops(name):
 
 def check_maps(row, vqa, scene, pair, a) -> None:
     asks = (pair.first, pair.second)
-    view = View(vqa, scene)
+    view = EncodedImage(vqa, scene)
     both = explain(vqa, view, [x.question for x in asks], pair.answer)
     F = view.F.detach().requires_grad_()
     maps = {m: [] for m in ("Grad-CAM", "gate n=25", "other question's gate n=269", "HiResCAM", "attention")}

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import qgc
-from qgc.explain import View, explain
+from qgc.explain import EncodedImage, explain
 from qgc.explain.sensitivity import reductions
 from qgc.lab.experiments import nulls, other_image, photographs, sanity
 from qgc.lab.experiments.overlap import KINDS, shared, top_overlap
@@ -21,13 +21,13 @@ from qgc.measure import accuracy
 from qgc.measure.same_answer import similarity
 from qgc.measure.similarity import cosine, same_answer_pairs, spearman
 from qgc.scenes import FIRST_SEED, sample
-from qgc.scenes.questions import HELD_OUT, WORDINGS, facts, word
+from qgc.scenes.questions import HELD_OUT, PARAPHRASES, facts, word
 
 
 @pytest.fixture(scope="module")
 def pair(small_model):
     scene = qgc.scene("bathroom")
-    return explain(small_model, View(small_model, scene), scene.questions[:2], "white")
+    return explain(small_model, EncodedImage(small_model, scene), scene.questions[:2], "white")
 
 
 # -- photographs --------------------------------------------------------------------------------------
@@ -231,7 +231,7 @@ def test_likeness_of_many_scenes_is_that_of_each_pair(small_model):
 def test_shared_neurons_of_every_kind_of_pairs(small_model):
     scenes = [sample(s, "natural") for s in (3, 4)]
     table = top_overlap(small_model, scenes, k=6, reductions=("sum",))
-    views = [View(small_model, s) for s in scenes]
+    views = [EncodedImage(small_model, s) for s in scenes]
     tops = [
         [(a, explain(small_model, v, a.question, reduce="sum").top(6)["index"]) for a in s.asks]
         for s, v in zip(scenes, views, strict=True)
@@ -253,10 +253,10 @@ def test_accuracy_is_the_share_of_right_answers(small_model, held_out):
         small_model, 3, distribution="natural", prior=prior, split="validation", held_out=held_out
     )
     right, blind = {}, {}
-    book = HELD_OUT if held_out else WORDINGS
+    book = HELD_OUT if held_out else PARAPHRASES
     for i in range(3):
         scene = sample(FIRST_SEED["validation"] + i, "natural")
-        view = View(small_model, scene)
+        view = EncodedImage(small_model, scene)
         for family, name, answer, _ in facts(scene):
             text = word(book[family][i % len(book[family])], name)
             said = explain(small_model, view, text, rank=torch.zeros(32)).predicted

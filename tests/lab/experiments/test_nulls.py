@@ -11,12 +11,12 @@ from qgc.lab.experiments import nulls
 from qgc.measure import same_answer_pairs, spearman
 from qgc.models import load
 from qgc.scenes import Ask, sample
-from qgc.scenes.questions import WORDINGS, every_question, word
+from qgc.scenes.questions import PARAPHRASES, every_question, word
 from qgc.scenes.situations import situation
 
 
 @pytest.fixture(scope="module")
-def pictures():
+def scenes():
     return [sample(s, "natural") for s in (3, 4, 5)]
 
 
@@ -83,9 +83,9 @@ def test_questions_of_the_same_template_by_hand():
     assert nulls.other_objects(scene, Ask("Hello?", "brown", "dog", "colour"), "rug") == []
 
 
-def test_questions_of_the_same_template_keep_it_and_change_the_answer(pictures):
-    for scene in pictures:
-        colours = {word(WORDINGS["colour"][0], name): colour for name, colour in scene.colours.items()}
+def test_questions_of_the_same_template_keep_it_and_change_the_answer(scenes):
+    for scene in scenes:
+        colours = {word(PARAPHRASES["colour"][0], name): colour for name, colour in scene.colours.items()}
         for ask in (a for a in scene.asks if a.family == "colour"):
             others = nulls.other_objects(scene, ask, ask.thing)
             assert all(colours[text] != ask.answer for text in others) and ask.question not in others
@@ -108,8 +108,8 @@ def test_nulls_of_the_same_template_are_of_such_questions(small_model):
         assert min(abs(p - row[f"spearman/{null}/l2"]) for p in possible) < 1e-9
 
 
-def test_nulls_of_the_same_template_draw_by_themselves(small_model, pictures, monkeypatch):
-    scene, question_pool = situation("bathroom"), nulls.question_pool(small_model, pictures)
+def test_nulls_of_the_same_template_draw_by_themselves(small_model, scenes, monkeypatch):
+    scene, question_pool = situation("bathroom"), nulls.question_pool(small_model, scenes)
     before = nulls.null_row(small_model, scene, question_pool, np.random.default_rng(2))
     monkeypatch.setattr(nulls, "other_objects", lambda *_: [])
     monkeypatch.setattr(nulls, "absent_objects", lambda *_: [])
@@ -132,10 +132,10 @@ def test_shuffling_leaves_the_shared_factor_alone(small_model):
     assert 0 < shuffled <= spearman(e.sensitivity, shared) + 0.1
 
 
-def test_models_without_a_closed_form_give_the_same(small_model, bare_model, pictures):
+def test_models_without_a_closed_form_give_the_same(small_model, bare_model, scenes):
     scene = situation("bathroom")
     closed, plain = (
-        nulls.null_row(m, scene, nulls.question_pool(m, pictures[:2]), np.random.default_rng(1))
+        nulls.null_row(m, scene, nulls.question_pool(m, scenes[:2]), np.random.default_rng(1))
         for m in (small_model, bare_model)
     )
     assert math.isnan(plain["spearman/shuffled question/l2"]) and "divided" not in plain
@@ -162,7 +162,7 @@ def test_summary_by_hand():
     assert overlap["least"] == 2 and overlap["many"] == pytest.approx(2 / 3) and overlap["many_chance"] < 0.005
 
 
-def test_shipped_model_orders_the_nulls(pictures):
+def test_shipped_model_orders_the_nulls():
     vqa = load("deeper-lstm/natural", dtype=torch.float32)
     scenes = [situation("bathroom"), situation("birthday"), situation("park")]
     others = [sample(s, "natural") for s in range(3, 15)]

@@ -95,7 +95,7 @@ def test_a_contrast_of_equal_maps_is_empty():
 def test_mismatched_questions_are_at_a_half_exactly(small_model):
     """Over all ordered draws from some questions, not only on average: whatever the maps are."""
     pair = same_answer_pairs([situation("bathroom")])[0]
-    view = sanity.View(small_model, pair.scene)
+    view = sanity.EncodedImage(small_model, pair.scene)
     scores = []
     for texts in permutations(nulls.question_pool(small_model).questions[::170], 2):
         maps = sanity._maps(view, texts, pair.answer, (5,))

@@ -12,7 +12,7 @@ import torch
 
 import qgc
 from qgc.errors import QGCError
-from qgc.explain import Ranking, View, contrast, explain
+from qgc.explain import EncodedImage, Ranking, contrast, explain
 from qgc.lab.protocol import DRAWS, GRID, PROTOCOL_MODELS, RANKED, ProtocolModel, grounding, run, summary
 from qgc.lab.protocol.methods import COMMON, GATE_FREE, RANKINGS
 from qgc.lab.protocol.stored import Stored
@@ -29,7 +29,7 @@ def measured():
     """A subject, a view, a pair and what was measured of it, in float64."""
     vqa = qgc.load("deeper-lstm/natural")
     scene = sample(SCENE, "natural")
-    subject, view = grounding.Subject(vqa), View(vqa, scene)
+    subject, view = grounding.Subject(vqa), EncodedImage(vqa, scene)
     pair = grounding.chosen_pairs(scene)[0]
     return (
         subject,
@@ -169,7 +169,7 @@ def test_what_a_model_does_not_have_is_marked_and_not_scored():
     vqa = qgc.load("pythia/natural")
     scene = sample(SCENE, "natural")
     pair = grounding.chosen_pairs(scene)[0]
-    found = grounding.measure_pair(grounding.Subject(vqa), View(vqa, scene), pair, localisation=False)
+    found = grounding.measure_pair(grounding.Subject(vqa), EncodedImage(vqa, scene), pair, localisation=False)
     for name in ("1 − u² of no question", "∂A/∂q of no question"):
         at = grounding.GATES.index(name)
         assert (found["verdicts"][at] == -1).all() and np.isnan(found["margin"][at].astype(float)).all()

@@ -10,7 +10,7 @@ import pytest
 from qgc.cli import main
 from qgc.errors import QGCError
 from qgc.lab.experiments.faithfulness import NS
-from qgc.lab.experiments.stages import EXPERIMENTS
+from qgc.lab.experiments.runner import EXPERIMENTS
 from qgc.lab.figures import results
 from qgc.lab.protocol import GRID, PROTOCOL_MODELS, SCENES, SEEDS, grounding, summary
 from qgc.lab.protocol.stored import MODELS, RESULTS, Stored
@@ -24,7 +24,7 @@ def found() -> Stored:
 
 
 def test_it_follows_the_protocol(found):
-    natural = found.arm("natural")
+    natural = found.results_of("natural")
     assert natural["seeds"] == SEEDS and found.tables["grid"] == list(GRID)
     assert 0.8 * SCENES["test"] < natural["scenes"] <= SCENES["test"]
     assert found.gates == list(grounding.GATES) and set(found.chosen) == set(found.chosen_by_rank) == set(found.gates)
@@ -85,7 +85,7 @@ def test_other_stages_look_at_the_chosen_n(found):
 
 
 def test_every_training_saw_the_same_pairs(found):
-    names = found.natural_arms()
+    names = found.natural_seeds()
     assert len(names) == SEEDS
     first = found.pairs(names[0])
     for other in map(found.pairs, names[1:]):

@@ -12,12 +12,12 @@ from torch import nn
 
 from qgc.data import Question
 from qgc.errors import DataError, QGCError
-from qgc.lab.train.asked import EncodedQuestions, as_arrays, unknown_word
 from qgc.lab.train.distributed import ProcessGroup
+from qgc.lab.train.encoded_questions import EncodedQuestions, as_arrays, unknown_word
 from qgc.lab.train.features import Features
+from qgc.lab.train.image_inputs import GridInput, root_mean_square
 from qgc.lab.train.photo_recipes import PYTHIA, PYTHIA_MODERN, PythiaSizes
 from qgc.lab.train.photos import all_but_cnn, fit, predict, rows_of
-from qgc.lab.train.sights import GridInput, root_mean_square
 from qgc.lab.train.word_vectors import read_vectors
 from qgc.models.backbones import SCENES
 from qgc.models.pythia import Pythia, PythiaConfig, SharedPadUnkVocabulary, WeightNorm

@@ -19,12 +19,12 @@ from torch import nn
 
 from qgc.errors import DataError, QGCError
 from qgc.lab.train import photos
-from qgc.lab.train.asked import EncodedQuestions
 from qgc.lab.train.distributed import ProcessGroup, process_group, tree_sum
+from qgc.lab.train.encoded_questions import EncodedQuestions
 from qgc.lab.train.features import Features
+from qgc.lab.train.image_inputs import ImageInput
 from qgc.lab.train.photo_recipes import MODERN, ORIGINAL
 from qgc.lab.train.photos import all_but_cnn, fit, predict, rows_of
-from qgc.lab.train.sights import ImageInput
 from qgc.lab.train.vqa import start
 from qgc.models import DeeperLSTM, DeeperLSTMConfig
 from qgc.models.backbones import SCENES

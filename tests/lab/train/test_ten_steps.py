@@ -12,14 +12,14 @@ import torch
 from torch import Tensor
 
 from qgc.lab.train import cnn, photos, pythia, trainer, vqa
-from qgc.lab.train.asked import EncodedQuestions
 from qgc.lab.train.distributed import ProcessGroup
+from qgc.lab.train.encoded_questions import EncodedQuestions
 from qgc.lab.train.features import Features
 from qgc.lab.train.files import load_state
+from qgc.lab.train.image_inputs import image_input
 from qgc.lab.train.photo_recipes import MODERN, ORIGINAL, PYTHIA_MODERN, PhotoRecipe
 from qgc.lab.train.photo_recipes import PYTHIA as PYTHIA_ORIGINAL
 from qgc.lab.train.recipes import PYTHIA, RECIPES
-from qgc.lab.train.sights import image_input
 from qgc.models import DeeperLSTM, DeeperLSTMConfig
 from qgc.models.backbones import SCENES, VGGLike
 from qgc.models.pythia import Pythia, PythiaConfig

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ...explain import View, explain
+from ...explain import EncodedImage, explain
 from ...files import atomic_write
 from ...measure import stats
 from ...measure.similarity import Pair
@@ -47,7 +47,7 @@ from ..protocol import (  # fmt: skip
 from . import absent, faithfulness, interventions, nulls, other_image, sanity
 
 CHUNK = 20
-_MODULES = "absent compare effects faithfulness interventions nulls other_image overlap sanity stages".split()
+_MODULES = "absent compare effects faithfulness interventions nulls other_image overlap runner sanity".split()
 CODE = (*run.CODE, "measure/similarity.py", *(f"lab/experiments/{name}.py" for name in _MODULES))
 NULL_ARRAYS = ("l2", "sum")
 """Reductions whose nulls are kept scene by scene, for the book's figure and :func:`qgc.lab.protocol.summary.check`."""
@@ -84,7 +84,7 @@ def intervention_rows(path: str, scene: Scene, pairs: Sequence[Pair], index: int
 def deletion_rows(path: str, scene: Scene, pairs: Sequence[Pair], index: int, shared: dict) -> list[dict]:
     """What is lost when the pixels that each map marks are blurred away (:func:`interventions.deletion`)."""
     vqa = run.subject(path)[0].vqa
-    view, pair = View(vqa, scene), pairs[0]
+    view, pair = EncodedImage(vqa, scene), pairs[0]
     first, second = explain(vqa, view, [pair.first.question, pair.second.question], pair.answer)
     maps = interventions.pair_maps(first, second)[0]
     rows = []

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from ...models import DeeperLSTM
-from ...models.pythia import Pythia, WeightNorm
+from ...models.pythia import Pythia
 from . import pythia, vqa
-from .asked import number_of
+from .encoded_questions import number_of
 from .features import Features
 from .photo_recipes import PhotoRecipe
 
@@ -123,7 +123,7 @@ class GridInput:
         q = model.encode_tokens(tokens, lengths)
         with bfloat16_on_gpu(F):
             f = model.attended(model.regions(F), q[:, None])[:, 0]
-            u, v = model.fuse(model.drop(f), q)
+            u, v = model.attended_branches(model.drop(f), q)
             return model.classify(u * v).float()
 
     @torch.no_grad()
@@ -139,7 +139,9 @@ class GridInput:
             image.weight_g *= recipe.image_start
             nn.init.uniform_(image.bias, 0, 1)
         else:
-            _start_as_pytorch(model)
+            for name, module in model.named_modules():
+                if hasattr(module, "reset_parameters") and not name.startswith("cnn"):
+                    module.reset_parameters()
         for word, vector in self.vectors.items():
             model.question_embedding_models[0].embedding.weight[number_of(model.vocabulary, word)] = vector
         if self.blind:
@@ -151,20 +153,6 @@ class GridInput:
 
     def fold(self, model: Pythia) -> None:
         """Nothing: the regions' scale is part of the model's config."""
-
-
-@torch.no_grad()
-def _start_as_pytorch(model: Pythia) -> None:
-    for name, module in model.named_modules():
-        if name.startswith("cnn"):
-            continue
-        if isinstance(module, WeightNorm):
-            plain = nn.Linear(module.weight_v.shape[1], module.weight_v.shape[0])
-            module.weight_v.copy_(plain.weight)
-            module.bias.copy_(plain.bias)
-            module.weight_g.copy_(plain.weight.norm())
-        elif hasattr(module, "reset_parameters"):
-            module.reset_parameters()
 
 
 def root_mean_square(features: Features, rows: np.ndarray) -> float:
