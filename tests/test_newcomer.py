@@ -54,8 +54,8 @@ def test_the_code_is_read_in_an_hour():
 
 
 CORE = ("explain", "models", "scenes", "measure", "paper", "show", "cli", "terminal.py")
-DRAWINGS = ("scenes/things/", "scenes/svg.py", "scenes/render.py")
-MOST_LINES, MOST_CODE = 8200, 5150  # physical lines; without docstrings, comments and blank ones
+DRAWINGS = ("scenes/things/", "scenes/svg.py", "scenes/render.py", "show/drawing.py")  # the last: Fig. 26
+MOST_LINES, MOST_CODE = 8000, 5000  # physical lines; without docstrings, comments and blank ones
 
 
 def code_lines(source: str) -> int:
