@@ -91,7 +91,7 @@ chosen on validation); HiResCAM, |input × gradient| and attention.
 def _test(test: dict) -> str:
     return {
         "correlation": lambda: f"Spearman's ρ of {test['of']} and {test['with']} over models",
-        "equivalence": lambda: f"RGA of the {test['of']}, less ½, in models below a separation of {test['below']}",
+        "equivalence": lambda: f"RGA of the {test['of']}, less ½, where {test['where']} has less than {test['below']}",
         "difference": lambda: f"RGA of {test['of']} minus {test['against']}",
         "agreement": lambda: f"κ of {test['of']} and the model, pair by pair",
     }[test["kind"]]()

@@ -46,9 +46,9 @@ def correlation(measured: Mapping[str, Measured], test: Mapping) -> Found:
 
 
 def equivalence(measured: Mapping[str, Measured], test: Mapping, smallest: float) -> Found:
-    """RGA less ½ in the graded models below a separation: p of "it is at least ``smallest`` away from zero"."""
+    """RGA less ½ in the graded models below a bound: p of "it is at least ``smallest`` away from zero"."""
     table = overview({name: m for name, m in measured.items() if m.model.cell})
-    blind = [measured[name].model for name in table.index[table["separation"] < test["below"]]]
+    blind = [measured[name].model for name in table.index[table[test["where"]] < test["below"]]]
     if not blind:
         return Found(*[float("nan")] * 4)
     mean = difference(measured, test["of"], None, blind)
