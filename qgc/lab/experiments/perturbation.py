@@ -38,7 +38,7 @@ from ...scenes import Scene
 from .reference import METHODS, Asked, blurred, mean_colour
 
 PARTS = (0.0, 0.025, 0.05, 0.1, 0.2, 0.4)
-"""Parts of the cells that are perturbed, one image each. Closer where objects are: half of them cover less than 3 %."""
+"""Parts of the cells that are perturbed, one image each; closest where objects are: half of them cover less than 3 %."""
 SHRINK = 4
 """ROAD's linear system is solved for the image at a quarter of its width, and enlarged: 56×56 pixels of 224×224."""
 NOISE = 0.01
@@ -169,13 +169,13 @@ def curve_rows(vqa: VQA, scene: Scene, pair: Pair, maps: Mapping[str, Tensor] | 
     asks = (pair.first, pair.second)
     questions = [ask.question for ask in asks]
     if maps is None:
-        maps = {name: method.maps(vqa, scene, questions, [pair.answer] * 2) for name, method in METHODS.items()}
+        maps = {name: method.maps(vqa, scene.image, questions, [pair.answer] * 2) for name, method in METHODS.items()}
         maps = {name: both for name, both in maps.items() if both is not None}
     grid = tuple(next(iter(maps.values())).shape[1:])
     rng = np.random.default_rng([scene.seed & 0x7FFFFFFF, 91])
     maps = {**maps, **controls([scene.masks[ask.thing] for ask in asks], grid, rng)}
     each = {f"{name} {k}": both[k] for name, both in maps.items() for k in range(2)}
-    found = perturbation_curves(vqa, scene, questions, pair.answer, each, seed=int(rng.integers(2**31)))
+    found = perturbation_curves(vqa, scene.image, questions, pair.answer, each, seed=int(rng.integers(2**31)))
     whole = found["deletion"][0, 0, :, 0]  # y_a (questions,) of the image as it is
     rows = []
     for curve, y in found.items():
