@@ -38,7 +38,7 @@ from ...scenes import Scene
 from .reference import METHODS, Asked, blurred, mean_colour
 
 PARTS = (0.0, 0.025, 0.05, 0.1, 0.2, 0.4)
-"""Parts of the cells that are perturbed, one image each; closest where objects are: half of them cover less than 3 %."""
+"""Parts of the cells that are perturbed, one image each: closest where objects are, half of which cover under 3 %."""
 SHRINK = 4
 """ROAD's linear system is solved for the image at a quarter of its width, and enlarged: 56×56 pixels of 224×224."""
 NOISE = 0.01
