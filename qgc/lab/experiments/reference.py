@@ -8,7 +8,7 @@ name                          the value of a cell p                             
 ============================  ===================================================  ============================
 Grad-CAM                      Σ_k α_k F^k_p, paper Eq. 1–2                         Selvaraju et al. 2019
 HiResCAM                      Σ_k F^k_p ∂y_a/∂F^k_p                                Draelos and Carin 2020
-abs(input × gradient)         Σ_k abs(F^k_p ∂y_a/∂F^k_p), ≥ 0                      Shrikumar et al. 2017, of F
+abs(input × gradient)         Σ_k abs(F^k_p ∂y_a/∂F^k_p), ≥ 0                      Shrikumar et al. 2016, of F
 integrated gradients, …       Σ (x − x₀) ∫ ∂y_a/∂x over the pixels of p            Sundararajan et al. 2017
 integrated gradients of F     the same of F, from F = 0                            the same
 occlusion, …                  mean drop of y_a where p is replaced                 Zeiler and Fergus 2014
@@ -215,7 +215,7 @@ def hires_cam(asked: Asked) -> Tensor:
 
 
 def input_times_gradient(asked: Asked) -> Tensor:
-    """Σ_k |F^k ∂y_a/∂F^k|, (N, h, w): input × gradient (Shrikumar et al. 2017) of F, by its size in every channel."""
+    """Σ_k |F^k ∂y_a/∂F^k|, (N, h, w): input × gradient (Shrikumar et al. 2016) of F, by its size in every channel."""
     return _weighed(asked).abs().sum(1)
 
 
