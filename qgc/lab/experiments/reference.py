@@ -47,11 +47,14 @@ from .compare import gradients
 BATCH = 8
 """Images that go through the CNN together."""
 WINDOW = 3
-"""Cells on each side of what occlusion replaces."""
+"""Cells on each side of what occlusion replaces. One cell hides no object, and its maps depend on the fill: on ten
+validation questions the two fills correlate at .69 (Deeper LSTM) and .60 (Pythia), with three cells at .91 and .79."""
 MASKS, MASK_GRID, SEEN = 256, 7, 0.5
-"""Random masks of RISE, the cells on each side of what they are enlarged from, and how many of these are seen."""
+"""Random masks of RISE, the cells on each side of what they are enlarged from, and the part of these that is seen. The
+halves of 128, 256, 512 masks correlate at .60, .77, .86 (Deeper LSTM; Pythia: .56, .73, .84) on ten validation
+questions."""
 STEPS = 16
-"""Points on the straight path of integrated gradients."""
+"""Points on the straight path of integrated gradients. A map's sum is then off by some per cent: a CNN has kinks."""
 
 
 class Asked:
@@ -222,7 +225,9 @@ def input_times_gradient(asked: Asked) -> Tensor:
 def integrated_gradients(asked: Asked, start: Callable[[Asked], Tensor] = blurred, steps: int = STEPS) -> Tensor:
     """Integrated gradients of the pixels (Sundararajan et al. 2017, Eq. 1), signed, summed over each cell, (N, h, w).
 
-    The integral along the straight line from ``start`` is a Gauss–Legendre sum, so that the map's sum is
+    The pixels and the blurred start are the primary choice: no layer has to be chosen, and a black start would call
+    what is black nothing, where "black" is an answer. The integral along the straight line from ``start`` is a
+    Gauss–Legendre sum, so that the map's sum is
     y_a(image) − y_a(start) up to what :func:`completeness_error` measures.
     """
     return _cell_sums(_path(asked, asked.x, start(asked), asked.vqa.conv, steps), asked.grid)
