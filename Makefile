@@ -64,7 +64,8 @@ peers: env ## the tests against Captum, pytorch-grad-cam and Quantus, which are 
 		&& $(PEERS)/bin/python -m pip install --no-deps --no-build-isolation --require-hashes -r requirements-peers.lock \
 		&& { cat requirements-peers.lock; $(BIN)/python -VV; } > $(PEERS)/installed.lock; }
 	@$(PEERS)/bin/python -c 'import captum, pytorch_grad_cam, quantus' # the tests skip what is not there
-	@OMP_NUM_THREADS=2 $(PEERS)/bin/python -m pytest -q tests/lab/bench/test_peers.py tests/measure/test_localise.py
+	@OMP_NUM_THREADS=2 $(PEERS)/bin/python -m pytest -q tests/lab/bench/test_peers.py \
+		tests/lab/bench/test_reference_peers.py tests/measure/test_localise.py
 
 gpu-check: $(if $(WHEELS),,env) ## on a machine with a GPU: speed, exactness, a training step, three notebooks; WHEELS=folder
 	@$(if $(WHEELS),$(PYTHON),$(BIN)/python) tools/gpu_check.py $(if $(WHEELS),--wheels "$(WHEELS)")
