@@ -16,6 +16,7 @@ from .common import Parser, UsageError, at_least, file, path, print_json
 
 DEFAULT = "deeper-lstm/natural"
 RESULTS = Path("book/results")
+ON_REGIONS = ("pythia", "film", "transformer")
 FIGURES = (".png", ".pdf", ".svg", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".eps")
 
 
@@ -117,8 +118,8 @@ def _add_train(train: Parser) -> None:
     from . import photos as cli_photos
 
     kinds = train.add_subparsers(required=True, metavar="data")
-    scenes = kinds.add_parser("scenes", help="a scene-sized Deeper LSTM (natural, balanced, early) or Pythia")
-    scenes.add_argument("name", choices=["natural", "balanced", "early", "pythia"])
+    scenes = kinds.add_parser("scenes", help="a scene-sized Deeper LSTM (natural, balanced, early) or another model")
+    scenes.add_argument("name", choices=["natural", "balanced", "early", "bilinear", *ON_REGIONS])
     scenes.add_argument("--out", type=path, help="the run's folder (default: runs/NAME); a stopped run resumes there")
     scenes.add_argument("--cache", type=path, default=Path("cache"), help="where rendered scenes are kept")
     scenes.add_argument("--device", default="cpu")
@@ -274,47 +275,56 @@ def _figure_file(out: Path | None, image: Path) -> Path:
 
 
 def _train_scenes(args) -> None:
-    if args.name == "pythia":
-        _train_pythia(args)
+    if args.name in ON_REGIONS:
+        _train_on_regions(args)
         return
     from dataclasses import replace
 
     from ..lab.train.early import question_blind
     from ..lab.train.recipes import RECIPES
-    from ..lab.train.run import card_of, export, train_scenes
+    from ..lab.train.run import card_of, export, export_with_lent_cnn, train_scenes
     from ..models import zoo
 
-    base = "natural" if args.name == "early" else args.name
+    base = "balanced" if args.name == "balanced" else "natural"
+    family = "bilinear" if args.name == "bilinear" else "deeper-lstm"
     zoo.usable(args.device)  # a device that is not there is said before the scenes are rendered
     recipe = replace(RECIPES[base], question_seed=args.seed)
-    cnn_checkpoint = args.cnn or (f"deeper-lstm/{base}" if args.seed else "")
-    run = args.out or Path("runs") / (f"{base}-seed{args.seed}" if cnn_checkpoint else base)
-    model = train_scenes(recipe, run, args.cache, args.device, args.workers, cnn_checkpoint)
+    cnn_checkpoint = args.cnn or (f"deeper-lstm/{base}" if args.seed or family == "bilinear" else "")
+    kind = family if family == "bilinear" else base
+    run = args.out or Path("runs") / (f"{kind}-seed{args.seed}" if cnn_checkpoint else kind)
+    model = train_scenes(recipe, run, args.cache, args.device, args.workers, cnn_checkpoint, family=family)
     about = card_of(args.name, recipe, run)
+    folder = zoo.SHIPPED if args.install else run
     if args.name == "early":
         step, trace = question_blind(model, run)
         about |= {"step": step, "selection": trace}
-    folder = zoo.SHIPPED if args.install else run
-    stem = export(model, args.name, about, folder)
-    print(f"wrote {stem}.json and its weights; try: python -m qgc evaluate "
-          f"{f'deeper-lstm/{args.name}' if args.install else f'{stem}.json'}")  # fmt: skip
+    if family == "bilinear":
+        about["recipe"] = {**about["recipe"], "cnn": cnn_checkpoint}
+        stem = export_with_lent_cnn(model, family, about, folder)
+    else:
+        stem = export(model, args.name, about, folder)
+    _say_trained(stem, args.install)
 
 
-def _train_pythia(args) -> None:
+def _train_on_regions(args) -> None:
     from dataclasses import replace
 
-    from ..lab.train.pythia import export, train_pythia
-    from ..lab.train.recipes import PYTHIA
-    from ..lab.train.run import card_of
+    from ..lab.train.recipes import REGIONS
+    from ..lab.train.regions import train_on_regions
+    from ..lab.train.run import card_of, export_with_lent_cnn
     from ..models import zoo
 
     zoo.usable(args.device)  # a device that is not there is said before the run's folder is claimed
-    recipe = replace(PYTHIA, seed=args.seed)
-    run = args.out or Path("runs") / ("pythia" if args.seed == 0 else f"pythia-seed{args.seed}")
-    model = train_pythia(recipe, run, args.cache, args.device, args.workers)
-    stem = export(model, card_of("pythia", recipe, run), zoo.SHIPPED if args.install else run)
-    print(f"wrote {stem}.json and its weights; try: python -m qgc evaluate "
-          f"{'pythia/natural' if args.install else f'{stem}.json'}")  # fmt: skip
+    recipe = replace(REGIONS[args.name], seed=args.seed)
+    run = args.out or Path("runs") / (args.name if args.seed == 0 else f"{args.name}-seed{args.seed}")
+    model = train_on_regions(args.name, recipe, run, args.cache, args.device, args.workers)
+    folder = zoo.SHIPPED if args.install else run
+    _say_trained(export_with_lent_cnn(model, args.name, card_of(args.name, recipe, run), folder), args.install)
+
+
+def _say_trained(stem: Path, installed: bool) -> None:
+    name = f"{stem.parent.name}/{stem.name}" if installed else f"{stem}.json"
+    print(f"wrote {stem}.json and its weights; try: python -m qgc evaluate {name}")
 
 
 def _evaluate(args) -> None:

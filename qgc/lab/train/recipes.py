@@ -61,12 +61,13 @@ RECIPES: dict[str, Recipe] = {
 
 
 @dataclass(frozen=True)
-class PythiaRecipe:
-    """The training of ``pythia/natural`` on the maps of a shipped model's CNN, which stays as it is.
+class RegionsRecipe:
+    """The training of a model that reads the maps of a shipped model's CNN, which stays as it is.
 
-    ``cnn`` names that model. Of each of ``batch`` scenes a step asks ``per_scene`` questions. The published recipe
-    (Jiang et al. 2018: Adamax, warm-up, soft scores of ten people) is for images with ten answers each; here one
-    answer is right, and AdamW with one cycle of the learning rate ``lr`` needs few epochs.
+    ``cnn`` names that model. Of each of ``batch`` scenes a step asks ``per_scene`` questions; validation answers those
+    of ``chunk`` scenes together. The defaults are Pythia's. Its published recipe (Jiang et al. 2018: Adamax, warm-up,
+    soft scores of ten people) is for images with ten answers each; here one answer is right, and AdamW with one cycle
+    of the learning rate ``lr`` needs few epochs.
     """
 
     distribution: str = "natural"
@@ -83,4 +84,10 @@ class PythiaRecipe:
     seed: int = 0
 
 
-PYTHIA = PythiaRecipe()
+PYTHIA = RegionsRecipe()
+REGIONS: dict[str, RegionsRecipe] = {
+    "pythia": PYTHIA,
+    "film": RegionsRecipe(epochs=4, lr=1e-3, batch=32),
+    "transformer": RegionsRecipe(epochs=5, lr=1e-3, batch=32),
+}
+"""Recipes by the family of the model; one a question costs of a FiLM and of a transformer more than of Pythia."""
