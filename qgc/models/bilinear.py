@@ -1,11 +1,12 @@
 """Low-rank bilinear fusion of question and image: MUTAN (Ben-younes et al. 2017), after Kim et al. (2017).
 
-q, u, v          as in the Deeper LSTM, of R·d entries each: R factors of d
-A = u ∘ v        the combine layer; its r-th factor is A_r = u_r ∘ v_r
+q, u, v                as in the Deeper LSTM; u and v have R·d entries, R factors of d
+A = u ∘ v              the combine layer; its r-th factor is A_r = u_r ∘ v_r
 y = Wo Σ_r A_r + bo    answer scores: the classifier sums over the factors first
 
-So every y_a is a bilinear form of tanh's of q and f/‖f‖ whose d slices have rank R. Two neurons at the same place of two
-factors have the same c_j = ∂y_a/∂A_j = Wo[a, j mod d]; which of the R counts for a question is up to u, in g = c ∘ u.
+But for the tanh in u and v, each of the d sums is a bilinear form of q and f/‖f‖ whose matrix has rank R. Two neurons
+at the same place of two factors have the same c_j = ∂y_a/∂A_j = Wo[a, j mod d]: which of them counts for a question is
+up to u, in g = c ∘ u.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ class LowRankBilinearConfig(DeeperLSTMConfig):
 
 
 class LowRankBilinear(DeeperLSTM):
-    """The model; see the module's docstring. Question encoder, both branches and all closed forms are the Deeper LSTM's.
+    """The model; see the module's docstring. Question encoder, branches and closed forms are the Deeper LSTM's.
 
     Raises
     ------
@@ -38,8 +39,8 @@ class LowRankBilinear(DeeperLSTM):
         super().__init__(config)
         d, rest = divmod(config.combine, config.factors)
         if rest:
-            raise WeightsError(f"a combine layer of {config.combine} cannot be cut into {config.factors} factors of one "
-                               "size; make combine a multiple of factors")  # fmt: skip
+            raise WeightsError(f"a combine layer of {config.combine} cannot be cut into {config.factors} factors of "
+                               "one size; make combine a multiple of factors")  # fmt: skip
         self.output = nn.Linear(d, len(self.answers))  # Wo, bo
 
     def classify(self, A: Tensor) -> Tensor:

@@ -5,9 +5,9 @@ v = join(stem(F), q)    of the image's cells, as the question changes them
 A = u ∘ v = v           the combine layer
 
 The gate of the paper's §3.3 needs no product: it keeps ∂y_a/∂A_j for some neurons j of the layer in front of the
-classifier. With u = 1, g = c ∘ u is c = ∂y_a/∂A itself, and ∂A/∂q is ∂v/∂q: a neuron is sensitive to the question by what
-the question does to the image's cells alone. Where the classifier is linear, c is the same for all questions with one
-answer, and what makes their maps differ is M, which here depends on the question.
+classifier. With u = 1, g = c ∘ u is c = ∂y_a/∂A itself, and ∂A/∂q is ∂v/∂q: a neuron is sensitive to the question by
+what the question does to the image's cells alone. Where the classifier is linear, c is the same for all questions with
+one answer; what makes their maps differ is M, which here depends on the question, and which neurons the gate keeps.
 """
 
 from __future__ import annotations

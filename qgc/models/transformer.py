@@ -7,9 +7,10 @@ v = the class token's row of norm X
 u = 1, A = u ∘ v = v                   the combine layer: the transformer's only output
 y = Wo A + bo                          answer scores
 
-No encoder sees one side alone. What u = 1 means for ∂A/∂q, g and the gate: :mod:`qgc.models.joint`; since the classifier is
-linear, g = c = Wo[a] is one for all questions of an answer, and only M tells them apart. ∂A/∂q has E entries for each of the
-T places of a word, and is zero where there is no word: those are nobody's keys. So ∂A/∂w is ∂A/∂q, cut into words.
+No encoder sees one side alone. What u = 1 means for ∂A/∂q, g and the gate: :mod:`qgc.models.joint`; since the
+classifier is linear, g = c = Wo[a] is the same for all questions with one answer, and their maps differ by M. ∂A/∂q has
+E entries for each of T places of a word, and is zero where there is no word: those places are nobody's keys. So ∂A/∂w
+is ∂A/∂q, cut into words.
 
 A patch is ``patch``² cells. Its weight of attention belongs to all of them alike (:meth:`SceneTransformer.to_cells`).
 """
@@ -100,7 +101,7 @@ class Layer(nn.Module):
 
 
 class SceneTransformer(JointVQA):
-    """The model; see the module's docstring for the equations. Tokens: class, ``longest`` words, patches row by row.
+    """The model; see the module's docstring for the equations. Tokens: class, ``longest`` words, patches by rows.
 
     Raises
     ------
@@ -111,8 +112,8 @@ class SceneTransformer(JointVQA):
     def __init__(self, config: SceneTransformerConfig):
         super().__init__(config)
         if config.combine % config.heads or config.grid % config.patch:
-            raise WeightsError(f"{config.heads} heads for tokens of {config.combine}, patches of {config.patch} on a grid "
-                               f"of {config.grid} cells: make combine a multiple of heads, and grid of patch")  # fmt: skip
+            raise WeightsError(f"{config.heads} heads for tokens of {config.combine}, patches of {config.patch} on a "
+                               f"grid of {config.grid}; make combine a multiple of heads, grid of patch")  # fmt: skip
         d, patches = config.combine, (config.grid // config.patch) ** 2
         self.embedding = nn.Embedding(len(self.vocabulary), d, padding_idx=0)
         self.project = nn.Conv2d(self.cnn.channels, d, config.patch, config.patch)
@@ -168,7 +169,7 @@ class SceneTransformer(JointVQA):
         return self.output(A)
 
     def attention(self, F: Tensor, q: Tensor) -> Tensor:
-        """How much the class token attends to each cell in the last layer, mean over heads, (B, h, w), adding up to 1."""
+        """How much the class token attends to each cell, (B, h, w), adding up to 1: last layer, mean over heads."""
         x = self.stem(F)
         a = self._read(x.expand(len(q), *x.shape[1:]), q, rows=1)[1][-1].mean(1)[:, 0]
         cells = self.to_cells(a[:, -x.shape[1] :])
@@ -183,8 +184,6 @@ class SceneTransformer(JointVQA):
     def own_layers(self) -> list[tuple[str, list[str]]]:
         """The classifier; the layers; the tokens."""
         parts = ("norm1", "attention.query", "attention.key_value", "attention.out", "norm2", "inner", "outer")
-        layers = [
-            (f"layer {n + 1}", [f"transformer.{n}.{part}" for part in parts]) for n in range(self.config.depth)
-        ]
+        layers = [(f"layer {n + 1}", [f"transformer.{n}.{part}" for part in parts]) for n in range(self.config.depth)]
         tokens = ("tokens", ["positions", "embedding", "project"])
         return [("Wo", ["output"]), ("norm", ["norm"]), *reversed(layers), tokens]

@@ -45,7 +45,8 @@ FAMILIES = {
 NUMBER_TYPES = ("float64", "float32", "bfloat16", "float16")
 AGAIN = "restore it with git, or train again"
 DIGEST = re.compile(r"[0-9a-f]{64}")
-_SIZES = ("embedding", "hidden", "combine", "conv1", "attention", "text_head", "image_head", "fc", "blocks", "size", "mlp")
+_SIZES = ("embedding", "hidden", "combine", "conv1", "attention", "text_head", "image_head", "fc", "blocks", "size",
+          "mlp")  # fmt: skip
 LIMITS: Limits = dict.fromkeys(_SIZES, (1, 100_000)) | {
     "longest": (1, 10_000), "glimpses": (1, 100), "factors": (1, 1000), "depth": (1, 100), "heads": (1, 100),
     "grid": (1, 1000), "patch": (1, 100), "boxes": (0, 100_000), "detectors": (0, 100_000),

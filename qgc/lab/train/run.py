@@ -85,7 +85,7 @@ def train_scenes(
 
 
 def cnn_checksum(name: str) -> str:
-    # The checksum of a shipped model's CNN: what it makes of the scenes is of no use to another.
+    """The checksum of a shipped model's CNN: what it makes of the scenes is of no use to another."""
     return next(checksum for file, checksum in zoo.card(name)["files"].items() if "cnn" in file)
 
 
