@@ -40,7 +40,7 @@ class FiLMConfig:
     hidden: int = 128
     size: int = 64
     depth: int = 2
-    combine: int = 256
+    combine: int = 128
     longest: int = 14
     scale: float = 1.0
     dropout: float = 0.1

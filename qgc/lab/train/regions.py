@@ -7,6 +7,7 @@ as float16, for all of these models. As in :mod:`qgc.lab.train.vqa` each distinc
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import asdict
 from functools import partial
 from math import isqrt
@@ -81,7 +82,6 @@ SCORES: dict[type[VQA], Callable[..., Tensor]] = {Pythia: pythia.scores}
 """Answer scores of a step, by :func:`scores` for any other model."""
 
 
-@without_onednn()
 def train(
     model: VQA, recipe: RegionsRecipe, regions: Regions, facts, val_regions: Regions, val_facts, run: Path
 ) -> None:
@@ -97,11 +97,14 @@ def train(
         (SceneQuestions(some_facts, model.answers), lambda scenes, maps=maps: maps[scenes].to(model.device))
         for some_facts, maps in ((facts, regions), (val_facts, val_regions))
     ]
-    QuestionTrainer(
+    trainer = QuestionTrainer(
         model, SCORES.get(type(model), scores), *data, run, per_scene=recipe.per_scene, chunk=CHUNK,
         batch=recipe.batch, cycles=(recipe.epochs,), seed=(recipe.seed,), lr=recipe.lr,
         weight_decay=recipe.weight_decay, rise=0.15, limit=partial(nn.utils.clip_grad_norm_, max_norm=recipe.clip),
-    ).finish()  # fmt: skip
+    )  # fmt: skip
+    has_lstm = any(isinstance(module, nn.LSTM) for module in model.modules())
+    with without_onednn() if has_lstm else nullcontext():  # convolutions take half as long with it
+        trainer.finish()
 
 
 def train_on_regions(
