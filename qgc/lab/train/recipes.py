@@ -86,7 +86,7 @@ class RegionsRecipe:
 PYTHIA = RegionsRecipe()
 REGIONS: dict[str, RegionsRecipe] = {
     "pythia": PYTHIA,
-    "film": RegionsRecipe(lr=1e-3, batch=32),
+    "film": RegionsRecipe(lr=2e-3, batch=32),
     "transformer": RegionsRecipe(lr=1e-3, batch=16),
 }
 """Recipes by the family of the model. FiLM and transformer compute more for each question, and take smaller steps."""

@@ -48,7 +48,7 @@ class Regions:
         return torch.from_numpy(np.stack([self._shards[i // SHARD][i % SHARD] for i in rows])).float()
 
     def root_mean_square(self) -> float:
-        """Root mean square of the first shard's entries: the scale of :class:`PythiaConfig`, to three digits."""
+        """Root mean square of the first shard's entries: the models' ``scale``, to three digits."""
         total = sum(float(np.square(r, dtype=np.float64).mean()) for r in self._shards[0])
         return float(f"{(total / len(self._shards[0])) ** 0.5:.3g}")
 
