@@ -157,7 +157,7 @@ LOOPS = {
     "scenes, noisy": Loop(scene_questions(NOISY, deeper), "vqa.pt", 4.053, 3.863),
     "scenes, bilinear": Loop(scene_questions(TINY, bilinear), "vqa.pt", 3.871, 3.840),
     "scenes, pythia": Loop(scene_regions("pythia", pythia), "vqa.pt", 3.867, 3.819),
-    "scenes, film": Loop(scene_regions("film", film), "vqa.pt", 3.877, 3.800),
+    "scenes, film": Loop(scene_regions("film", film), "vqa.pt", 3.877, 3.776),
     "scenes, transformer": Loop(scene_regions("transformer", transformer), "vqa.pt", 4.309, 4.079),
     "photographs, original": Loop(photographs(ORIGINAL, False), "state.pt", 2.087, 2.078),
     "photographs, modern": Loop(photographs(MODERN, False), "state.pt", 2.138, 2.069),
