@@ -236,6 +236,8 @@ def test_a_figure_goes_through_a_device_and_leaves_a_link_as_it_is(scene_file, r
         (["train", "scenes", "natural", "--seed", "-1"], "0 or more"),
         (["train", "scenes", "natural", "--device", "cuda:99"], "device"),
         (["train", "scenes", "pythia", "--device", "cuda:99"], "device"),
+        (["train", "scenes", "bilinear", "--device", "cuda:99"], "device"),
+        (["train", "scenes", "transformer", "--device", "cuda:99"], "device"),
         (["train", "daquar", "--data-dir", "https://example.org", "--weights", "w.pth"], "is an address"),
         (["fetch", "daquar", "--from", "https://example.org"], "is an address"),
         (["measure", "--check", "--out", "nowhere"], "a clone of the book: it has one"),

@@ -12,14 +12,21 @@ from ...models import zoo
 DRAWN_BY = "ThorVG"
 """The renderer of the scenes (qgc/scenes/render.py)."""
 
-KINDS = {"deeper-lstm": "Deeper LSTM + normalized CNN", "pythia": "Pythia v0.1"}
+KINDS = {
+    "deeper-lstm": "Deeper LSTM + normalized CNN",
+    "bilinear": "Low-rank bilinear fusion (MUTAN-like)",
+    "pythia": "Pythia v0.1",
+    "film": "FiLM",
+    "transformer": "Transformer of words and cells (ViLT-like)",
+}
 """How the families of :data:`qgc.models.zoo.FAMILIES` are called in a card; any other by its own name."""
 
+LENT = "It has the dataset bias of the natural scenes too, and its CNN was never trained on questions."
 CANNOT = {
     "natural": "It has learnt the dataset bias of everyday scenes (usual colors) and uses it: see the baseline.",
     "balanced": "Its scenes have no dataset bias, but it has only ever seen these drawn objects in these drawn places.",
-    "pythia": "It has the dataset bias of the natural scenes too, and its CNN was never trained on questions.",
     "early": "It is an unfinished checkpoint, kept because it hardly uses the question: do not use its answers.",
+    **dict.fromkeys(("bilinear", "pythia", "film", "transformer"), LENT),
 }
 
 
@@ -99,6 +106,7 @@ def _drawn_line(about: dict) -> list[str]:
 
 def _cnn_line(recipe: dict) -> str:
     if "cnn" in recipe:
-        return f"- **CNN:** that of `{recipe['cnn']}`, which stays as it is; its 14×14 cells are the regions."
+        cells = "" if "labels" in recipe else "; its 14×14 cells are the regions"
+        return f"- **CNN:** that of `{recipe['cnn']}`, which stays as it is{cells}."
     head = "fc6 and fc7 pass the detectors' sums on" if recipe["detectors"] else "fc6 and fc7 were trained on them too"
     return f"- **CNN labels:** {recipe['labels']}; {head}."

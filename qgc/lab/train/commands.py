@@ -10,12 +10,14 @@ from pathlib import Path
 
 from ...terminal import Parser, at_least, path, print_json
 
+ON_REGIONS = ("pythia", "film", "transformer")
+
 
 def add_train(train: Parser) -> None:
     """Fill the parser of the command ``train``."""
     kinds = train.add_subparsers(required=True, metavar="data")
-    scenes = kinds.add_parser("scenes", help="a scene-sized Deeper LSTM (natural, balanced, early) or Pythia")
-    scenes.add_argument("name", choices=["natural", "balanced", "early", "pythia"])
+    scenes = kinds.add_parser("scenes", help="a scene-sized Deeper LSTM (natural, balanced, early) or another model")
+    scenes.add_argument("name", choices=["natural", "balanced", "early", "bilinear", *ON_REGIONS])
     scenes.add_argument("--out", type=path, help="the run's folder (default: runs/NAME); a stopped run resumes there")
     scenes.add_argument("--cache", type=path, default=Path("cache"), help="where rendered scenes are kept")
     scenes.add_argument("--device", default="cpu")
@@ -79,28 +81,52 @@ def _add_photos(kinds) -> None:
 
 
 def _train_scenes(args) -> None:
-    if args.name == "pythia":
-        _train_pythia(args)
+    if args.name in ON_REGIONS:
+        _train_on_regions(args)
         return
     from ...models import zoo
     from .early import question_blind
     from .recipes import RECIPES
-    from .run import card_of, export, train_scenes
+    from .run import card_of, export, export_with_lent_cnn, train_scenes
 
-    base = "natural" if args.name == "early" else args.name
+    base = "balanced" if args.name == "balanced" else "natural"
+    family = "bilinear" if args.name == "bilinear" else "deeper-lstm"
     zoo.usable(args.device)  # a device that is not there is said before the scenes are rendered
     recipe = replace(RECIPES[base], question_seed=args.seed)
-    cnn_checkpoint = args.cnn or (f"deeper-lstm/{base}" if args.seed else "")
-    run = args.out or Path("runs") / (f"{base}-seed{args.seed}" if cnn_checkpoint else base)
-    model = train_scenes(recipe, run, args.cache, args.device, args.workers, cnn_checkpoint)
+    cnn_checkpoint = args.cnn or (f"deeper-lstm/{base}" if args.seed or family == "bilinear" else "")
+    kind = family if family == "bilinear" else base
+    run = args.out or Path("runs") / (f"{kind}-seed{args.seed}" if cnn_checkpoint else kind)
+    model = train_scenes(recipe, run, args.cache, args.device, args.workers, cnn_checkpoint, family=family)
     about = card_of(args.name, recipe, run)
+    folder = zoo.SHIPPED if args.install else run
     if args.name == "early":
         step, trace = question_blind(model, run)
         about |= {"step": step, "selection": trace}
+    if family == "bilinear":
+        about["recipe"] = {**about["recipe"], "cnn": cnn_checkpoint}
+        stem = export_with_lent_cnn(model, family, about, folder)
+    else:
+        stem = export(model, args.name, about, folder)
+    _say_trained(stem, args.install)
+
+
+def _train_on_regions(args) -> None:
+    from ...models import zoo
+    from .recipes import REGIONS
+    from .regions import train_on_regions
+    from .run import card_of, export_with_lent_cnn
+
+    zoo.usable(args.device)  # a device that is not there is said before the run's folder is claimed
+    recipe = replace(REGIONS[args.name], seed=args.seed)
+    run = args.out or Path("runs") / (args.name if args.seed == 0 else f"{args.name}-seed{args.seed}")
+    model = train_on_regions(args.name, recipe, run, args.cache, args.device, args.workers)
     folder = zoo.SHIPPED if args.install else run
-    stem = export(model, args.name, about, folder)
-    print(f"wrote {stem}.json and its weights; try: python -m qgc evaluate "
-          f"{f'deeper-lstm/{args.name}' if args.install else f'{stem}.json'}")  # fmt: skip
+    _say_trained(export_with_lent_cnn(model, args.name, card_of(args.name, recipe, run), folder), args.install)
+
+
+def _say_trained(stem: Path, installed: bool) -> None:
+    name = f"{stem.parent.name}/{stem.name}" if installed else f"{stem}.json"
+    print(f"wrote {stem}.json and its weights; try: python -m qgc evaluate {name}")
 
 
 def _train_graded(args) -> None:
@@ -112,21 +138,6 @@ def _train_graded(args) -> None:
         for seed in args.seed or range(graded.SEEDS):
             graded.train(cell, seed, args.runs, args.cache, args.device, args.workers)
             print(f"trained {graded.run_of(args.runs, cell, seed)}")
-
-
-def _train_pythia(args) -> None:
-    from ...models import zoo
-    from .pythia import export, train_pythia
-    from .recipes import PYTHIA
-    from .run import card_of
-
-    zoo.usable(args.device)  # a device that is not there is said before the run's folder is claimed
-    recipe = replace(PYTHIA, seed=args.seed)
-    run = args.out or Path("runs") / ("pythia" if args.seed == 0 else f"pythia-seed{args.seed}")
-    model = train_pythia(recipe, run, args.cache, args.device, args.workers)
-    stem = export(model, card_of("pythia", recipe, run), zoo.SHIPPED if args.install else run)
-    print(f"wrote {stem}.json and its weights; try: python -m qgc evaluate "
-          f"{'pythia/natural' if args.install else f'{stem}.json'}")  # fmt: skip
 
 
 def _train_photos(args) -> None:

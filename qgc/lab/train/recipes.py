@@ -43,7 +43,7 @@ class Recipe:
     question_seed: int = 0
 
 
-RECIPES: dict[str, Recipe] = {
+RECIPES: dict[str, Recipe] = {  # that of "natural" is the bilinear model's, too
     "natural": Recipe("natural", labels="unbound"),
     "balanced": Recipe(
         "balanced",
@@ -61,12 +61,12 @@ RECIPES: dict[str, Recipe] = {
 
 
 @dataclass(frozen=True)
-class PythiaRecipe:
-    """The training of ``pythia/natural`` on the maps of a shipped model's CNN, which stays as it is.
+class RegionsRecipe:
+    """The training of a model that reads the maps of a shipped model's CNN, which stays as it is.
 
-    ``cnn`` names that model. Of each of ``batch`` scenes a step asks ``per_scene`` questions. The published recipe
-    (Jiang et al. 2018: Adamax, warm-up, soft scores of ten people) is for images with ten answers each; here one
-    answer is right, and AdamW with one cycle of the learning rate ``lr`` needs few epochs.
+    ``cnn`` names that model. Of each of ``batch`` scenes a step asks ``per_scene`` questions. The defaults are those of
+    Pythia. Its published recipe (Jiang et al. 2018: Adamax, warm-up, soft scores of ten people) is for images with ten
+    answers each; here one answer is right, and AdamW with one cycle of the learning rate ``lr`` needs few epochs.
     """
 
     distribution: str = "natural"
@@ -83,4 +83,10 @@ class PythiaRecipe:
     seed: int = 0
 
 
-PYTHIA = PythiaRecipe()
+PYTHIA = RegionsRecipe()
+REGIONS: dict[str, RegionsRecipe] = {
+    "pythia": PYTHIA,
+    "film": RegionsRecipe(lr=2e-3, batch=32),
+    "transformer": RegionsRecipe(lr=1e-3, batch=16),
+}
+"""Recipes by the family of the model. FiLM and transformer compute more for each question, and take smaller steps."""

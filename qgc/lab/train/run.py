@@ -17,7 +17,7 @@ import torch
 
 from ...errors import QGCError
 from ...files import atomic_write, remove_leftovers
-from ...models import zoo
+from ...models import VQA, zoo
 from ...models.backbones import SCENES, VGGLike
 from ...models.deeper_lstm import DeeperLSTM, DeeperLSTMConfig
 from ...models.text import Vocabulary
@@ -28,7 +28,7 @@ from . import vqa as vqa_training
 from .data import SceneSet
 from .files import save_json
 from .memory import keep_freed_memory
-from .recipes import Recipe
+from .recipes import Recipe, RegionsRecipe
 
 
 def config(recipe: Recipe | None = None) -> DeeperLSTMConfig:
@@ -43,28 +43,31 @@ def config(recipe: Recipe | None = None) -> DeeperLSTMConfig:
 
 def train_scenes(
     recipe: Recipe, run: Path, cache: Path, device="cpu", workers: int = 2, cnn_checkpoint="",
-    cnn_run: Path | None = None,
+    cnn_run: Path | None = None, family: str = "deeper-lstm",
 ) -> DeeperLSTM:  # fmt: skip
-    """Train a scene-sized Deeper LSTM by ``recipe``; returns the best epoch's model.
+    """Train a scene-sized Deeper LSTM by ``recipe``, or a bilinear model; returns the best epoch's model.
 
     ``run`` receives checkpoints and traces; ``cache`` the rendered scenes, shared between runs. With
     ``cnn_checkpoint``, the name of a shipped model, only the question and answer side is trained, on that model's CNN;
     what the CNN makes of the scenes is then kept beside ``run``, for the other seeds. ``cnn_run`` is a folder of its
-    own for a CNN that is trained once, for the question sides of several seeds (by default: ``run``).
+    own for a CNN that is trained once, for the question sides of several seeds (by default: ``run``). ``family`` is one
+    of :data:`qgc.models.zoo.FAMILIES` that is a kind of Deeper LSTM.
     """
     keep_freed_memory()
     if cnn_checkpoint:
-        cnn_run = run.with_name(f"cnn-{_cnn_checksum(cnn_checkpoint)[:12]}")
+        cnn_run = run.with_name(f"cnn-{cnn_checksum(cnn_checkpoint)[:12]}")
     cnn_run = cnn_run or run
-    for folder, part in ((cnn_run, replace(recipe, question_seed=0)), (run, recipe)):
+    own = {} if family == "deeper-lstm" else {"family": family}
+    for folder, part in ((cnn_run, asdict(replace(recipe, question_seed=0))), (run, asdict(recipe) | own)):
         remove_leftovers(folder)
-        claim_folder(folder, asdict(part))
+        claim_folder(folder, part)
     with timed(cnn_run, "scenes", device):
         train = SceneSet(cache, recipe.distribution, "train", recipe.scenes, workers)
         asked = SceneSet(cache, recipe.distribution, "train", recipe.question_scenes, workers)
         val = SceneSet(cache, recipe.distribution, "validation", recipe.validation, workers)
     torch.manual_seed(recipe.seed)
-    model = DeeperLSTM(config(recipe))
+    kind, sizes = zoo.FAMILIES[family]
+    model = kind(sizes(**vars(config(recipe))))
     if cnn_checkpoint:
         model.cnn.load_state_dict(zoo.load(cnn_checkpoint, dtype=torch.float32).cnn.state_dict())
     else:
@@ -82,8 +85,8 @@ def train_scenes(
     return model.eval()
 
 
-def _cnn_checksum(name: str) -> str:
-    # The checksum of a shipped model's CNN: what it makes of the scenes is of no use to another.
+def cnn_checksum(name: str) -> str:
+    """The checksum of a shipped model's CNN: what it makes of the scenes is of no use to another."""
     return next(checksum for file, checksum in zoo.card(name)["files"].items() if "cnn" in file)
 
 
@@ -124,11 +127,11 @@ def _fit_cnn(recipe: Recipe, cnn: VGGLike, scenes: SceneSet, run: Path, device) 
         cnn_training.detect(cnn, head.cpu())
 
 
-def card_of(name: str, recipe: Recipe, run: Path) -> dict:
+def card_of(name: str, recipe: Recipe | RegionsRecipe, run: Path) -> dict:
     """What a finished run says about itself, for the model's card."""
     trace = json.loads((run / "trace.json").read_text(encoding="utf-8"))
     best = max(trace, key=lambda row: row["all"])
-    seed = getattr(recipe, "question_seed", 0)
+    seed = getattr(recipe, "question_seed", recipe.seed)
     return {
         "trained_on": f"abstract scenes, {recipe.distribution}",
         "drawn_by": cards.DRAWN_BY,
@@ -148,6 +151,18 @@ def export(model: DeeperLSTM, name: str, about: dict, folder: Path) -> Path:
     """
     stem = folder / "deeper-lstm" / name
     zoo.save(model, stem, about, f"cnn-{about['distribution']}.safetensors")
+    return stem
+
+
+def export_with_lent_cnn(model: VQA, family: str, about: dict, folder: Path) -> Path:
+    """Write weights and card of ``FAMILY/DISTRIBUTION`` into ``folder``; returns their common stem.
+
+    Beside the model that lent its CNN (``cnn`` of the recipe), as in the package, that model's file is shared.
+    """
+    stem = folder / family / about["distribution"]
+    lender = (folder / about["recipe"]["cnn"]).parent / f"cnn-{about['distribution']}.safetensors"
+    shared = f"../{lender.parent.name}/{lender.name}" if lender.exists() else None
+    zoo.save(model, stem, about, shared)
     return stem
 
 

@@ -175,13 +175,14 @@ class QuestionTrainer(EpochTrainer):
     per_scene : so many questions of a scene are asked in a step.
     word_noise : how often a question is garbled (:func:`garble`).
     chunk : scenes of validation that are answered together.
-    snapshots : whether the weights are kept at 1/8, 1/4, 1/2, 1, 2, … epochs.
+
+    The weights are kept in ``snapshots`` at 1/8, 1/4, 1/2, 1, 2, … epochs.
     """
 
     def __init__(
         self, model: VQA, scores: Callable[..., Tensor], asked: tuple[SceneQuestions, Images],
         val: tuple[SceneQuestions, Images], run: Path, *, per_scene: int, chunk: int, word_noise: float = 0.0,
-        snapshots: bool = False, **options,
+        **options,
     ):  # fmt: skip
         self.model, self.scores, self.per_scene, self.word_noise = model, scores, per_scene, word_noise
         (self.asked, self.images), self.val, self.chunk = asked, val, chunk
@@ -192,7 +193,7 @@ class QuestionTrainer(EpochTrainer):
             self._loss, {"model": model}, learning, run / "vqa.pt", count=self.asked.scenes, **options
         )  # fmt: skip
         steps = self.epoch_steps
-        self.snapshot_steps = {max(1, round(steps * 2.0**k)) for k in range(-4, 10)} if snapshots else set()
+        self.snapshot_steps = {max(1, round(steps * 2.0**k)) for k in range(-4, 10)}
 
     def start_epoch(self) -> None:
         """Seed dropout from the pass's own numbers."""
@@ -275,7 +276,7 @@ def train(model: DeeperLSTM, recipe: Recipe, pooled, facts, val_pooled, val_fact
         for f, maps in ((facts, pooled), (val_facts, val_pooled))
     ]
     QuestionTrainer(
-        model, scores, *data, run, per_scene=recipe.per_scene, chunk=500, word_noise=recipe.word_noise, snapshots=True,
+        model, scores, *data, run, per_scene=recipe.per_scene, chunk=500, word_noise=recipe.word_noise,
         batch=4 * recipe.batch, cycles=(recipe.vqa_epochs,), seed=(recipe.question_seed, 2), lr=recipe.vqa_lr,
         weight_decay=1e-5, rise=0.1, limit=partial(nn.utils.clip_grad_value_, clip_value=10.0),  # the original's clamp
     ).finish()  # fmt: skip

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from qgc.lab.train import cnn, photos, pythia, trainer, vqa
+from qgc.lab.train import cnn, photos, regions, trainer, vqa
 from qgc.lab.train.distributed import ProcessGroup
 from qgc.lab.train.encoded_questions import EncodedQuestions
 from qgc.lab.train.features import Features
@@ -19,11 +19,14 @@ from qgc.lab.train.files import load_state
 from qgc.lab.train.image_inputs import image_input
 from qgc.lab.train.photo_recipes import MODERN, ORIGINAL, PYTHIA_MODERN, PhotoRecipe
 from qgc.lab.train.photo_recipes import PYTHIA as PYTHIA_ORIGINAL
-from qgc.lab.train.recipes import PYTHIA, RECIPES
-from qgc.models import DeeperLSTM, DeeperLSTMConfig
+from qgc.lab.train.recipes import RECIPES, REGIONS
+from qgc.models import VQA, DeeperLSTM, DeeperLSTMConfig
 from qgc.models.backbones import SCENES, VGGLike
+from qgc.models.bilinear import LowRankBilinear, LowRankBilinearConfig
+from qgc.models.film import FiLM, FiLMConfig
 from qgc.models.pythia import Pythia, PythiaConfig
 from qgc.models.text import Vocabulary
+from qgc.models.transformer import SceneTransformer, SceneTransformerConfig
 from qgc.scenes import ANSWERS, sample
 from qgc.scenes.questions import every_question, facts
 
@@ -76,21 +79,43 @@ def fully_connected(run: Path) -> None:
     cnn.pretrain_fc(TINY, VGGLike(CNN), noise(SCENE_COUNT, 4 * 49), FACTS, run, "cpu")
 
 
-def scene_questions(recipe) -> Callable[[Path], None]:
+def scene_questions(recipe, make: Callable[[], DeeperLSTM]) -> Callable[[Path], None]:
     def train(run: Path) -> None:
         torch.manual_seed(0)
-        model = DeeperLSTM(DeeperLSTMConfig(WORDS, ANSWERS, 8, 8, 32, cnn=CNN))
         pooled = noise(SCENE_COUNT, 4 * 49)
-        vqa.train(model, recipe, pooled, FACTS, pooled, FACTS, run, "cpu")
+        vqa.train(make(), recipe, pooled, FACTS, pooled, FACTS, run, "cpu")
 
     return train
 
 
-def scene_pythia(run: Path) -> None:
+def deeper() -> DeeperLSTM:
+    return DeeperLSTM(DeeperLSTMConfig(WORDS, ANSWERS, 8, 8, 32, cnn=CNN))
+
+
+def bilinear() -> DeeperLSTM:
+    return LowRankBilinear(LowRankBilinearConfig(WORDS, ANSWERS, 8, 8, 32, cnn=CNN))
+
+
+def scene_regions(family: str, make: Callable[[], VQA]) -> Callable[[Path], None]:
+    def train(run: Path) -> None:
+        torch.manual_seed(0)
+        recipe = replace(REGIONS[family], batch=4, epochs=5, per_scene=3)
+        regions.train(make(), recipe, Maps(), FACTS, Maps(), FACTS, run)
+
+    return train
+
+
+def pythia() -> VQA:
     sizes = {"conv1": 8, "glimpses": 2, "attention": 16, "combine": 32, "text_head": 8, "image_head": 8}
-    torch.manual_seed(0)
-    model = Pythia(PythiaConfig(WORDS, ANSWERS, 8, 8, **sizes, dropout=0.1, cnn=CNN))
-    pythia.train(model, replace(PYTHIA, batch=4, epochs=5, per_scene=3), Maps(), FACTS, Maps(), FACTS, run)
+    return Pythia(PythiaConfig(WORDS, ANSWERS, 8, 8, **sizes, dropout=0.1, cnn=CNN))
+
+
+def film() -> VQA:
+    return FiLM(FiLMConfig(WORDS, ANSWERS, 8, 8, size=8, combine=16, cnn=CNN))
+
+
+def transformer() -> VQA:
+    return SceneTransformer(SceneTransformerConfig(WORDS, ANSWERS, 16, 2, 2, 16, grid=3, patch=1, cnn=CNN))
 
 
 def photographs(recipe: PhotoRecipe, maps: bool) -> Callable[[Path], None]:
@@ -128,9 +153,12 @@ class Loop:
 LOOPS = {
     "convolutions": Loop(convolutions, "convolutions.pt", 30.11, 35.26),
     "fully connected": Loop(fully_connected, "fc6-fc7.pt", 40.28, 43.39),
-    "scenes": Loop(scene_questions(TINY), "vqa.pt", 3.899, 3.874),
-    "scenes, noisy": Loop(scene_questions(NOISY), "vqa.pt", 4.053, 3.863),
-    "scenes, pythia": Loop(scene_pythia, "vqa.pt", 3.867, 3.819),
+    "scenes": Loop(scene_questions(TINY, deeper), "vqa.pt", 3.899, 3.874),
+    "scenes, noisy": Loop(scene_questions(NOISY, deeper), "vqa.pt", 4.053, 3.863),
+    "scenes, bilinear": Loop(scene_questions(TINY, bilinear), "vqa.pt", 3.871, 3.840),
+    "scenes, pythia": Loop(scene_regions("pythia", pythia), "vqa.pt", 3.867, 3.819),
+    "scenes, film": Loop(scene_regions("film", film), "vqa.pt", 3.877, 3.776),
+    "scenes, transformer": Loop(scene_regions("transformer", transformer), "vqa.pt", 4.309, 4.079),
     "photographs, original": Loop(photographs(ORIGINAL, False), "state.pt", 2.087, 2.078),
     "photographs, modern": Loop(photographs(MODERN, False), "state.pt", 2.138, 2.069),
     "photographs, pythia original": Loop(photographs(PYTHIA_ORIGINAL, True), "state.pt", 5.412, 5.389),
