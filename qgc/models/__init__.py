@@ -1,4 +1,4 @@
-"""The models: CNNs, Deeper LSTM + normalized CNN, low-rank bilinear, Pythia, FiLM, a transformer, and their weights."""
+"""The models: CNNs, Deeper LSTM + normalized CNN, Pythia, other fusions, and their weights."""
 
 from .deeper_lstm import DeeperLSTM, DeeperLSTMConfig, full_size
 from .vqa import VQA

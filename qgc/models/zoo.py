@@ -25,12 +25,12 @@ from ..data.schema import Limits, SchemaError, parsed, read_json
 from ..errors import ADDRESS, DataError, QGCError, WeightsError, no_file, shown
 from ..files import replaced
 from .backbones import is_published
-from .bilinear import LowRankBilinear, LowRankBilinearConfig
 from .deeper_lstm import DeeperLSTM, DeeperLSTMConfig
 from .evaluation import is_finite, not_finite
-from .film import FiLM, FiLMConfig
+from .fusions.bilinear import LowRankBilinear, LowRankBilinearConfig
+from .fusions.film import FiLM, FiLMConfig
+from .fusions.transformer import SceneTransformer, SceneTransformerConfig
 from .pythia import Pythia, PythiaConfig
-from .transformer import SceneTransformer, SceneTransformerConfig
 from .vqa import VQA
 from .weights_file import not_plain
 

@@ -15,9 +15,9 @@ from qgc.lab.experiments import sanity
 from qgc.lab.train.run import config
 from qgc.models import VQA, zoo
 from qgc.models.backbones import SCENES
-from qgc.models.bilinear import LowRankBilinear, LowRankBilinearConfig
-from qgc.models.film import FiLM, FiLMConfig
-from qgc.models.transformer import SceneTransformer, SceneTransformerConfig
+from qgc.models.fusions.bilinear import LowRankBilinear, LowRankBilinearConfig
+from qgc.models.fusions.film import FiLM, FiLMConfig
+from qgc.models.fusions.transformer import SceneTransformer, SceneTransformerConfig
 from qgc.scenes.situations import situation
 from qgc.show import plots
 

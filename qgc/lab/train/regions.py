@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from ...files import remove_leftovers
 from ...models import VQA, zoo
-from ...models.joint import JointVQA
+from ...models.fusions.joint import JointVQA
 from ...models.pythia import Pythia
 from . import pythia
 from .cnn import to_input

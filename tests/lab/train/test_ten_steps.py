@@ -22,11 +22,11 @@ from qgc.lab.train.photo_recipes import PYTHIA as PYTHIA_ORIGINAL
 from qgc.lab.train.recipes import RECIPES, REGIONS
 from qgc.models import VQA, DeeperLSTM, DeeperLSTMConfig
 from qgc.models.backbones import SCENES, VGGLike
-from qgc.models.bilinear import LowRankBilinear, LowRankBilinearConfig
-from qgc.models.film import FiLM, FiLMConfig
+from qgc.models.fusions.bilinear import LowRankBilinear, LowRankBilinearConfig
+from qgc.models.fusions.film import FiLM, FiLMConfig
+from qgc.models.fusions.transformer import SceneTransformer, SceneTransformerConfig
 from qgc.models.pythia import Pythia, PythiaConfig
 from qgc.models.text import Vocabulary
-from qgc.models.transformer import SceneTransformer, SceneTransformerConfig
 from qgc.scenes import ANSWERS, sample
 from qgc.scenes.questions import every_question, facts
 

@@ -15,9 +15,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from . import backbones
-from .text import Vocabulary
-from .vqa import VQA
+from .. import backbones
+from ..text import Vocabulary
+from ..vqa import VQA
 
 
 class JointVQA(VQA):

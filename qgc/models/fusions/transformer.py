@@ -7,7 +7,7 @@ v = the class token's row of norm X
 u = 1, A = u ∘ v = v                   the combine layer: the transformer's only output
 y = Wo A + bo                          answer scores
 
-No encoder sees one side alone. What u = 1 means for ∂A/∂q, g and the gate: :mod:`qgc.models.joint`; since the
+No encoder sees one side alone. What u = 1 means for ∂A/∂q, g and the gate: :mod:`qgc.models.fusions.joint`; since the
 classifier is linear, g = c = Wo[a] is the same for all questions with one answer, and their maps differ by M. ∂A/∂q has
 E entries for each of T places of a word, and is zero where there is no word: those places are nobody's keys. So ∂A/∂w
 is ∂A/∂q, cut into words.
@@ -22,8 +22,8 @@ from dataclasses import asdict, dataclass, field
 import torch
 from torch import Tensor, nn
 
-from ..errors import WeightsError
-from .backbones import SCENES, BackboneConfig
+from ...errors import WeightsError
+from ..backbones import SCENES, BackboneConfig
 from .joint import JointVQA
 
 

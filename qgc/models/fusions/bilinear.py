@@ -15,8 +15,8 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from ..errors import WeightsError
-from .deeper_lstm import DeeperLSTM, DeeperLSTMConfig
+from ...errors import WeightsError
+from ..deeper_lstm import DeeperLSTM, DeeperLSTMConfig
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ v = ReLU(max over cells of W x)               1×1 convolution, J channels
 u = 1, A = u ∘ v = v                          the combine layer: FiLM has no product after its pooling
 y = Wo ReLU(Wh A + bh) + bo                   answer scores
 
-What u = 1 means for ∂A/∂q, g and the gate: :mod:`qgc.models.joint`. Since the classifier has a hidden layer,
+What u = 1 means for ∂A/∂q, g and the gate: :mod:`qgc.models.fusions.joint`. Since the classifier has a hidden layer,
 c = ∂y_a/∂A depends on A, and even g differs between two questions with one answer. M has no closed form: the maximum
 backpropagates, for each of its J channels, to one cell, and which that is depends on the question. As in the original,
 γ is learnt as its difference from 1; batch normalisation and the two maps of coordinates are omitted: two blocks learn
@@ -22,7 +22,7 @@ from dataclasses import asdict, dataclass, field
 import torch
 from torch import Tensor, nn
 
-from .backbones import SCENES, BackboneConfig
+from ..backbones import SCENES, BackboneConfig
 from .joint import JointVQA
 
 
