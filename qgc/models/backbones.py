@@ -108,10 +108,7 @@ class VGGLike(nn.Module):
         """Maps F of the last convolution, after its ReLU: (B, K, 14, 14) of images (B, 3, 224, 224)."""
         return self.features(x)
 
-    @property
-    def maps(self) -> int:
-        """``channels`` by its earlier name."""
-        return self.channels
+    maps = property(lambda self: self.channels)  # its earlier name
 
     def feature(self, F: Tensor) -> Tensor:
         """The global feature f = fc7 (B, fc), after ReLU, not normalised."""

@@ -122,10 +122,7 @@ class TorchvisionCNN(nn.Module):
         """Maps F (B, K, h, w); ``x`` is (B, 3, side, side)."""
         return fx.Interpreter(self, graph=self._cut.body).run(x)
 
-    @property
-    def maps(self) -> int:
-        """``channels`` by its earlier name."""
-        return self.channels
+    maps = property(lambda self: self.channels)  # its earlier name
 
     def feature(self, F: Tensor) -> Tensor:
         """What the classifier reads, f (B, width), not normalised."""

@@ -45,6 +45,7 @@ class VQA(nn.Module):
     :meth:`sensitivity_jacobian`         ∂A/∂q, as a factor times constant rows  vector-Jacobian products
     :meth:`embed`, :meth:`encode_words`  the question encoder in two steps       ∂A/∂w at its one ``nn.Embedding``
     :meth:`attention`                    how much each cell is attended to       no attention map
+    :meth:`attentions`                   the attention of every layer            no rollout, no relevance
     :meth:`layers`                       its modules, from output to input       no cascade in the randomisation test
     :attr:`reads_cells` = False          v needs only f, the CNN's feature       training stores the maps F
     ===================================  ======================================  ======================================
@@ -143,6 +144,9 @@ class VQA(nn.Module):
 
     def attention(self, F: Tensor, q: Tensor) -> Tensor | None:
         """How much each cell is attended to, (B, h, w), adding up to 1, for maps F (B or 1, K, h, w) and q (B, Q)."""
+
+    def attentions(self, F: Tensor, q: Tensor) -> tuple[Tensor, list[Tensor]] | None:
+        """v (B, J), and each layer's attention (B, heads, tokens, tokens); ``to_cells`` maps its last tokens' numbers."""
 
     def layers(self) -> list[tuple[str, list[str]]] | None:
         """The model from its output to its input, for cascading randomisation (Adebayo et al. 2018).

@@ -24,32 +24,22 @@ from safetensors import SafetensorError
 from ..data.schema import Limits, SchemaError, parsed, read_json
 from ..errors import ADDRESS, DataError, QGCError, WeightsError, no_file, shown
 from ..files import replaced
+from . import fusions
 from .backbones import is_published
 from .deeper_lstm import DeeperLSTM, DeeperLSTMConfig
 from .evaluation import is_finite, not_finite
-from .fusions.bilinear import LowRankBilinear, LowRankBilinearConfig
-from .fusions.film import FiLM, FiLMConfig
-from .fusions.transformer import SceneTransformer, SceneTransformerConfig
 from .pythia import Pythia, PythiaConfig
 from .vqa import VQA
 from .weights_file import not_plain
 
 SHIPPED = Path(__file__).with_name("weights")
-FAMILIES = {
-    "deeper-lstm": (DeeperLSTM, DeeperLSTMConfig),
-    "bilinear": (LowRankBilinear, LowRankBilinearConfig),
-    "pythia": (Pythia, PythiaConfig),
-    "film": (FiLM, FiLMConfig),
-    "transformer": (SceneTransformer, SceneTransformerConfig),
-}
+FAMILIES = {"deeper-lstm": (DeeperLSTM, DeeperLSTMConfig), "pythia": (Pythia, PythiaConfig), **fusions.FAMILIES}
 NUMBER_TYPES = ("float64", "float32", "bfloat16", "float16")
 AGAIN = "restore it with git, or train again"
 DIGEST = re.compile(r"[0-9a-f]{64}")
-_SIZES = ("embedding", "hidden", "combine", "conv1", "attention", "text_head", "image_head", "fc", "blocks", "size",
-          "mlp")  # fmt: skip
-LIMITS: Limits = dict.fromkeys(_SIZES, (1, 100_000)) | {
-    "longest": (1, 10_000), "glimpses": (1, 100), "factors": (1, 1000), "depth": (1, 100), "heads": (1, 100),
-    "grid": (1, 1000), "patch": (1, 100), "boxes": (0, 100_000), "detectors": (0, 100_000),
+_SIZES = ("embedding", "hidden", "combine", "conv1", "attention", "text_head", "image_head", "fc", "blocks")
+LIMITS: Limits = dict.fromkeys(_SIZES, (1, 100_000)) | fusions.LIMITS | {
+    "longest": (1, 10_000), "glimpses": (1, 100), "boxes": (0, 100_000), "detectors": (0, 100_000),
     "stem_stride": (1, 2), "side": (32, 1024), "mean": (-10, 10), "std": (1e-4, 10), "scale": (1e-9, 1e9),
     "dropout": (0, 1),
 }  # fmt: skip

@@ -303,15 +303,13 @@ def _product(steps: Sequence[Tensor]) -> Tensor:
 
 
 def _of_layers(asked: Asked, relevant: bool) -> Tensor | None:
-    # What a transformer must have: ``attentions(F, q)``, which gives v (B, J) and the attention of every layer (B,
-    # heads, tokens, tokens), of which v is computed and y of v alone; the class token comes first, and last those that
-    # ``stem(F)`` (B, ·, d) makes of the image; and ``to_cells``, from numbers of these (B, ·) to a map (B, h, w).
     vqa = asked.vqa
-    if not hasattr(vqa, "attentions"):
-        return None
     with torch.enable_grad():
         F = asked.F.clone().requires_grad_()  # so that gradients are kept though the weights are frozen
-        v, layers = vqa.attentions(F, asked.q)
+        found = vqa.attentions(F, asked.q)
+        if found is None:
+            return None
+        v, layers = found
         if not relevant:
             tokens = rollout(layers)
         else:
