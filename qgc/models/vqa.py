@@ -146,7 +146,7 @@ class VQA(nn.Module):
         """How much each cell is attended to, (B, h, w), adding up to 1, for maps F (B or 1, K, h, w) and q (B, Q)."""
 
     def attentions(self, F: Tensor, q: Tensor) -> tuple[Tensor, list[Tensor]] | None:
-        """v (B, J), and each layer's attention (B, heads, tokens, tokens); ``to_cells`` maps its last tokens' numbers."""
+        """v (B, J), and each layer's attention (B, heads, tokens, tokens); ``to_cells`` maps the last tokens."""
 
     def layers(self) -> list[tuple[str, list[str]]] | None:
         """The model from its output to its input, for cascading randomisation (Adebayo et al. 2018).
