@@ -155,6 +155,7 @@ def _add_evaluate(evaluate: Parser) -> None:
 
 
 def _add_bench(bench: Parser) -> None:
+    from . import grounding as cli_grounding
     from . import photos as cli_photos
 
     kinds = bench.add_subparsers(required=True, metavar="what")
@@ -168,9 +169,11 @@ def _add_bench(bench: Parser) -> None:
     full = kinds.add_parser("full-size", help="train the full-size Deeper LSTM on generated features: speed and memory")
     full.add_argument("--device", default="cpu", help="cpu or cuda")
     full.set_defaults(run=cli_photos.bench_full_size)
-    for kind in (speed, peers):
+    grounding = kinds.add_parser("grounding", help="does a method's map follow the question? a benchmark to enter")
+    cli_grounding.add(grounding)
+    for kind in (speed, peers, grounding):
         kind.add_argument("--model", default=DEFAULT, help=f"a shipped model or a run's folder (default: {DEFAULT})")
-    for kind in (speed, peers, full):
+    for kind in (speed, peers, full, grounding):
         kind.add_argument("--json", action="store_true", help="print the numbers as JSON")
 
 
@@ -213,7 +216,7 @@ COMMANDS = {
     "ledger": ("compare ours with every figure and table of the paper, with a verdict", _add_ledger),
     "fetch": ("download photographs, questions or published weights from their public sources", _add_fetch),
 }
-KINDS = {"bench": ("speed", "peers", "full-size"), "measure": ("scenes", "photos")}
+KINDS = {"bench": ("speed", "peers", "full-size", "grounding"), "measure": ("scenes", "photos")}
 
 
 def _explain(args) -> None:

@@ -545,14 +545,14 @@ def about(models: Sequence[ProtocolModel], paths: Sequence[str], command: str, d
 def write(folder: Path, tables: dict, arrays: dict[str, np.ndarray]) -> None:
     """``measure.json`` and ``measure.npz`` in ``folder``, each whole."""
     folder.mkdir(parents=True, exist_ok=True)
-    atomic_write(folder / "measure.npz", lambda p: _write_arrays(p, arrays))
+    atomic_write(folder / "measure.npz", lambda p: write_arrays(p, arrays))
     atomic_write(folder / "measure.json", lambda p: p.write_text(as_text(tables) + "\n", encoding="utf-8"))
 
 
-def _write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    # As np.savez_compressed, in three quarters of the bytes: LZMA packs better than its deflate, and better still where
-    # the numbers of one map follow each other, pair by pair. np.load reads it all the same. Each entry bears zip's zero
-    # date, so that the same arrays give the same file.
+def write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    """As np.savez_compressed, in three quarters of the bytes, and the same arrays always give the same file."""
+    # LZMA packs better than its deflate, and better still where the numbers of one map follow each other, pair by pair.
+    # np.load reads it all the same. Each entry bears zip's zero date.
     with zipfile.ZipFile(path, "w", zipfile.ZIP_LZMA) as archive:
         for name, array in arrays.items():
             entry = zipfile.ZipInfo(f"{name}.npy")
