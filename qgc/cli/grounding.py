@@ -1,4 +1,4 @@
-"""The grounding benchmark on the command line: ``python -m qgc bench grounding`` (book/benchmark.ipynb)."""
+"""The grounding benchmark on the command line: ``python -m qgc bench grounding``."""
 
 from __future__ import annotations
 

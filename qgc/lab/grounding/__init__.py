@@ -6,8 +6,7 @@
 >>> grounding.score(found)["RGA"]                             # mean, and its 95 % interval over scenes
 
 ``cases`` says what is asked, ``methods`` what a method is, ``shares`` scores it, ``controls`` has maps and models whose
-values are known, ``submissions`` writes the data set and reads what others send, ``stored`` is the table
-(book/benchmark.ipynb).
+values are known, ``submissions`` writes the data set and reads what others send, ``stored`` is the table.
 """
 
 from .cases import Case as Case
