@@ -43,6 +43,8 @@ LEVELS = 65534
 """Areas and shares are kept in so many steps; the next number stands for nan."""
 PACKED = {"a": 2, "R": 4, "absent": 2, "elsewhere": 2}
 DIGITS = 4
+PINNED = 2
+"""Cases of each distribution whose own digest is kept: the first ones, so that a changed scene is noticed at once."""
 
 
 @dataclass(frozen=True)
@@ -90,9 +92,9 @@ def _chunk(job: Job) -> Path:
     return job.target
 
 
-def measure(folder: Path, workers: int = 2) -> tuple[dict[str, dict[str, Shares]], dict[str, str]]:
+def measure(folder: Path, workers: int = 2) -> tuple[dict[str, dict[str, Shares]], dict[str, list[str]]]:
     """Everything that the table needs, in chunks that survive an interruption: distribution → row → its shares; and
-    the cases' :func:`~.cases.digest` of each distribution.
+    the :func:`~.cases.case_digest` of every case of each distribution.
     """
     keep_freed_memory()
     folder = folder / run.fingerprint(NAMES, CODE)
@@ -115,7 +117,7 @@ def measure(folder: Path, workers: int = 2) -> tuple[dict[str, dict[str, Shares]
             shares = Shares(**{f.name: arrays[f"{row}|{f.name}"] for f in fields(Shares)})
             found[job.distribution].setdefault(row, []).append(shares)
     joined = {d: {row: _joined(parts) for row, parts in rows.items()} for d, rows in found.items()}
-    return joined, {d: digest(of_cases) for d, of_cases in digests.items()}
+    return joined, digests
 
 
 def _joined(parts: Sequence[Shares]) -> Shares:
@@ -183,7 +185,8 @@ def record(folder: Path = RESULTS, chunks: Path = Path("runs/grounding"), worker
     packages = ("torch", "numpy", "thorvg-python", "resvg-py")
     tables = {
         "about": {
-            "version": VERSION, "command": COMMAND, "scenes": SCENES, "digests": digests,
+            "version": VERSION, "command": COMMAND, "scenes": SCENES, "digests": {d: digest(of_cases) for d, of_cases in digests.items()},
+            "first digests": {d: of_cases[:PINNED] for d, of_cases in digests.items()},
             "weights": {model: zoo.card(model)["files"] for model in NAMES},
             "versions": {"python": platform.python_version()} | {p: version(p) for p in packages},
         },
