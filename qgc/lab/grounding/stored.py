@@ -185,7 +185,8 @@ def record(folder: Path = RESULTS, chunks: Path = Path("runs/grounding"), worker
     packages = ("torch", "numpy", "thorvg-python", "resvg-py")
     tables = {
         "about": {
-            "version": VERSION, "command": COMMAND, "scenes": SCENES, "digests": {d: digest(of_cases) for d, of_cases in digests.items()},
+            "version": VERSION, "command": COMMAND, "scenes": SCENES,
+            "digests": {d: digest(of_cases) for d, of_cases in digests.items()},
             "first digests": {d: of_cases[:PINNED] for d, of_cases in digests.items()},
             "weights": {model: zoo.card(model)["files"] for model in NAMES},
             "versions": {"python": platform.python_version()} | {p: version(p) for p in packages},
