@@ -25,7 +25,7 @@ COMMANDS = {
     "ledger": ("compare ours with every figure and table of the paper, with a verdict", "lab.ledger.commands"),
     "fetch": ("download photographs, questions or published weights from their public sources", "lab.fetch.commands"),
 }
-KINDS = {"bench": ("speed", "peers", "full-size"), "measure": ("scenes", "graded", "photos")}
+KINDS = {"bench": ("speed", "peers", "full-size", "grounding"), "measure": ("scenes", "graded", "photos")}
 
 
 def main(argv: list[str] | None = None) -> int:

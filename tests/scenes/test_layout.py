@@ -106,11 +106,11 @@ def test_300_random_scenes_can_be_drawn(distribution):
     assert min(quiet) > 5
 
 
-def test_training_validation_and_test_seeds_never_meet():
+def test_the_splits_seeds_never_meet():
     order = sorted(FIRST_SEED, key=FIRST_SEED.get)
-    assert order == ["train", "validation", "test"]
+    assert order == ["train", "validation", "test", "benchmark"]
     for recipe in RECIPES.values():
-        ends = {"train": recipe.scenes, "validation": recipe.validation, "test": 1_000_000}
+        ends = {"train": recipe.scenes, "validation": recipe.validation, "test": 10_000_000, "benchmark": 10_000_000}
         spans = [(FIRST_SEED[s], FIRST_SEED[s] + ends[s]) for s in order]
         assert all(a[1] <= b[0] for a, b in zip(spans, spans[1:], strict=False))
     seen = [sample(first + i, d).to_json() for first in FIRST_SEED.values() for d in DISTRIBUTIONS for i in range(20)]

@@ -11,6 +11,7 @@ import torch
 from qgc.cli import main
 from qgc.errors import QGCError
 from qgc.explain import EncodedImage, explain
+from qgc.lab import grounding
 from qgc.lab.bench import peers
 from qgc.scenes import sample
 
@@ -145,3 +146,46 @@ def test_the_stored_result_is_whole_and_its_verdicts_follow_from_its_numbers():
     assert found["agreement"]["cases"] >= 1000
     assert found["agreement"]["Captum, raw map"]["value"] <= 1e-12
     assert found["agreement"]["pytorch-grad-cam, after its scaling"]["value"] <= 1e-6
+
+
+# -- the grounding benchmark (qgc.lab.grounding): methods of other packages, as anybody would enter them --------
+def captum_method(vqa, image, question, answer):
+    """Grad-CAM by Captum, before the ReLU, on the model's own cells."""
+    model, x = peers.Gated(vqa), vqa.prepare(image)
+    work = peers.Work(vqa.encode(question), torch.ones(1, vqa.combine), torch.tensor([vqa.answer_index(answer)]))
+    return peers.captum_maps(model, x, work)[0]
+
+
+def gradcam_method(vqa, image, question, answer):
+    """Grad-CAM by pytorch-grad-cam: after the ReLU, scaled to 0–1 and enlarged."""
+    model, x = peers.Gated(vqa), vqa.prepare(image)
+    work = peers.Work(vqa.encode(question), torch.ones(1, vqa.combine), torch.tensor([vqa.answer_index(answer)]))
+    return peers.gradcam_maps(model, x, work, peers.last_convolution(vqa))[0]
+
+
+@pytest.fixture(scope="module")
+def pairs():
+    """A pair of the benchmark, made by hand: its own two questions, and those about absent objects."""
+    drawing = sample(peers.FIRST_SCENE, "natural")
+    first, second = (ask for ask in drawing.asks[:2])
+    masks = np.zeros((2, 224, 224), bool)
+    masks[0, :100, :80], masks[1, 120:, 60:] = True, True
+    absent = ("What color is the bed?", "What color is the cake?")
+    return [grounding.Case("natural-000-0", 0, drawing.image, (first.question, second.question), "white",
+                           ("one", "two"), masks, (False, False), absent)]  # fmt: skip
+
+
+def test_captum_enters_the_benchmark_and_has_the_shares_of_ours(small_model, pairs):
+    pytest.importorskip("captum", reason=EXTRA)
+    theirs = grounding.evaluate(captum_method, pairs, small_model)
+    ours = grounding.evaluate(grounding.METHODS["grad-cam"], pairs, small_model)
+    for name in ("a", "R", "absent"):
+        np.testing.assert_allclose(getattr(theirs, name), getattr(ours, name), atol=1e-9)
+
+
+def test_pytorch_grad_cam_enters_the_benchmark(small_model, pairs):
+    pytest.importorskip("pytorch_grad_cam", reason=EXTRA)
+    found = grounding.evaluate(gradcam_method, pairs, small_model)
+    ours = grounding.evaluate(grounding.METHODS["grad-cam"], pairs, small_model)
+    np.testing.assert_allclose(found.R, ours.R, atol=0.1)  # enlarging spreads a map over an object's edge
+    assert np.isfinite(found.a).all() and grounding.score(found)["RGA"].estimate in (0, 0.5, 1)
