@@ -24,7 +24,7 @@ class UsageError(QGCError):
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser that leaves it to :func:`qgc.cli.main` to say what is wrong, in words or as JSON."""
+    """A parser that leaves it to ``qgc.cli.main`` to say what is wrong, in words or as JSON."""
 
     def error(self, message: str):
         """Raise ``UsageError``; argparse itself would print and leave."""

@@ -149,7 +149,7 @@ def black(asked: Asked) -> Tensor:
 
 # -- without a gradient -----------------------------------------------------------------------------------
 def occlusion(asked: Asked, fill: Callable[[Asked], Tensor] = mean_colour, window: int = WINDOW) -> Tensor:
-    """Occlusion (Zeiler and Fergus 2014): how far y_a drops where ``window``² cells are replaced, (N, h, w).
+    """Occlusion (Zeiler and Fergus 2014): how far y_a drops where a square of ``window`` cells is replaced, (N, h, w).
 
     The window is moved cell by cell, and stays in the image; a cell's value is the mean drop over the windows that
     it is in. That is Captum's ``Occlusion``, with strides of a cell.

@@ -199,7 +199,7 @@ def score(found: Shares) -> dict[str, Interval]:
     """Every score with its 95 % interval over scenes, and again without backgrounds (:data:`WITHOUT`).
 
     A scene counts once, however many pairs it has; the interval is Student's t over scenes, of one model
-    (:func:`qgc.measure.crossed.crossed_interval`). What there is none of is nan.
+    (:func:`qgc.lab.protocol.crossed.crossed_interval`). What there is none of is nan.
     """
     columns = verdicts(found)
     plain = ~found.background.any(1)

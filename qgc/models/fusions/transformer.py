@@ -12,7 +12,8 @@ classifier is linear, g = c = Wo[a] is the same for all questions with one answe
 E entries for each of T places of a word, and is zero where there is no word: those places are nobody's keys. So ∂A/∂w
 is ∂A/∂q, cut into words.
 
-A patch is ``patch``² cells. Its weight of attention belongs to all of them alike (:meth:`SceneTransformer.to_cells`).
+A patch is a square with ``patch`` cells a side. Its weight of attention belongs to all of them alike
+(:meth:`SceneTransformer.to_cells`).
 """
 
 from __future__ import annotations
