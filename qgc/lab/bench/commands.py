@@ -6,7 +6,7 @@ Whatever takes long to import is imported by the command that needs it, so that 
 from __future__ import annotations
 
 from ...terminal import DEFAULT, Parser, at_least, print_json
-from ..grounding import commands
+from . import grounding
 
 
 def add_bench(bench: Parser) -> None:
@@ -22,11 +22,11 @@ def add_bench(bench: Parser) -> None:
     full = kinds.add_parser("full-size", help="train the full-size Deeper LSTM on generated features: speed and memory")
     full.add_argument("--device", default="cpu", help="cpu or cuda")
     full.set_defaults(run=_full_size)
-    grounding = kinds.add_parser("grounding", help="does a method's map follow the question? a benchmark to enter")
-    commands.add(grounding)
-    for kind in (speed, peers, grounding):
+    scored = kinds.add_parser("grounding", help="does a method's map follow the question? a benchmark to enter")
+    grounding.add(scored)
+    for kind in (speed, peers, scored):
         kind.add_argument("--model", default=DEFAULT, help=f"a shipped model or a run's folder (default: {DEFAULT})")
-    for kind in (speed, peers, full, grounding):
+    for kind in (speed, peers, full, scored):
         kind.add_argument("--json", action="store_true", help="print the numbers as JSON")
 
 

@@ -97,10 +97,10 @@ def _measure_scenes(args) -> int:
     from ...paper import SPEARMAN
     from ..protocol import PROTOCOL_MODELS, grounding, run, summary
     from ..protocol.stored import Stored
-    from . import stages
+    from . import runner
 
     if args.check:
-        faults = summary.check(args.out) + stages.check(Stored.read(args.out).arrays)
+        faults = summary.check(args.out) + runner.check(Stored.read(args.out).arrays)
         print_json({"faults": faults}) if args.json else print("\n".join(faults) or "the sample agrees")
         return int(bool(faults))
     usable(args.device)  # what is wrong is said before the hours of measuring
@@ -112,10 +112,10 @@ def _measure_scenes(args) -> int:
     registered = {gate: [chosen["grounding"][gate]] for gate in grounding.GATES}
     test = run.measure("test", args.runs, folder, **options, chosen=registered)
     other = {
-        experiment: stages.measure(experiment, folder, runs=args.runs, **options) for experiment in stages.EXPERIMENTS
+        experiment: runner.measure(experiment, folder, runs=args.runs, **options) for experiment in runner.EXPERIMENTS
     }
     tables, arrays = summary.summarise(validation, test, PROTOCOL_MODELS, chosen)
-    more, more_arrays = stages.summarise(other, [row.value for row in SPEARMAN])
+    more, more_arrays = runner.summarise(other, [row.value for row in SPEARMAN])
     tables, arrays = tables | more, arrays | more_arrays
     paths = [str(run.where(model, args.runs)) for model in PROTOCOL_MODELS]
     tables = {"about": summary.about(PROTOCOL_MODELS, paths, "python -m qgc measure", args.device), **tables}
@@ -123,9 +123,9 @@ def _measure_scenes(args) -> int:
     if args.json:
         print_json(tables, indent=None)
         return 0
-    for name, arm in tables["arms"].items():
-        print(f"\n{name}: {arm['pairs']} pairs of {arm['scenes']} scenes, {arm['seeds']} seed(s)")
-        for row in arm["table"]:
+    for name, model in tables["arms"].items():
+        print(f"\n{name}: {model['pairs']} pairs of {model['scenes']} scenes, {model['seeds']} seed(s)")
+        for row in model["table"]:
             shown = ("{:.3f} [{:.3f}, {:.3f}]".format(*row[k]) for k in ("rank", "object", "grounding"))
             print(f"  {row['method']:36s} {row['n'] or '':>5}  " + "  ".join(shown))
     print(f"\nwrote {args.out / 'measure.json'}")

@@ -18,8 +18,6 @@ from .recipes import Recipe
 from .run import train_scenes
 
 SEEDS = 3
-MOMENTS = (10, 39, 78, 156, 312, 1248)
-"""Steps at which a training run is looked at: 1/8, 1/2, 1, 2, 4 and 16 passes over its scenes; the last is its end."""
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ def add(parser: Parser) -> None:
 
 def run(args) -> None:
     """Export, score, record, run one method, or print the table."""
-    from . import stored, submissions
+    from ..grounding import stored, submissions
 
     if args.method and (args.export or args.score or args.record):
         raise QGCError("name a method, or one of --export, --score and --record, not both")
@@ -52,9 +52,9 @@ def _evaluate(args) -> dict:
 
     from ...files import check_target
     from ...models import load
+    from ..grounding import evaluate, methods, read_cases, stored, submissions
+    from ..grounding.cases import SCENES
     from ..protocol import NAMES
-    from . import evaluate, methods, read_cases, stored, submissions
-    from .cases import SCENES
 
     method = methods.find_method(args.method)
     if args.out:
@@ -70,7 +70,7 @@ def _evaluate(args) -> dict:
 
 
 def _row(name: str, model: str, found) -> dict:
-    from .stored import distribution_of, table_row
+    from ..grounding.stored import distribution_of, table_row
 
     return table_row(name, "method", model, distribution_of(model), found)
 

@@ -31,8 +31,9 @@ def cases():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(frozen, "SIZES_OF", 12)
         frozen.usual_sizes_of.cache_clear()
-        yield grounding.read_cases("natural", 5)
-        frozen.usual_sizes_of.cache_clear()
+        found = grounding.read_cases("natural", 5)
+    frozen.usual_sizes_of.cache_clear()  # tests of the recorded table want those of all scenes
+    return found
 
 
 def mean_color(vqa, image, question, answer):
