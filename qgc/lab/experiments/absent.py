@@ -31,9 +31,7 @@ from ...scenes.questions import near, word
 from ...scenes.things import PLACES
 from ..protocol.crossed import crossed_interval
 from ..protocol.grounding import chosen_pairs
-from .effects import model_effects
-from .faithfulness import Alteration, pair_maps
-from .interventions import answer_scores
+from .faithfulness import Alteration, pair_effects, pair_maps
 from .nulls import template_of
 
 NEAREST = 4
@@ -145,7 +143,7 @@ def absent_rows(
         areas = sorted(int(mask.sum()) for mask in masks)
         row = {"scene": scene.seed, "pair": number, "ratio": areas[1] / areas[0]}
         row["background"] = int(any(name in scene.tones for name in names))
-        view, a = EncodedImage(vqa, scene, F[:1]), vqa.answer_index(pair.answer)
+        view = EncodedImage(vqa, scene, F[:1])
         for which, asked in ((OWN, [pair.first.question, pair.second.question]), (ABSENT, other)):
             both = explain(vqa, view, asked, pair.answer)
             rng = np.random.default_rng([scene.seed & 0x7FFFFFFF, 84, number])  # the same random gates for both
@@ -153,8 +151,7 @@ def absent_rows(
                 row[f"{name}/{which}"] = float(rank_grounding(maps, masks).verdict)
             if len(altered):
                 # The same alterations for own and absent questions: only what is asked differs
-                scores = torch.stack([answer_scores(vqa, F, e.q)[:, a] for e in both]).cpu().numpy()
-                effects = model_effects(scores[:, :1] - scores[:, 1:], [x.thing for x in altered], tuple(names))
+                effects = pair_effects(vqa, F, both, altered, tuple(names))
                 row |= {f"{MODEL}/{which}": effects.verdict, f"sure/{which}": int(effects.sure)}
                 row[f"effect size/{which}"] = effects.size
         rows.append(row)

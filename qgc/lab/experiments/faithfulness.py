@@ -208,19 +208,17 @@ def faithfulness_rows(
     altered = alterations(scene, [p for _, p in pairs]) if altered is None else altered
     F = maps_of(vqa, scene, altered) if F is None else F
     view = EncodedImage(vqa, scene, F[:1])
-    names, rows = [a.thing for a in altered], []
+    things, rows = [a.thing for a in altered], []
     for number, pair in pairs:
         asks = (pair.first, pair.second)
         # Both at once: the question encoder runs on one batch
         both = explain(vqa, view, [a.question for a in asks], pair.answer)
-        a = vqa.answer_index(pair.answer)
-        scores = torch.stack([answer_scores(vqa, F, e.q)[:, a] for e in both]).cpu().numpy()
-        effects = model_effects(scores[:, :1] - scores[:, 1:], names, (asks[0].thing, asks[1].thing))
+        effects = pair_effects(vqa, F, both, altered, (asks[0].thing, asks[1].thing))
         masks = [scene.masks[ask.thing] for ask in asks]
         row = {"scene": scene.seed, "pair": number, "right": sum(e.predicted == pair.answer for e in both)}
         for j, ask in enumerate(asks):
             row |= {f"area_{j + 1}": int(masks[j].sum()), f"background_{j + 1}": int(ask.thing in scene.tones)}
-            row[f"alterations_{j + 1}"] = names.count(ask.thing)
+            row[f"alterations_{j + 1}"] = things.count(ask.thing)
         row |= _effects_row(effects)
         # A generator of its own for each pair: its random gates do not depend on which pairs came before
         rng = np.random.default_rng([scene.seed & 0x7FFFFFFF, 83, number])
@@ -235,6 +233,15 @@ def faithfulness_rows(
 def maps_of(vqa, scene: Scene, altered: Sequence[Alteration]) -> Tensor:
     """F (1 + alterations, K, h, w) of the scene as it is and of every altered image."""
     return torch.cat(feature_maps(vqa, [np.asarray(scene.image), *(a.image for a in altered)]))
+
+
+def pair_effects(
+    vqa, F: Tensor, both: Sequence[Explanation], altered: Sequence[Alteration], objects: tuple[str, str]
+) -> ModelEffects:
+    """What the model itself says of two questions with one answer, from F of :func:`maps_of`."""
+    a = vqa.answer_index(both[0].answer)
+    scores = torch.stack([answer_scores(vqa, F, e.q)[:, a] for e in both]).cpu().numpy()
+    return model_effects(scores[:, :1] - scores[:, 1:], [x.thing for x in altered], objects)
 
 
 def _effects_row(effects: ModelEffects) -> dict[str, float]:

@@ -25,12 +25,10 @@ class Found:
     p: float
 
 
-def _over_seeds(values: Iterable[float]) -> crossed.CrossedMean:
-    # Student's t over the seeds' values.
+def _over_seeds(values: Iterable[float]) -> Found:
+    # Student's t over the seeds' values: one row of a crossed design.
     known = np.array([v for v in values if np.isfinite(v)])
-    if len(known) < 2:
-        return crossed.CrossedMean(float(known.mean()) if len(known) else np.nan, np.nan, np.nan)
-    return crossed.CrossedMean(float(known.mean()), float(known.std(ddof=1) / len(known) ** 0.5), len(known) - 1)
+    return _found(crossed.crossed_mean(known[None])) if len(known) else Found(*[float("nan")] * 4)
 
 
 def _found(mean: crossed.CrossedMean) -> Found:
@@ -38,16 +36,14 @@ def _found(mean: crossed.CrossedMean) -> Found:
     return Found(interval.estimate, interval.low, interval.high, mean.p())
 
 
-def correlation(measured: Mapping[str, Measured], test: Mapping) -> Found:
-    """Spearman's ρ over a seed's graded models, mean over seeds."""
-    table = overview({name: m for name, m in measured.items() if m.model.cell})
+def correlation(table: pd.DataFrame, test: Mapping) -> Found:
+    """Spearman's ρ over a seed's graded models (rows of :func:`~.results.overview`), mean over seeds."""
     each = table.groupby("seed")[[test["of"], test["with"]]].apply(lambda t: spearman(*t.to_numpy().T))
-    return _found(_over_seeds(each))
+    return _over_seeds(each)
 
 
-def equivalence(measured: Mapping[str, Measured], test: Mapping, smallest: float) -> Found:
+def equivalence(measured: Mapping[str, Measured], table: pd.DataFrame, test: Mapping, smallest: float) -> Found:
     """RGA less ½ in the graded models below a bound: p of "it is at least ``smallest`` away from zero"."""
-    table = overview({name: m for name, m in measured.items() if m.model.cell})
     blind = [measured[name].model for name in table.index[table[test["where"]] < test["below"]]]
     if not blind:
         return Found(*[float("nan")] * 4)
@@ -78,7 +74,7 @@ def agree(measured: Mapping[str, Measured], test: Mapping) -> Found:
     for m in measured.values():
         if m.model.cell:
             by_seed.setdefault(m.model.seed, []).append(faithfulness(m, test["of"]))
-    return _found(_over_seeds(np.nanmean(v) for v in by_seed.values() if np.isfinite(v).any()))
+    return _over_seeds(np.nanmean(v) for v in by_seed.values() if np.isfinite(v).any())
 
 
 def evaluate(measured: Mapping[str, Measured]) -> pd.DataFrame:
@@ -88,16 +84,17 @@ def evaluate(measured: Mapping[str, Measured]) -> pd.DataFrame:
     declared" (the same below the smallest effect), "contradicted" (significant in the other direction), else "open" —
     or, where the interval leaves no room for the smallest effect, "ruled out".
     """
+    graded = overview({name: m for name, m in measured.items() if m.model.cell})
+    kinds: dict[str, Callable[[Mapping], Found]] = {
+        "correlation": lambda h: correlation(graded, h["test"]),
+        "equivalence": lambda h: equivalence(measured, graded, h["test"], h["smallest effect"]),
+        "difference": lambda h: paired(measured, h["test"]),
+        "agreement": lambda h: agree(measured, h["test"]),
+    }
     rows = []
     for h in PROTOCOL.data["hypotheses"]:
-        test, smallest = h["test"], h["smallest effect"]
-        run: dict[str, Callable[[], Found]] = {
-            "correlation": lambda test=test: correlation(measured, test),
-            "equivalence": lambda test=test, smallest=smallest: equivalence(measured, test, smallest),
-            "difference": lambda test=test: paired(measured, test),
-            "agreement": lambda test=test: agree(measured, test),
-        }
-        rows.append({"id": h["id"], "says": h["says"], **vars(run[test["kind"]]())})
+        test = h["test"]
+        rows.append({"id": h["id"], "says": h["says"], **vars(kinds[test["kind"]](h))})
         if test["kind"] == "difference":
             without = paired(measured, test, backgrounds=False)
             rows[-1] |= {f"{k} without backgrounds": getattr(without, k) for k in ("estimate", "low", "high")}

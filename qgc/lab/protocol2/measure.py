@@ -25,16 +25,18 @@ from ...models.evaluation import evaluating
 from ...scenes import Scene
 from ...scenes.questions import HELD_OUT, Ask, every_question, facts, word
 from ..experiments.compare import gradients
-from ..experiments.effects import model_effects
-from ..experiments.faithfulness import Alteration
-from ..experiments.interventions import answer_scores, visible
+from ..experiments.faithfulness import Alteration, pair_effects
+from ..experiments.interventions import visible
 from ..protocol.methods import mean_slope
 
 VERDICTS = ("rank", "first object", "second object", "odds", "surrogate rank", "surrogate first", "surrogate second")
 """What is kept of a pair of maps, in this order: twice the verdict (0, 1, 2), and 3 where there is no map."""
 
 NO_MAP = 3
-FREE = ("Grad-CAM", "contrast", "contrast, L1", "contrast, L2", "HiResCAM", "|input × gradient|", "attention")
+CONTRASTS = {"contrast": None, "contrast, L1": "l1", "contrast, L2": "l2"}
+"""Contrasts of the two Grad-CAM maps, and the norm by which both are divided first."""
+
+FREE = ("Grad-CAM", *CONTRASTS, "HiResCAM", "|input × gradient|", "attention")
 """Maps without a gate."""
 
 GATES = ("gate", "random gate", "question-free gate", "other question's gate")
@@ -82,10 +84,8 @@ def chosen_pair(scene: Scene) -> Pair | None:
 
 
 @torch.no_grad()
-def pair_maps(
-    subject: Subject, both: Sequence[Explanation], ns: Sequence[int], rng: np.random.Generator
-) -> tuple[Tensor, Tensor]:
-    """Maps (methods, 2, h, w) before the ReLU in the order of :func:`methods`, and their no-place surrogates.
+def pair_maps(subject: Subject, both: Sequence[Explanation], ns: Sequence[int], rng: np.random.Generator) -> Tensor:
+    """Maps (methods, 2, h, w) before the ReLU in the order of :func:`methods`.
 
     nan where the model has no such map: attention without an attention, the question-free gate without a closed form.
     """
@@ -105,14 +105,18 @@ def pair_maps(
     attention = [vqa.attention(F, e.q) for e in both]
     plain = gated[0]
     missing = torch.full_like(plain, torch.nan)
-    contrasts = [torch.stack([contrast(*plain, norm), contrast(*plain.flip(0), norm)]) for norm in (None, "l1", "l2")]
+    contrasts = [torch.stack([contrast(*plain, n), contrast(*plain.flip(0), n)]) for n in CONTRASTS.values()]
     own = [(dF * F).sum(1).double(), (dF * F).abs().sum(1).double()]
     own.append(missing if attention[0] is None else torch.cat(attention).double())
-    maps = torch.stack([plain, *contrasts, *own, *gated[1:]])
-    surrogates = on_pairs.no_place_surrogate(*maps.unbind(1))
-    for i, norm in enumerate((None, "l1", "l2"), 1):
-        surrogates[i] = on_pairs.no_place_surrogate(*plain, lambda a, b, norm=norm: contrast(a, b, norm))
-    return maps, surrogates
+    return torch.stack([plain, *contrasts, *own, *gated[1:]])
+
+
+def surrogates_of(maps: Tensor) -> Tensor:
+    """The no-place surrogates of :func:`pair_maps`; that of a contrast is made from the two maps that it compares."""
+    found = on_pairs.no_place_surrogate(*maps.unbind(1))
+    for name, norm in CONTRASTS.items():
+        found[FREE.index(name)] = on_pairs.no_place_surrogate(*maps[0], lambda a, b, norm=norm: contrast(a, b, norm))
+    return found
 
 
 def judged(maps: Tensor, surrogates: Tensor | None, masks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -155,8 +159,8 @@ def measure_pair(
     with evaluating(vqa):
         view = EncodedImage(vqa, scene, F[:1])
         both = explain(vqa, view, [pair.first.question, pair.second.question], pair.answer)
-        maps, surrogates = pair_maps(subject, both, ns, _rng(scene))
-        verdicts, a = judged(maps, surrogates, masks)
+        maps = pair_maps(subject, both, ns, _rng(scene))
+        verdicts, a = judged(maps, surrogates_of(maps), masks)
         found = {
             "verdicts": verdicts, "a": a.astype(np.float16),
             "cosine": np.float32(cosine(*maps[0].relu())),
@@ -168,7 +172,7 @@ def measure_pair(
             found["effects"] = _effects(vqa, F, both, altered, things)
         if other is not None:
             both = explain(vqa, view, list(other), pair.answer)
-            found["absent"] = judged(pair_maps(subject, both, ns, _rng(scene))[0], None, masks)[0][:, 0]
+            found["absent"] = judged(pair_maps(subject, both, ns, _rng(scene)), None, masks)[0][:, 0]
             if len(altered):
                 found["absent effect"] = _effects(vqa, F, both, altered, things)[-1]
     return found
@@ -180,9 +184,7 @@ def _rng(scene: Scene) -> np.random.Generator:
 
 
 def _effects(vqa, F: Tensor, both: Sequence[Explanation], altered: Sequence[Alteration], things) -> np.ndarray:
-    a = vqa.answer_index(both[0].answer)
-    scores = torch.stack([answer_scores(vqa, F, e.q)[:, a] for e in both]).cpu().numpy()
-    effects = model_effects(scores[:, :1] - scores[:, 1:], [x.thing for x in altered], tuple(things))
+    effects = pair_effects(vqa, F, both, altered, tuple(things))
     return np.array(
         [*effects.D.ravel(), effects.verdict, *effects.half_verdicts, effects.sure, effects.size], np.float32
     )  # fmt: skip
