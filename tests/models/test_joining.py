@@ -26,8 +26,8 @@ WORDS, ANSWERS = config().words, config().answers
 CNN = replace(SCENES, blocks=((4,), (6,), (6,), (6,), (8,)), fc=16)
 CONFIGS = {
     "bilinear": LowRankBilinearConfig(WORDS, ANSWERS, 6, 7, combine=24, factors=3, cnn=CNN),
-    "film": FiLMConfig(WORDS, ANSWERS, 6, 7, size=5, combine=9, scale=0.3, cnn=CNN),
-    "transformer": SceneTransformerConfig(WORDS, ANSWERS, 8, heads=2, mlp=12, scale=0.3, cnn=CNN),
+    "film": FiLMConfig(WORDS, ANSWERS, embedding=6, hidden=7, size=5, combine=9, scale=0.3, cnn=CNN),
+    "transformer": SceneTransformerConfig(WORDS, ANSWERS, combine=8, heads=2, mlp=12, scale=0.3, cnn=CNN),
 }
 
 

@@ -14,7 +14,6 @@ from dataclasses import dataclass, fields
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 import pandas as pd
@@ -25,7 +24,7 @@ from ...files import replaced
 from ...models import zoo
 from ...scenes import DISTRIBUTIONS
 from ..protocol import NAMES, run
-from ..protocol.stored import RESULTS
+from ..protocol.stored import RESULTS, readable
 from ..protocol.summary import as_text, write_arrays
 from ..train.memory import keep_freed_memory
 from .cases import SCENES, VERSION, case_digest, digest, scene_cases, usual_sizes_of
@@ -216,12 +215,8 @@ class Stored:
     def read(cls, folder: Path = RESULTS) -> Stored:
         """What :func:`record` has written; QGCError, which names the command, if it is not there or damaged."""
         table, numbers = paths(folder)
-        try:
-            with np.load(numbers) as file:
-                return cls(json.loads(table.read_text(encoding="utf-8")), {key: file[key] for key in file.files})
-        except (OSError, ValueError, BadZipFile) as error:
-            raise QGCError(f"no benchmark can be read in {folder} ({error}); run: {COMMAND}, or use a clone of the "
-                           "book: it has one, the installed package has none") from None  # fmt: skip
+        with readable("benchmark", folder, COMMAND), np.load(numbers) as file:
+            return cls(json.loads(table.read_text(encoding="utf-8")), {key: file[key] for key in file.files})
 
     def about(self, distribution: str) -> dict[str, np.ndarray]:
         """The names, scenes, areas and background flags of the cases of a distribution."""

@@ -15,6 +15,7 @@ from concurrent.futures import as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import torch
@@ -80,9 +81,9 @@ def located(models: Sequence[ProtocolModel], runs: Path) -> dict[ProtocolModel, 
 
 
 def fingerprint(
-    paths: Sequence[str], code: Sequence[str] = CODE, chosen: Mapping[str, Sequence[int]] = MappingProxyType({})
+    paths: Sequence[str], code: Sequence[str] = CODE, chosen: Mapping[str, Any] = MappingProxyType({})
 ) -> str:
-    """A short hash of the models' checksums, of the code that measures, and of the ``chosen`` n.
+    """A short hash of the models' checksums, of the code that measures, and of the ``chosen`` n or what else decides.
 
     Of the code its syntax trees are hashed, without comments and docstrings: a measurement takes hours, and neither a
     better sentence nor another line break can change a number. Whatever can, a constant or an order of operations,
@@ -199,13 +200,19 @@ def measure(
 
 
 def work(
-    jobs: Sequence[Job], do: Callable[[Job], object], title: str, workers: int = 2, device: str = "cpu"
-) -> list[Path]:
-    """Do those jobs whose file is not there yet, in worker processes; returns all files, in order."""
+    jobs: Sequence[Job], do: Callable[[Job], object], title: str, workers: int = 2, device: str = "cpu",
+    shared: bool = False,
+) -> list[Path]:  # fmt: skip
+    """Do those jobs whose file is not there yet, in worker processes; returns all files, in order.
+
+    ``shared``: other machines write into the folder, too. Which of its temporary files are leftovers cannot be known
+    then, since process numbers are a machine's own.
+    """
     missing = [job for job in jobs if not job.target.exists()]
     if missing:
         missing[0].target.parent.mkdir(parents=True, exist_ok=True)
-        remove_leftovers(missing[0].target.parent)
+        if not shared:
+            remove_leftovers(missing[0].target.parent)
     bar = tqdm(total=len(jobs), initial=len(jobs) - len(missing), desc=title, unit="chunk")
     if workers == 1:
         _start(device)

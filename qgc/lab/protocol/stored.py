@@ -9,6 +9,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from lzma import LZMAError
@@ -30,6 +32,18 @@ MODELS = ("natural", "early", "balanced", "pythia")
 ENDS = ("", " low", " high")
 DIGITS_OF = {"verdicts": 5, "surrogate": 4}
 VERDICTS = ("rank", "first object", "second object", "odds", "grounding")
+
+
+@contextmanager
+def readable(what: str, folder: Path, command: str) -> Iterator[None]:
+    """QGCError, which names the command that makes them, where stored results are not there or damaged."""
+    try:
+        yield
+    except (OSError, ValueError, BadZipFile, LZMAError) as error:
+        raise QGCError(
+            f"no {what} can be read in {folder} ({error}); run: {command}, or use a clone of "
+            "the book: it has one, the installed package has none"
+        ) from None
 
 
 @dataclass(frozen=True)
@@ -68,15 +82,10 @@ class Stored:
         QGCError
             If they are not there or damaged; the message names the command that makes them.
         """
-        try:
+        with readable("measurement", folder, "python -m qgc measure"):
             tables = json.loads((folder / "measure.json").read_text(encoding="utf-8"))
             with np.load(folder / "measure.npz") as file:
                 return cls(tables, {key: np.ascontiguousarray(file[key]) for key in file.files})
-        except (OSError, ValueError, BadZipFile, LZMAError) as error:
-            raise QGCError(
-                f"no measurement can be read in {folder} ({error}); run: python -m qgc measure, or use a clone of "
-                "the book: it has one, the installed package has none"
-            ) from None
 
     def results_of(self, model: str) -> dict:
         """Everything about one model: ``pairs``, ``scenes``, ``seeds``, ``right``, ``cosine``, ``both right``.

@@ -17,12 +17,13 @@ from ...measure import stats
 from ..experiments.effects import agreement, kappa
 from ..protocol import crossed
 from ..protocol.run import gather
-from ..protocol.stored import RESULTS
+from ..protocol.stored import RESULTS, readable
 from ..protocol.summary import write_arrays
 from . import PROTOCOL, Model, Protocol, run
 from .measure import NO_MAP, VERDICTS, methods
 
 FOLDER = RESULTS / "protocol-2"
+COMMAND = "python -m qgc measure graded"
 KEPT_A = ("Grad-CAM", "contrast, L1", "gate, n = 25")
 """Methods of which a_1 and a_2 of every pair are kept, to 1/255; of all others the verdicts alone."""
 
@@ -129,18 +130,19 @@ def read(split: str, folder: Path = FOLDER, protocol: Protocol | None = PROTOCOL
     """
     files = sorted(folder.glob(f"{split}-*.npz"))
     if not files:
-        raise QGCError(f"no results of protocol 2 in {folder}; run: python -m qgc measure graded")
+        raise QGCError(f"no results of protocol 2 in {folder}; run: {COMMAND}")
     named, found = {m.name: m for m in PROTOCOL.models}, {}
     for path in files:
-        with np.load(path) as file:
-            about = json.loads(bytes(file["about"]))
-            if protocol is not None and about["protocol"] != protocol.sha256:
-                raise QGCError(f"{path} was measured by another protocol than {protocol.sha256[:12]}; measure it again")
-            for name in about["models"]:
-                own = {k.partition("|")[2]: file[k] for k in file.files if k.partition("|")[0] == name}
-                shared = {k: file[f"|{k}"][: len(own["verdicts"])] for k in ABOUT_PAIRS}
-                shared |= {k[1:]: file[k] for k in file.files if k.startswith("|") and k.endswith("|scene")}
-                found[name] = Measured(named[name], tuple(about["n"]), shared | own)
+        with readable(f"result of protocol 2 ({path.name})", folder, COMMAND), np.load(path) as file:
+            arrays = {key: file[key] for key in file.files}
+        about = json.loads(bytes(arrays.pop("about")))
+        if protocol is not None and about["protocol"] != protocol.sha256:
+            raise QGCError(f"{path} was measured by another protocol than {protocol.sha256[:12]}; measure it again")
+        for name in about["models"]:
+            own = {k.partition("|")[2]: values for k, values in arrays.items() if k.partition("|")[0] == name}
+            shared = {k: arrays[f"|{k}"][: len(own["verdicts"])] for k in ABOUT_PAIRS}
+            shared |= {k[1:]: values for k, values in arrays.items() if k.startswith("|") and k.endswith("|scene")}
+            found[name] = Measured(named[name], tuple(about["n"]), shared | own)
     return {name: found[name] for name in named if name in found}
 
 

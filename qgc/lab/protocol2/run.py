@@ -2,8 +2,9 @@
 
 A chunk is some scenes of one distribution under all models that look through one CNN: the scene, its alterations and
 the CNN's maps F are worked out once for all of them. Every chunk is a file, written whole; one that is there is not
-measured again. So machines that see one folder share the work: each takes the chunks of its part (:func:`part`), and
-the last to finish writes the same results as one machine alone.
+measured again. The folder of chunks is named after what decides their numbers. So machines that see one folder share
+the work: each takes the chunks of its part (:func:`part`), and the last to finish writes the same results as one
+machine alone.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -24,13 +26,17 @@ from ...models.deeper_lstm import DeeperLSTM
 from ...scenes import sample
 from ..experiments.absent import absent_questions, usual_sizes
 from ..experiments.faithfulness import alterations, maps_of
-from ..protocol.run import work
+from ..protocol.run import CODE as PROTOCOL_CODE
+from ..protocol.run import fingerprint, work
 from ..train import graded
 from ..train.run import config
 from . import PROTOCOL, Model
 from .measure import Subject, chosen_pair, measure_pair
 
 CHUNK = 25
+_EXPERIMENTS = ("absent", "compare", "effects", "faithfulness", "interventions", "nulls")
+CODE = (*PROTOCOL_CODE, "measure/similarity.py", *(f"lab/experiments/{name}.py" for name in _EXPERIMENTS),
+        "lab/protocol/methods.py", "lab/protocol2/measure.py", "lab/protocol2/run.py")  # fmt: skip
 SIZES_OF = 200  # validation scenes from which the usual sizes of absent objects are taken
 
 
@@ -59,9 +65,7 @@ def load(model: Model, runs: Path, device: str = "cpu") -> DeeperLSTM:
     if model.cell is None:
         return zoo.load(model.name, device=device, dtype=torch.float32)
     cell = graded.cell(model.cell)
-    path = graded.run_of(runs, cell, model.seed) / "snapshots" / f"{model.step:06d}.pt"
-    if not path.exists():
-        raise QGCError(f"{path} is not there; train it: python -m qgc train graded {model.cell} --seed {model.seed}")
+    path = _of_run(model, runs, f"snapshots/{model.step:06d}.pt")
     vqa = DeeperLSTM(config(cell.recipe(model.seed)))
     vqa.load_state_dict(torch.load(path, map_location=device, weights_only=True))
     vqa.name = model.name
@@ -120,8 +124,30 @@ def _chunk(job: Job) -> Path:
     return job.target
 
 
+def _of_run(model: Model, runs: Path, file: str) -> Path:
+    path = graded.run_of(runs, graded.cell(model.cell), model.seed) / file
+    if not path.exists():
+        raise QGCError(f"{path} is not there; train it: python -m qgc train graded {model.cell} --seed {model.seed}")
+    return path
+
+
+def _folder(models: Sequence[Model], ns: Sequence[int], runs: Path, folder: Path) -> Path:
+    # A run leaves its trace when it ends: its losses and accuracies are those of no other one.
+    traces = {m.name: sha256(_of_run(m, runs, "trace.json").read_bytes()).hexdigest() for m in models if m.cell}
+    decides = {"scenes": PROTOCOL.data["scenes"], "n": list(ns), "runs": traces}
+    return folder / fingerprint([m.name for m in models if m.cell is None], CODE, decides)
+
+
 def jobs(split: str, models: Iterable[Model], ns: Sequence[int], runs: Path, folder: Path) -> list[Job]:
-    """All chunks of a split, those of the first scenes first."""
+    """All chunks of a split, those of the first scenes first.
+
+    Raises
+    ------
+    QGCError
+        If a model's training run is not in ``runs``, or has not ended; the message names the command.
+    """
+    models = list(models)
+    folder = _folder(models, ns, runs, folder)
     by_cnn: dict[tuple[str, str], list[Model]] = {}
     for model in models:
         by_cnn.setdefault((model.distribution, model.cell or model.name), []).append(model)
@@ -148,4 +174,5 @@ def measure(
     if split == "test" and PROTOCOL.data["status"] != "fixed":
         raise QGCError("protocol 2 is a draft: choose on validation scenes, then fix and commit protocol-2.yml")
     number, of = share
-    return work(jobs(split, models, ns, runs, folder)[number::of], _chunk, f"measuring {split}", workers)
+    mine = jobs(split, models, ns, runs, folder)[number::of]
+    return work(mine, _chunk, f"measuring {split}", workers, shared=of > 1)

@@ -17,39 +17,22 @@ without.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from ..backbones import SCENES, BackboneConfig
-from .joint import JointVQA
+from .joint import JointConfig, JointVQA
 
 
 @dataclass(frozen=True)
-class FiLMConfig:
-    """Sizes of a FiLM: ``size`` is d, ``depth`` the number of blocks, ``hidden`` the size of the question embedding.
+class FiLMConfig(JointConfig):
+    """Sizes of a FiLM: ``size`` is d, ``depth`` the number of blocks, ``hidden`` the size of the question embedding."""
 
-    ``scale`` divides the maps F, which are small numbers in the scenes' CNN; ``tokens`` and ``longest`` are the
-    vocabulary's (:class:`qgc.models.text.Vocabulary`).
-    """
-
-    words: tuple[str, ...]
-    answers: tuple[str, ...]
     embedding: int = 64
     hidden: int = 128
     size: int = 64
     depth: int = 2
-    combine: int = 128
-    longest: int = 14
-    scale: float = 1.0
-    dropout: float = 0.1
-    tokens: str = "plain"
-    cnn: BackboneConfig = field(default=SCENES)
-
-    def as_dict(self) -> dict:
-        """Plain data, for the header of a weights file."""
-        return asdict(self)
 
 
 class FiLM(JointVQA):

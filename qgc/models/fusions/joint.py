@@ -12,18 +12,43 @@ one answer; what makes their maps differ is M, which here depends on the questio
 
 from __future__ import annotations
 
+from dataclasses import asdict, dataclass, field
+
 import torch
 from torch import Tensor, nn
 
 from .. import backbones
+from ..backbones import SCENES, BackboneConfig
 from ..text import Vocabulary
 from ..vqa import VQA
+
+
+@dataclass(frozen=True)
+class JointConfig:
+    """What all of them have. A subclass adds its own sizes, ``combine`` among them.
+
+    ``scale`` divides the maps F, which are small numbers in the scenes' CNN; ``tokens`` and ``longest`` are the
+    vocabulary's (:class:`qgc.models.text.Vocabulary`).
+    """
+
+    words: tuple[str, ...]
+    answers: tuple[str, ...]
+    combine: int = 128
+    longest: int = 14
+    scale: float = 1.0
+    dropout: float = 0.1
+    tokens: str = "plain"
+    cnn: BackboneConfig = field(default=SCENES)
+
+    def as_dict(self) -> dict:
+        """Plain data, for the header of a weights file."""
+        return asdict(self)
 
 
 class JointVQA(VQA):
     """Base of such models. A subclass has ``config`` and defines :meth:`stem`, :meth:`join` and ``own_layers``."""
 
-    def __init__(self, config):
+    def __init__(self, config: JointConfig):
         super().__init__()
         self.config = config
         self.vocabulary = Vocabulary(config.words, config.longest, config.tokens)

@@ -18,42 +18,30 @@ A patch is a square with ``patch`` cells a side. Its weight of attention belongs
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from ...errors import WeightsError
-from ..backbones import SCENES, BackboneConfig
-from .joint import JointVQA
+from .joint import JointConfig, JointVQA
 
 
 @dataclass(frozen=True)
-class SceneTransformerConfig:
+class SceneTransformerConfig(JointConfig):
     """Sizes of a transformer: ``combine`` is the width of all tokens, ``depth`` the number of layers.
 
     ``grid`` is h = w of the maps F, ``patch`` how many of its cells a patch has in a row, ``mlp`` the width of the
-    hidden layer of an MLP. ``scale`` divides the maps F, which are small numbers in the scenes' CNN; ``tokens`` and
-    ``longest`` are the vocabulary's (:class:`qgc.models.text.Vocabulary`).
+    hidden layer of an MLP.
     """
 
-    words: tuple[str, ...]
-    answers: tuple[str, ...]
     combine: int = 64
+    longest: int = 12
     heads: int = 4
     depth: int = 3
     mlp: int = 128
     grid: int = 14
     patch: int = 2
-    longest: int = 12
-    scale: float = 1.0
-    dropout: float = 0.1
-    tokens: str = "plain"
-    cnn: BackboneConfig = field(default=SCENES)
-
-    def as_dict(self) -> dict:
-        """Plain data, for the header of a weights file."""
-        return asdict(self)
 
 
 class Attention(nn.Module):

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from functools import cache
+from types import SimpleNamespace
 
 import numpy as np
 import protocol_page
@@ -16,9 +17,10 @@ from qgc.errors import QGCError
 from qgc.explain import EncodedImage, explain
 from qgc.lab.experiments.absent import absent_questions, usual_sizes
 from qgc.lab.experiments.faithfulness import alterations, maps_of
-from qgc.lab.protocol.run import gather
+from qgc.lab.protocol.run import gather, work
 from qgc.lab.protocol2 import FILE, PROTOCOL, Model, Protocol, hypotheses, measure, results, run
 from qgc.lab.protocol2.measure import FREE, NO_MAP, VERDICTS, Subject, chosen_pair, measure_pair, methods
+from qgc.lab.train import graded
 from qgc.measure.pairs import rank_grounding
 from qgc.scenes import FIRST_SEED, sample
 from qgc.scenes.questions import HELD_OUT, word
@@ -157,7 +159,7 @@ def test_two_parts_make_the_files_of_one_and_what_is_stored_is_read_back(tmp_pat
     for k in range(2):
         run.measure("validation", models, NS, tmp_path, tmp_path / "two", workers=1, share=(k, 2))
     for path in whole:
-        with np.load(path) as one, np.load(tmp_path / "two" / path.name) as two:
+        with np.load(path) as one, np.load(tmp_path / "two" / path.relative_to(tmp_path / "one")) as two:
             assert one.files == two.files
             for key in one.files:
                 assert np.array_equal(one[key], two[key], equal_nan=one[key].dtype.kind == "f"), key
@@ -194,8 +196,44 @@ def test_which_part_is_this_process():
 
 def test_a_missing_run_names_the_command(tmp_path):
     model = next(m for m in PROTOCOL.models if m.cell == "natural-bound" and m.seed == 2)
-    with pytest.raises(QGCError, match="train graded natural-bound --seed 2"):
-        run.load(model, tmp_path)
+    for needs in (lambda: run.load(model, tmp_path), lambda: run.jobs("validation", [model], NS, tmp_path, tmp_path)):
+        with pytest.raises(QGCError, match="train graded natural-bound --seed 2"):
+            needs()
+
+
+def test_chunks_of_other_numbers_are_never_mixed_in(tmp_path):
+    """Another n, another training run: another folder."""
+    model = next(m for m in PROTOCOL.models if m.cell)
+    trace = graded.run_of(tmp_path, graded.cell(model.cell), model.seed) / "trace.json"
+    trace.parent.mkdir(parents=True)
+
+    def folder(text="[]", ns=NS):
+        trace.write_text(text)
+        (found,) = {job.target.parent for job in run.jobs("validation", [model], ns, tmp_path, tmp_path / "chunks")}
+        return found
+
+    assert folder() == folder() and len({folder(), folder("[1]"), folder(ns=(25,))}) == 3
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_a_shared_folder_keeps_what_other_machines_have_begun(tmp_path, shared):
+    begun = tmp_path / ".other.npz.999999999.tmp"  # of a process that is not one of this machine's
+    begun.write_text("begun")
+    job = SimpleNamespace(target=tmp_path / "chunk.npz")
+    assert work([job], lambda j: j.target.touch(), "", workers=1, shared=shared) == [job.target]
+    assert begun.exists() == shared
+
+
+def test_a_damaged_result_is_named(tmp_path):
+    (tmp_path / "validation-natural-bound.npz").write_bytes(b"PK\x03\x04" + bytes(60))
+    with pytest.raises(QGCError, match="natural-bound.npz.*measure graded"):
+        results.read("validation", tmp_path)
+
+
+def test_what_is_trained_is_what_is_measured():
+    models = [m for m in PROTOCOL.models if m.cell]
+    assert {m.cell for m in models} == {cell.name for cell in graded.CELLS}
+    assert {m.seed for m in models} == set(range(graded.SEEDS))
 
 
 # -- hypotheses on models with known answers --------------------------------------------------------------------------

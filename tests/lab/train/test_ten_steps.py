@@ -111,11 +111,13 @@ def pythia() -> VQA:
 
 
 def film() -> VQA:
-    return FiLM(FiLMConfig(WORDS, ANSWERS, 8, 8, size=8, combine=16, cnn=CNN))
+    return FiLM(FiLMConfig(WORDS, ANSWERS, embedding=8, hidden=8, size=8, combine=16, cnn=CNN))
 
 
 def transformer() -> VQA:
-    return SceneTransformer(SceneTransformerConfig(WORDS, ANSWERS, 16, 2, 2, 16, grid=3, patch=1, cnn=CNN))
+    return SceneTransformer(
+        SceneTransformerConfig(WORDS, ANSWERS, combine=16, heads=2, depth=2, mlp=16, grid=3, patch=1, cnn=CNN)
+    )
 
 
 def photographs(recipe: PhotoRecipe, maps: bool) -> Callable[[Path], None]:
