@@ -119,7 +119,10 @@ class VGGLike(nn.Module):
 
         Of images that are not 224 px wide, the pooled maps are averaged down (or up) to 7×7, as torchvision does.
         """
-        halved = self.seven(self.pool(F)).flatten(2)
+        halved = self.pool(F)
+        if halved.shape[2:] != (7, 7):  # else it would average single numbers, and take as long as the rest
+            halved = self.seven(halved)
+        halved = halved.flatten(2)
         return halved.sum(2) if self.config.tied else halved.flatten(1)
 
     def from_pooled(self, pooled: Tensor) -> Tensor:

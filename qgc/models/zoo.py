@@ -89,7 +89,10 @@ def _read_card(path: Path) -> tuple[dict, Any]:
         given = about if isinstance(about, dict) else {}
         fields = parsed(Card, {key: given[key] for key in Card.__dataclass_fields__ if key in given})
         if fields.family not in FAMILIES:
-            raise SchemaError(f"family is {shown(fields.family)}, not one of {', '.join(FAMILIES)}")
+            raise WeightsError(
+                f"the card {path} is of the family {shown(fields.family)}; known are {', '.join(FAMILIES)}. If it is a "
+                "model of your own, put its class and its configuration into qgc.models.zoo.FAMILIES first"
+            )
         if strange := [file for file, digest in fields.files.items() if not _is_ours(file, digest)]:
             raise SchemaError(f"files has {shown(strange[0])}, which is not a .safetensors beside it with its sha256")
         config = parsed(FAMILIES[fields.family][1], fields.config, LIMITS, "config")

@@ -339,7 +339,7 @@ def compare(name: str, scenes: int, target: Path | None = None) -> dict:
         torch.set_num_threads(before)
     packages = ("torch", "numpy", *NEEDED.values())
     result = {
-        "command": f"python -m qgc bench --peers --record --model {name} --scenes {scenes}",
+        "command": f"python -m qgc bench peers --record --model {name} --scenes {scenes}",
         "versions": {"python": platform.python_version()} | {p: version(p) for p in packages},
         "machine": {"cores": os.cpu_count(), "threads": THREADS, "vectors": torch.backends.cpu.get_cpu_capability()},
         "model": name,

@@ -236,11 +236,15 @@ def maps_of(vqa, scene: Scene, altered: Sequence[Alteration]) -> Tensor:
 
 
 def pair_effects(
-    vqa, F: Tensor, both: Sequence[Explanation], altered: Sequence[Alteration], objects: tuple[str, str]
-) -> ModelEffects:
-    """What the model itself says of two questions with one answer, from F of :func:`maps_of`."""
+    vqa, F: Tensor, both: Sequence[Explanation], altered: Sequence[Alteration], objects: tuple[str, str],
+    f: Tensor | None = None,
+) -> ModelEffects:  # fmt: skip
+    """What the model itself says of two questions with one answer, from F of :func:`maps_of`.
+
+    ``f``: what a Deeper LSTM's CNN makes of F, where several models share it.
+    """
     a = vqa.answer_index(both[0].answer)
-    scores = torch.stack([answer_scores(vqa, F, e.q)[:, a] for e in both]).cpu().numpy()
+    scores = torch.stack([answer_scores(vqa, F, e.q, f)[:, a] for e in both]).cpu().numpy()
     return model_effects(scores[:, :1] - scores[:, 1:], [x.thing for x in altered], objects)
 
 

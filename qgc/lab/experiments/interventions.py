@@ -199,9 +199,11 @@ def feature_maps(vqa, images: Sequence[np.ndarray]) -> list[Tensor]:
     return [vqa.conv(torch.cat(x[i : i + BATCH])) for i in range(0, len(x), BATCH)]
 
 
-def answer_scores(vqa, F: Tensor, q: Tensor) -> Tensor:
-    """y (B, answers) of one question about many images."""
-    return vqa.classify(torch.mul(*vqa.branches(F, q.expand(len(F), -1)))).double()
+def answer_scores(vqa, F: Tensor, q: Tensor, f: Tensor | None = None) -> Tensor:
+    """y (B, answers) of one question about many images; ``f`` (B, fc): a Deeper LSTM's features of them, if at hand."""
+    if f is None:
+        return vqa.classify(torch.mul(*vqa.branches(F, q.expand(len(F), -1)))).double()
+    return vqa.classify(vqa.question_branch(q) * vqa.image_branch(f)).double()
 
 
 def _effects(vqa, F: Tensor, q: Tensor, a: int) -> tuple[list[float], list[float], list[float]]:

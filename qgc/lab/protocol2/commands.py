@@ -23,7 +23,7 @@ def add_measure(measure: Parser) -> None:
 
 
 def _measure_graded(args) -> None:
-    from . import PROTOCOL, results, run
+    from . import PROTOCOL, references, results, run
 
     if args.check:
         faults, missing = results.check(args.split, args.runs, args.out)
@@ -36,9 +36,13 @@ def _measure_graded(args) -> None:
     chunks = args.chunks or args.runs / "protocol-2"
     number, of = run.part()
     run.measure(args.split, models, ns, args.runs, chunks, args.workers, (number, of))
-    files = [job.target for job in run.jobs(args.split, models, ns, args.runs, chunks)]
+    references.measure(args.split, args.runs, chunks, args.workers, (number, of))
+    of_pairs = [job.target for job in run.jobs(args.split, models, ns, args.runs, chunks)]
+    of_references = [job.target for job in references.jobs(args.split, args.runs, chunks)]
+    files = of_pairs + of_references
     if missing := sum(not file.exists() for file in files):
         print(f"part {number + 1} of {of} is done; {missing} of {len(files)} chunks are the others'")
         return
-    results.store(files, models, ns, args.split, args.out)
+    results.store(of_pairs, models, ns, args.split, args.out)
+    references.store(of_references, args.split, args.out)
     print(f"wrote {args.out}")

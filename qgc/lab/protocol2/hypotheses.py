@@ -36,10 +36,15 @@ def _found(mean: crossed.CrossedMean) -> Found:
     return Found(interval.estimate, interval.low, interval.high, mean.p())
 
 
-def correlation(table: pd.DataFrame, test: Mapping) -> Found:
-    """Spearman's ρ over a seed's graded models (rows of :func:`~.results.overview`), mean over seeds."""
-    each = table.groupby("seed")[[test["of"], test["with"]]].apply(lambda t: spearman(*t.to_numpy().T))
-    return _over_seeds(each)
+def correlation(table: pd.DataFrame, test: Mapping, within_moments: bool = True) -> Found:
+    """Spearman's ρ over a seed's graded models (rows of :func:`~.results.overview`), mean over seeds.
+
+    ``within_moments``: of the models' distances from the mean of the models at the same moment of training, so that
+    what changes with training anyway cannot make the correlation.
+    """
+    columns = [test["of"], test["with"]]
+    values = table[columns] - within_moments * table.groupby(["seed", "step"])[columns].transform("mean")
+    return _over_seeds(values.groupby(table["seed"]).apply(lambda t: spearman(*t.to_numpy().T)))
 
 
 def equivalence(measured: Mapping[str, Measured], table: pd.DataFrame, test: Mapping, smallest: float) -> Found:

@@ -67,7 +67,7 @@ def chosen_pair(scene: Scene) -> Pair | None:
     The pair and the paraphrase follow from the scene's seed. Both questions have one paraphrase, so that they differ in
     the object alone; objects that can hardly be seen are left out. None if there is no such pair.
     """
-    rng = np.random.default_rng([scene.seed & 0x7FFFFFFF, 91])
+    rng = np.random.default_rng([scene.seed & 0x7FFFFFFF, 94])
     template = HELD_OUT["colour"][int(rng.integers(len(HELD_OUT["colour"])))]
     able = [
         Ask(word(template, name), answer, about, family)
@@ -135,7 +135,7 @@ def judged(maps: Tensor, surrogates: Tensor | None, masks: np.ndarray) -> tuple[
 @torch.no_grad()
 def measure_pair(
     subject: Subject, pair: Pair, F: Tensor, ns: Sequence[int], *,
-    altered: Sequence[Alteration] = (), other: Sequence[str] | None = None,
+    altered: Sequence[Alteration] = (), other: Sequence[str] | None = None, f: Tensor | None = None,
 ) -> dict[str, np.ndarray]:  # fmt: skip
     """One model and one pair.
 
@@ -143,7 +143,7 @@ def measure_pair(
     ----------
     F : (1 + alterations, K, h, w) of the scene and of ``altered``. ns : the n of the gates.
     altered : what the model itself is asked about; none: it is not asked. other : the pair's questions about absent
-        objects; None: that control is omitted.
+        objects; None: that control is omitted. f : (…, fc), what a Deeper LSTM's CNN makes of F, if models share it.
 
     Returns
     -------
@@ -159,7 +159,7 @@ def measure_pair(
     with evaluating(vqa):
         view = EncodedImage(vqa, scene, F[:1])
         both = explain(vqa, view, [pair.first.question, pair.second.question], pair.answer)
-        maps = pair_maps(subject, both, ns, _rng(scene))
+        maps = pair_maps(subject, both, ns, gates_rng(scene))
         verdicts, a = judged(maps, surrogates_of(maps), masks)
         found = {
             "verdicts": verdicts, "a": a.astype(np.float16),
@@ -169,22 +169,22 @@ def measure_pair(
             "background": np.array([name in scene.tones for name in things]),
         }  # fmt: skip
         if len(altered):
-            found["effects"] = _effects(vqa, F, both, altered, things)
+            found["effects"] = _effects(vqa, F, both, altered, things, f)
         if other is not None:
             both = explain(vqa, view, list(other), pair.answer)
-            found["absent"] = judged(pair_maps(subject, both, ns, _rng(scene)), None, masks)[0][:, 0]
+            found["absent"] = judged(pair_maps(subject, both, ns, gates_rng(scene)), None, masks)[0][:, 0]
             if len(altered):
-                found["absent effect"] = _effects(vqa, F, both, altered, things)[-1]
+                found["absent effect"] = _effects(vqa, F, both, altered, things, f)[-1]
     return found
 
 
-def _rng(scene: Scene) -> np.random.Generator:
-    # the same random gates for all models, and for own and absent questions
+def gates_rng(scene: Scene) -> np.random.Generator:
+    """The same random gates for all models, and for own and absent questions."""
     return np.random.default_rng([scene.seed & 0x7FFFFFFF, 92])
 
 
-def _effects(vqa, F: Tensor, both: Sequence[Explanation], altered: Sequence[Alteration], things) -> np.ndarray:
-    effects = pair_effects(vqa, F, both, altered, tuple(things))
+def _effects(vqa, F, both: Sequence[Explanation], altered: Sequence[Alteration], things, f) -> np.ndarray:
+    effects = pair_effects(vqa, F, both, altered, tuple(things), f)
     return np.array(
         [*effects.D.ravel(), effects.verdict, *effects.half_verdicts, effects.sure, effects.size], np.float32
     )  # fmt: skip

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -28,7 +28,13 @@ KEPT_A = ("Grad-CAM", "contrast, L1", "gate, n = 25")
 """Methods of which a_1 and a_2 of every pair are kept, to 1/255; of all others the verdicts alone."""
 
 LEVELS = 254  # of a number in 0–1 that is kept in a byte
-D_VERDICT = 4  # in ``effects``, behind the four of D: verdict, both halves, sure, separation
+VERDICT, SEPARATION = slice(4, 8), 8  # in ``effects``, behind the four of D: verdict, both halves, sure; separation
+DIGITS = (
+    1,
+    3,
+    9,
+    27,
+)  # what the model says is kept in one number: twice each verdict (0, 1, 2), and whether it is sure
 
 
 # -- storing --------------------------------------------------------------------------------------------------
@@ -47,7 +53,11 @@ def pack(arrays: dict[str, np.ndarray], ns: Sequence[int]) -> dict[str, np.ndarr
         "right": arrays["right"].astype(np.uint8),
     }
     if "effects" in arrays:
-        packed |= {key: arrays[key].astype(np.float16) for key in ("effects", "absent effect") if key in arrays}
+        says = arrays["effects"][:, VERDICT] * (2, 2, 2, 1)
+        packed |= {"says": (says @ DIGITS).astype(np.uint8)}
+        packed |= {"separation": arrays["effects"][:, SEPARATION].astype(np.float16)}
+    if "absent effect" in arrays:
+        packed |= {"absent effect": arrays["absent effect"].astype(np.float16)}
     if "absent" in arrays:
         packed["absent"] = arrays["absent"].astype(np.uint8)
     return packed
@@ -111,9 +121,9 @@ class Measured:
     @cached_property
     def effects(self) -> pd.DataFrame:
         """What the model itself says, by scene: ``verdict``, ``half 1``, ``half 2``, ``sure``, ``separation``."""
-        columns = ["verdict", "half 1", "half 2", "sure", "separation"]
-        values = self.arrays["effects"][:, D_VERDICT:].astype(float)
-        return pd.DataFrame(values, self.arrays["effects|scene"], columns)
+        says = self.arrays["says"][:, None] // np.array(DIGITS) % 3 / (2, 2, 2, 1)
+        found = pd.DataFrame(says, self.arrays["effects|scene"], ["verdict", "half 1", "half 2", "sure"])
+        return found.assign(separation=self.arrays["separation"].astype(float))
 
 
 def _halves(digits: np.ndarray) -> np.ndarray:
@@ -136,14 +146,19 @@ def read(split: str, folder: Path = FOLDER, protocol: Protocol | None = PROTOCOL
         with readable(f"result of protocol 2 ({path.name})", folder, COMMAND), np.load(path) as file:
             arrays = {key: file[key] for key in file.files}
         about = json.loads(bytes(arrays.pop("about")))
-        if protocol is not None and about["protocol"] != protocol.sha256:
-            raise QGCError(f"{path} was measured by another protocol than {protocol.sha256[:12]}; measure it again")
+        check_protocol(about, path, protocol)
         for name in about["models"]:
             own = {k.partition("|")[2]: values for k, values in arrays.items() if k.partition("|")[0] == name}
             shared = {k: arrays[f"|{k}"][: len(own["verdicts"])] for k in ABOUT_PAIRS}
             shared |= {k[1:]: values for k, values in arrays.items() if k.startswith("|") and k.endswith("|scene")}
             found[name] = Measured(named[name], tuple(about["n"]), shared | own)
     return {name: found[name] for name in named if name in found}
+
+
+def check_protocol(about: Mapping, path: Path, protocol: Protocol | None) -> None:
+    """QGCError if what is stored in ``path`` was measured by another protocol; None: any is good."""
+    if protocol is not None and about["protocol"] != protocol.sha256:
+        raise QGCError(f"{path} was measured by another protocol than {protocol.sha256[:12]}; measure it again")
 
 
 # -- one row a model ------------------------------------------------------------------------------------------
@@ -239,10 +254,13 @@ def _by_file(models: Iterable[Model]) -> dict[str, list[Model]]:
 def _differences(m: Measured, row: dict[str, np.ndarray], index: int) -> list[str]:
     found, fresh = [], pack({k: np.asarray(v)[None] for k, v in row.items()}, m.ns)
     for key, new in fresh.items():
-        scenes = m.arrays[f"{key}|scene" if key in ("effects", "absent", "absent effect") else "scene"]
+        control = {"says": "effects", "separation": "effects"}.get(key, key)
+        scenes = m.arrays.get(f"{control}|scene", m.arrays["scene"])
         old, new = m.arrays[key][scenes == index][0], new[0]
         if key in ("verdicts", "absent"):  # a verdict near a tie may turn over with rounding
             wrong = np.mean(new != old) > 0.05
+        elif key == "says":
+            wrong = new != old and abs(row["effects"][SEPARATION]) > 0.02
         else:
             wrong = not np.allclose(new.astype(float), old.astype(float), rtol=0.02, atol=1.01 if key == "a" else 0.02)
         if wrong:

@@ -23,6 +23,7 @@ from ...errors import QGCError
 from ...files import atomic_write
 from ...models import zoo
 from ...models.deeper_lstm import DeeperLSTM
+from ...models.evaluation import evaluating
 from ...scenes import sample
 from ..experiments.absent import absent_questions, usual_sizes
 from ..experiments.faithfulness import alterations, maps_of
@@ -63,13 +64,32 @@ def load(model: Model, runs: Path, device: str = "cpu") -> DeeperLSTM:
         If the run is not there; the message names the command that trains it.
     """
     if model.cell is None:
-        return zoo.load(model.name, device=device, dtype=torch.float32)
+        vqa = zoo.load(weights_of(model, runs), device=device, dtype=torch.float32)
+        vqa.name = model.name
+        return vqa
     cell = graded.cell(model.cell)
     path = _of_run(model, runs, f"snapshots/{model.step:06d}.pt")
     vqa = DeeperLSTM(config(cell.recipe(model.seed)))
     vqa.load_state_dict(torch.load(path, map_location=device, weights_only=True))
     vqa.name = model.name
     return vqa.to(device).eval()
+
+
+def weights_of(model: Model, runs: Path) -> str:
+    """What :func:`qgc.load` takes for a model beside the graded ones: its name if it is shipped, else its run's card.
+
+    Raises
+    ------
+    QGCError
+        If it is neither shipped nor in ``runs``; the message names the command that trains it.
+    """
+    family = model.name.split("/")[0]
+    card = runs / family / f"{model.name}.json"
+    if model.name in zoo.names():
+        return model.name
+    if card.exists():
+        return str(card)
+    raise QGCError(f"{card} is not there; train it: python -m qgc train scenes {family} --out {runs / family}")
 
 
 def part(environment: Mapping[str, str] = os.environ) -> tuple[int, int]:
@@ -104,10 +124,12 @@ def measure_scene(job: Job, index: int) -> dict[Model, dict[str, np.ndarray]]:
         altered = alterations(scene, [pair])
         rng = np.random.default_rng([scene.seed & 0x7FFFFFFF, 93])
         other = absent_questions(scene, pair, _usual_sizes(job.distribution), rng)
-    F = maps_of(_subject(models[0], job.runs).vqa, scene, altered)
-    return {
-        m: measure_pair(_subject(m, job.runs), pair, F, job.ns, altered=altered, other=other) for m in models
-    }  # fmt: skip
+    one = _subject(models[0], job.runs).vqa
+    F = maps_of(one, scene, altered)
+    with evaluating(one):
+        f = one.cnn.feature(F) if isinstance(one, DeeperLSTM) else None  # all of them have this CNN
+    asked = {"altered": altered, "other": other, "f": f}
+    return {m: measure_pair(_subject(m, job.runs), pair, F, job.ns, **asked) for m in models}
 
 
 def _chunk(job: Job) -> Path:
@@ -131,11 +153,14 @@ def _of_run(model: Model, runs: Path, file: str) -> Path:
     return path
 
 
-def _folder(models: Sequence[Model], ns: Sequence[int], runs: Path, folder: Path) -> Path:
+def folder_of(
+    models: Sequence[Model], ns: Sequence[int], runs: Path, folder: Path, code: Sequence[str] = CODE
+) -> Path:  # fmt: skip
+    """The folder of chunks in ``folder`` that is named after what decides their numbers."""
     # A run leaves its trace when it ends: its losses and accuracies are those of no other one.
     traces = {m.name: sha256(_of_run(m, runs, "trace.json").read_bytes()).hexdigest() for m in models if m.cell}
     decides = {"scenes": PROTOCOL.data["scenes"], "n": list(ns), "runs": traces}
-    return folder / fingerprint([m.name for m in models if m.cell is None], CODE, decides)
+    return folder / fingerprint([weights_of(m, runs) for m in models if m.cell is None], code, decides)
 
 
 def jobs(split: str, models: Iterable[Model], ns: Sequence[int], runs: Path, folder: Path) -> list[Job]:
@@ -147,7 +172,7 @@ def jobs(split: str, models: Iterable[Model], ns: Sequence[int], runs: Path, fol
         If a model's training run is not in ``runs``, or has not ended; the message names the command.
     """
     models = list(models)
-    folder = _folder(models, ns, runs, folder)
+    folder = folder_of(models, ns, runs, folder)
     by_cnn: dict[tuple[str, str], list[Model]] = {}
     for model in models:
         by_cnn.setdefault((model.distribution, model.cell or model.name), []).append(model)
@@ -158,6 +183,12 @@ def jobs(split: str, models: Iterable[Model], ns: Sequence[int], runs: Path, fol
             target = folder / f"{split}-{cnn.replace('/', '-')}-{first:05d}.npz"
             found.append(Job(split, distribution, first, count, tuple(group), tuple(ns), runs, target))
     return found
+
+
+def allowed(split: str) -> None:
+    """QGCError if it is the test split, and the protocol is a draft."""
+    if split == "test" and PROTOCOL.data["status"] != "fixed":
+        raise QGCError("protocol 2 is a draft: choose on validation scenes, then fix and commit protocol-2.yml")
 
 
 def measure(
@@ -171,8 +202,7 @@ def measure(
     QGCError
         If it is the test split, and the protocol is a draft.
     """
-    if split == "test" and PROTOCOL.data["status"] != "fixed":
-        raise QGCError("protocol 2 is a draft: choose on validation scenes, then fix and commit protocol-2.yml")
+    allowed(split)
     number, of = share
     mine = jobs(split, models, ns, runs, folder)[number::of]
     return work(mine, _chunk, f"measuring {split}", workers, shared=of > 1)

@@ -33,7 +33,7 @@ def add_train(train: Parser) -> None:
     scenes.set_defaults(run=_train_scenes)
     graded = kinds.add_parser("graded", help="protocol 2's models, blind to the question by degrees; resumes")
     graded.add_argument("cells", nargs="*", metavar="cell", help="such as natural-unbound (default: all four)")
-    graded.add_argument("--seed", type=at_least(0), action="append", help="of the question side (default: all three)")
+    graded.add_argument("--seed", type=at_least(0), action="append", help="of the question side (default: all five)")
     graded.add_argument("--runs", type=path, default=Path("runs"), help="receives graded/CELL-seedK")
     graded.add_argument("--cache", type=path, default=Path("cache"), help="where rendered scenes are kept")
     graded.add_argument("--device", default="cpu")

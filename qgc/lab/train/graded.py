@@ -2,7 +2,7 @@
 
 A cell of the grid is a distribution of scenes and what the CNN was pre-trained to see: ``"bound"`` names (object,
 color) pairs, so that the CNN can bind a color to its object, ``"unbound"`` names objects and colors apart, so that
-it cannot. All else is equal. Each cell has one CNN, which stays as it is; three seeds of the question and answer side
+it cannot. All else is equal. Each cell has one CNN, which stays as it is; five seeds of the question and answer side
 learn from its features, and each of them is looked at in six moments of its training. So seeds do not vary the CNN.
 """
 
@@ -17,7 +17,7 @@ from ...models.deeper_lstm import DeeperLSTM
 from .recipes import Recipe
 from .run import train_scenes
 
-SEEDS = 3
+SEEDS = 5
 
 
 @dataclass(frozen=True)
