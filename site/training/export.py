@@ -57,19 +57,20 @@ def record(runs: Path, file: Path = FILE) -> list[str]:
     QGCError
         If no cell's run is there.
     """
-    found, missing = {}, []
-    pairs = {d: chosen(d) for d in PROTOCOL.data["models"]["distributions"]}
+    loaded, missing = {}, []
     for cell in graded.CELLS:
         try:
-            at_moments = [run.load(m, runs) for m in PROTOCOL.models if m.cell == cell.name and m.seed == SEED]
+            loaded[cell] = [run.load(m, runs) for m in PROTOCOL.models if m.cell == cell.name and m.seed == SEED]
         except QGCError as problem:
             missing.append(f"{cell.name} is left out: {problem}")
-            continue
-        subjects = [Subject(vqa) for vqa in at_moments]
-        found[cell.name] = [through_training(subjects, pair) for pair in pairs[cell.distribution]]
-    if not found:
+    if not loaded:
         raise QGCError(f"no training run of seed {SEED} is in {runs}; " + missing[0].partition("; ")[2])
-    scenes = {d: [asked(pair) for pair in pairs[d]] for d in pairs if any(c.startswith(f"{d}-") for c in found)}
+    pairs = {distribution: chosen(distribution) for distribution in dict.fromkeys(c.distribution for c in loaded)}
+    found = {}
+    for cell, models in loaded.items():
+        subjects = [Subject(vqa) for vqa in models]
+        found[cell.name] = [through_training(subjects, pair) for pair in pairs[cell.distribution]]
+    scenes = {distribution: [asked(pair) for pair in some] for distribution, some in pairs.items()}
     data = {"seed": SEED, "methods": METHODS, "moments": moments(), "scenes": scenes, "cells": found}
     # a line for each moment, so that a change of one is read in a comparison
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":")).replace('{"said"', '\n{"said"') + "\n"
@@ -192,8 +193,9 @@ def still(data: dict, path: Path) -> None:
     sheet = Sheet(PAGE, 4.2)
     axes = sheet.subplots(2, 1 + len(STILL))
     for k, row in enumerate(axes):
-        halo, line = stroke(scene.masks[about["things"][k]], size, width=3)
-        shown = {"the scene": np.asarray(picture).copy()}
+        thing = about["things"][k]
+        halo, line = stroke(scene.masks[thing], size, width=3)
+        shown = {thing: np.asarray(picture).copy()}
         for i in STILL:
             levels = np.frombuffer(base64.b64decode(entries[i]["maps"][0]["maps"][k]), np.uint8).reshape(parts.GRID)
             words = passes_in_words(data["moments"][i]["passes"])
@@ -202,8 +204,7 @@ def still(data: dict, path: Path) -> None:
             pixels[halo], pixels[line] = 255, 0
             ax.imshow(Image.fromarray(pixels))
             ax.set_axis_off()
-            ax.set_title(title if not k else "", fontsize=SMALL)
-        row[0].set_title(f"{'the scene' if not k else ''}\n{about['things'][k]}", fontsize=SMALL, loc="left")
+            ax.set_title(title if k == 0 or title == thing else "", fontsize=SMALL)
     atomic_write(path, lambda temporary: sheet.savefig(temporary, format="webp", dpi=110))
 
 
