@@ -261,7 +261,8 @@
           row.append(drawn);
         });
         const words = document.createElement("figcaption");
-        words.textContent = `${passes(data.moments[i].passes)}: Y = ${signed(entry.Y)}, cosine ${signed(cosine)}`;
+        const likeness = data.methods[state.method].startsWith("contrast") ? "" : `, cosine ${signed(cosine)}`;
+        words.textContent = `${passes(data.moments[i].passes)}: Y = ${signed(entry.Y)}${likeness}`;
         figure.append(row, words);
         return figure;
       });
