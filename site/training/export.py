@@ -69,8 +69,8 @@ def record(runs: Path, file: Path = FILE) -> list[str]:
     found = {}
     for cell, models in loaded.items():
         subjects = [Subject(vqa) for vqa in models]
-        found[cell.name] = [through_training(subjects, pair) for pair in pairs[cell.distribution]]
-    scenes = {distribution: [asked(pair) for pair in some] for distribution, some in pairs.items()}
+        found[cell.name] = [through_training(subjects, pair) for pair in pairs[cell.distribution].values()]
+    scenes = {distribution: [asked(*one) for one in some.items()] for distribution, some in pairs.items()}
     data = {"seed": SEED, "methods": METHODS, "moments": moments(), "scenes": scenes, "cells": found}
     # a line for each moment, so that a change of one is read in a comparison
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":")).replace('{"said"', '\n{"said"') + "\n"
@@ -87,18 +87,19 @@ def moments() -> list[dict]:
     ]
 
 
-def chosen(distribution: str) -> list[Pair]:
-    """The pairs of the first validation scenes in which no object is a background, whose outline marks all else."""
+def chosen(distribution: str) -> dict[int, Pair]:
+    """By seed, the pairs of the first validation scenes in which no object is a background, whose outline marks all else."""
     seeds = count(PROTOCOL.scenes["validation"].first)
-    pairs = (chosen_pair(sample(seed, distribution)) for seed in seeds)
-    return list(islice((p for p in pairs if p and not {p.first.thing, p.second.thing} & set(p.scene.tones)), SCENES))
+    pairs = ((seed, chosen_pair(sample(seed, distribution))) for seed in seeds)
+    plain = ((seed, p) for seed, p in pairs if p and not {p.first.thing, p.second.thing} & set(p.scene.tones))
+    return dict(islice(plain, SCENES))
 
 
-def asked(pair: Pair) -> dict:
+def asked(seed: int, pair: Pair) -> dict:
     """A pair's scene by its seed, and what is asked there."""
     both = (pair.first, pair.second)
     return {
-        "seed": pair.scene.seed, "answer": pair.answer,
+        "seed": seed, "answer": pair.answer,
         "questions": [ask.question for ask in both], "things": [ask.thing for ask in both],
     }  # fmt: skip
 

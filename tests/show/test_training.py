@@ -29,16 +29,17 @@ def pairs() -> dict:
 
 
 def test_scenes_are_the_first_of_the_validation_split_whose_pair_has_no_background(pairs):
-    for found in pairs.values():
-        seeds = [pair.scene.seed for pair in found]
+    for distribution, found in pairs.items():
+        seeds = list(found)
         assert len(found) == export.SCENES and seeds == sorted(seeds) and seeds[0] >= 10_000_000
-        for pair in found:
+        for seed, pair in found.items():
+            assert export.sample(seed, distribution).names == pair.scene.names
             assert pair.first.answer == pair.second.answer
             assert not {pair.first.thing, pair.second.thing} & set(pair.scene.tones)
 
 
 def test_a_moment_holds_what_qgc_says_of_the_pair(pairs):
-    subject, pair = Subject(qgc.load("deeper-lstm/balanced", dtype=torch.float32)), pairs["balanced"][0]
+    subject, pair = Subject(qgc.load("deeper-lstm/balanced", dtype=torch.float32)), next(iter(pairs["balanced"].values()))
     altered = alterations(pair.scene, [pair], nulls=2)
     F = maps_of(subject.vqa, pair.scene, altered)
     entry = export.moment(subject, pair, F, altered)
@@ -73,8 +74,8 @@ def test_cells_whose_run_is_not_there_are_left_out_and_named(tmp_path, monkeypat
 
     monkeypatch.setattr(export.run, "load", load)
     monkeypatch.setattr(export, "Subject", lambda step: step)
-    monkeypatch.setattr(export, "chosen", lambda d: [d])
-    monkeypatch.setattr(export, "asked", lambda pair: {"seed": 10_000_000})
+    monkeypatch.setattr(export, "chosen", lambda d: {10_000_000: d})
+    monkeypatch.setattr(export, "asked", lambda seed, pair: {"seed": seed})
     monkeypatch.setattr(export, "through_training", lambda steps, pair: [{**STUB, "Y": s} for s in steps])
     left_out = export.record(tmp_path, tmp_path / "training.json")
     assert len(left_out) == 3 and "natural-bound" in left_out[1] and "train graded natural-bound" in left_out[1]
@@ -97,7 +98,7 @@ def test_what_is_committed_is_whole_small_and_of_the_chosen_scenes(pairs):
     assert data["methods"] == list(export.METHODS) and data["moments"] == export.moments()
     assert set(data["cells"]) <= {cell.name for cell in graded.CELLS}
     for distribution, scenes in data["scenes"].items():
-        assert scenes == [export.asked(pair) for pair in pairs[distribution]]
+        assert scenes == [export.asked(*one) for one in pairs[distribution].items()]
     for cell, scenes in data["cells"].items():
         assert len(scenes) == len(data["scenes"][cell.partition("-")[0]]), cell
         for entries in scenes:
