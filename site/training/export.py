@@ -88,7 +88,7 @@ def moments() -> list[dict]:
 
 
 def chosen(distribution: str) -> dict[int, Pair]:
-    """By seed, the pairs of the first validation scenes in which no object is a background, whose outline marks all else."""
+    """By seed, the first validation scenes whose pair has no background, since its outline would mark all else."""
     seeds = count(PROTOCOL.scenes["validation"].first)
     pairs = ((seed, chosen_pair(sample(seed, distribution))) for seed in seeds)
     plain = ((seed, p) for seed, p in pairs if p and not {p.first.thing, p.second.thing} & set(p.scene.tones))

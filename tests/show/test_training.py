@@ -39,7 +39,8 @@ def test_scenes_are_the_first_of_the_validation_split_whose_pair_has_no_backgrou
 
 
 def test_a_moment_holds_what_qgc_says_of_the_pair(pairs):
-    subject, pair = Subject(qgc.load("deeper-lstm/balanced", dtype=torch.float32)), next(iter(pairs["balanced"].values()))
+    subject = Subject(qgc.load("deeper-lstm/balanced", dtype=torch.float32))
+    pair = next(iter(pairs["balanced"].values()))
     altered = alterations(pair.scene, [pair], nulls=2)
     F = maps_of(subject.vqa, pair.scene, altered)
     entry = export.moment(subject, pair, F, altered)
