@@ -124,7 +124,7 @@ def moment(subject: Subject, pair: Pair, F: torch.Tensor, altered: Sequence[Alte
         both = explain(
             vqa, EncodedImage(vqa, pair.scene, F[:1]), [pair.first.question, pair.second.question], pair.answer
         )
-        every, _ = pair_maps(subject, both, [N], np.random.default_rng(0))  # no random gate is shown
+        every = pair_maps(subject, both, [N], np.random.default_rng(0))  # no random gate is shown
         *_, sure, Y = measure_pair(subject, pair, F, [N], altered=altered)["effects"].tolist()
     raw = every[[methods([N]).index(name) for name in METHODS]]
     verdicts, a = judged(raw, None, np.stack([pair.scene.masks[name] for name in things]))
