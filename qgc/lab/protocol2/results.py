@@ -20,7 +20,7 @@ from ..protocol.run import gather
 from ..protocol.stored import RESULTS, readable
 from ..protocol.summary import write_arrays
 from . import PROTOCOL, Model, Protocol, run
-from .measure import NO_MAP, VERDICTS, methods
+from .measure import EFFECTS, NO_MAP, VERDICTS, methods
 
 FOLDER = RESULTS / "protocol-2"
 COMMAND = "python -m qgc measure graded"
@@ -28,7 +28,7 @@ KEPT_A = ("Grad-CAM", "contrast, L1", "gate, n = 25")
 """Methods of which a_1 and a_2 of every pair are kept, to 1/255; of all others the verdicts alone."""
 
 LEVELS = 254  # of a number in 0–1 that is kept in a byte
-VERDICT, SEPARATION = slice(4, 8), 8  # in ``effects``, behind the four of D: verdict, both halves, sure; separation
+SAYS = ["verdict", "half 1", "half 2", "sure"]
 DIGITS = (
     1,
     3,
@@ -53,9 +53,9 @@ def pack(arrays: dict[str, np.ndarray], ns: Sequence[int]) -> dict[str, np.ndarr
         "right": arrays["right"].astype(np.uint8),
     }
     if "effects" in arrays:
-        says = arrays["effects"][:, VERDICT] * (2, 2, 2, 1)
-        packed |= {"says": (says @ DIGITS).astype(np.uint8)}
-        packed |= {"separation": arrays["effects"][:, SEPARATION].astype(np.float16)}
+        effects = pd.DataFrame(arrays["effects"], columns=EFFECTS)
+        packed["says"] = (effects[SAYS] * (2, 2, 2, 1) @ DIGITS).to_numpy(np.uint8)
+        packed |= {key: effects[key].to_numpy(np.float16) for key in ("separation", "raw separation")}
     if "absent effect" in arrays:
         packed |= {"absent effect": arrays["absent effect"].astype(np.float16)}
     if "absent" in arrays:
@@ -120,10 +120,10 @@ class Measured:
 
     @cached_property
     def effects(self) -> pd.DataFrame:
-        """What the model itself says, by scene: ``verdict``, ``half 1``, ``half 2``, ``sure``, ``separation``."""
+        """What the model itself says, by scene: all of :data:`~.measure.EFFECTS` behind D."""
         says = self.arrays["says"][:, None] // np.array(DIGITS) % 3 / (2, 2, 2, 1)
-        found = pd.DataFrame(says, self.arrays["effects|scene"], ["verdict", "half 1", "half 2", "sure"])
-        return found.assign(separation=self.arrays["separation"].astype(float))
+        found = pd.DataFrame(says, self.arrays["effects|scene"], SAYS)
+        return found.assign(**{key: self.arrays[key].astype(float) for key in ("separation", "raw separation")})
 
 
 def _halves(digits: np.ndarray) -> np.ndarray:
@@ -254,13 +254,13 @@ def _by_file(models: Iterable[Model]) -> dict[str, list[Model]]:
 def _differences(m: Measured, row: dict[str, np.ndarray], index: int) -> list[str]:
     found, fresh = [], pack({k: np.asarray(v)[None] for k, v in row.items()}, m.ns)
     for key, new in fresh.items():
-        control = {"says": "effects", "separation": "effects"}.get(key, key)
+        control = "effects" if key in ("says", "separation", "raw separation") else key
         scenes = m.arrays.get(f"{control}|scene", m.arrays["scene"])
         old, new = m.arrays[key][scenes == index][0], new[0]
         if key in ("verdicts", "absent"):  # a verdict near a tie may turn over with rounding
             wrong = np.mean(new != old) > 0.05
         elif key == "says":
-            wrong = new != old and abs(row["effects"][SEPARATION]) > 0.02
+            wrong = new != old and abs(row["effects"][EFFECTS.index("separation")]) > 0.02
         else:
             wrong = not np.allclose(new.astype(float), old.astype(float), rtol=0.02, atol=1.01 if key == "a" else 0.02)
         if wrong:

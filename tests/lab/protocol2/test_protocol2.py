@@ -254,9 +254,9 @@ def planted(rng, *, rga=None, scenes=400, follows=0.0, separation=None):
         for i, rate in enumerate(rates.values()):
             own = np.where(rng.random(scenes) < 0.5, easy[:, i], rng.random(scenes)) < rate
             verdicts[:, i, 0] = 2 * np.where(rng.random(scenes) < follows, model, own)
-        effects = np.zeros((scenes, 9), np.float16)
+        effects = np.zeros((scenes, len(measure.EFFECTS)), np.float16)
         effects[:, 4], effects[:, 7] = model, 1
-        effects[:, 8] = sep + rng.normal(0, 0.1, scenes)
+        effects[:, 8] = effects[:, 9] = sep + rng.normal(0, 0.1, scenes)
         cosine = np.full(scenes, round(results.LEVELS * (1 - 0.8 * sep)), np.uint8)
         at = np.arange(scenes)
         right = np.full(scenes, 2)
