@@ -54,7 +54,7 @@ def pack(arrays: dict[str, np.ndarray], ns: Sequence[int]) -> dict[str, np.ndarr
     }
     if "effects" in arrays:
         effects = pd.DataFrame(arrays["effects"], columns=EFFECTS)
-        packed["says"] = (effects[SAYS] * (2, 2, 2, 1) @ DIGITS).to_numpy(np.uint8)
+        packed["says"] = (effects[SAYS].to_numpy() * (2, 2, 2, 1) @ DIGITS).astype(np.uint8)
         packed |= {key: effects[key].to_numpy(np.float16) for key in ("separation", "raw separation")}
     if "absent effect" in arrays:
         packed |= {"absent effect": arrays["absent effect"].astype(np.float16)}
