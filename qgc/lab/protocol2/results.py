@@ -14,7 +14,6 @@ import pandas as pd
 from ...errors import QGCError
 from ...files import atomic_write
 from ...measure import stats
-from ..experiments.effects import agreement, kappa
 from ..protocol import crossed
 from ..protocol.run import gather
 from ..protocol.stored import RESULTS, readable
@@ -169,7 +168,8 @@ def overview(measured: dict[str, Measured]) -> pd.DataFrame:
     rows = []
     for name, m in measured.items():
         about = {"model": name, "cell": m.model.cell or name, "seed": m.model.seed, "step": m.model.step}
-        columns = {"separation": m.effects["separation"], "the model itself": m.effects["verdict"]}
+        columns = {key: m.effects[key] for key in ("separation", "raw separation")}
+        columns["the model itself"] = m.effects["verdict"]
         columns["cosine"] = m.cosine
         columns["right"] = pd.Series(m.arrays["right"] / 2.0, m.arrays["scene"])
         columns |= {method: m.of(method) for method in methods(m.ns)}
@@ -182,40 +182,29 @@ def overview(measured: dict[str, Measured]) -> pd.DataFrame:
 
 
 def difference(
-    measured: dict[str, Measured], first: str, second: str | None, where: Iterable[Model], backgrounds: bool = True,
-    above_absent: bool = False,
+    measured: Mapping[str, Measured], of: str, against: str | None, where: Iterable[Model], *,
+    backgrounds: bool = True, above_surrogate: bool = False, above_absent: bool = False, first: int | None = None,
 ) -> crossed.CrossedMean:  # fmt: skip
     """RGA of one method minus another's, pair by pair, over seeds (of the question side) and scenes.
 
-    Models of one seed are averaged scene by scene first, so that a scene and a seed each count once. ``above_absent``:
-    of the RGA above that of questions about absent objects.
+    Models of one seed are averaged scene by scene first, so that a scene and a seed each count once. ``backgrounds``:
+    False leaves pairs with one out. ``above_surrogate``, ``above_absent``: of the RGA above that of the no-place
+    surrogate, or of questions about absent objects. ``first``: of so many scenes of the split alone.
     """
+
+    def credit(m: Measured, method: str) -> pd.Series:
+        values = m.of(method, backgrounds=backgrounds)
+        if above_surrogate:
+            values = values - m.of(method, "surrogate rank", backgrounds)
+        return (values - m.absent(method)).dropna() if above_absent else values
+
     by_seed: dict[int, list[pd.Series]] = {}
     for model in where:
         m = measured[model.name]
-        values = _credit(m, first, backgrounds, above_absent)
-        if second is not None:
-            values = values - _credit(m, second, backgrounds, above_absent)
-        by_seed.setdefault(model.seed, []).append(values)
+        values = credit(m, of) - (credit(m, against) if against else 0.0)
+        by_seed.setdefault(model.seed, []).append(values[values.index < (first or np.inf)])
     table = pd.concat({seed: pd.concat(v, axis=1).mean(axis=1) for seed, v in by_seed.items()}, axis=1)
     return crossed.crossed_mean(table.to_numpy().T)
-
-
-def _credit(m: Measured, method: str, backgrounds: bool, above_absent: bool) -> pd.Series:
-    values = m.of(method, backgrounds=backgrounds)
-    return (values - m.absent(method)).dropna() if above_absent else values
-
-
-def faithfulness(m: Measured, method: str, least: int = 10) -> float:
-    """Cohen's κ of a method's rank verdict and the model's, over the pairs where the model's is sure.
-
-    nan where either class of the model's verdicts has fewer than ``least`` pairs: κ means nothing there.
-    """
-    sure = m.effects[m.effects["sure"] == 1]["verdict"]
-    if min((sure == 0).sum(), (sure == 1).sum()) < least:
-        return float("nan")
-    own = m.of(method).reindex(sure.index)
-    return float(kappa(agreement(own, sure)))
 
 
 # -- measuring again ------------------------------------------------------------------------------------------
