@@ -19,7 +19,7 @@ STATUS = {
 def page(protocol: Protocol = PROTOCOL) -> str:
     """The page's text."""
     data = protocol.data
-    scenes, models, methods = data["scenes"], data["models"], data["methods"]
+    scenes, models, methods, references = (data[key] for key in ("scenes", "models", "methods", "references"))
     test, validation = scenes["test"], scenes["validation"]
     graded = [m for m in protocol.models if m.cell]
     others = [f"`{m.name}`" for m in protocol.models if not m.cell]
@@ -62,39 +62,47 @@ Command: `python -m qgc train graded`; then `python -m qgc measure graded --spli
 
 ## Methods
 
-Grad-CAM; the paper's gate at n = {" and ".join(map(str, methods["n"]))} (the first is the paper's, the second was
-chosen on validation); the same gate by a random ranking, by ∂A/∂q averaged over all questions, and by the other
-question's ranking; the question contrast, plain and of maps divided by their L1 or L2 norm ({methods["norm"]} was
-chosen on validation); HiResCAM, |input × gradient| and attention.
+Grad-CAM; the paper's gate at n = {" and ".join(map(str, methods["n"]))} (the paper's n, and that of protocol 1); random
+gates with as many neurons, of which the two questions share as many as in the paper's gate; the same gate by ∂A/∂q
+averaged over all questions, and by the other question's ranking; the question contrast, plain and of maps divided by
+their L1 or L2 norm ({methods["norm"]} was chosen on validation); HiResCAM, |input × gradient| and attention.
+
+On the first {references["scenes"]["test"]} scenes also explanations that look at no gradient, or need no Grad-CAM:
+{"; ".join(references["methods"])}. They are of {_names(references["models"])}. And in
+{_names(references["curves"]["models"])} deletion, insertion and ROAD, with a random order, the object's mask and the
+image's center as controls.
 
 ## Measures
 """,
         "\n".join(f"- **{m['name']}** ({m['role']}). {m['says']}" for m in data["measures"]),
-        """
-## Hypotheses
-
-| | hypothesis | tested by | expected | smallest effect of interest |
-|---|---|---|---|---:|""",
+        "\n## Hypotheses\n",
     ]
-    parts += [
-        f"| {h['id']} | {h['says']} | {_test(h['test'])} | {h['expected']} | {h['smallest effect']} |"
-        for h in data["hypotheses"]
-    ]
-    parts.append(f"\n{data['tests']}\n\n**If nothing is found**, this is what we will say:\n")
-    parts.append("\n".join(f"- {h['id']}: {h['otherwise']}" for h in data["hypotheses"]))
+    parts += [_hypothesis(h) for h in data["hypotheses"]]
+    parts.append(f"\n## How they are tested\n\n{data['tests']}\n\n{data['verdicts']}")
+    parts.append(f"\n## Seen on validation\n\n{data['seen on validation']}")
     parts.append("\n## Deviations\n")
     parts.append("\n".join(f"- {d}" for d in data.get("deviations", [])) or "None so far.")
     parts.append(f"\n## The file\n\n`qgc/lab/protocol2/{FILE.name}`, sha256 `{protocol.sha256}`.")
     return "\n".join(parts).replace("\n\n\n", "\n\n") + "\n"
 
 
-def _test(test: dict) -> str:
-    return {
-        "correlation": lambda: f"Spearman's ρ of {test['of']} and {test['with']} over models",
-        "equivalence": lambda: f"RGA of the {test['of']}, less ½, where {test['where']} has less than {test['below']}",
+def _names(models: list[str]) -> str:
+    return ", ".join(f"`{name}`" for name in models)
+
+
+def _hypothesis(h: dict) -> str:
+    test, said = h["test"], []
+    for key, name in {"weaker": "less than that", "otherwise": "ruled out", "contradicted": "contradicted"}.items():
+        said += [f"  - *{name}*: {h[key]}"] if key in h else []
+    what = {
+        "across models": lambda: f"Spearman's ρ of {test['of']} and {test['with']} over models",
+        "within models": lambda: f"Spearman's ρ of {test['of']} and the size of Y over a model's pairs",
+        "equivalence": lambda: f"RGA of {test['of']} less ½, in {_names(test['models'])}",
         "difference": lambda: f"RGA of {test['of']} minus {test['against']}",
-        "agreement": lambda: f"κ of {test['of']} and the model, pair by pair",
+        "agreement": lambda: f"κ of {test['of']} and the model, in {_names(test['models'])}",
     }[test["kind"]]()
+    head = f"- **{h['id']}. {h['says']}** {what[0].upper()}{what[1:]}; expected: {h['expected']}; smallest effect of"
+    return "\n".join([f"{head} interest: {h['smallest effect']}.", *said])
 
 
 if __name__ == "__main__":

@@ -25,12 +25,17 @@ from ...models.evaluation import evaluating
 from ...scenes import Scene
 from ...scenes.questions import HELD_OUT, Ask, every_question, facts, word
 from ..experiments.compare import gradients
+from ..experiments.effects import effect_size
 from ..experiments.faithfulness import Alteration, pair_effects
 from ..experiments.interventions import visible
 from ..protocol.methods import mean_slope
 
 VERDICTS = ("rank", "first object", "second object", "odds", "surrogate rank", "surrogate first", "surrogate second")
 """What is kept of a pair of maps, in this order: twice the verdict (0, 1, 2), and 3 where there is no map."""
+
+EFFECTS = ("D_11", "D_12", "D_21", "D_22", "verdict", "half 1", "half 2", "sure", "separation", "raw separation")
+"""What is kept of the model itself: D, the verdict and those of both halves of the alterations, whether they agree, and
+Yule's Y, of D and of the effects without the floor of null alterations, below which D is zero."""
 
 NO_MAP = 3
 CONTRASTS = {"contrast": None, "contrast, L1": "l1", "contrast, L2": "l2"}
@@ -40,8 +45,11 @@ FREE = ("Grad-CAM", *CONTRASTS, "HiResCAM", "|input × gradient|", "attention")
 """Maps without a gate."""
 
 GATES = ("gate", "random gate", "question-free gate", "other question's gate")
-"""The paper's gate, and the same gate by a random ranking, by ∂A/∂q averaged over all questions, and by the ranking of
-the pair's other question."""
+"""The paper's gate; random gates; the same gate by ∂A/∂q averaged over all questions, and by the ranking of the pair's
+other question.
+
+A random gate takes the gate's own two rankings with all neurons exchanged at random, in both questions alike: its two
+sets have as many neurons in common as the gate's. (Sets drawn apart would differ more from question to question.)"""
 
 
 def methods(ns: Sequence[int]) -> list[str]:
@@ -91,11 +99,11 @@ def pair_maps(subject: Subject, both: Sequence[Explanation], ns: Sequence[int], 
     """
     vqa, F, ns = subject.vqa, both[0].F, list(ns)
     J = vqa.combine
-    random = gates.random_ranks(J, 2, rng).to(both[0].order)
+    exchanged = torch.from_numpy(rng.permutation(J)).to(both[0].order)
     rows = []
     for k, e in enumerate(both):
         free = RANKINGS["∂A/∂q of no question"](RankingInputs(e, slope=subject.slope))
-        orders = [e.order, random[k], gates.ranking(free), both[1 - k].order]
+        orders = [e.order, exchanged[e.order], gates.ranking(free), both[1 - k].order]
         keep = torch.cat([gates.top(e.order, [J]), *(gates.top(order, ns) for order in orders)]).to(e.g) * e.g
         keep[1 + 2 * len(ns) : 1 + 3 * len(ns)] += (free * 0).nan_to_num(torch.nan)  # nan where there is no ranking
         rows.append(torch.einsum("nk,khw->nhw", e.view.apply_jacobian(keep, e.q), F[0]))
@@ -148,10 +156,10 @@ def measure_pair(
     Returns
     -------
     dict
-        ``verdicts`` and ``a`` (:func:`judged`); ``cosine`` of the two Grad-CAM maps after the ReLU, nan where one is
-        empty; ``right``, how many of both questions are answered rightly; ``area`` and ``background`` (2,). With
-        ``altered``: ``effects`` (9,), D row by row, the verdict, those of both halves, whether it is sure, and its
-        size; with ``other``: ``absent`` (methods,), the rank verdicts, and ``absent effect`` beside ``altered``.
+        ``verdicts`` and ``a`` (:func:`judged`); ``cosine`` of the two Grad-CAM maps after the ReLU, 0 where one is
+        empty, nan where both are; ``right``, how many of both questions are answered rightly; ``area`` and
+        ``background`` (2,). With ``altered``: ``effects`` (:data:`EFFECTS`); with ``other``: ``absent`` (methods,), the
+        rank verdicts, and ``absent effect`` beside ``altered``.
     """
     vqa, scene = subject.vqa, pair.scene
     things = [pair.first.thing, pair.second.thing]
@@ -163,7 +171,7 @@ def measure_pair(
         verdicts, a = judged(maps, surrogates_of(maps), masks)
         found = {
             "verdicts": verdicts, "a": a.astype(np.float16),
-            "cosine": np.float32(cosine(*maps[0].relu())),
+            "cosine": np.float32(_cosine(*maps[0].relu())),
             "right": np.int8(sum(e.predicted == pair.answer for e in both)),
             "area": masks.mean((1, 2)).astype(np.float32),
             "background": np.array([name in scene.tones for name in things]),
@@ -174,7 +182,7 @@ def measure_pair(
             both = explain(vqa, view, list(other), pair.answer)
             found["absent"] = judged(pair_maps(subject, both, ns, gates_rng(scene)), None, masks)[0][:, 0]
             if len(altered):
-                found["absent effect"] = _effects(vqa, F, both, altered, things, f)[-1]
+                found["absent effect"] = _effects(vqa, F, both, altered, things, f)[EFFECTS.index("separation")]
     return found
 
 
@@ -183,8 +191,14 @@ def gates_rng(scene: Scene) -> np.random.Generator:
     return np.random.default_rng([scene.seed & 0x7FFFFFFF, 92])
 
 
+def _cosine(first: Tensor, second: Tensor) -> float:
+    # A map and an empty one have nothing in common; of two empty ones nothing can be said.
+    return 0.0 if bool(first.any()) != bool(second.any()) else float(cosine(first, second))
+
+
 def _effects(vqa, F, both: Sequence[Explanation], altered: Sequence[Alteration], things, f) -> np.ndarray:
     effects = pair_effects(vqa, F, both, altered, tuple(things), f)
     return np.array(
-        [*effects.D.ravel(), effects.verdict, *effects.half_verdicts, effects.sure, effects.size], np.float32
+        [*effects.D.ravel(), effects.verdict, *effects.half_verdicts, effects.sure, effects.size,
+         effect_size(effects.raw)], np.float32
     )  # fmt: skip

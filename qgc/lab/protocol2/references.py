@@ -125,9 +125,10 @@ def _chunk(job: Job) -> Path:
 def jobs(split: str, runs: Path, folder: Path) -> list[Job]:
     """All chunks of a split; QGCError if a training run is not in ``runs``."""
     folder = run.folder_of(models(), PROTOCOL.n("test"), runs, folder, CODE)
-    parts = range(0, ABOUT["scenes"], CHUNK)
+    scenes = ABOUT["scenes"][split]
+    parts = range(0, scenes, CHUNK)
     return [
-        Job(split, m, first, min(CHUNK, ABOUT["scenes"] - first), runs,
+        Job(split, m, first, min(CHUNK, scenes - first), runs,
             folder / f"references-{split}-{m.name.replace('/', '-')}-{first:05d}.npz")
         for first in parts for m in models()
     ]  # fmt: skip

@@ -14,13 +14,12 @@ import pandas as pd
 from ...errors import QGCError
 from ...files import atomic_write
 from ...measure import stats
-from ..experiments.effects import agreement, kappa
 from ..protocol import crossed
 from ..protocol.run import gather
 from ..protocol.stored import RESULTS, readable
 from ..protocol.summary import write_arrays
 from . import PROTOCOL, Model, Protocol, run
-from .measure import NO_MAP, VERDICTS, methods
+from .measure import EFFECTS, NO_MAP, VERDICTS, methods
 
 FOLDER = RESULTS / "protocol-2"
 COMMAND = "python -m qgc measure graded"
@@ -28,7 +27,7 @@ KEPT_A = ("Grad-CAM", "contrast, L1", "gate, n = 25")
 """Methods of which a_1 and a_2 of every pair are kept, to 1/255; of all others the verdicts alone."""
 
 LEVELS = 254  # of a number in 0–1 that is kept in a byte
-VERDICT, SEPARATION = slice(4, 8), 8  # in ``effects``, behind the four of D: verdict, both halves, sure; separation
+SAYS = ["verdict", "half 1", "half 2", "sure"]
 DIGITS = (
     1,
     3,
@@ -53,9 +52,9 @@ def pack(arrays: dict[str, np.ndarray], ns: Sequence[int]) -> dict[str, np.ndarr
         "right": arrays["right"].astype(np.uint8),
     }
     if "effects" in arrays:
-        says = arrays["effects"][:, VERDICT] * (2, 2, 2, 1)
-        packed |= {"says": (says @ DIGITS).astype(np.uint8)}
-        packed |= {"separation": arrays["effects"][:, SEPARATION].astype(np.float16)}
+        effects = pd.DataFrame(arrays["effects"], columns=EFFECTS)
+        packed["says"] = (effects[SAYS].to_numpy() * (2, 2, 2, 1) @ DIGITS).astype(np.uint8)
+        packed |= {key: effects[key].to_numpy(np.float16) for key in ("separation", "raw separation")}
     if "absent effect" in arrays:
         packed |= {"absent effect": arrays["absent effect"].astype(np.float16)}
     if "absent" in arrays:
@@ -120,10 +119,10 @@ class Measured:
 
     @cached_property
     def effects(self) -> pd.DataFrame:
-        """What the model itself says, by scene: ``verdict``, ``half 1``, ``half 2``, ``sure``, ``separation``."""
+        """What the model itself says, by scene: all of :data:`~.measure.EFFECTS` behind D."""
         says = self.arrays["says"][:, None] // np.array(DIGITS) % 3 / (2, 2, 2, 1)
-        found = pd.DataFrame(says, self.arrays["effects|scene"], ["verdict", "half 1", "half 2", "sure"])
-        return found.assign(separation=self.arrays["separation"].astype(float))
+        found = pd.DataFrame(says, self.arrays["effects|scene"], SAYS)
+        return found.assign(**{key: self.arrays[key].astype(float) for key in ("separation", "raw separation")})
 
 
 def _halves(digits: np.ndarray) -> np.ndarray:
@@ -169,7 +168,8 @@ def overview(measured: dict[str, Measured]) -> pd.DataFrame:
     rows = []
     for name, m in measured.items():
         about = {"model": name, "cell": m.model.cell or name, "seed": m.model.seed, "step": m.model.step}
-        columns = {"separation": m.effects["separation"], "the model itself": m.effects["verdict"]}
+        columns = {key: m.effects[key] for key in ("separation", "raw separation")}
+        columns["the model itself"] = m.effects["verdict"]
         columns["cosine"] = m.cosine
         columns["right"] = pd.Series(m.arrays["right"] / 2.0, m.arrays["scene"])
         columns |= {method: m.of(method) for method in methods(m.ns)}
@@ -182,40 +182,29 @@ def overview(measured: dict[str, Measured]) -> pd.DataFrame:
 
 
 def difference(
-    measured: dict[str, Measured], first: str, second: str | None, where: Iterable[Model], backgrounds: bool = True,
-    above_absent: bool = False,
+    measured: Mapping[str, Measured], of: str, against: str | None, where: Iterable[Model], *,
+    backgrounds: bool = True, above_surrogate: bool = False, above_absent: bool = False, first: int | None = None,
 ) -> crossed.CrossedMean:  # fmt: skip
     """RGA of one method minus another's, pair by pair, over seeds (of the question side) and scenes.
 
-    Models of one seed are averaged scene by scene first, so that a scene and a seed each count once. ``above_absent``:
-    of the RGA above that of questions about absent objects.
+    Models of one seed are averaged scene by scene first, so that a scene and a seed each count once. ``backgrounds``:
+    False leaves pairs with one out. ``above_surrogate``, ``above_absent``: of the RGA above that of the no-place
+    surrogate, or of questions about absent objects. ``first``: of so many scenes of the split alone.
     """
+
+    def credit(m: Measured, method: str) -> pd.Series:
+        values = m.of(method, backgrounds=backgrounds)
+        if above_surrogate:
+            values = values - m.of(method, "surrogate rank", backgrounds)
+        return (values - m.absent(method)).dropna() if above_absent else values
+
     by_seed: dict[int, list[pd.Series]] = {}
     for model in where:
         m = measured[model.name]
-        values = _credit(m, first, backgrounds, above_absent)
-        if second is not None:
-            values = values - _credit(m, second, backgrounds, above_absent)
-        by_seed.setdefault(model.seed, []).append(values)
+        values = credit(m, of) - (credit(m, against) if against else 0.0)
+        by_seed.setdefault(model.seed, []).append(values[values.index < (first or np.inf)])
     table = pd.concat({seed: pd.concat(v, axis=1).mean(axis=1) for seed, v in by_seed.items()}, axis=1)
     return crossed.crossed_mean(table.to_numpy().T)
-
-
-def _credit(m: Measured, method: str, backgrounds: bool, above_absent: bool) -> pd.Series:
-    values = m.of(method, backgrounds=backgrounds)
-    return (values - m.absent(method)).dropna() if above_absent else values
-
-
-def faithfulness(m: Measured, method: str, least: int = 10) -> float:
-    """Cohen's κ of a method's rank verdict and the model's, over the pairs where the model's is sure.
-
-    nan where either class of the model's verdicts has fewer than ``least`` pairs: κ means nothing there.
-    """
-    sure = m.effects[m.effects["sure"] == 1]["verdict"]
-    if min((sure == 0).sum(), (sure == 1).sum()) < least:
-        return float("nan")
-    own = m.of(method).reindex(sure.index)
-    return float(kappa(agreement(own, sure)))
 
 
 # -- measuring again ------------------------------------------------------------------------------------------
@@ -254,13 +243,13 @@ def _by_file(models: Iterable[Model]) -> dict[str, list[Model]]:
 def _differences(m: Measured, row: dict[str, np.ndarray], index: int) -> list[str]:
     found, fresh = [], pack({k: np.asarray(v)[None] for k, v in row.items()}, m.ns)
     for key, new in fresh.items():
-        control = {"says": "effects", "separation": "effects"}.get(key, key)
+        control = "effects" if key in ("says", "separation", "raw separation") else key
         scenes = m.arrays.get(f"{control}|scene", m.arrays["scene"])
         old, new = m.arrays[key][scenes == index][0], new[0]
         if key in ("verdicts", "absent"):  # a verdict near a tie may turn over with rounding
             wrong = np.mean(new != old) > 0.05
         elif key == "says":
-            wrong = new != old and abs(row["effects"][SEPARATION]) > 0.02
+            wrong = new != old and abs(row["effects"][EFFECTS.index("separation")]) > 0.02
         else:
             wrong = not np.allclose(new.astype(float), old.astype(float), rtol=0.02, atol=1.01 if key == "a" else 0.02)
         if wrong:

@@ -12,7 +12,7 @@ from qgc.scenes import sample
 
 MODEL = Model("deeper-lstm/balanced", "balanced")
 ABOUT = {
-    "scenes": 3, "models": [MODEL.name],
+    "scenes": {"validation": 3}, "models": [MODEL.name],
     "methods": ["|input × gradient|", "attention rollout", "integrated gradients of F"],
     "curves": {"models": [MODEL.name], "maps": ["Grad-CAM", "gate, n = 25", "|input × gradient|"]},
 }  # fmt: skip
@@ -32,7 +32,7 @@ def test_its_methods_and_models_exist():
     assert set(about["methods"]) <= set(METHODS) and len(references.models()) == len(about["models"])
     known = {*methods(PROTOCOL.n("test")), *about["methods"]}
     assert set(about["curves"]["maps"]) <= known and set(about["curves"]["models"]) <= set(about["models"])
-    assert about["scenes"] >= 200
+    assert about["scenes"]["test"] >= 200
 
 
 def test_what_is_stored_is_what_the_maps_say(tmp_path, small):
