@@ -29,7 +29,7 @@ from qgc.files import atomic_write
 from qgc.lab.experiments.faithfulness import Alteration, alterations, maps_of
 from qgc.lab.figures.dose import LABEL
 from qgc.lab.protocol2 import PROTOCOL, run
-from qgc.lab.protocol2.measure import Subject, chosen_pair, judged, measure_pair, methods, pair_maps
+from qgc.lab.protocol2.measure import EFFECTS, Subject, chosen_pair, judged, measure_pair, methods, pair_maps
 from qgc.lab.protocol2.results import FOLDER, KEPT_A, overview, read
 from qgc.lab.train import graded
 from qgc.measure.similarity import Pair, cosine
@@ -125,7 +125,9 @@ def moment(subject: Subject, pair: Pair, F: torch.Tensor, altered: Sequence[Alte
             vqa, EncodedImage(vqa, pair.scene, F[:1]), [pair.first.question, pair.second.question], pair.answer
         )
         every = pair_maps(subject, both, [N], np.random.default_rng(0))  # no random gate is shown
-        *_, sure, Y = measure_pair(subject, pair, F, [N], altered=altered)["effects"].tolist()
+        effects = dict(
+            zip(EFFECTS, measure_pair(subject, pair, F, [N], altered=altered)["effects"].tolist(), strict=True)
+        )
     raw = every[[methods([N]).index(name) for name in METHODS]]
     verdicts, a = judged(raw, None, np.stack([pair.scene.masks[name] for name in things]))
     maps = [
@@ -138,7 +140,7 @@ def moment(subject: Subject, pair: Pair, F: torch.Tensor, altered: Sequence[Alte
         for two, ranks, verdict in zip(raw, a, verdicts[:, 0].tolist(), strict=True)
     ]
     said = [[e.predicted, round(float(e.probabilities.max()), 3), round(e.confidence, 3)] for e in both]
-    return {"said": said, "Y": round(Y, 3), "sure": bool(sure), "maps": maps}
+    return {"said": said, "Y": round(effects["separation"], 3), "sure": bool(effects["sure"]), "maps": maps}
 
 
 # -- for the pages --------------------------------------------------------------------------------------
