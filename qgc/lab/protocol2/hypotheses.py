@@ -78,13 +78,17 @@ def within(m: Measured, of: str, scenes: Callable[[np.ndarray], np.ndarray]) -> 
     return float(ranks.sub(ranks.groupby(pairs["stratum"]).transform("mean")).corr().iloc[0, 1])
 
 
-def stratified_kappa(m: Measured, method: str, scenes: Callable[[np.ndarray], np.ndarray]) -> float:
+def stratified_kappa(
+    m: Measured, method: str, scenes: Callable[[np.ndarray], np.ndarray] | None = None
+) -> float:  # fmt: skip
     """Cohen's κ of a method's rank verdict and the model's, over the pairs where the model's is sure.
 
     Agreement beyond chance is summed over :func:`strata`, so that what both verdicts owe to the kind of pair is none.
+    nan where neither could have differed in any of them.
     """
     sure = m.effects[m.effects["sure"] == 1]["verdict"]
-    sure = sure[scenes(sure.index.to_numpy())]
+    if scenes is not None:
+        sure = sure[scenes(sure.index.to_numpy())]
     own, stratum = m.of(method).reindex(sure.index), strata(m).reindex(sure.index)
     beyond = most = 0.0
     for _, model in sure.groupby(stratum):
@@ -168,7 +172,7 @@ def equivalence(measured: Mapping[str, Measured], test: Mapping, smallest: float
     models = [measured[name].model for name in test["models"] if name in measured]
     if not models:
         return Tested(NOTHING)
-    limit = PROTOCOL.data["scenes"]["earlier moments"]
+    limit = PROTOCOL.data["scenes"]["fewer"]
     mean = difference(measured, test["of"], None, models, first=limit)
     shifted = crossed.CrossedMean(mean.estimate - 0.5, mean.error, mean.df)
     if not shifted.error > 0:  # every pair alike: nothing was measured

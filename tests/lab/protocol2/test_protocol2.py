@@ -51,7 +51,7 @@ def test_its_test_scenes_belong_to_no_other_split():
 
 def test_a_model_that_is_not_at_its_end_sees_fewer_test_scenes():
     last, early = (next(m for m in PROTOCOL.models if m.step == step) for step in (1248, 10))
-    assert PROTOCOL.count("test", last) > PROTOCOL.count("test", early) == 500
+    assert PROTOCOL.count("test", last) > PROTOCOL.count("test", early) == 300
     assert PROTOCOL.count("validation", last) == PROTOCOL.count("validation", early)
 
 
@@ -107,6 +107,15 @@ def test_verdicts_are_those_of_the_maps():
     assert row["verdicts"].shape == (len(names), len(VERDICTS)) and len(names) == len(FREE) + 8
     assert (row["verdicts"][names.index("attention")] == NO_MAP).all()  # it has none
     assert set(np.delete(row["verdicts"], names.index("attention"), 0).ravel()) <= {0, 1, 2}
+
+
+def test_a_gate_of_more_neurons_than_there_are_is_no_map():
+    scene, pair = case()
+    s = subject()
+    F = s.vqa.conv(s.vqa.prepare(scene.image))
+    verdicts = measure_pair(s, pair, F, (25, 2000))["verdicts"]
+    missing = [name for name, row in zip(methods((25, 2000)), verdicts, strict=True) if (row == NO_MAP).all()]
+    assert missing == ["attention", *(name for name in methods((25, 2000)) if name.endswith("2000"))]
 
 
 def test_contrasts_are_each_others_negative_so_raw_ones_win_or_lose_both_objects():
