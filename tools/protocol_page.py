@@ -45,10 +45,10 @@ outcome. **You need** [the first protocol](protocol.md), which stays as it is.
 | validation | {validation["count"]:,} | {validation["first"]:,} | every choice |
 | test | {test["count"]:,} | {test["first"]:,} | the numbers that count |
 
-A model that is not at the end of its training, or of no cell (below), sees the first {scenes["fewer"]:,} test scenes. The
-first {scenes["controls"]} also have the controls: questions about absent objects, and alterations of the objects. Of each
-scene one pair of color questions is asked, with the same answer and in one held-out paraphrase, about objects that
-share no pixel; the scene's seed decides which.
+A model that is not at the end of its training, or of no cell (below), sees the first {scenes["fewer"]:,} test
+scenes. The first {scenes["controls"]} also have the controls: questions about absent objects, and alterations of the
+objects. Of each scene one pair of color questions is asked, with the same answer and in one held-out paraphrase, about
+objects that share no pixel; the scene's seed decides which.
 
 ## Models
 
