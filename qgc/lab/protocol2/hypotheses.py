@@ -224,6 +224,15 @@ def _same(part: Found, whole: Found) -> tuple[Found, bool]:
     return part, bool(part.low > 0 if whole.estimate > 0 else part.high < 0)
 
 
+# -- choices that are made on validation scenes -------------------------------------------------------------------
+def chosen(table: pd.DataFrame) -> dict[str, list[str]]:
+    """The models that H3 and H8 are about, by what ``protocol-2.yml`` says under ``tests``, from validation scenes."""
+    graded, own = table[table["step"] > 0], table["the model itself"]
+    blind = own.between(0.45, 0.55) & (table["separation"].abs() <= 0.05)
+    often_wrong = own.between(0.6, 0.9) & (table["step"] == table["step"].max())
+    return {"H3": list(graded.index[blind[graded.index]]), "H8": list(graded.index[often_wrong[graded.index]])}
+
+
 # -- all of them --------------------------------------------------------------------------------------------------
 def evaluate(measured: Mapping[str, Measured]) -> pd.DataFrame:
     """A row for each hypothesis: ``says``, estimate, interval, ``p``, Holm's ``p (Holm)``, ``verdict``, ``meaning``.

@@ -25,6 +25,7 @@ from ...models.evaluation import evaluating
 from ...scenes import sample
 from ..experiments.perturbation import curve_rows, summarise
 from ..experiments.reference import METHODS
+from ..protocol import crossed
 from ..protocol.run import gather, work
 from ..protocol.stored import readable
 from ..protocol.summary import write_arrays
@@ -169,6 +170,19 @@ def verdicts(arrays: Mapping[str, np.ndarray], model: str, method: str, verdict:
     """One verdict of a reference explanation, by scene: 0, ½, 1; nan where the model has no such map."""
     column = arrays[f"{model}|verdicts"][:, list(ABOUT["methods"]).index(method), VERDICTS.index(verdict)]
     return pd.Series(np.where(column == NO_MAP, np.nan, column / 2), arrays[f"{model}|verdicts|scene"])
+
+
+def overview(arrays: Mapping[str, np.ndarray]) -> pd.DataFrame:
+    """A row for each model and method: ``RGA`` with ``low`` and ``high`` over scenes, and that of its ``surrogate``."""
+    rows = []
+    for m in models():
+        for method in ABOUT["methods"]:
+            values = verdicts(arrays, m.name, method).dropna()
+            if len(values):  # the model has such a map
+                found = crossed.crossed_interval(values.to_numpy()[None])
+                row = {"model": m.name, "method": method, "RGA": found.estimate, "low": found.low, "high": found.high}
+                rows.append(row | {"surrogate": verdicts(arrays, m.name, method, "surrogate rank").mean()})
+    return pd.DataFrame(rows)
 
 
 def curves(arrays: Mapping[str, np.ndarray], model: str, **bootstrapping) -> pd.DataFrame:

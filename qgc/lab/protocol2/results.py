@@ -22,6 +22,8 @@ from . import PROTOCOL, Model, Protocol, run
 from .measure import EFFECTS, NO_MAP, VERDICTS, methods
 
 FOLDER = RESULTS / "protocol-2"
+SUMMARY = FOLDER / "validation.json"
+"""What was seen on validation scenes, a row for each model, before the protocol was fixed."""
 COMMAND = "python -m qgc measure graded"
 KEPT_A = ("Grad-CAM", "contrast, L1", "gate, n = 25")
 """Methods of which a_1 and a_2 of every pair are kept, to 1/255; of all others the verdicts alone."""
@@ -179,6 +181,19 @@ def overview(measured: dict[str, Measured]) -> pd.DataFrame:
             about |= {column: found.estimate, f"{column} low": found.low, f"{column} high": found.high}
         rows.append(about)
     return pd.DataFrame(rows).set_index("model")
+
+
+def write_summary(table: pd.DataFrame, file: Path) -> None:
+    """Write an :func:`overview` without its intervals, to three digits."""
+    columns = [c for c in table if not c.endswith((" low", " high"))]
+    text = table[columns].round(3).to_json(orient="index", force_ascii=False).replace("},", "},\n")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    atomic_write(file, lambda p: p.write_text(text + "\n", encoding="utf-8"))
+
+
+def read_summary(file: Path = SUMMARY) -> pd.DataFrame:
+    """What :func:`write_summary` wrote."""
+    return pd.DataFrame.from_dict(json.loads(file.read_text(encoding="utf-8")), orient="index")
 
 
 def difference(
