@@ -28,7 +28,8 @@ def _measure_graded(args) -> None:
     validation = args.split == "validation"
     out = args.out or (args.runs / "protocol-2" if validation else results.FOLDER)
     if args.check:
-        faults, missing = results.check(args.split, args.runs, out)
+        checked = [stage.check(args.split, args.runs, out) for stage in (results, references)]
+        faults, missing = (sum(found, []) for found in zip(*checked, strict=True))
         if faults:
             raise QGCError("the sample differs from what is stored: " + "; ".join(faults[:10]))
         without = f"; {len(missing)} models were not asked, for want of their training runs" if missing else ""

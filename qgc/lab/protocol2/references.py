@@ -18,6 +18,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from ...errors import QGCError
 from ...explain import EncodedImage, explain
 from ...files import atomic_write
 from ...measure.pairs import no_place_surrogate
@@ -164,6 +165,26 @@ def read(split: str, folder: Path = FOLDER, protocol=PROTOCOL) -> dict[str, np.n
         arrays = {key: file[key] for key in file.files}
     check_protocol(json.loads(bytes(arrays.pop("about"))), path, protocol)
     return arrays
+
+
+def check(split: str, runs: Path, folder: Path = FOLDER, seed: int = 0) -> tuple[list[str], list[str]]:
+    """Measure a random scene of each model again. Returns what differs, and models whose training run is not there."""
+    rng, arrays, faults, missing = np.random.default_rng(seed), read(split, folder), [], []
+    for m in models():
+        try:
+            run.load(m, runs)
+        except QGCError:
+            missing.append(m.name)
+            continue
+        at = int(rng.integers(len(arrays[f"{m.name}|verdicts"])))
+        index = int(arrays[f"{m.name}|verdicts|scene"][at])
+        row = measure_scene(Job(split, m, index, 1, runs, Path()), index)
+        # a verdict near a tie may turn over with rounding
+        wrong = [] if np.mean(row["verdicts"] != arrays[f"{m.name}|verdicts"][at]) <= 0.1 else ["verdicts"]
+        if "curves" in row and not np.allclose(row["curves"], arrays[f"{m.name}|curves"][at], rtol=0.05, atol=0.05):
+            wrong.append("curves")
+        faults += [f"{m.name}, scene {index}: {key} of reference explanations" for key in wrong]
+    return faults, missing
 
 
 def verdicts(arrays: Mapping[str, np.ndarray], model: str, method: str, verdict: str = "rank") -> pd.Series:

@@ -59,6 +59,11 @@ def test_what_is_stored_is_what_the_maps_say(tmp_path, small):
     table = references.curves(arrays, MODEL.name, draws=50)
     kinds = {"Grad-CAM", "gate, n = 25", name, "random", "object", "centre"}
     assert set(table["map"]) == kinds and {"own less other", "own less random"} <= set(table["asked"])
+    assert references.check("validation", tmp_path, tmp_path / "out") == ([], [])
+    arrays[f"{MODEL.name}|curves"] += 1
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(references, "read", lambda *_: arrays)
+        assert len(references.check("validation", tmp_path, tmp_path / "out")[0]) == 1
     with pytest.raises(QGCError, match="another protocol"):
         references.read("validation", tmp_path / "out", Protocol({}, "0" * 64))
 
