@@ -26,7 +26,7 @@ NUMBERS = [  # chapter, in its prose, in its outputs, and what makes the second 
     ("activations", r"and (\d+) in another", r"balanced +\nchange +\n.*\nsame answer, other thing +(0\.\d+)", 100),
     ("activations", r"at a cosine of (0\.\d\d)\. Grad", r"natural +answer +\S+ \[.*?\] +(0\.\d+)", 1),
     ("activations", r"keeps a cosine of (0\.\d\d) with\s+five", r"guided backprop .*\] +(0\.\d+) \[[^]]*\] *\n", 1),
-    ("sensitivity", r"carry (\d\.\d) % of the question", r"natural +0\.4\d+ +0\.9\d+ +(0\.\d+)", 100),
+    ("sensitivity", r"carry (\d\.\d) % of what brings", r"natural +0\.4\d+ +0\.9\d+ +(0\.\d+)", 100),
     ("sensitivity", r"question picks (\d\.\d) of ten", r"natural +same question, other scene +\d+ +([\d.]+)", 1),
     ("sensitivity", r"(\d+) % in `natural`", r"natural +0\.0\d+ +(0\.\d+) +-0", 100),
     ("sensitivity", r"first value is (\d\.\d) times the tenth", r"Table 1, left +([\d.]+)", 1),
