@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[3]
 GALLERY = ("scenes-gallery", "The ten situations of the paper")
 SWEEP = ("gate", "Figures 27–77: the whole sweep")
 BATHROOM_25 = ("gate", "The bathroom at n = 25")
-LOST = ("gate", "Lost at 200, back at 300?")
+LOST = ("gate", "The sink at n = 200 and at n = 300")
 RANKS = ("rank-correlation", "The five pairs, on our models")
 
 # Chapter and heading, by figure and table.
