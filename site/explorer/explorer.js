@@ -388,11 +388,7 @@
     }
 
     function offerAll(scene, model, pair) {
-      offer(
-        control.scene,
-        Object.entries(index.scenes),
-        state.scene,
-      );
+      offer(control.scene, Object.entries(index.scenes), state.scene);
       offer(
         control.model,
         index.models.map((name) => [name, modelLabel(name)]),
@@ -632,10 +628,7 @@
       const lines = shown.views.map((view, side) => {
         const things = [view.thing, shown.views[1 - side].thing];
         const words = things.map((thing, i) => `${percent(shareNow(view, i))} on the ${thing}`).join(", ");
-        at("map", side).setAttribute(
-          "aria-label",
-          `Map for “${view.question}”, answer ${view.answer}: ${words}.`,
-        );
+        at("map", side).setAttribute("aria-label", `Map for “${view.question}”, answer ${view.answer}: ${words}.`);
         return `${view.question} ${words}.`;
       });
       const rank = ["verdict", "luck", "rank"].map((name) => at(name).textContent).join(" ");

@@ -34,7 +34,7 @@ from qgc.models import VQA, zoo
 from qgc.paper import sweep_n
 from qgc.scenes import FIRST_SEED, Scene, sample
 from qgc.scenes.questions import Ask, asks
-from qgc.scenes.situations import SITUATIONS, situation
+from qgc.scenes.situations import SITUATIONS
 from qgc.show import plots
 from qgc.show.pixels import pale
 
@@ -182,7 +182,8 @@ class Distinct:
 
 def _still(scene: str, model: str, path: Path) -> None:
     # What readers without JavaScript see.
-    place = situation(scene)
-    answers = [ask.answer for ask in place.asks[:2]]
-    sheet = plots.pair(explain(zoo.load(model), place, place.questions[:2], answers), STILL_N, place)
+    place = scenes()[scene]
+    asked = questions(place)[:2]
+    both = explain(zoo.load(model), place, [ask.question for ask in asked], [ask.answer for ask in asked])
+    sheet = plots.pair(both, STILL_N, place)
     atomic_write(path, lambda temporary: sheet.savefig(temporary, format="webp", dpi=110))
