@@ -103,7 +103,9 @@ def write(folder: str | Path, names: list[str] | None = None) -> Path:
     parts.copy_scripts(folder, [HERE / "predict.js", HERE / "predict.css"])
     names = list(names or EXERCISES)
     kinds = {name: type(EXERCISES[name]).__name__.lower() for name in names}
-    parts.write_part(folder, "qgcPredict", "index", {"exercises": kinds, "tie": TIE, "visible": VISIBLE, **parts.colours()})
+    parts.write_part(
+        folder, "qgcPredict", "index", {"exercises": kinds, "tie": TIE, "visible": VISIBLE, **parts.colours()}
+    )
     models: dict[str, VQA] = {}
     for name in names:
         exercise = EXERCISES[name]
