@@ -487,6 +487,8 @@
       at("curve-own", side).closest(".qx-plot").hidden = hide;
     }
 
+    const pause = () => new Promise((resolve) => setTimeout(resolve, 4));
+
     // Random gates, draw by draw, so that the page stays responsive: the middle 90 % of their shares, and their ranks.
     async function compare(mine) {
       if (state.rank === "contrast") return;
@@ -494,11 +496,13 @@
         const drawn = view.inside.map(() => []);
         const ranks = [];
         for (let draw = 0; draw < DRAWS; draw++) {
-          await new Promise((resolve) => setTimeout(resolve, 4));
+          await pause();
           if (mine !== ticket) return;
           const order = ranking(randomScores(2 * (draw + 1000) + side, shown.size)); // other draws than those on offer
           const maps = running(order, view.g, view.P);
           view.inside.forEach((inside, i) => drawn[i].push(sharesOfAll(maps, inside, view.anywhere)));
+          await pause(); // ranks of two large objects take as long as all before
+          if (mine !== ticket) return;
           ranks.push(ranksOfAll(maps, shown.covers));
         }
         view.bands = drawn.map((shares) => middle(shares, shown.size));

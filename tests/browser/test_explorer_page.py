@@ -195,7 +195,7 @@ def test_the_second_list_lacks_what_the_first_has_chosen(browser, page):
     for thing in [ask.thing for ask in questions(qgc.scene("bathroom"))]:
         before = choices(browser)
         Select(browser.find_element(By.NAME, "q")).select_by_value(thing)
-        awaited(browser, lambda b, before=before: thing == "sink" or choices(b) > before, "the choice")
+        awaited(browser, lambda b, n=before, t=thing: t == "sink" or choices(b) > n, "the choice")
         offered = [o.get_attribute("value") for o in Select(browser.find_element(By.NAME, "other")).options]
         assert thing not in offered and len(offered) == len(questions(qgc.scene("bathroom"))) - 1
 
