@@ -42,7 +42,7 @@ from .packing import pack_maps
 
 HERE = Path(__file__).parent
 LIKELY = 2  # how many of a model's most probable answers are on offer, besides the true one
-QUESTIONS = 4  # at most, of a scene: each costs a map of 90 kB in Pythia, whose maps depend on the question
+QUESTIONS = 3  # of a scene: each costs 200 kB, as its maps in Pythia depend on it
 RANDOM = 2  # scenes that nobody drew for a purpose
 STILL_N = (None, 25)  # what the image for readers without JavaScript shows
 
