@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pandas as pd
+
 from qgc.files import atomic_write
-from qgc.lab.protocol2 import FILE, PROTOCOL, Protocol
+from qgc.lab.protocol2 import FILE, PROTOCOL, Protocol, results
 
 PAGE = Path(__file__).resolve().parents[1] / "book" / "protocol-2.md"
 
@@ -79,15 +81,37 @@ image's center as controls.
     ]
     parts += [_hypothesis(h) for h in data["hypotheses"]]
     parts.append(f"\n## How they are tested\n\n{data['tests']}\n\n{data['verdicts']}")
-    parts.append(f"\n## Seen on validation\n\n{data['seen on validation']}")
+    parts.append(f"\n## Seen on validation\n\n{data['seen on validation']}\n")
+    parts.append(_validation(results.read_summary()))
     parts.append("\n## Deviations\n")
     parts.append("\n".join(f"- {d}" for d in data.get("deviations", [])) or "None so far.")
     parts.append(f"\n## The file\n\n`qgc/lab/protocol2/{FILE.name}`, sha256 `{protocol.sha256}`.")
     return "\n".join(parts).replace("\n\n\n", "\n\n") + "\n"
 
 
+SHOWN = {
+    "separation": "separation Y", "the model itself": "the model itself", "cosine": "cosine of Grad-CAM",
+    "Grad-CAM": "RGA: Grad-CAM", "gate, n = 25": "gate, n = 25", "random gate, n = 25": "random gate",
+    "question-free gate, n = 25": "question-free gate", "contrast, L1": "L1 contrast", "contrast, L2": "L2 contrast",
+}  # fmt: skip
+
+
+def _validation(table: pd.DataFrame) -> str:
+    """Means of the models at the end of training, cell by cell."""
+    last = table[table["step"].isin([0, table["step"].max()])].groupby("cell", sort=False)[list(SHOWN)].mean()
+    rows = [
+        " | ".join([f"`{cell}`", *("–" if pd.isna(v) else f"{v:.2f}" for v in row)]) for cell, *row in last.itertuples()
+    ]
+    head = ["| at the end of training | " + " | ".join(SHOWN.values()) + " |", "|---|" + "---:|" * len(SHOWN)]
+    return "\n".join([*head, *(f"| {row} |" for row in rows)])
+
+
 def _names(models: list[str]) -> str:
     return ", ".join(f"`{name}`" for name in models)
+
+
+def _in(test: dict) -> str:
+    return f", in {_names(test['models'])}" if "models" in test else ""
 
 
 def _hypothesis(h: dict) -> str:
@@ -97,9 +121,8 @@ def _hypothesis(h: dict) -> str:
     what = {
         "across models": lambda: f"Spearman's ρ of {test['of']} and {test['with']} over models",
         "within models": lambda: f"Spearman's ρ of {test['of']} and the size of Y over a model's pairs",
-        "equivalence": lambda: f"RGA of {test['of']} less ½, in {_names(test['models'])}",
-        "difference": lambda: f"RGA of {test['of']} minus {test['against']}",
-        "agreement": lambda: f"κ of {test['of']} and the model, in {_names(test['models'])}",
+        "difference": lambda: f"RGA of {test['of']} minus {test['against']}" + _in(test),
+        "agreement": lambda: f"κ of {test['of']} and the model" + _in(test),
     }[test["kind"]]()
     head = f"- **{h['id']}. {h['says']}** {what[0].upper()}{what[1:]}; expected: {h['expected']}; smallest effect of"
     return "\n".join([f"{head} interest: {h['smallest effect']}.", *said])

@@ -52,4 +52,4 @@ def _measure_graded(args) -> None:
     if validation:  # of which a summary is kept, from which the choices follow
         table = results.overview(results.read("validation", out, protocol=None))
         results.write_summary(table, results.SUMMARY)
-        print(f"wrote {results.SUMMARY}; the lists of protocol-2.yml are: {hypotheses.chosen(table)}")
+        print(f"wrote {results.SUMMARY}; H8 is about {', '.join(hypotheses.chosen(table))}")
