@@ -3,7 +3,7 @@
 The repository's address is looked for in this order, and none is ever invented: the environment variable QGC_REPOSITORY
 (`make book REPOSITORY=…` sets it; `none` for no buttons), `[project.urls]` in pyproject.toml, the git remote `origin`.
 QGC_BRANCH is the branch, QGC_JUPYTERHUB the address of a JupyterHub with nbgitpuller. The site's own address is
-QGC_SITE (`make book SITE=…`; `none` for none), else where GitHub or GitLab Pages put a repository that was said or noted.
+QGC_SITE (`make book SITE=…`; `none` for none), else where GitHub or GitLab Pages put a repository said or noted.
 
     python tools/launch.py [ADDRESS]
 
