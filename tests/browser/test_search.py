@@ -26,7 +26,9 @@ def search(browser, site, words: str) -> list[tuple[str, str]]:
     """What the site's search finds: the page (or the reference's entry) and the text that is shown, in order."""
     browser.get("about:blank")
     browser.get((site / "search.html").as_uri() + "?q=" + words.replace(" ", "+"))
-    browsing.awaited(browser, lambda b: "finished" in b.find_element(By.CSS_SELECTOR, ".search-summary").text, "the end")
+    browsing.awaited(
+        browser, lambda b: "finished" in b.find_element(By.CSS_SELECTOR, ".search-summary").text, "the end"
+    )
     links = browser.find_elements(By.CSS_SELECTOR, f"{FOUND} > a")
     return [(link.get_attribute("href").rpartition("/")[2], link.text) for link in links]
 
