@@ -36,6 +36,7 @@ NOT_PROSE = (
     nodes.field_list,
     nodes.figure,
 )
+GOALS = ("You will learn", "You need", "You can skip", "Minutes")  # what a chapter says of itself before it begins
 LABELS = {"Question.", "Answer."}  # of the box that opens a chapter
 NOT_FOUND = """<section id="page-not-found"><h1>There is no page here</h1>
 <p>The address may be mistyped, or the page may have moved.</p>
@@ -75,6 +76,8 @@ def description(doctree: nodes.document) -> str:
     """The first sentences of a page, as many as make a description; "" where it has none."""
     text = ""
     for paragraph in prose(doctree):
+        if paragraph.startswith(GOALS):
+            continue
         for sentence in re.split(r"(?<=[.?!])[”\"]?\s+(?=[A-Z“\"])", paragraph):
             if "\0" in sentence or not sentence.endswith((".", "?", "!", ".”", '."')):
                 continue
