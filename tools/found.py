@@ -108,6 +108,7 @@ def add_tags(app: Sphinx, pagename: str, templatename: str, context: dict, doctr
     told = description(doctree) if doctree else OF_PAGES_WITHOUT_TEXT.get(pagename, "")
     base = app.config.html_baseurl
     image = urljoin(base, card.PLACE) if base else "../" * pagename.count("/") + card.PLACE
+    context.setdefault("metatags", "")  # pages without a text of their own come without
     context["metatags"] += tags(
         title, told or f"{title}: a page of the book “{BOOK}”", context.get("pageurl") or "", image
     )
