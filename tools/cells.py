@@ -66,7 +66,8 @@ def names(source: str) -> tuple[set[str], set[str]]:
         return set(), set(re.findall(r"\w+", source))
     found = [(node.id, isinstance(node.ctx, ast.Load)) for node in nodes if isinstance(node, ast.Name)]
     bound = {node.name for node in nodes if isinstance(node, ast.FunctionDef | ast.ClassDef)}
-    bound |= {(a.asname or a.name).split(".")[0] for n in nodes if isinstance(n, ast.Import | ast.ImportFrom) for a in n.names}
+    imports = [node for node in nodes if isinstance(node, ast.Import | ast.ImportFrom)]
+    bound |= {(alias.asname or alias.name).split(".")[0] for node in imports for alias in node.names}
     return bound | {name for name, used in found if not used}, {name for name, used in found if used}
 
 
@@ -101,7 +102,8 @@ def join_silent(cells: list[dict]) -> list[dict]:
     kept: list[dict] = []
     for cell in cells:
         before = kept[-1] if kept else None
-        if before and is_shown(before) and is_shown(cell) and not before["outputs"] and not open_or_hidden(before):
+        folded = [c for c in (before, cell) if c and is_shown(c) and not open_or_hidden(c)]
+        if len(folded) == 2 and not before["outputs"]:
             cell = cell | {"source": f"{text(before)}\n\n{text(cell)}"}
             kept.pop()
         kept.append(cell)
