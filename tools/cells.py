@@ -140,7 +140,7 @@ def for_readers(notebook: str) -> str:
 
 def edit(app: Sphinx, docname: str, source: list[str]) -> None:
     """As Sphinx reads a page: edit it if it is a notebook."""
-    if app.env.doc2path(docname).endswith(".ipynb"):
+    if str(app.env.doc2path(docname)).endswith(".ipynb"):
         source[0] = for_readers(source[0])
 
 
