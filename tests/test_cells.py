@@ -56,8 +56,10 @@ def shown(*made: dict) -> list[tuple[str, list[str], str]]:
         ([code("a", FIGURE, "show-input")], [("a", ["show-input"], "")]),
         ([code("a = 1"), code("a", FIGURE)], [("a = 1\n\na", ["hide-input"], "Show the code of this figure")]),
         ([code("a = 1", [], "setup", "remove-cell"), code("a", FIGURE, "remove-input")], [("a", ["remove-input"], "")]),
-        ([code("a = 1"), code("a", TABLE, "show-input")],
-         [("a = 1", ["hide-input"], "Show the code"), ("a", ["show-input"], "")]),
+        (
+            [code("a = 1"), code("a", TABLE, "show-input")],
+            [("a = 1", ["hide-input"], "Show the code"), ("a", ["show-input"], "")],
+        ),
         ([code("assert True", PRINTED)], [("assert True", ["remove-input"], "")]),
         ([code("b = 1\nassert b"), WORDS], []),
     ],

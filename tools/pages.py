@@ -82,8 +82,8 @@ def lazy(
 ) -> str:
     """A page whose images have their size, and load only when somebody comes near them.
 
-    Images before the first section are at once in sight, so those are not put off. Figures of the notebooks carry what
-    the styles need: a class for charts, and their width, of which a phone shows a part and lets the rest be scrolled to.
+    Images before the first section are at once in sight, so those are not put off. Figures carry what the styles need:
+    a class for charts, and their width, of which a phone shows a part and lets the rest be scrolled to.
     """
     first_section = markup.find("<h2")
 

@@ -71,7 +71,8 @@ def main() -> int:
             kinds[KINDS.get(file.suffix, "pictures")] += size
         row = [*(kinds[c] for c in COLUMNS), sum(kinds.values())]
         print(f"{page.relative_to(site).as_posix():32}" + "".join(f"{size / 1000:10.0f}" for size in row))
-    print(f"\n{'share of the height at 1280':32}" + "".join(f"{c:>10}" for c in ("code", "figures", "tables", "clipped")))
+    heads = "".join(f"{c:>10}" for c in ("code", "figures", "tables", "clipped"))
+    print(f"\n{'share of the height at 1280':32}{heads}")
     for page, found in sorted(((p, f) for p, f in shares.items() if f), key=lambda item: item[1]["figures"]):
         row = "".join(f"{found[c]:10.1%}" for c in ("code", "figures", "tables")) + f"{found['clipped']:10}"
         print(f"{page.relative_to(site).as_posix():32}{row}")
