@@ -71,7 +71,7 @@ def is_chart(path: Path) -> bool:
         return False
     colors = sampled.getcolors(200 * 200) or []
     white = sum(count for count, color in colors if min(color) >= 250)
-    return len(colors) < 1000 and white > 0.55 * 200 * 200  # drawn scenes have 3,000 colors, and fill half of a figure
+    return len(colors) < 1000 and white > 0.6 * 200 * 200  # scenes and maps fill half of a figure
 
 
 def lazy(
