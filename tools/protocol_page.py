@@ -38,7 +38,11 @@ its *maps* show. {STATUS[data["status"]]}
 :::
 
 **You will learn** which models, scenes, measures and hypotheses were fixed beforehand, and what was to be said of each
-outcome. **You need** [the first protocol](protocol.md), which stays as it is.
+outcome.
+
+**You need** [the first protocol](protocol.md), which stays as it is.
+
+**Minutes:** 10
 
 ## Scenes
 
