@@ -137,7 +137,7 @@ def jobs(split: str, runs: Path, folder: Path) -> list[Job]:
 
 
 def measure(split: str, runs: Path, folder: Path, workers: int = 2, share: tuple[int, int] = (0, 1)) -> list[Path]:
-    """Measure this process's share of the chunks; returns their files. Raises as :func:`.run.measure` does."""
+    """Measure this process's share of the chunks; returns their files. Raises as :func:`qgc.lab.protocol2.run.measure` does."""
     run.allowed(split)
     number, of = share
     return work(jobs(split, runs, folder)[number::of], _chunk, f"references, {split}", workers, shared=of > 1)
@@ -159,7 +159,7 @@ def store(chunks: Sequence[Path], split: str, folder: Path = FOLDER) -> None:
 
 
 def read(split: str, folder: Path = FOLDER, protocol=PROTOCOL) -> dict[str, np.ndarray]:
-    """The stored arrays, ``MODEL|key``. Raises QGCError as :func:`.results.read` does."""
+    """The stored arrays, ``MODEL|key``. Raises QGCError as :func:`qgc.lab.protocol2.results.read` does."""
     path = folder / f"references-{split}.npz"
     with readable("result of protocol 2 (references)", folder, COMMAND), np.load(path) as file:
         arrays = {key: file[key] for key in file.files}
