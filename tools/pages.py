@@ -71,7 +71,7 @@ def is_chart(path: Path) -> bool:
         return False
     colors = sampled.getcolors(200 * 200) or []
     white = sum(count for count, color in colors if min(color) >= 250)
-    return len(colors) < 1000 and white > 0.6 * 200 * 200  # scenes and maps fill half of a figure
+    return len(colors) < 1000 and white > 0.73 * 200 * 200  # scenes, maps and diagrams with a scene fill more
 
 
 def lazy(
