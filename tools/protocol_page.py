@@ -18,6 +18,15 @@ STATUS = {
 }
 
 
+TAKE_AWAY = """
+## What to take away
+
+- What will be said of every outcome stands here before there is one.
+- A gain has conditions: it must be there without backgrounds, above a surrogate without place, above absent objects,
+  and in each CNN alone.
+- Seeds say how far the question side varies, and nothing about other CNNs."""
+
+
 def page(protocol: Protocol = PROTOCOL) -> str:
     """The page's text."""
     data = protocol.data
@@ -89,6 +98,7 @@ image's center as controls.
     parts.append(_validation(results.read_summary()))
     parts.append("\n## Deviations\n")
     parts.append("\n".join(f"- {d}" for d in data.get("deviations", [])) or "None so far.")
+    parts.append(TAKE_AWAY)
     parts.append(f"\n## The file\n\n`qgc/lab/protocol2/{FILE.name}`, sha256 `{protocol.sha256}`.")
     return "\n".join(parts).replace("\n\n\n", "\n\n") + "\n"
 
