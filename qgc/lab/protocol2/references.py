@@ -137,7 +137,7 @@ def jobs(split: str, runs: Path, folder: Path) -> list[Job]:
 
 
 def measure(split: str, runs: Path, folder: Path, workers: int = 2, share: tuple[int, int] = (0, 1)) -> list[Path]:
-    """Measure this process's share of the chunks; returns their files. Raises as :func:`qgc.lab.protocol2.run.measure` does."""
+    """Measure this process's share of the chunks; returns their files. QGCError if the protocol is a draft."""
     run.allowed(split)
     number, of = share
     return work(jobs(split, runs, folder)[number::of], _chunk, f"references, {split}", workers, shared=of > 1)
