@@ -207,7 +207,7 @@ def overview(arrays: Mapping[str, np.ndarray]) -> pd.DataFrame:
 
 
 def curves(arrays: Mapping[str, np.ndarray], model: str, **bootstrapping) -> pd.DataFrame:
-    """Areas by map, curve and ``asked`` with 95 % intervals by scene (:func:`.perturbation.summarise`)."""
+    """Areas by map, curve and ``asked`` with 95 % intervals by scene, as ``summarise`` of perturbation.py."""
     values, scenes = arrays[f"{model}|curves"].astype(float), arrays[f"{model}|curves|scene"]
     names: Iterable[tuple] = curve_names()
     rows = [
