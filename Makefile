@@ -7,8 +7,8 @@ BIN := $(VENV)/bin
 DEVICE ?= cpu
 BUILD_BOOK := $(BIN)/python tools/build_book.py --device $(DEVICE) $(if $(FORCE),--force)
 
-# Where the book is published, for the launch buttons: make book REPOSITORY=https://github.com/OWNER/NAME
-$(foreach name,REPOSITORY BRANCH JUPYTERHUB,$(if $($(name)),$(eval export QGC_$(name) := $($(name)))))
+# Where the book is published: make book REPOSITORY=https://github.com/OWNER/NAME SITE=https://OWNER.github.io/NAME/
+$(foreach name,REPOSITORY BRANCH JUPYTERHUB SITE,$(if $($(name)),$(eval export QGC_$(name) := $($(name)))))
 
 .DEFAULT_GOAL := help
 .PHONY: help env book site offline pdf notebooks test browser peers gpu-check lint format lock clean

@@ -16,7 +16,7 @@ def arguments() -> argparse.Namespace:
     commands = parser.add_subparsers(dest="command", required=True)
     one = commands.add_parser("explorer", help="the explorer, for the pages next to a folder")
     one.add_argument("folder", type=Path, help="where to; the built pages look for it next to the folder `book`")
-    one.add_argument("--scenes", nargs="+", help="only these situations")
+    one.add_argument("--scenes", nargs="+", help="only these scenes")
     one.add_argument("--models", nargs="+", help="only these models")
     one.add_argument("--keep", action="store_true", help="the data are there already; only stamp the pages")
     one.set_defaults(write=explorer)

@@ -44,7 +44,7 @@ from qgc.models import zoo
 from qgc.models.backbones import CNNConfig, VGGLike, load_weights
 from qgc.scenes.scene import Scene
 
-MOST_SECONDS = 20
+MOST_SECONDS = 20  # of computing
 QUESTION = "What color are the towels?"
 TEXTS = [
     "", " ", "?", "sófa", "毛巾", "диван", "\U0001f408\u200d\u2b1b", "\u202esofa", "\0", "\udce9", "so\u00adfa",
@@ -422,8 +422,10 @@ def main(first: int, last: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
         for number in range(first, last):
-            signal.alarm(MOST_SECONDS)
+            signal.setitimer(signal.ITIMER_PROF, MOST_SECONDS)  # its own, so that a busy machine makes no hang
+            signal.alarm(10 * MOST_SECONDS)
             print(json.dumps(hand_in(number)), file=out, flush=True)
+        signal.setitimer(signal.ITIMER_PROF, 0)
         signal.alarm(0)
         os.chdir("/")
 

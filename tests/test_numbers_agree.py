@@ -103,3 +103,20 @@ def test_the_models_own_verdict_is_told_in_one_way(known):
     said = [re.findall(r"about\s+(\d\d) of 100\s+pairs\s+\((\d\d) where", text) for text in pages().values()]
     right = tuple(f"{100 * known[f'natural: the model{which}'].value:.0f}" for which in (", all pairs", ""))
     assert {pair for pairs in said for pair in pairs} == {right} and sum(map(len, said)) >= 6
+
+
+IN_ONE_MINUTE = {  # chapter: the cell that prints the number, where in its output, and the words of the box around it
+    "which-reduction": ("c8ba093c", r"hard clues: (l2), (sum)\n", "length of the row (`{}`) and its signed sum (`{}`)"),
+    "gate": ("66d3de39", r"natural +\d+ +\d+ +\d+ +(\d+) ", "beat those of {} of 100 random gates"),
+    "examples": ("955efa81", r"\nnatural +\d+ +(\d+) ", "beats {} of 100 random rankings on the other images"),
+}
+
+
+@pytest.mark.parametrize(("chapter", "place"), IN_ONE_MINUTE.items())
+def test_the_box_on_top_says_what_the_chapter_computes(chapter, place):
+    cell_id, pattern, words = place
+    cells = json.loads((ROOT / "book" / f"{chapter}.ipynb").read_text(encoding="utf-8"))["cells"]
+    outputs = next(cell["outputs"] for cell in cells if cell.get("id") == cell_id)
+    printed = "".join("".join(o.get("text") or o["data"].get("text/plain", "")) for o in outputs)
+    box = " ".join("".join(cells[0]["source"]).partition("**Answer.**")[2].split())
+    assert words.format(*re.search(pattern, printed).groups()) in box

@@ -88,6 +88,21 @@ def test_images_below_the_first_section_wait_and_have_their_size(tmp_path):
     assert 'width="3"' in sized and "height" not in sized
 
 
+def test_charts_are_told_from_scenes_and_wide_figures_can_scroll(tmp_path):
+    (tmp_path / "_images").mkdir()
+    chart, scene = Image.new("RGB", (900, 400), "white"), Image.effect_noise((900, 400), 90).convert("RGB")
+    chart.paste("black", (100, 300, 800, 304))
+    chart.save(tmp_path / "_images" / "chart.png"), scene.save(tmp_path / "_images" / "scene.png")
+    chart.resize((300, 200)).save(tmp_path / "_images" / "small.png")
+    Image.blend(chart, scene, 0.5).save(tmp_path / "_images" / "mixed.png")
+    names = ("chart", "scene", "small", "mixed")
+    page = "<br>".join(f'<img alt="" src="_images/{name}.png" />' for name in names)
+    chart, scene, small, mixed = pages.lazy(page, tmp_path / "page.html").split("<br>")
+    assert chart.startswith('<span class="qgc-wide"><img') and 'style="--width: 900px"' in chart
+    assert 'class="qgc-chart"' in chart and 'class="qgc-chart"' in small
+    assert "qgc-wide" in scene and "qgc-chart" not in scene + mixed and "qgc-wide" not in small
+
+
 def test_images_get_lighter_and_keep_their_name(tmp_path):
     site, store = tmp_path / "site", tmp_path / "store"
     (site / "_images").mkdir(parents=True)

@@ -458,7 +458,7 @@ def stage(book: Book, device: str, as_committed: bool = False) -> Path:
             raise NotebookFailed(f"{notebook.as_posix()} was edited while it ran. Run again.")
         write(nb, copy / notebook)
     repository = launch.find(book.root)
-    launch.configure(copy / "_config.yml", repository)
+    launch.configure(copy / "_config.yml", repository, launch.site_address(book.root))
     launch.stamp(copy / "book", repository)
     execution_page.fill(book.root, copy, as_committed)
     for path in (p for p in copy.rglob("*") if p.is_file()):
@@ -596,7 +596,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if options.only:
             return only(book, options.only, options.device)
-        launch.find(book.root)  # an address that is none shall be heard of before the notebooks run
+        launch.find(book.root), launch.site_address(book.root)  # what is none shall be heard of before notebooks run
         if options.as_committed:
             return build_site(book, options.device, as_committed=True)
         if run_all(book, options.device, options.force, workers=options.workers):

@@ -1,13 +1,14 @@
-"""Where the book is published, and what follows from it: launch buttons, and the setup cell of every notebook.
+"""Where the book is published, and what follows: launch buttons, canonical links, the setup cell of every notebook.
 
 The repository's address is looked for in this order, and none is ever invented: the environment variable QGC_REPOSITORY
 (`make book REPOSITORY=…` sets it; `none` for no buttons), `[project.urls]` in pyproject.toml, the git remote `origin`.
-QGC_BRANCH is the branch, QGC_JUPYTERHUB the address of a JupyterHub with nbgitpuller.
+QGC_BRANCH is the branch, QGC_JUPYTERHUB the address of a JupyterHub with nbgitpuller. The site's own address is
+QGC_SITE (`make book SITE=…`; `none` for none), else where GitHub or GitLab Pages put a repository said or noted.
 
     python tools/launch.py [ADDRESS]
 
-writes the setup cell into all notebooks of `book/`; with an address it notes that first, in pyproject.toml, so that a
-notebook opened on Colab straight from the repository knows where it came from.
+writes the setup cell into all notebooks of `book/`; with an address it notes that first, in pyproject.toml and
+CITATION.cff, so that a notebook opened on Colab straight from the repository knows where it came from.
 """
 
 from __future__ import annotations
@@ -54,6 +55,14 @@ class Repository:
     def provider(self) -> str:
         """Which of the known hosts it is, by its name in :data:`HOSTS`."""
         return next(name for name in HOSTS if name in self.host)
+
+    @property
+    def pages(self) -> str:
+        """Where the host's Pages put its site: https://OWNER.github.io/NAME/."""
+        owner, *path = self.address.split("/")[3:]
+        home = f"{owner}.{self.provider}.io".lower()
+        below = [] if [home] == [p.lower() for p in path] else path
+        return "/".join([f"https://{home}", *below, ""])
 
     def theme_options(self) -> dict:
         """The options of sphinx-book-theme that draw the buttons which can work for this address."""
@@ -127,13 +136,33 @@ def find(root: Path = ROOT, environment: Mapping[str, str] = os.environ) -> Repo
         return None
 
 
-def configure(config: Path, repository: Repository | None) -> None:
-    """Add the buttons to a copy of `_config.yml`."""
-    if repository is None:
+def site_address(root: Path = ROOT, environment: Mapping[str, str] = os.environ) -> str:
+    """The address under which the site is published, with a slash at its end, or "" where nothing names one.
+
+    Raises NoAddress if QGC_SITE is not an address.
+    """
+    given = environment.get("QGC_SITE", "")
+    if given and given != "none":
+        if not re.fullmatch(r"https?://[\w.:-]+(?:/[\w.~/-]*)?", given):
+            raise NoAddress(f"{given!r} is not an address of a site such as https://OWNER.github.io/NAME/.")
+        return given.rstrip("/") + "/"
+    repository = environment.get("QGC_REPOSITORY") or noted(root)
+    if "none" in (given, repository) or not repository:
+        return ""
+    found = parse(repository)
+    return found.pages if found.host in ("github.com", "gitlab.com") else ""
+
+
+def configure(config: Path, repository: Repository | None, site: str = "") -> None:
+    """Add the buttons and the site's address to a copy of `_config.yml`."""
+    if repository is None and not site:
         return
     settings = yaml.safe_load(config.read_text(encoding="utf-8"))
     sphinx = settings.setdefault("sphinx", {}).setdefault("config", {})
-    sphinx.setdefault("html_theme_options", {}).update(repository.theme_options())
+    if repository:
+        sphinx.setdefault("html_theme_options", {}).update(repository.theme_options())
+    if site:
+        sphinx["html_baseurl"] = site
     config.write_text(yaml.safe_dump(settings, sort_keys=False, allow_unicode=True), encoding="utf-8")
 
 
@@ -178,11 +207,17 @@ def offer_as_files(site: Path) -> None:
 
 
 def note(address: str, root: Path = ROOT) -> None:
-    """Write the address into `[project.urls]` of pyproject.toml, in place of one that is there."""
+    """Write the address into `[project.urls]` of pyproject.toml and into CITATION.cff, in place of an earlier one."""
     file, head = root / "pyproject.toml", "[project.urls]\n"
     text = re.sub(r"^Repository = .*\n", "", file.read_text(encoding="utf-8"), flags=re.MULTILINE)
-    entry = f'Repository = "{parse(address).address}"\n'
+    repository = parse(address)
+    entry = f'Repository = "{repository.address}"\n'
     file.write_text(text.replace(head, head + entry, 1), encoding="utf-8")
+    citation = root / "CITATION.cff"
+    if citation.exists():
+        text = re.sub(r"^(?:repository-code|url): .*\n", "", citation.read_text(encoding="utf-8"), flags=re.MULTILINE)
+        entries = f'repository-code: "{repository.address}"\nurl: "{repository.address}"\n'
+        citation.write_text(text.replace("version: ", entries + "version: ", 1), encoding="utf-8")
 
 
 def main(arguments: list[str]) -> int:

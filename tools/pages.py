@@ -25,6 +25,7 @@ ICON_FILES = re.compile(r"src:url\([^)]*fontawesome[^}]*?([\w-]+\.ttf)[^}]*(?=\}
 PICTURE = re.compile(r"<img\b(?P<attributes>[^>]*?)\s*/?>")
 SMALL = 64 * 1024  # an image below this is kept without any loss
 QUALITY = 92
+WIDE = 500  # an image of more points than this has letters that are too small on a phone
 
 
 @cache
@@ -61,10 +62,28 @@ def size(path: Path) -> tuple[int, int] | None:
         return None
 
 
-def lazy(markup: str, page: Path, measure: Callable[[Path], tuple[int, int] | None] = size) -> str:
+def is_chart(path: Path) -> bool:
+    """Whether an image is lines and letters on white, which can be shown light on dark; photographs and maps cannot."""
+    try:
+        with Image.open(path) as opened:
+            sampled = opened.convert("RGB").resize((200, 200), Image.Resampling.NEAREST)
+    except OSError:
+        return False
+    colors = sampled.getcolors(200 * 200) or []
+    white = sum(count for count, color in colors if min(color) >= 250)
+    return len(colors) < 1000 and white > 0.73 * 200 * 200  # scenes, maps and diagrams with a scene fill more
+
+
+def lazy(
+    markup: str,
+    page: Path,
+    measure: Callable[[Path], tuple[int, int] | None] = size,
+    chart: Callable[[Path], bool] = is_chart,
+) -> str:
     """A page whose images have their size, and load only when somebody comes near them.
 
-    Images before the first section are at once in sight, so those are not put off.
+    Images before the first section are at once in sight, so those are not put off. Figures carry what the styles need:
+    a class for charts, and their width, of which a phone shows a part and lets the rest be scrolled to.
     """
     first_section = markup.find("<h2")
 
@@ -77,13 +96,18 @@ def lazy(markup: str, page: Path, measure: Callable[[Path], tuple[int, int] | No
         wanted = {"decoding": "async"}
         if first_section >= 0 and match.start() > first_section:
             wanted["loading"] = "lazy"
-        measured = measure((page.parent / unquote(source[1])).resolve())
+        file = (page.parent / unquote(source[1])).resolve()
+        measured = measure(file)
         if measured and not present & {"width", "height"}:
             wanted |= {"width": str(measured[0]), "height": str(measured[1])}
+        if "_images/" in source[1] and not present & {"class", "style"}:
+            wanted |= {"class": "qgc-chart"} if chart(file) else {}
+            wanted |= {"style": f"--width: {measured[0]}px"} if measured and measured[0] > WIDE else {}
         if not wanted.get("loading"):
             attributes = re.sub(r'\sloading="lazy"', "", attributes)
         added = "".join(f' {name}="{escape(value)}"' for name, value in wanted.items() if name not in present)
-        return f"<img{attributes}{added} />"
+        image = f"<img{attributes}{added} />"
+        return f'<span class="qgc-wide">{image}</span>' if "--width" in wanted.get("style", "") else image
 
     return PICTURE.sub(complete, markup)
 
@@ -147,7 +171,7 @@ def finish(site: Path, store: Path) -> None:
     """Give every page its last touches, and drop the files that no page needs."""
     script = site / "_static" / "scripts" / "fontawesome.js"
     known, renamed = drawings(script), lighter_pictures(site, store)
-    sizes = cache(size)
+    sizes, charts = cache(size), cache(is_chart)
     for page in sorted(site.rglob("*.html")):
         if "_static" in page.relative_to(site).parts:
             continue
@@ -161,7 +185,7 @@ def finish(site: Path, store: Path) -> None:
         markup = re.sub(r'(_images/)([^"/]+\.png)', lambda m: m[1] + renamed.get(m[2], m[2]), markup)
         markup = markup.replace('role="doc-biblioentry"', 'role="listitem"')  # its list has the role of a list
         markup = markup.replace('<summary><span class="toctree-toggle"', NAMED_TOGGLE)
-        page.write_text(lazy(markup, page, sizes), encoding="utf-8")
+        page.write_text(lazy(markup, page, sizes, charts), encoding="utf-8")
     lighter_icons(site / "_static")
     for needless in [script, *site.rglob("*.map"), *site.glob("_static/scripts/fontawesome*")]:
         needless.unlink(missing_ok=True)

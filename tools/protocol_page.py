@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pandas as pd
+
 from qgc.files import atomic_write
-from qgc.lab.protocol2 import FILE, PROTOCOL, Protocol
+from qgc.lab.protocol2 import FILE, PROTOCOL, Protocol, results
 
 PAGE = Path(__file__).resolve().parents[1] / "book" / "protocol-2.md"
 
@@ -14,6 +16,15 @@ STATUS = {
     "draft": "**This is a draft: choices are still made on validation scenes, and no test scene has been drawn.**",
     "fixed": "This page is made from one file, which was committed before any of its test scenes had been drawn.",
 }
+
+
+TAKE_AWAY = """
+## What to take away
+
+- What will be said of every outcome stands here before there is one.
+- A gain has conditions: it must be there without backgrounds, above a surrogate without place, above absent objects,
+  and in each CNN alone.
+- Seeds say how far the question side varies, and nothing about other CNNs."""
 
 
 def page(protocol: Protocol = PROTOCOL) -> str:
@@ -36,7 +47,11 @@ its *maps* show. {STATUS[data["status"]]}
 :::
 
 **You will learn** which models, scenes, measures and hypotheses were fixed beforehand, and what was to be said of each
-outcome. **You need** [the first protocol](protocol.md), which stays as it is.
+outcome.
+
+**You need** [the first protocol](protocol.md), which stays as it is.
+
+**Minutes:** 10
 
 ## Scenes
 
@@ -45,10 +60,10 @@ outcome. **You need** [the first protocol](protocol.md), which stays as it is.
 | validation | {validation["count"]:,} | {validation["first"]:,} | every choice |
 | test | {test["count"]:,} | {test["first"]:,} | the numbers that count |
 
-A model that is not at the end of its training sees the first {scenes["earlier moments"]:,} test scenes. The first
-{scenes["controls"]} also have the controls: questions about absent objects, and alterations of the objects. Of each
-scene one pair of color questions is asked, with the same answer and in one held-out paraphrase, about objects that
-share no pixel; the scene's seed decides which.
+A model that is not at the end of its training, or of no cell (below), sees the first {scenes["fewer"]:,} test
+scenes. The first {scenes["controls"]} also have the controls: questions about absent objects, and alterations of the
+objects. Of each scene one pair of color questions is asked, with the same answer and in one held-out paraphrase, about
+objects that share no pixel; the scene's seed decides which.
 
 ## Models
 
@@ -79,15 +94,38 @@ image's center as controls.
     ]
     parts += [_hypothesis(h) for h in data["hypotheses"]]
     parts.append(f"\n## How they are tested\n\n{data['tests']}\n\n{data['verdicts']}")
-    parts.append(f"\n## Seen on validation\n\n{data['seen on validation']}")
+    parts.append(f"\n## Seen on validation\n\n{data['seen on validation']}\n")
+    parts.append(_validation(results.read_summary()))
     parts.append("\n## Deviations\n")
     parts.append("\n".join(f"- {d}" for d in data.get("deviations", [])) or "None so far.")
+    parts.append(TAKE_AWAY)
     parts.append(f"\n## The file\n\n`qgc/lab/protocol2/{FILE.name}`, sha256 `{protocol.sha256}`.")
     return "\n".join(parts).replace("\n\n\n", "\n\n") + "\n"
 
 
+SHOWN = {
+    "separation": "separation Y", "the model itself": "the model itself", "cosine": "cosine of Grad-CAM",
+    "Grad-CAM": "RGA: Grad-CAM", "gate, n = 25": "gate, n = 25", "random gate, n = 25": "random gate",
+    "question-free gate, n = 25": "question-free gate", "contrast, L1": "L1 contrast", "contrast, L2": "L2 contrast",
+}  # fmt: skip
+
+
+def _validation(table: pd.DataFrame) -> str:
+    """Means of the models at the end of training, cell by cell."""
+    last = table[table["step"].isin([0, table["step"].max()])].groupby("cell", sort=False)[list(SHOWN)].mean()
+    rows = [
+        " | ".join([f"`{cell}`", *("–" if pd.isna(v) else f"{v:.2f}" for v in row)]) for cell, *row in last.itertuples()
+    ]
+    head = ["| at the end of training | " + " | ".join(SHOWN.values()) + " |", "|---|" + "---:|" * len(SHOWN)]
+    return "\n".join([*head, *(f"| {row} |" for row in rows)])
+
+
 def _names(models: list[str]) -> str:
     return ", ".join(f"`{name}`" for name in models)
+
+
+def _in(test: dict) -> str:
+    return f", in {_names(test['models'])}" if "models" in test else ""
 
 
 def _hypothesis(h: dict) -> str:
@@ -97,9 +135,8 @@ def _hypothesis(h: dict) -> str:
     what = {
         "across models": lambda: f"Spearman's ρ of {test['of']} and {test['with']} over models",
         "within models": lambda: f"Spearman's ρ of {test['of']} and the size of Y over a model's pairs",
-        "equivalence": lambda: f"RGA of {test['of']} less ½, in {_names(test['models'])}",
-        "difference": lambda: f"RGA of {test['of']} minus {test['against']}",
-        "agreement": lambda: f"κ of {test['of']} and the model, in {_names(test['models'])}",
+        "difference": lambda: f"RGA of {test['of']} minus {test['against']}" + _in(test),
+        "agreement": lambda: f"κ of {test['of']} and the model" + _in(test),
     }[test["kind"]]()
     head = f"- **{h['id']}. {h['says']}** {what[0].upper()}{what[1:]}; expected: {h['expected']}; smallest effect of"
     return "\n".join([f"{head} interest: {h['smallest effect']}.", *said])

@@ -106,4 +106,5 @@ def setup(app: Sphinx) -> dict[str, object]:
     app.connect("html-page-context", drop_needless, priority=900)
     app.connect("env-updated", write_side_by_side)
     app.connect("build-finished", finish)
+    app.setup_extension("tools.cells")
     return {"parallel_read_safe": True, "parallel_write_safe": True}

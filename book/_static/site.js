@@ -10,12 +10,13 @@ const CLICKED = { fullscreen: () => toggleFullScreen(), print: () => print() };
 addEventListener("click", (event) => CLICKED[event.target.closest?.("[data-qgc-click]")?.dataset.qgcClick]?.());
 
 function letScroll() {
-  for (const box of document.querySelectorAll("div.math, .cell_output .output.text_html")) {
+  for (const box of document.querySelectorAll("div.math, .cell_output .output.text_html, .qgc-wide")) {
     const wide = box.scrollWidth > box.clientWidth;
     if (wide) {
       box.tabIndex = 0;
       box.setAttribute("role", "group");
-      box.setAttribute("aria-label", box.matches(".math") ? "Formula, scrolls sideways" : "Table, scrolls sideways");
+      const what = box.matches(".math") ? "Formula" : box.matches(".qgc-wide") ? "Figure" : "Table";
+      box.setAttribute("aria-label", `${what}, scrolls sideways`);
     } else if (box.getAttribute("role") === "group") {
       for (const name of ["tabindex", "role", "aria-label"]) box.removeAttribute(name);
     }

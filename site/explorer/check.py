@@ -14,8 +14,8 @@ from qgc.explain.rankings import neuron_maps
 from qgc.lab.protocol.methods import cumulative_maps
 from qgc.measure import map_share, rank_grounding
 from qgc.models import zoo
-from qgc.scenes.situations import situation
 
+from .export import questions, scenes
 from .packing import random_scores, ranked_above, unpack_maps
 
 DRAWS = 3  # random rankings to compare, besides those by ∂A/∂q, by its opposite and by |g|
@@ -32,10 +32,11 @@ def differences(folder: Path, place: str, vqa) -> dict[str, np.ndarray]:
     ``shares``: of a map on an object; a map that only one of the two finds empty counts as the other's whole share.
     ``ranks``: a of :func:`qgc.measure.rank_grounding`, for every two objects.
     """
-    scene, view = situation(place), EncodedImage(vqa, situation(place))
+    scene = scenes()[place]
+    view = EncodedImage(vqa, scene)
     own, model = read(folder, place), read(folder, f"{place}.{vqa.name.replace('/', '-')}")
     errors: dict[str, list] = {"shares": [], "ranks": []}
-    for ask, asked in zip(scene.asks, model["questions"], strict=True):
+    for ask, asked in zip(questions(scene), model["questions"], strict=True):
         e = explain(vqa, view, ask.question, ask.answer)
         exact = e.g[:, None].double() * neuron_maps(e.M, e.F).double()
         g = unpack(model["rows"][asked["c"][e.answer]]) * unpack(asked["u"])

@@ -6,9 +6,11 @@
 "use strict";
 
 (() => {
-  const { CELLS, SIDE, loader, image: decode, bytes, floats, percent, share, rankGrounding, cosine } = window.qgcMaps;
-  const { newCanvas, tintsOf, heatGradient, paintMap, paintOutlines } = window.qgcMaps; // maps.js
-  const DRAWS = 40; // random rankings behind the band
+  const { CELLS, SIDE, loader, image: decode, bytes, floats, percent, share } = window.qgcMaps; // maps.js
+  const { rankGrounding, rankedAbove, sparse, cosine } = window.qgcMaps;
+  const { newCanvas, tintsOf, heatGradient, paintMap, paintOutlines } = window.qgcMaps;
+  const DRAWS = 40; // random rankings behind the band and the verdict
+  const ENOUGH = 38; // of them, 95 %: a gate that is better than so many is better than chance
   const load = loader(document.currentScript.src, "qgcExplorer");
 
   // -- reading numbers (packing.py) -----------------------------------------------------------------
@@ -18,11 +20,12 @@
     const scale = floats(packed.scale);
     const rows = new (packed.bytes === 2 ? Int16Array : Int8Array)(bytes(packed.rows).buffer);
     const patterns = packed.patterns && floats(packed.patterns);
-    const width = rows.length / scale.length;
+    const width = rows.length / scale.filter(Boolean).length;
     packed.P = new Float32Array(scale.length * CELLS);
+    let next = 0; // the next value of the rows, which lack those of neurons without a map
     for (let j = 0; j < scale.length; j++)
-      for (let k = 0; k < width; k++) {
-        const value = scale[j] * rows[j * width + k];
+      for (let k = 0; scale[j] && k < width; k++) {
+        const value = scale[j] * rows[next++];
         if (!patterns) packed.P[j * CELLS + k] = value;
         else for (let cell = 0; cell < CELLS; cell++) packed.P[j * CELLS + cell] += value * patterns[k * CELLS + cell];
       }
@@ -79,6 +82,9 @@
     return Float32Array.from({ length: maps.length / CELLS }, (_, i) => share(mapOf(maps, i + 1), inside, anywhere));
   }
 
+  const ranksOfAll = (maps, covers) =>
+    Float32Array.from({ length: maps.length / CELLS }, (_, i) => rankedAbove(mapOf(maps, i + 1), ...covers));
+
   // -- plots: n runs along a square-root scale, as maps change most at small n -----------------------
   const WIDTH = 1000;
   const HEIGHT = 300;
@@ -123,12 +129,15 @@
   const CURVES = `<path data-at="band-other" class="qx-band qx-dashed"/><path data-at="band-own" class="qx-band"/>
     <path data-at="curve-other" class="qx-line qx-dashed"/><path data-at="curve-own" class="qx-line"/>`;
 
+  // The maps, the slider and the verdict stay in view while the plots below them are read (explorer.css).
+  const mapOfSide = (side) => `
+    <div class="qx-map qx-${side}"><h2 id="qx-${side}-title" data-at="title"></h2>
+      <canvas role="img" width="${SIDE}" height="${SIDE}" data-at="map"></canvas></div>`;
+
   // No <output>: screen readers would read it out for every step of a drag; `say` speaks once it has ended.
   const panel = (side) => `
     <section class="qx-panel qx-${side}" aria-labelledby="qx-${side}-title">
-      <h2 id="qx-${side}-title" data-at="title"></h2>
       <p class="qx-said" data-at="said"></p>
-      <canvas role="img" width="${SIDE}" height="${SIDE}" data-at="map"></canvas>
       <div class="qx-share"><span data-at="own-label"></span><strong data-at="own"></strong>
         <div class="qx-track" aria-hidden="true"><i data-at="own-fill"></i><b data-at="own-even"></b></div></div>
       <div class="qx-share qx-not-asked"><span data-at="other-label"></span><strong data-at="other"></strong>
@@ -144,29 +153,35 @@
     <form class="qx-choices" aria-label="What to look at" autocomplete="off">
       <canvas role="img" width="${SIDE}" height="${SIDE}" data-at="scene"></canvas>
       <div class="qx-fields">
-        ${choice("scene", "Scene")} ${choice("model", "Checkpoint")}
+        ${choice("scene", "Scene")} ${choice("model", "Model")}
         ${choice("q", "First question")} ${choice("other", "Second question")}
         ${choice("answer", "Answer to explain")} ${choice("rank", "Neurons that pass")}
         <button type="button" name="draw" hidden>Draw again</button>
       </div>
     </form>
-    <fieldset class="qx-n"><legend data-at="n-title"></legend>
-      <div class="qx-row"><button type="button" name="less" aria-label="One neuron fewer">−</button>
+    <div class="qx-stage">
+      <div class="qx-maps">${mapOfSide("a")}${mapOfSide("b")}</div>
+      <fieldset class="qx-n"><legend class="qgc-voice">n, how many neurons pass</legend>
+        <div class="qx-row"><p><strong data-at="n-title"></strong> <small data-at="n-scale"></small></p>
+          <button type="button" name="less" aria-label="One neuron fewer">−</button>
+          <label class="qx-exact"><span>n =</span>
+            <input type="number" name="n" min="1" step="1" inputmode="numeric"></label>
+          <button type="button" name="more" aria-label="One neuron more">+</button></div>
         <div class="qx-slide"><input type="range" min="0" max="1" step="any" name="slide"
           aria-label="n, how many neurons pass"><div class="qx-ticks" data-at="ticks"></div></div>
-        <button type="button" name="more" aria-label="One neuron more">+</button>
-        <label class="qx-exact"><span>n =</span>
-          <input type="number" name="n" min="1" step="1" inputmode="numeric"></label></div>
-    </fieldset>
-    <p class="qx-alike" data-at="alike"></p>
-    <div class="qx-verdict"><p><strong data-at="verdict"></strong> <span data-at="rank"></span></p>
+      </fieldset>
+      <p class="qx-verdict"><strong data-at="verdict"></strong> <span data-at="luck"></span></p>
+    </div>
+    <div class="qx-ranks"><p data-at="rank"></p>
       <div class="qx-scale" aria-hidden="true"><span data-at="rank-low"></span><div><b></b><i data-at="rank-a"></i><i
         data-at="rank-b"></i></div><span data-at="rank-high"></span></div></div>
-    <div class="qx-panels">${panel("a")}${panel("b")}</div>
+    <p class="qx-alike" data-at="alike"></p>
     <div class="qx-legend"><span>0</span><i data-at="heat" role="img"
       aria-label="Colors of the heat, from pale to dark"></i><span>1</span>
       <small>share of the map’s own maximum</small></div>
-    <p class="qx-key"><b></b> what an even map would have <i></i> the middle 90 % of ${DRAWS} random rankings</p>
+    <div class="qx-panels">${panel("a")}${panel("b")}</div>
+    <p class="qx-key"><b></b> what an even map would have <i></i> the middle 90 % of ${DRAWS} random gates;
+      <em>n</em> has a square-root scale in every plot</p>
     <p class="qx-link"><a data-at="link" href="#">Link to this view</a> <span data-at="copied" role="status"></span></p>
     <p class="qgc-problem" role="alert" data-at="problem"></p>
     <p class="qgc-voice" aria-live="polite" data-at="voice"></p>`;
@@ -206,13 +221,12 @@
     const index = await load("index");
     root.innerHTML = PAGE;
     const found = new Map(); // a drag looks for some thirty elements in every frame
-    const at = (name, inside = root) => {
-      const key = inside.className + name;
-      if (!found.has(key)) found.set(key, inside.querySelector(`[data-at="${name}"]`));
-      return found.get(key);
+    const at = (name, side) => {
+      const selector = `${side === undefined ? "" : `.qx-${"ab"[side]} `}[data-at="${name}"]`;
+      if (!found.has(selector)) found.set(selector, root.querySelector(selector));
+      return found.get(selector);
     };
     const control = Object.fromEntries([...root.querySelectorAll("[name]")].map((element) => [element.name, element]));
-    const panels = ["a", "b"].map((side) => root.querySelector(`.qx-${side}`));
     const heat = floats(index.heat);
     const tints = tintsOf(heat);
     const state = readFragment();
@@ -222,18 +236,46 @@
     let ticket = 0; // the latest choice; earlier ones that are still loading give up
 
     // -- choices --
+    // Options are [value, words, group]; those of a group stand below its name.
     function offer(select, options, value) {
-      select.replaceChildren(...options.map(([key, label]) => new Option(label, key, false, key === value)));
-      return select.value;
+      const groups = new Map([[undefined, select]]);
+      select.replaceChildren();
+      for (const [key, words, group] of options) {
+        if (!groups.has(group)) {
+          groups.set(group, Object.assign(document.createElement("optgroup"), { label: group }));
+          select.append(groups.get(group));
+        }
+        groups.get(group).append(new Option(words, key, false, key === value));
+      }
     }
 
     function known(key, values) {
       if (!values.includes(state[key])) state[key] = values[0];
     }
 
-    function checkQuestions(things) {
+    // Two different questions; without a choice, the second has the first one's answer, as in the paper.
+    function checkQuestions(questions) {
+      const things = questions.map(({ thing }) => thing);
       known("q", things);
-      if (!things.includes(state.other) || state.other === state.q) state.other = things.find((t) => t !== state.q);
+      const { answer } = questions[things.indexOf(state.q)];
+      const others = questions.filter(({ thing }) => thing !== state.q);
+      if (!others.some(({ thing }) => thing === state.other))
+        state.other = (others.find((other) => other.answer === answer) ?? others[0]).thing;
+    }
+
+    function offerQuestions(questions) {
+      const { answer } = questions.find(({ thing }) => thing === state.q);
+      const words = (asked) => [asked.thing, `${asked.question} ${asked.answer}`];
+      const group = (asked) => (asked.answer === answer ? `The same answer: ${answer}` : "Another answer");
+      const others = questions
+        .filter(({ thing }) => thing !== state.q)
+        .sort((a, b) => (b.answer === answer) - (a.answer === answer));
+      offer(control.q, questions.map(words), state.q);
+      offer(
+        control.other,
+        others.map((asked) => [...words(asked), group(asked)]),
+        state.other,
+      );
     }
 
     function pickAnswer(question, asked) {
@@ -279,7 +321,7 @@
         const [scene, model] = await Promise.all([load(state.scene), load(name)]);
         if (mine !== ticket) return;
         const things = scene.questions.map((question) => question.thing);
-        checkQuestions(things);
+        checkQuestions(scene.questions);
         const pair = [state.q, state.other].map((thing) => things.indexOf(thing));
         const [pale, colours, ...maps] = await Promise.all([
           image(scene.pale),
@@ -294,7 +336,7 @@
         paintScene(colours);
         at("problem").textContent = "";
         paintChoice();
-        bands(mine);
+        compare(mine);
       } catch (error) {
         if (mine === ticket) at("problem").textContent = error.message;
       } finally {
@@ -332,7 +374,7 @@
         view.anywhere = anywhere;
         view.full = mapOf(view.maps, view.order.length);
       });
-      shown.covers = views.map(({ thing }) => floats(scene.things[thing].cover));
+      shown.covers = views.map(({ thing }) => sparse(floats(scene.things[thing].cover)));
       if (state.rank === "contrast") {
         const [first, second] = views.map((view) => view.full);
         views[0].contrast = first.map((value, cell) => value - second[cell]);
@@ -346,19 +388,13 @@
     }
 
     function offerAll(scene, model, pair) {
-      offer(
-        control.scene,
-        Object.keys(index.scenes).map((name) => [name, name]),
-        state.scene,
-      );
+      offer(control.scene, Object.entries(index.scenes), state.scene);
       offer(
         control.model,
         index.models.map((name) => [name, modelLabel(name)]),
         state.model,
       );
-      const questions = scene.questions.map((question) => [question.thing, question.question]);
-      offer(control.q, questions, state.q);
-      offer(control.other, questions, state.other);
+      offerQuestions(scene.questions);
       offerAnswers(scene, model, pair);
       offer(
         control.rank,
@@ -400,25 +436,24 @@
     }
 
     function paintChoice() {
-      panels.forEach((element, side) => {
-        const view = shown.views[side];
+      shown.views.forEach((view, side) => {
         const other = shown.views[1 - side];
-        at("title", element).textContent = view.question;
-        at("said", element).textContent = saidBy(view);
-        at("own-label", element).textContent = `on the ${view.thing} (asked)`;
-        at("other-label", element).textContent = `on the ${other.thing}`;
+        at("title", side).textContent = view.question;
+        at("said", side).textContent = saidBy(view);
+        at("own-label", side).textContent = `on the ${view.thing} (asked)`;
+        at("other-label", side).textContent = `on the ${other.thing}`;
         [
           ["own", view],
           ["other", other],
         ].forEach(([name, { thing }]) => {
-          at(`${name}-even`, element).style.left = `${100 * shown.scene.things[thing].area}%`;
-          at(`${name}-even`, element).title = `an even map: ${percent(shown.scene.things[thing].area)}`;
+          at(`${name}-even`, side).style.left = `${100 * shown.scene.things[thing].area}%`;
+          at(`${name}-even`, side).title = `an even map: ${percent(shown.scene.things[thing].area)}`;
         });
         // Dashes take long to draw: once here, then copied for every frame.
         view.lines = newCanvas(SIDE);
         paintOutlines(view.lines.getContext("2d"), [outlineOf(1 - side, true), outlineOf(side, false)]);
-        paintBars(element, view);
-        paintCurves(element, view);
+        paintBars(side, view);
+        paintCurves(side, view);
       });
       paint();
       say();
@@ -433,41 +468,50 @@
         : `${own} Explained: ${view.answer} (${Math.round(100 * view.probability[view.answer])} %).`;
     }
 
-    function paintBars(element, view) {
+    function paintBars(side, view) {
       const { value } = RANKINGS[state.rank];
       const values = Array.from(view.order, (j) => view.scores[j]);
-      at("bars", element).setAttribute("d", value ? barsPath(values) : "");
-      at("bars-title", element).textContent = `${value}, ranked`;
-      at("bars", element).closest(".qx-plot").hidden = !value;
+      at("bars", side).setAttribute("d", value ? barsPath(values) : "");
+      at("bars-title", side).textContent = `${value}, ranked`;
+      at("bars", side).closest(".qx-plot").hidden = !value;
     }
 
-    function paintCurves(element, view) {
+    function paintCurves(side, view) {
       const hide = Boolean(view.contrast);
       const { top } = shown; // the same in both plots, so that they can be compared
-      at("curve-title", element).textContent = `Both shares for every n (top: ${Math.round(100 * top)} %)`;
+      at("curve-title", side).textContent = `Both shares for every n (top: ${Math.round(100 * top)} %)`;
       ["own", "other"].forEach((name, i) => {
-        at(`curve-${name}`, element).setAttribute("d", hide ? "" : curvePath(view.shares[i], top));
-        at(`band-${name}`, element).setAttribute("d", view.bands ? bandPath(...view.bands[i], top) : "");
+        at(`curve-${name}`, side).setAttribute("d", hide ? "" : curvePath(view.shares[i], top));
+        at(`band-${name}`, side).setAttribute("d", view.bands ? bandPath(...view.bands[i], top) : "");
       });
-      at("curve-own", element).closest(".qx-plot").hidden = hide;
+      at("curve-own", side).closest(".qx-plot").hidden = hide;
     }
 
-    // The middle 90 % of random rankings, draw by draw, so that the page stays responsive.
-    async function bands(mine) {
+    const pause = () => new Promise((resolve) => setTimeout(resolve, 4));
+
+    // Random gates, draw by draw, so that the page stays responsive: the middle 90 % of their shares, and their ranks.
+    async function compare(mine) {
       if (state.rank === "contrast") return;
       for (const [side, view] of shown.views.entries()) {
         const drawn = view.inside.map(() => []);
+        const ranks = [];
         for (let draw = 0; draw < DRAWS; draw++) {
-          await new Promise((resolve) => setTimeout(resolve, 4));
+          await pause();
           if (mine !== ticket) return;
           const order = ranking(randomScores(2 * (draw + 1000) + side, shown.size)); // other draws than those on offer
           const maps = running(order, view.g, view.P);
           view.inside.forEach((inside, i) => drawn[i].push(sharesOfAll(maps, inside, view.anywhere)));
+          await pause(); // ranks of two large objects take as long as all before
+          if (mine !== ticket) return;
+          ranks.push(ranksOfAll(maps, shown.covers));
         }
         view.bands = drawn.map((shares) => middle(shares, shown.size));
+        view.ranks = ranks;
       }
       shown.top = highest(shown.views.flatMap((view) => [...view.shares, ...view.bands.map(([, high]) => high)]));
-      panels.forEach((element, side) => paintCurves(element, shown.views[side]));
+      shown.views.forEach((view, side) => paintCurves(side, view));
+      paintRank();
+      say();
     }
 
     const highest = (curves) =>
@@ -497,19 +541,20 @@
     function paint() {
       const n = nNow();
       const maps = shown.views.map(mapNow);
-      panels.forEach((element, side) => paintPanel(element, shown.views[side], maps[side], n));
+      shown.views.forEach((view, side) => paintPanel(side, view, maps[side], n));
       const alike = cosine(maps[0], maps[1]);
       at("alike").textContent =
         Number.isNaN(alike) || state.rank === "contrast"
           ? ""
-          : `The two maps: cosine ${alike.toFixed(3)} (1: the same; 0: no place in common)`;
+          : `Cosine of the two maps: ${alike.toFixed(3)} (1: the same; 0: no place in common)`;
       paintRank();
       at("n-title").textContent =
         state.rank === "contrast"
           ? "Without a gate, n plays no part"
           : n === shown.size
             ? `All ${n} neurons pass: plain Grad-CAM`
-            : `The gradient passes ${n} of ${shown.size} neurons`;
+            : `${n} of ${shown.size} neurons pass`;
+      at("n-scale").textContent = `Square-root scale: the middle is n = ${Math.round(shown.size / 4)}.`;
       control.slide.value = Math.sqrt(n / shown.size);
       control.slide.setAttribute("aria-valuetext", `${n} of ${shown.size} neurons`);
       if (document.activeElement !== control.n) control.n.value = n;
@@ -520,31 +565,44 @@
       const inputs = views[0].contrast ? Math.max(...views.flatMap(({ full }) => Array.from(full, Math.abs))) : 0;
       const { a, empty, verdict } = rankGrounding(views.map(rawNow), covers, inputs);
       const [one, two] = views.map(({ thing }) => thing);
-      const [word, compared] = {
-        1: ["Grounded.", "higher than"],
-        0.5: ["Tie.", "as high as"],
-        0: ["Not grounded.", "lower than"],
-      }[verdict];
-      at("verdict").textContent = word;
-      at("rank").textContent = empty
-        ? "One of the maps is empty, so it ranks nothing."
-        : `The first question’s map ranks the ${one} ${compared} the second’s does: it puts the ${one} above the ` +
-          `${two} in ${percent(a[0])} of random pairs of their cells, the second’s map in ${percent(a[1])}.`;
+      at("verdict").textContent = empty
+        ? "Tie: one of the maps is empty, so it ranks nothing."
+        : {
+            1: "Grounded: each object stands out more under its own question.",
+            0.5: "Tie: both maps rank the two objects alike.",
+            0: "Not grounded: each object stands out more under the other’s question.",
+          }[verdict];
+      at("luck").textContent = luck(a[0] - a[1]);
+      at("rank").textContent =
+        `The first question’s map puts the ${one} above the ${two} in ${percent(a[0])} of random pairs of their ` +
+        `cells, the second’s map in ${percent(a[1])}.`;
       at("rank-low").textContent = `${two} above`;
       at("rank-high").textContent = `${one} above`;
       ["a", "b"].forEach((side, i) => (at(`rank-${side}`).style.left = `${100 * a[i]}%`));
     }
 
-    function paintPanel(element, view, map, n) {
-      paintMap(at("map", element).getContext("2d"), shown.pale, map, tints, view.lines);
+    // Is the verdict more than chance? Random gates with as many neurons say so.
+    function luck(effect) {
+      const ranks = shown.views.map((view) => view.ranks);
+      const n = nNow();
+      if (state.rank === "contrast") return "No gate, so there is no random gate to compare with.";
+      if (n === shown.size) return "With all neurons every gate is the same.";
+      if (!ranks[1]) return `${DRAWS} random gates are being compared …`;
+      const worse = ranks[0].filter((first, draw) => effect > first[n - 1] - ranks[1][draw][n - 1]).length;
+      const enough = worse < ENOUGH ? `${ENOUGH} would be needed.` : "more than chance gives.";
+      return `Better than ${worse} of ${DRAWS} random gates of this size; ${enough}`;
+    }
+
+    function paintPanel(side, view, map, n) {
+      paintMap(at("map", side).getContext("2d"), shown.pale, map, tints, view.lines);
       ["own", "other"].forEach((name, i) => {
         const value = shareNow(view, i);
-        at(name, element).textContent = percent(value);
-        at(`${name}-fill`, element).style.width = `${100 * (value || 0)}%`;
+        at(name, side).textContent = percent(value);
+        at(`${name}-fill`, side).style.width = `${100 * (value || 0)}%`;
       });
       for (const name of ["bars-cut", "curve-cut"])
-        at(name, element).style.transform = `translateX(${100 * Math.sqrt(n / shown.size)}%)`;
-      at("strength", element).textContent = strength(view, map);
+        at(name, side).style.transform = `translateX(${100 * Math.sqrt(n / shown.size)}%)`;
+      at("strength", side).textContent = strength(view, map);
     }
 
     function strength(view, map) {
@@ -574,13 +632,10 @@
       const lines = shown.views.map((view, side) => {
         const things = [view.thing, shown.views[1 - side].thing];
         const words = things.map((thing, i) => `${percent(shareNow(view, i))} on the ${thing}`).join(", ");
-        at("map", panels[side]).setAttribute(
-          "aria-label",
-          `Map for “${view.question}”, answer ${view.answer}: ${words}.`,
-        );
+        at("map", side).setAttribute("aria-label", `Map for “${view.question}”, answer ${view.answer}: ${words}.`);
         return `${view.question} ${words}.`;
       });
-      const rank = `${at("verdict").textContent} ${at("rank").textContent}`;
+      const rank = ["verdict", "luck", "rank"].map((name) => at(name).textContent).join(" ");
       const alike = `${at("alike").textContent}.`;
       at("voice").textContent = [`${at("n-title").textContent}.`, rank, ...lines, alike].join(" ");
     });

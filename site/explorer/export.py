@@ -1,4 +1,4 @@
-"""What the explorer's page loads: the paper's situations through the shipped models, as small script files.
+"""What the explorer's page loads: scenes through the shipped models, as small script files.
 
 A file registers itself, ``qgcExplorer.part(name, data)``, and is loaded through a <script> element, since ``fetch``
 does not work on pages that are opened from a disk. Loaded at once is ``index.js``; the others when they are chosen:
@@ -14,7 +14,10 @@ SCENE.MODEL.maps-I.js
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
+from itertools import count, islice
 from pathlib import Path
 
 import parts
@@ -25,46 +28,66 @@ from PIL import Image
 from qgc.explain import EncodedImage, Explanation, explain
 from qgc.explain.rankings import neuron_maps
 from qgc.files import atomic_write
+from qgc.measure import same_answer_pairs
 from qgc.measure.pairs import cell_cover
 from qgc.models import VQA, zoo
 from qgc.paper import sweep_n
-from qgc.scenes import Scene
-from qgc.scenes.situations import SITUATIONS, situation
+from qgc.scenes import FIRST_SEED, Scene, sample
+from qgc.scenes.questions import Ask, asks
+from qgc.scenes.situations import SITUATIONS
 from qgc.show import plots
 from qgc.show.pixels import pale
 
 from .packing import pack_maps
 
 HERE = Path(__file__).parent
-LIKELY = 3  # how many of a model's most probable answers are on offer, besides the true one
+LIKELY = 2  # how many of a model's most probable answers are on offer, besides the true one
+QUESTIONS = 3  # of a scene: each costs 200 kB, as its maps in Pythia depend on it
+RANDOM = 2  # scenes that nobody drew for a purpose
 STILL_N = (None, 25)  # what the image for readers without JavaScript shows
 
 
-def situations() -> list[str]:
-    """The paper's situations in which two objects are asked about, so that there is something to compare."""
-    return [name for name in SITUATIONS if len({ask.thing for ask in situation(name).asks}) > 1]
+@cache
+def scenes() -> dict[str, Scene]:
+    """The paper's situations by name, then the first validation scenes in which two questions have one answer."""
+    drawn = (sample(FIRST_SEED["validation"] + i, "natural") for i in count())
+    paired = (scene for scene in drawn if same_answer_pairs([scene]))
+    return SITUATIONS | {f"random-{i}": scene for i, scene in enumerate(islice(paired, RANDOM), 1)}
 
 
-def write(folder: str | Path, scenes: Sequence[str] | None = None, models: Sequence[str] | None = None) -> Path:
+def questions(scene: Scene) -> list[Ask]:
+    """Questions about as many different objects of a scene: the paper's first, then those whose answer is shared.
+
+    Colors come before other questions, since most of the paper's are about colors.
+    """
+    further = [ask for ask in asks(scene) if ask.thing]
+    shared = Counter(ask.answer for ask in further)
+    found = {ask.thing: ask for ask in scene.fixed_asks}
+    for ask in sorted(further, key=lambda ask: (ask.family != "colour", -shared[ask.answer])):
+        found.setdefault(ask.thing, ask)
+    return list(found.values())[:QUESTIONS]
+
+
+def write(folder: str | Path, names: Sequence[str] | None = None, models: Sequence[str] | None = None) -> Path:
     """Write everything that the explorer loads into ``folder``; the pages are expected beside it.
 
     Parameters
     ----------
-    scenes : names of situations, all of :func:`situations` by default. models : names of shipped models, likewise all.
+    names : of :func:`scenes`, all by default. models : names of shipped models, likewise all.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    scenes, models = list(scenes or situations()), list(models or sorted(zoo.names(), key=_natural_first))
+    names, models = list(names or scenes()), list(models or sorted(zoo.names(), key=_natural_first))
     parts.copy_scripts(folder, [HERE / "explorer.js", HERE / "explorer.css"])
-    _write_part(folder, "index", index(scenes, models))
-    for name in scenes:
-        _write_part(folder, name, scene_part(situation(name)))
-    for name in models:
-        vqa = zoo.load(name)
-        for place in scenes:
-            for part, data in model_parts(place, vqa):
+    _write_part(folder, "index", index(names, models))
+    for name in names:
+        _write_part(folder, name, scene_part(scenes()[name]))
+    for model in models:
+        vqa = zoo.load(model)
+        for name in names:
+            for part, data in model_parts(name, vqa):
                 _write_part(folder, part, data)
-    _still(scenes[0], models[0], folder / "still.webp")
+    _still(names[0], models[0], folder / "still.webp")
     return folder
 
 
@@ -76,48 +99,51 @@ def _write_part(folder: Path, name: str, data: dict) -> None:
     parts.write_part(folder, "qgcExplorer", name, data)
 
 
-def index(scenes: Sequence[str], models: Sequence[str]) -> dict:
+def index(names: Sequence[str], models: Sequence[str]) -> dict:
     """What can be chosen, and the book's colors."""
-    return {
-        "scenes": {name: {"place": situation(name).place, "asks": len(situation(name).asks)} for name in scenes},
-        "models": list(models),
-        **parts.colours(),
-    }
+    return {"scenes": {name: label(name) for name in names}, "models": list(models), **parts.colours()}
+
+
+def label(name: str) -> str:
+    """What a scene is called in the list: the place of a random one says more than its number."""
+    return name if name in SITUATIONS else f"{name.replace('-', ' ')}: {scenes()[name].place}"
 
 
 # -- a scene --------------------------------------------------------------------------------------
 def scene_part(scene: Scene) -> dict:
-    """A situation without any model: images, questions, and where the queried objects are."""
+    """A scene without any model: images, questions, and where the queried objects are."""
     image = scene.render(SIDE)
-    masks = {ask.thing: scene.masks[ask.thing] for ask in scene.asks}
+    asked = questions(scene)
+    masks = {ask.thing: scene.masks[ask.thing] for ask in asked}
+    swept = sweep_n(scene.name) if scene.name else []
     return {
         "about": parts.about(scene),
         "picture": webp(image),
         "pale": webp(Image.fromarray(pale(image)[..., 0])),
-        "questions": [{"question": ask.question, "answer": ask.answer, "thing": ask.thing} for ask in scene.asks],
+        "questions": [{"question": ask.question, "answer": ask.answer, "thing": ask.thing} for ask in asked],
         "things": {name: {**parts.region(mask), "cover": pack(cell_cover(mask, GRID))} for name, mask in masks.items()},
         "anywhere": parts.anywhere(next(iter(masks.values()))),
-        "paperN": sweep_n(scene.name) if len(sweep_n(scene.name)) > 1 else sweep_n("bathroom"),
+        "paperN": swept if len(swept) > 1 else sweep_n("bathroom"),
     }
 
 
 # -- a scene through a model ----------------------------------------------------------------------
 def model_parts(name: str, vqa: VQA) -> Iterator[tuple[str, dict]]:
-    """A situation as a model sees it: (name of the part, its data), the questions first, then the maps.
+    """A scene as a model sees it: (name of the part, its data), the questions first, then the maps.
 
     ``u``, ``sensitivity`` and a row of ``c`` (= ∂y_a/∂A) are (J,); with g = c ∘ u they give every ranking here.
     """
-    scene = situation(name)
+    scene = scenes()[name]
     view = EncodedImage(vqa, scene)
-    asked = [explain(vqa, view, ask.question, ask.answer) for ask in scene.asks]
+    asked = [explain(vqa, view, ask.question, ask.answer) for ask in questions(scene)]
     own_part = f"{name}.{vqa.name.replace('/', '-')}"
-    rows, maps, questions = Distinct(), Distinct(), []
+    rows, maps, written = Distinct(), Distinct(), []
     answers = offered(asked)
     for e in asked:
         at = {answer: rows.index(pack(explain(vqa, view, e.question, answer).c)) for answer in answers}
         probability = {answer: round(float(e.probabilities[vqa.answers.index(answer)]), 4) for answer in answers}
         P = maps.index(pack_maps(neuron_maps(e.M, e.F).double().cpu().numpy()))
-        questions.append(
+        written.append(
             {
                 "u": pack(e.u),
                 "sensitivity": pack(e.sensitivity),
@@ -127,7 +153,7 @@ def model_parts(name: str, vqa: VQA) -> Iterator[tuple[str, dict]]:
                 "maps": f"{own_part}.maps-{P}",
             }
         )
-    yield own_part, {"answers": answers, "questions": questions, "rows": rows.values}
+    yield own_part, {"answers": answers, "questions": written, "rows": rows.values}
     for i, packed in enumerate(maps.values):
         yield f"{own_part}.maps-{i}", packed
 
@@ -156,7 +182,8 @@ class Distinct:
 
 def _still(scene: str, model: str, path: Path) -> None:
     # What readers without JavaScript see.
-    place = situation(scene)
-    answers = [ask.answer for ask in place.asks[:2]]
-    sheet = plots.pair(explain(zoo.load(model), place, place.questions[:2], answers), STILL_N, place)
+    place = scenes()[scene]
+    asked = questions(place)[:2]
+    both = explain(zoo.load(model), place, [ask.question for ask in asked], [ask.answer for ask in asked])
+    sheet = plots.pair(both, STILL_N, place)
     atomic_write(path, lambda temporary: sheet.savefig(temporary, format="webp", dpi=110))

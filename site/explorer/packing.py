@@ -16,21 +16,21 @@ def pack_maps(P: np.ndarray) -> dict:
 
     Every row has a scale of its own, so that faint neurons stay as exact as strong ones. With few active units in
     fc7, all rows are mixtures of few patterns: then the mixtures are written, as int16, and the patterns as float32.
-    Otherwise the rows themselves are written, as int8.
+    Otherwise the rows themselves are written, as int8. Rows of zeros are not written: most of Pythia's are.
 
     Returns
     -------
     dict
         ``patterns`` base64 float32 (r, h·w) or None, ``bytes`` of an integer, ``scale`` base64 float32 (J,), ``rows``
-        base64 integers (J, r) or (J, h·w): P ≈ scale · rows (· patterns).
+        base64 integers (rows with a scale, r or h·w): P ≈ scale · rows (· patterns), 0 where the scale is 0.
     """
     _, strength, patterns = np.linalg.svd(P, full_matrices=False)
     patterns = patterns[strength > NEGLIGIBLE * strength[0]]
     product = len(patterns) <= FEW
     rows, size = (P @ patterns.T, 2) if product else (P, 1)
     scale = np.abs(rows).max(1) / np.iinfo(f"i{size}").max
-    scale[scale == 0] = 1
-    whole = np.rint(rows / scale[:, None]).astype(f"<i{size}")
+    there = scale > 0
+    whole = np.rint(rows[there] / scale[there, None]).astype(f"<i{size}")
     return {
         "patterns": pack(patterns) if product else None,
         "bytes": size,
@@ -42,8 +42,10 @@ def pack_maps(P: np.ndarray) -> dict:
 def unpack_maps(packed: dict, cells: int) -> np.ndarray:
     """The inverse of :func:`pack_maps`, up to rounding: P (J, cells)."""
     scale = unpack(packed["scale"])
-    rows = np.frombuffer(base64.b64decode(packed["rows"]), f"<i{packed['bytes']}").reshape(len(scale), -1)
-    rows = rows * scale[:, None]
+    there = scale > 0
+    whole = np.frombuffer(base64.b64decode(packed["rows"]), f"<i{packed['bytes']}").reshape(there.sum(), -1)
+    rows = np.zeros((len(scale), whole.shape[1]))
+    rows[there] = whole * scale[there, None]
     return rows if packed["patterns"] is None else rows @ unpack(packed["patterns"]).reshape(-1, cells)
 
 

@@ -64,7 +64,8 @@ window.qgcMaps = (() => {
 
   // qgc.measure.rank_grounding for two maps *before* their ReLU: a, how surely each ranks object 1 above object 2, and
   // whether the first does so more surely: 1, 0, or ½. `covers`: the part of each cell that each object covers
-  // (cell_cover). A map that is nowhere above a millionth of `inputs`, what it was made of, is rounding, and empty.
+  // (cell_cover), as `sparse` gives it. A map that is nowhere above a millionth of `inputs`, what it was made of, is
+  // rounding, and empty.
   function rankGrounding(maps, covers, inputs = 0) {
     const empty = maps.map((map) => map.every((value) => Math.abs(value) <= 1e-6 * inputs));
     const a = maps.map((map, i) => (empty[i] ? 0.5 : rankedAbove(map, ...covers)));
@@ -72,20 +73,27 @@ window.qgcMaps = (() => {
     return { a, empty: empty.includes(true), verdict: tie ? 0.5 : Number(a[0] > a[1]) };
   }
 
+  // The cells that an object covers, and the part of each: few, so that pairs of them are quickly compared.
+  function sparse(cover) {
+    const cells = Uint8Array.from([...cover.keys()].filter((cell) => cover[cell]));
+    return { cells, parts: Float64Array.from(cells, (cell) => cover[cell]) };
+  }
+
   function rankedAbove(map, first, second) {
-    const cells = [...map.keys()].filter((c) => first[c] || second[c]).sort((c, d) => map[c] - map[d]);
-    let [won, ones, twos] = [0, 0, 0]; // twos: how much of object 2 lies in lower cells
-    for (let start = 0, end = 0; start < cells.length; start = end) {
-      let [one, two] = [0, 0]; // of cells with one value
-      do {
-        one += first[cells[end]];
-        two += second[cells[end++]];
-      } while (end < cells.length && map[cells[end]] === map[cells[start]]);
-      won += one * (twos + two / 2);
-      ones += one;
-      twos += two;
+    let [won, all] = [0, 0];
+    for (let i = 0; i < first.cells.length; i++) {
+      const value = map[first.cells[i]];
+      let [above, beside] = [0, 0];
+      for (let k = 0; k < second.cells.length; k++) {
+        const other = map[second.cells[k]];
+        if (value > other) above += second.parts[k];
+        else if (value === other) above += second.parts[k] / 2;
+        beside += second.parts[k];
+      }
+      won += first.parts[i] * above;
+      all += first.parts[i] * beside;
     }
-    return ones && twos ? won / (ones * twos) : 0.5;
+    return all ? won / all : 0.5;
   }
 
   function cosine(a, b) {
@@ -189,7 +197,8 @@ window.qgcMaps = (() => {
   }
 
   return {
-    ...{ GRID, CELLS, SIDE, HEAT_SIDE, BESIDE, loader, image, bytes, floats, percent, share, rankGrounding, cosine },
+    ...{ GRID, CELLS, SIDE, HEAT_SIDE, BESIDE, loader, image, bytes, floats, percent, share },
+    ...{ rankGrounding, rankedAbove, sparse, cosine },
     ...{ newCanvas, paleOf, tintsOf, heatGradient, paintMap, paintOutlines },
   };
 })();

@@ -41,6 +41,7 @@ HERE = Path(__file__).parent
 SIMPLIFY = 0.7  # units of an outline, of 448
 SMALL = 320  # pixels of the images of a series
 N = 25  # the paper's favourite n, and as many random neurons
+VISIBLE = 0.05  # rank effects that differ by less, by five of 100 pairs of cells, look the same
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,9 @@ def write(folder: str | Path, names: list[str] | None = None) -> Path:
     parts.copy_scripts(folder, [HERE / "predict.js", HERE / "predict.css"])
     names = list(names or EXERCISES)
     kinds = {name: type(EXERCISES[name]).__name__.lower() for name in names}
-    parts.write_part(folder, "qgcPredict", "index", {"exercises": kinds, "tie": TIE, **parts.colours()})
+    parts.write_part(
+        folder, "qgcPredict", "index", {"exercises": kinds, "tie": TIE, "visible": VISIBLE, **parts.colours()}
+    )
     models: dict[str, VQA] = {}
     for name in names:
         exercise = EXERCISES[name]

@@ -254,7 +254,7 @@
         const marked = count(guess.marks);
         inside("count").textContent = marked
           ? `${marked} of ${CELLS} cells marked, ${percent(marked / CELLS)} of the image`
-          : "Nothing is marked yet. Mark at least one cell.";
+          : `0 of ${CELLS} cells marked`;
         button("reveal").disabled = !marked;
       }
 
@@ -491,8 +491,8 @@
   const pickPage = (id) => `
     <h3 id="${id}-title">Guess first: which maps are the more grounded ones?</h3>
     <p data-at="lead"></p>
-    <p class="qp-help">“Too close to call” gives half a point, which is what guessing gives on average. Where the
-      measure itself has a tie, every answer gives half a point.</p>
+    <p class="qp-help">“Too close to call” gives half a point, which is what guessing gives on average. So does every
+      answer where the measured difference is too small to see: below <span data-at="visible"></span>.</p>
     <p class="qp-progress" data-at="progress" tabindex="-1"></p>
     <div class="qp-pick">
       <div class="qp-scene"><canvas role="img" width="${SIDE}" height="${SIDE}" data-at="scene"></canvas>
@@ -521,9 +521,10 @@
     const button = (key) => root.querySelector(`[name="${key}"]`);
     const total = data.items.length;
     const picks = memory.read(name, data.version, arePicks(total)) ?? [];
-    const items = data.items.map((item) => measure(item, index.tie));
+    const items = data.items.map((item) => measure(item, index.visible));
     let now = Math.min(picks.length, total - 1);
 
+    at("visible").textContent = index.visible;
     const [one, two] = data.methods;
     at("lead").textContent =
       `${total} random validation scenes. In each, the model ${data.model} is asked two questions that have the same ` +
@@ -584,7 +585,7 @@
       const [more, less] = [Math.max(a, b), Math.min(a, b)].map(signed);
       const which =
         item.better === "close"
-          ? "The measure has a tie: no difference beyond rounding."
+          ? `The effects differ by ${signed(Math.abs(a - b))}: too little to see, so every answer gives half a point.`
           : `${capital(item.better)} is the more grounded one: its effect is ${more}, the other’s ${less}.`;
       const both =
         a <= index.tie && b <= index.tie && item.better !== "close"
@@ -616,8 +617,8 @@
       const better = (m) =>
         items.filter((item) => item.better !== "close" && item.order[item.better === "a" ? 0 : 1] === m).length;
       const grounded = (m) => items.reduce((sum, { ranks }) => sum + ranks[m][2], 0);
-      const ties = items.filter((item) => item.better === "close").length;
-      const rows = [["", "larger effect", "passes the test", "mean effect"]].concat(
+      const close = items.filter((item) => item.better === "close").length;
+      const rows = [["", "visibly larger effect", "passes the test", "mean effect"]].concat(
         data.methods.map((method, m) => [
           capital(method),
           `${better(m)} of ${total}`,
@@ -625,13 +626,13 @@
           signed(mean(items.map(({ effects }) => effects[m]))),
         ]),
       );
-      const asMany = Math.round(100 * luck(points, total - ties, ties));
+      const asMany = Math.round(100 * luck(points, total - close, close));
       const words = { a: "A", b: "B", close: "too close" };
       const scenes = items.map((item, i) => [
         `${i + 1}. ${item.things.join(", ")}`,
         words[picks[i]],
         item.better === "close"
-          ? "tie"
+          ? "too close"
           : `${words[item.better]}: ${data.methods[item.order[item.better === "a" ? 0 : 1]]}`,
         halves(pointsOf(item, picks[i])),
       ]);
@@ -676,21 +677,21 @@
     await show();
   }
 
-  // Rank effects, a_1 − a_2 of qgc.measure.rank_grounding, and which letter has the larger one.
-  function measure(item, tie) {
+  // Rank effects, a_1 − a_2 of qgc.measure.rank_grounding, and which letter has the visibly larger one.
+  function measure(item, visible) {
     const [own, other] = [0, 1].map((i) => item.shares.map((pair) => mean(pair.map((shares) => shares[i]))));
     const effects = item.ranks.map(([first, second]) => first - second);
     const order = item.swap ? [1, 0] : [0, 1];
     const ahead = effects[order[0]] - effects[order[1]];
-    const better = Math.abs(ahead) < tie ? "close" : ahead > 0 ? "a" : "b";
+    const better = Math.abs(ahead) < visible ? "close" : ahead > 0 ? "a" : "b";
     return { ...item, own, other, effects, order, better };
   }
 
   const pointsOf = (item, choice) => ([item.better, choice].includes("close") ? 0.5 : Number(item.better === choice));
 
-  // How likely a coin gets at least so many points over `tosses` scenes, the ties giving it a half each.
-  function luck(points, tosses, ties) {
-    const least = Math.ceil(points - ties / 2);
+  // How likely a coin gets at least so many points over `tosses` scenes, the `close` ones giving it a half each.
+  function luck(points, tosses, close) {
+    const least = Math.ceil(points - close / 2);
     let [ways, sum] = [1, 0];
     for (let k = 0; k <= tosses; k++) {
       if (k >= least) sum += ways;

@@ -10,6 +10,7 @@ from pathlib import Path
 import browsing
 import pytest
 from build_book import ROOT, Book
+from filelock import FileLock
 from selenium import webdriver
 
 MADE_FROM = ["book/**/*", "_config.yml", "_toc.yml", "tools/**/*.py", "qgc/**/*", "site/**/*"]
@@ -53,6 +54,8 @@ def site() -> Path:
     """
     folder = Book(ROOT).site
     made = folder / ".buildinfo"
-    if not made.exists() or made.stat().st_mtime < newest(ROOT):
-        subprocess.run([sys.executable, "tools/build_book.py", "--as-committed"], cwd=ROOT, check=True)
+    Book(ROOT).build.mkdir(exist_ok=True)
+    with FileLock(Book(ROOT).build / "site.lock"):  # workers of one run would build it at once, over each other
+        if not made.exists() or made.stat().st_mtime < newest(ROOT):
+            subprocess.run([sys.executable, "tools/build_book.py", "--as-committed"], cwd=ROOT, check=True)
     return folder

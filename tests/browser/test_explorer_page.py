@@ -13,6 +13,7 @@ import pytest
 import torch
 from browsing import asked, awaited, complaints, hosts, hosts_asked, resize
 from explorer import write
+from explorer.export import questions
 from explorer.packing import random_scores
 from loading import stamp, version
 from selenium.webdriver import ActionChains
@@ -96,7 +97,7 @@ def random_states(models) -> list[dict]:
     states = []
     for _ in range(STATES):
         scene = qgc.scene(rng.choice(SCENES))
-        q, other = rng.permutation([ask.thing for ask in scene.asks])[:2]
+        q, other = rng.permutation([ask.thing for ask in questions(scene)])[:2]
         n = int(rng.choice([rng.integers(1, 60), rng.integers(1, 1025), 1024]))
         answer = rng.choice(["true", "said"])
         state = {"scene": scene.name, "model": rng.choice(MODELS), "q": q, "other": other, "answer": answer, "n": n}
@@ -107,7 +108,7 @@ def random_states(models) -> list[dict]:
 def expected(state: dict, models: dict) -> tuple[np.ndarray, float, RankGrounding]:
     """What qgc says: shares (question, own and other object), the cosine of the two maps, and their rank grounding."""
     scene, vqa = qgc.scene(state["scene"]), models[state["model"]]
-    asks = {ask.thing: ask for ask in scene.asks}
+    asks = {ask.thing: ask for ask in questions(scene)}
     pair = [asks[state["q"]], asks[state["other"]]]
     view = EncodedImage(vqa, scene)
     both = [explain(vqa, view, ask.question, ask.answer if state["answer"] == "true" else None) for ask in pair]
@@ -140,15 +141,64 @@ def test_the_numbers_shown_are_those_of_qgc(browser, page, models):
         worst = max(worst, float(np.nanmax(np.abs(np.array(shown) - shares), initial=0)))
         assert worst <= 0.01, state
         a = [number(words) for words in re.findall(r"[\d.]+ %", text(browser, "rank"))]
-        assert a == pytest.approx([float(ranks.a_1), float(ranks.a_2)], abs=0.02), state
-        if abs(float(ranks.a_1 - ranks.a_2)) > 0.04:
-            assert text(browser, "verdict") == ("Grounded." if ranks.verdict else "Not grounded."), state
+        # maps of one byte a cell: ties that are none in floats, most of them on large objects
+        assert a == pytest.approx([float(ranks.a_1), float(ranks.a_2)], abs=0.03), state
+        if abs(float(ranks.a_1 - ranks.a_2)) > 0.06:
+            assert text(browser, "verdict").split(":")[0] == ("Grounded" if ranks.verdict else "Not grounded"), state
         if state["rank"] != "contrast" and not np.isnan(alike):
-            assert float(re.search(r"cosine ([\d.]+)", text(browser, "alike")).group(1)) == pytest.approx(
+            assert float(re.search(r"maps: ([\d.]+)", text(browser, "alike")).group(1)) == pytest.approx(
                 alike, abs=0.01
             )
     print(f"\n{STATES} random states: shares differ from qgc's by {worst:.4f} at most, rounding to 0.1 % included")
     assert complaints(browser) == []
+
+
+def compared(browser) -> int:
+    """How many of the 40 random gates the shown pair of maps beats, once they have been compared."""
+    found = lambda b: re.search(r"Better than (\d+) of 40", text(b, "luck"))  # noqa: E731
+    return int(awaited(browser, found, "the comparison with random gates").group(1))
+
+
+def test_the_verdict_counts_the_random_gates_that_do_worse(browser, page, models):
+    open_page(browser, page, "#n=25")
+    shown = compared(browser)
+    scene, vqa = qgc.scene("bathroom"), models["deeper-lstm/natural"]
+    view, masks = EncodedImage(vqa, scene), np.stack([scene.masks[name] for name in ("sink", "towels")])
+
+    def effect(*ranks) -> float:
+        asked = zip(scene.asks, ranks, strict=True)
+        maps = [explain(vqa, view, ask.question, ask.answer, rank=rank).map(25, relu=False) for ask, rank in asked]
+        found = qgc.measure.rank_grounding(torch.stack(maps), masks)
+        return float(found.a_1 - found.a_2)
+
+    own = effect("sensitivity", "sensitivity")
+    drawn = [[torch.tensor(random_scores(2 * (d + 1000) + side, 1024)) for side in (0, 1)] for d in range(40)]
+    assert shown == pytest.approx(sum(own > effect(*ranks) for ranks in drawn), abs=1)
+
+
+@pytest.mark.parametrize("width, height", [(1280, 800), (390, 844)])
+def test_maps_and_slider_stay_in_view_while_the_plots_are_read(browser, page, width, height):
+    open_page(browser, page, width=width)
+    resize(browser, width, height)
+    lowest = browser.find_element(By.CSS_SELECTOR, ".qx-a .qx-plot:last-child")
+    browser.execute_script("arguments[0].scrollIntoView({block: 'end'})", lowest)
+    shown = browser.find_elements(By.CSS_SELECTOR, ".qx-map canvas, .qx-slide input, .qx-verdict")
+    boxes = browser.execute_script("return arguments[0].map((e) => e.getBoundingClientRect().toJSON())", shown)
+    assert len(boxes) == 4
+    for box in boxes:
+        assert 0 <= box["top"] < box["bottom"] <= height
+    plot = browser.execute_script("return arguments[0].getBoundingClientRect().toJSON()", lowest)
+    assert plot["top"] >= max(box["bottom"] for box in boxes)  # and the plot is not under them
+
+
+def test_the_second_list_lacks_what_the_first_has_chosen(browser, page):
+    open_page(browser, page)
+    for thing in [ask.thing for ask in questions(qgc.scene("bathroom"))]:
+        before = choices(browser)
+        Select(browser.find_element(By.NAME, "q")).select_by_value(thing)
+        awaited(browser, lambda b, n=before, t=thing: t == "sink" or choices(b) > n, "the choice")
+        offered = [o.get_attribute("value") for o in Select(browser.find_element(By.NAME, "other")).options]
+        assert thing not in offered and len(offered) == len(questions(qgc.scene("bathroom"))) - 1
 
 
 def test_the_keyboard_is_enough(browser, page):
@@ -171,7 +221,7 @@ def test_the_keyboard_is_enough(browser, page):
     exact.send_keys("400", Keys.TAB)
     voice = (By.CSS_SELECTOR, ".qgc-voice[aria-live=polite]")
     voiced = lambda b: b.find_element(*voice).get_attribute("textContent")  # noqa: E731
-    said = lambda b: re.search(r"passes 400 of 1024.*rounded\. The first", voiced(b))  # noqa: E731
+    said = lambda b: re.search(r"400 of 1024 neurons pass.*rounded: each object", voiced(b))  # noqa: E731
     awaited(browser, said, "words about n = 400")
 
 

@@ -120,6 +120,15 @@ def test_the_scores_of_random_marks_are_those_of_qgc(browser, site, scene):
     assert complaints(browser) == []
 
 
+def test_buttons_keep_their_size_and_nothing_warns_before_anything_was_done(browser, site):
+    open_page(browser, site, LOOK, 1280)
+    assert one(browser, "[data-at=count]").text == "0 of 196 cells marked"
+    one(browser, "[role=gridcell]").send_keys(Keys.SPACE)
+    one(browser, "[name=reveal]").click()
+    for button in browser.find_elements(By.CSS_SELECTOR, "[data-step='1'] button"):
+        assert 24 <= button.size["height"] <= 60
+
+
 def test_by_keyboard_alone(browser, site):
     open_page(browser, site, LOOK)
     for _ in range(6):
@@ -249,6 +258,7 @@ def test_where_storage_is_refused_it_works_until_the_reader_leaves(browser, site
 
 def test_a_series_scores_as_rank_grounding_does(browser, site):
     data, rng = read_part(site / "predict" / f"{PICK}.js"), np.random.default_rng(2)
+    visible = read_part(site / "predict" / "index.js")["visible"]
     open_page(browser, site, PICK)
     points, better, passed = 0.0, [0, 0], [0.0, 0.0]
     for i, item in enumerate(data["items"]):
@@ -257,8 +267,9 @@ def test_a_series_scores_as_rank_grounding_does(browser, site):
         effects = ranks[:, 0] - ranks[:, 1]
         choice = str(rng.choice(["a", "b", "close"]))
         best = int(effects[1] > effects[0])
-        points += 0.5 if choice == "close" else float((choice == "b") == (best != item["swap"]))
-        better[best] += 1
+        close = abs(effects[1] - effects[0]) < visible
+        points += 0.5 if close or choice == "close" else float((choice == "b") == (best != item["swap"]))
+        better[best] += not close
         passed = [p + verdict for p, verdict in zip(passed, ranks[:, 2], strict=True)]
         assert not one(browser, "[data-at=verdict]").is_displayed()
         one(browser, f"[name={choice}]").send_keys(Keys.ENTER)
@@ -284,18 +295,19 @@ def test_a_series_scores_as_rank_grounding_does(browser, site):
     assert complaints(browser) == []
 
 
-def test_a_tie_of_the_measure_gives_half_a_point_whatever_is_said(browser, site):
+@pytest.mark.parametrize("gap", [0, 0.049])
+def test_a_difference_too_small_to_see_gives_half_a_point_whatever_is_said(browser, site, gap):
     path = site / "predict" / f"{PICK}.js"
     before = path.read_text(encoding="utf-8")
     data = read_part(path)
-    data["items"][0]["ranks"] = [data["items"][0]["ranks"][0]] * 2
+    data["items"][0]["ranks"] = [[0.6, 0.5, 1], [0.6 + gap, 0.5, 1]]
     path.write_text(f'qgcPredict.part("{PICK}", {json.dumps(data)});\n', encoding="utf-8")
     try:
         open_page(browser, site, PICK)
         for choice in ("a", "b", "close"):
             one(browser, f"[name={choice}]").click()
             assert "Half a point." in one(browser, "[data-at=verdict]").text
-            assert "The measure has a tie" in one(browser, "[data-at=verdict]").text
+            assert "too little to see" in one(browser, "[data-at=verdict]").text
             one(browser, "[name=forget]").click()
             awaited(browser, lambda b: one(b, "[name=a]").is_displayed(), "the choice anew")
     finally:

@@ -26,12 +26,15 @@ import offline
 import pytest
 from policy import POLICY
 from selenium.webdriver.common.by import By
-from site_report import pages
+from selenium.webdriver.common.keys import Keys
+from site_report import filled, pages
 
 WIDTHS = [1280, 768, 360]
 VIEWS = [(width, theme) for width in WIDTHS for theme in ("light", "dark")]
 ALWAYS = [(1280, "light"), (360, "dark")]
 LIMIT = 1_500_000  # bytes before any scrolling
+CODE = 0.05  # of a chapter's height, before a click
+TEACH_CODE = {"book/how-to-use.html", "book/your-photographs.html"}  # there it is what the chapter is about
 TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 AXE = """
 const done = arguments[arguments.length - 1];
@@ -77,6 +80,7 @@ class Seen:
     hosts: set[str] = field(default_factory=set)
     complaints: list[str] = field(default_factory=list)
     bytes: int = 0
+    filled: dict[str, float] = field(default_factory=dict)
     wide: dict[int, str] = field(default_factory=dict)
     violations: dict[str, list[str]] = field(default_factory=dict)
 
@@ -95,6 +99,7 @@ def look(browser, page: Path, chosen: list[tuple[int, str]] = ALWAYS) -> Seen:
     browsing.theme(browser, "light")
     addresses = browsing.visit(browser, page)
     seen.bytes = sum(browsing.weights(addresses).values())
+    seen.filled = filled(browser)
     browser.execute_script(script + FEW)
     for width in WIDTHS:
         browsing.resize(browser, width)
@@ -157,6 +162,46 @@ def test_no_page_scrolls_sideways(seen):
 def test_no_page_is_heavy(seen):
     none_of({name: page.bytes for name, page in seen.items() if page.bytes > LIMIT})
     assert min(page.bytes for page in seen.values()) > 100_000  # the sizes were seen at all
+
+
+def test_code_and_checks_do_not_stand_before_what_they_show(seen):
+    chapters = {name: page.filled for name, page in seen.items() if page.filled}
+    told = {name: found for name, found in chapters.items() if name not in TEACH_CODE}
+    none_of({name: f"{f['code']:.1%} code" for name, f in told.items() if f["code"] > CODE})
+    none_of({name: f"{f['asserts']} cells check" for name, f in chapters.items() if f["asserts"]})
+    none_of({name: f"{f['clipped']} blocks clipped" for name, f in chapters.items() if f["clipped"]})
+    assert all(chapters[name]["code"] > 0 for name in TEACH_CODE)  # code is seen at all
+
+
+def test_code_opens_by_keyboard_and_says_what_it_is(browser, site):
+    browsing.resize(browser, 1280)
+    browsing.visit(browser, site / "book" / "gate.html")
+    summary = browser.find_element(By.CSS_SELECTOR, ".qgc-code > summary")
+    code = browser.find_element(By.CSS_SELECTOR, ".qgc-code pre")
+    assert summary.accessible_name.startswith("Show the code") and not code.is_displayed()
+    summary.send_keys(Keys.ENTER)
+    browsing.awaited(browser, lambda b: code.is_displayed(), "the code")
+    assert summary.accessible_name.startswith("Hide the code")
+
+
+def test_a_wide_figure_scrolls_on_a_phone_and_can_be_reached(browser, site):
+    browsing.resize(browser, 390)
+    browsing.visit(browser, site / "book" / "gate.html")
+    browsing.awaited(browser, lambda b: b.find_elements(By.CSS_SELECTOR, ".qgc-wide[tabindex='0']"), "the figures")
+    figure = browser.find_element(By.CSS_SELECTOR, ".qgc-wide")
+    sizes = browser.execute_script("const f = arguments[0]; return [f.scrollWidth, f.clientWidth]", figure)
+    assert sizes[0] > 500 > sizes[1] and figure.get_attribute("aria-label") == "Figure, scrolls sideways"
+
+
+def test_in_the_dark_charts_are_light_on_dark_and_scenes_keep_their_colors(browser, site):
+    browsing.resize(browser, 1280)
+    browsing.theme(browser, "dark")
+    browsing.visit(browser, site / "book" / "gate.html")
+    filters = browser.execute_script(
+        "return [...document.querySelectorAll('.cell_output img')].map(e => getComputedStyle(e).filter)"
+    )
+    browsing.theme(browser, "light")
+    assert {f.split("(")[0] for f in filters} == {"invert", "brightness"}
 
 
 def test_axe_finds_no_violation(seen):

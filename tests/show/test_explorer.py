@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from explorer import check, export
-from explorer.export import model_parts, scene_part, situations, write
+from explorer.export import QUESTIONS, label, model_parts, questions, scene_part, scenes, write
 from explorer.packing import pack, pack_maps, random_scores, ranked_above, unpack, unpack_maps
 
 import qgc
@@ -17,6 +17,7 @@ from qgc.explain import EncodedImage, explain
 from qgc.measure import map_share
 from qgc.measure.localise import cell_weights
 from qgc.measure.pairs import cell_cover
+from qgc.scenes.situations import SITUATIONS
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "book" / "explorer.md").read_text(encoding="utf-8")
@@ -44,8 +45,9 @@ def test_floats_come_back():
 def test_maps_come_back_row_by_row(rank, size, error):
     rng = np.random.default_rng(1)
     P = rng.normal(size=(1024, rank)) @ rng.normal(size=(rank, 196)) * 10.0 ** rng.uniform(-6, 0, (1024, 1))
-    P[7] = 0
+    P[[7, 9]] = 0
     packed = pack_maps(P)
+    assert len(unpack(packed["scale"])) == 1024 and len(packed["rows"]) == -(-1022 * rank * size // 3) * 4
     assert packed["bytes"] == size and len(json.dumps(packed)) < MOST
     off = np.abs(unpack_maps(packed, 196) - P).max(1)
     assert (off <= error * np.abs(P).max(1) + 1e-15).all()
@@ -59,14 +61,22 @@ def test_random_scores_depend_on_the_seed_alone():
     assert abs(random_scores(5, 1024).mean() / 2**32 - 0.5) < 0.05
 
 
-def test_situations_have_two_objects_to_compare():
-    assert {"bathroom", "birthday", "bedroom", "couple", "park", "toilets", "phone"} == set(situations())
+def test_every_scene_has_questions_about_different_objects_and_the_papers_come_first():
+    assert list(scenes())[:10] == list(SITUATIONS) and {"random-1", "random-2"} < set(scenes())
+    for name, scene in scenes().items():
+        asked = questions(scene)
+        assert 3 <= len(asked) <= QUESTIONS, name
+        assert len({ask.thing for ask in asked}) == len(asked) and {ask.thing for ask in asked} <= set(scene.masks)
+        assert asked[: len(scene.fixed_asks)] == list(scene.fixed_asks)
+        assert scene.fixed_asks or asked[0].answer == asked[1].answer  # what the explorer is about
+    assert [ask.thing for ask in questions(scenes()["bathroom"])][:2] == ["sink", "towels"]
+    assert label("bathroom") == "bathroom" and label("random-1") == f"random 1: {scenes()['random-1'].place}"
 
 
 def test_a_scene_part_says_where_objects_are():
     scene = qgc.scene("bathroom")
     part = scene_part(scene)
-    assert [q["thing"] for q in part["questions"]] == ["sink", "towels"]
+    assert [q["thing"] for q in part["questions"]][:2] == ["sink", "towels"]
     assert part["paperN"][-1] == 1024 and 25 in part["paperN"]
     for name, thing in part["things"].items():
         inside, anywhere = cell_weights(scene.masks[name], (14, 14))
@@ -163,7 +173,8 @@ def test_the_files_give_the_numbers_that_qgc_gives_at_every_n(exported):
 
 def test_a_model_whose_maps_depend_on_the_question_has_a_part_for_each():
     names = [name for name, _ in model_parts("bathroom", qgc.load("pythia/natural"))]
-    assert names == ["bathroom.pythia-natural", "bathroom.pythia-natural.maps-0", "bathroom.pythia-natural.maps-1"]
+    own = "bathroom.pythia-natural"
+    assert names == [own, *(f"{own}.maps-{i}" for i in range(len(questions(scenes()["bathroom"]))))]
 
 
 def test_answers_on_offer_hold_the_true_one_and_what_the_model_says(exported):
@@ -184,8 +195,8 @@ def test_the_links_on_the_page_lead_to_views_that_exist():
     links = [dict(pair.split("=") for pair in link.split("&amp;")) for link in re.findall(r'href="#([^"]+)"', PAGE)]
     assert len(links) >= 5
     for link in links:
-        things = [ask.thing for ask in qgc.scene(link["scene"]).asks]
-        assert link["scene"] in situations() and link["q"] in things and link["other"] in things
+        things = [ask.thing for ask in questions(scenes()[link["scene"]])]
+        assert link["q"] in things and link["other"] in things
         assert link["model"] in qgc.models.zoo.names() and 1 <= int(link["n"]) <= 1024
         assert re.search(rf"^    {link['rank']}: {{ label", SCRIPT, re.MULTILINE)
 

@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[3]
 GALLERY = ("scenes-gallery", "The ten situations of the paper")
 SWEEP = ("gate", "Figures 27–77: the whole sweep")
 BATHROOM_25 = ("gate", "The bathroom at n = 25")
-LOST = ("gate", "Lost at 200, back at 300?")
+LOST = ("gate", "The sink at n = 200 and at n = 300")
 RANKS = ("rank-correlation", "The five pairs, on our models")
 
 # Chapter and heading, by figure and table.
@@ -32,7 +32,7 @@ _FIGURES: dict[int, tuple[str, str]] = {
     **dict.fromkeys((85, 86, 88, 89, 100), ("examples", "Toilets and wall (Figures 84–89, 99–101)")),
     **dict.fromkeys((91, 92), ("examples", "Cake and balloons at n = 25 (Figures 90–92)")),
     **dict.fromkeys((94, 95, 97, 98), ("examples", "Phone and top (Figures 93–98)")),
-    101: ("examples", 'Does "white" outweigh "wall"?'),
+    101: ("examples", "Figure 101: color outweighs the object in Grad-CAM, not at n = 25"),
     **{number: GALLERY for number, figure in FIGURES.items() if figure.kind == "photograph"},
 }
 _TABLES: dict[int, tuple[str, str]] = {

@@ -62,10 +62,10 @@ class Protocol:
         return self.data["scenes"]["controls"]
 
     def count(self, split: str, model: Model) -> int:
-        """How many scenes of a split a model sees: fewer in a moment before the end of its training run."""
+        """How many scenes of a split a model sees: fewer before the end of its training run, or if it is of no cell."""
         count = self.scenes[split].count
-        last = model.cell is None or model.step == max(self.data["models"]["steps"])
-        return count if last or split != "test" else self.data["scenes"]["earlier moments"]
+        last = model.step == max(self.data["models"]["steps"])
+        return count if last or split != "test" else self.data["scenes"]["fewer"]
 
     @cached_property
     def models(self) -> tuple[Model, ...]:

@@ -16,17 +16,20 @@ def add_measure(measure: Parser) -> None:
     graded.add_argument("--split", choices=["validation", "test"], default="validation")
     graded.add_argument("--runs", type=path, default=Path("runs"), help="the folder of the training runs")
     graded.add_argument("--chunks", type=path, help="a folder that machines may share (default: RUNS/protocol-2)")
-    graded.add_argument("--out", type=path, default=commands.RESULTS / "protocol-2", help="an .npz for each CNN")
+    graded.add_argument("--out", type=path, help="the folder of the arrays (default: the book's; validation: RUNS)")
     graded.add_argument("--workers", type=at_least(1), default=2, help="processes that measure")
     graded.add_argument("--check", action="store_true", help="measure a random sample again and compare")
     graded.set_defaults(run=_measure_graded)
 
 
 def _measure_graded(args) -> None:
-    from . import PROTOCOL, references, results, run
+    from . import PROTOCOL, hypotheses, references, results, run
 
+    validation = args.split == "validation"
+    out = args.out or (args.runs / "protocol-2" if validation else results.FOLDER)
     if args.check:
-        faults, missing = results.check(args.split, args.runs, args.out)
+        checked = [stage.check(args.split, args.runs, out) for stage in (results, references)]
+        faults, missing = (sum(found, []) for found in zip(*checked, strict=True))
         if faults:
             raise QGCError("the sample differs from what is stored: " + "; ".join(faults[:10]))
         without = f"; {len(missing)} models were not asked, for want of their training runs" if missing else ""
@@ -43,6 +46,10 @@ def _measure_graded(args) -> None:
     if missing := sum(not file.exists() for file in files):
         print(f"part {number + 1} of {of} is done; {missing} of {len(files)} chunks are the others'")
         return
-    results.store(of_pairs, models, ns, args.split, args.out)
-    references.store(of_references, args.split, args.out)
-    print(f"wrote {args.out}")
+    results.store(of_pairs, models, ns, args.split, out)
+    references.store(of_references, args.split, out)
+    print(f"wrote {out}")
+    if validation:  # of which a summary is kept, from which the choices follow
+        table = results.overview(results.read("validation", out, protocol=None))
+        results.write_summary(table, results.SUMMARY)
+        print(f"wrote {results.SUMMARY}; H8 is about {', '.join(hypotheses.chosen(table))}")

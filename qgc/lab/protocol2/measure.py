@@ -95,7 +95,8 @@ def chosen_pair(scene: Scene) -> Pair | None:
 def pair_maps(subject: Subject, both: Sequence[Explanation], ns: Sequence[int], rng: np.random.Generator) -> Tensor:
     """Maps (methods, 2, h, w) before the ReLU in the order of :func:`methods`.
 
-    nan where the model has no such map: attention without an attention, the question-free gate without a closed form.
+    nan where the model has no such map: attention without an attention, the question-free gate without a closed form, a
+    gate of more neurons than it has.
     """
     vqa, F, ns = subject.vqa, both[0].F, list(ns)
     J = vqa.combine
@@ -104,8 +105,10 @@ def pair_maps(subject: Subject, both: Sequence[Explanation], ns: Sequence[int], 
     for k, e in enumerate(both):
         free = RANKINGS["∂A/∂q of no question"](RankingInputs(e, slope=subject.slope))
         orders = [e.order, exchanged[e.order], gates.ranking(free), both[1 - k].order]
-        keep = torch.cat([gates.top(e.order, [J]), *(gates.top(order, ns) for order in orders)]).to(e.g) * e.g
+        chosen = [min(n, J) for n in ns]
+        keep = torch.cat([gates.top(e.order, [J]), *(gates.top(order, chosen) for order in orders)]).to(e.g) * e.g
         keep[1 + 2 * len(ns) : 1 + 3 * len(ns)] += (free * 0).nan_to_num(torch.nan)  # nan where there is no ranking
+        keep[1:][torch.tensor([n > J for n in ns] * len(orders))] = torch.nan
         rows.append(torch.einsum("nk,khw->nhw", e.view.apply_jacobian(keep, e.q), F[0]))
     gated = torch.stack(rows, 1).double()
     answer = torch.tensor([[vqa.answer_index(e.answer)] for e in both], device=F.device)

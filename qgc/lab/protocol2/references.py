@@ -18,6 +18,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from ...errors import QGCError
 from ...explain import EncodedImage, explain
 from ...files import atomic_write
 from ...measure.pairs import no_place_surrogate
@@ -25,6 +26,7 @@ from ...models.evaluation import evaluating
 from ...scenes import sample
 from ..experiments.perturbation import curve_rows, summarise
 from ..experiments.reference import METHODS
+from ..protocol import crossed
 from ..protocol.run import gather, work
 from ..protocol.stored import readable
 from ..protocol.summary import write_arrays
@@ -135,7 +137,7 @@ def jobs(split: str, runs: Path, folder: Path) -> list[Job]:
 
 
 def measure(split: str, runs: Path, folder: Path, workers: int = 2, share: tuple[int, int] = (0, 1)) -> list[Path]:
-    """Measure this process's share of the chunks; returns their files. Raises as :func:`.run.measure` does."""
+    """Measure this process's share of the chunks; returns their files. QGCError if the protocol is a draft."""
     run.allowed(split)
     number, of = share
     return work(jobs(split, runs, folder)[number::of], _chunk, f"references, {split}", workers, shared=of > 1)
@@ -157,12 +159,32 @@ def store(chunks: Sequence[Path], split: str, folder: Path = FOLDER) -> None:
 
 
 def read(split: str, folder: Path = FOLDER, protocol=PROTOCOL) -> dict[str, np.ndarray]:
-    """The stored arrays, ``MODEL|key``. Raises QGCError as :func:`.results.read` does."""
+    """The stored arrays, ``MODEL|key``. Raises QGCError as :func:`qgc.lab.protocol2.results.read` does."""
     path = folder / f"references-{split}.npz"
     with readable("result of protocol 2 (references)", folder, COMMAND), np.load(path) as file:
         arrays = {key: file[key] for key in file.files}
     check_protocol(json.loads(bytes(arrays.pop("about"))), path, protocol)
     return arrays
+
+
+def check(split: str, runs: Path, folder: Path = FOLDER, seed: int = 0) -> tuple[list[str], list[str]]:
+    """Measure a random scene of each model again. Returns what differs, and models whose training run is not there."""
+    rng, arrays, faults, missing = np.random.default_rng(seed), read(split, folder), [], []
+    for m in models():
+        try:
+            run.load(m, runs)
+        except QGCError:
+            missing.append(m.name)
+            continue
+        at = int(rng.integers(len(arrays[f"{m.name}|verdicts"])))
+        index = int(arrays[f"{m.name}|verdicts|scene"][at])
+        row = measure_scene(Job(split, m, index, 1, runs, Path()), index)
+        # a verdict near a tie may turn over with rounding
+        wrong = [] if np.mean(row["verdicts"] != arrays[f"{m.name}|verdicts"][at]) <= 0.1 else ["verdicts"]
+        if "curves" in row and not np.allclose(row["curves"], arrays[f"{m.name}|curves"][at], rtol=0.05, atol=0.05):
+            wrong.append("curves")
+        faults += [f"{m.name}, scene {index}: {key} of reference explanations" for key in wrong]
+    return faults, missing
 
 
 def verdicts(arrays: Mapping[str, np.ndarray], model: str, method: str, verdict: str = "rank") -> pd.Series:
@@ -171,8 +193,21 @@ def verdicts(arrays: Mapping[str, np.ndarray], model: str, method: str, verdict:
     return pd.Series(np.where(column == NO_MAP, np.nan, column / 2), arrays[f"{model}|verdicts|scene"])
 
 
+def overview(arrays: Mapping[str, np.ndarray]) -> pd.DataFrame:
+    """A row for each model and method: ``RGA`` with ``low`` and ``high`` over scenes, and that of its ``surrogate``."""
+    rows = []
+    for m in models():
+        for method in ABOUT["methods"]:
+            values = verdicts(arrays, m.name, method).dropna()
+            if len(values):  # the model has such a map
+                found = crossed.crossed_interval(values.to_numpy()[None])
+                row = {"model": m.name, "method": method, "RGA": found.estimate, "low": found.low, "high": found.high}
+                rows.append(row | {"surrogate": verdicts(arrays, m.name, method, "surrogate rank").mean()})
+    return pd.DataFrame(rows)
+
+
 def curves(arrays: Mapping[str, np.ndarray], model: str, **bootstrapping) -> pd.DataFrame:
-    """Areas by map, curve and ``asked`` with 95 % intervals by scene (:func:`.perturbation.summarise`)."""
+    """Areas by map, curve and ``asked`` with 95 % intervals by scene, as ``summarise`` of perturbation.py."""
     values, scenes = arrays[f"{model}|curves"].astype(float), arrays[f"{model}|curves|scene"]
     names: Iterable[tuple] = curve_names()
     rows = [

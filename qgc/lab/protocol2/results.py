@@ -22,6 +22,8 @@ from . import PROTOCOL, Model, Protocol, run
 from .measure import EFFECTS, NO_MAP, VERDICTS, methods
 
 FOLDER = RESULTS / "protocol-2"
+SUMMARY = FOLDER / "validation.json"
+"""What was seen on validation scenes, a row for each model, before the protocol was fixed."""
 COMMAND = "python -m qgc measure graded"
 KEPT_A = ("Grad-CAM", "contrast, L1", "gate, n = 25")
 """Methods of which a_1 and a_2 of every pair are kept, to 1/255; of all others the verdicts alone."""
@@ -181,15 +183,28 @@ def overview(measured: dict[str, Measured]) -> pd.DataFrame:
     return pd.DataFrame(rows).set_index("model")
 
 
+def write_summary(table: pd.DataFrame, file: Path) -> None:
+    """Write an :func:`overview` without its intervals, to three digits."""
+    columns = [c for c in table if not c.endswith((" low", " high"))]
+    text = table[columns].round(3).to_json(orient="split", force_ascii=False).replace("],", "],\n")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    atomic_write(file, lambda p: p.write_text(text + "\n", encoding="utf-8"))
+
+
+def read_summary(file: Path = SUMMARY) -> pd.DataFrame:
+    """What :func:`write_summary` wrote."""
+    return pd.DataFrame(**json.loads(file.read_text(encoding="utf-8")))
+
+
 def difference(
     measured: Mapping[str, Measured], of: str, against: str | None, where: Iterable[Model], *,
-    backgrounds: bool = True, above_surrogate: bool = False, above_absent: bool = False, first: int | None = None,
+    backgrounds: bool = True, above_surrogate: bool = False, above_absent: bool = False,
 ) -> crossed.CrossedMean:  # fmt: skip
     """RGA of one method minus another's, pair by pair, over seeds (of the question side) and scenes.
 
     Models of one seed are averaged scene by scene first, so that a scene and a seed each count once. ``backgrounds``:
     False leaves pairs with one out. ``above_surrogate``, ``above_absent``: of the RGA above that of the no-place
-    surrogate, or of questions about absent objects. ``first``: of so many scenes of the split alone.
+    surrogate, or of questions about absent objects.
     """
 
     def credit(m: Measured, method: str) -> pd.Series:
@@ -202,7 +217,7 @@ def difference(
     for model in where:
         m = measured[model.name]
         values = credit(m, of) - (credit(m, against) if against else 0.0)
-        by_seed.setdefault(model.seed, []).append(values[values.index < (first or np.inf)])
+        by_seed.setdefault(model.seed, []).append(values)
     table = pd.concat({seed: pd.concat(v, axis=1).mean(axis=1) for seed, v in by_seed.items()}, axis=1)
     return crossed.crossed_mean(table.to_numpy().T)
 

@@ -54,9 +54,16 @@ def test_what_is_stored_is_what_the_maps_say(tmp_path, small):
     assert references.verdicts(arrays, MODEL.name, "attention rollout").isna().all()  # it has no such layers
     assert (arrays[f"{MODEL.name}|verdicts"][:, 1] == NO_MAP).all()
     assert arrays[f"{MODEL.name}|verdicts"].shape == (len(expected), 3, len(VERDICTS))
+    overview = references.overview(arrays).set_index("method")
+    assert overview.loc[name, "RGA"] == np.mean(list(expected.values())) and "attention rollout" not in overview.index
     table = references.curves(arrays, MODEL.name, draws=50)
     kinds = {"Grad-CAM", "gate, n = 25", name, "random", "object", "centre"}
-    assert set(table.reset_index()["map"]) == kinds
+    assert set(table["map"]) == kinds and {"own less other", "own less random"} <= set(table["asked"])
+    assert references.check("validation", tmp_path, tmp_path / "out") == ([], [])
+    arrays[f"{MODEL.name}|curves"] += 1
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(references, "read", lambda *_: arrays)
+        assert len(references.check("validation", tmp_path, tmp_path / "out")[0]) == 1
     with pytest.raises(QGCError, match="another protocol"):
         references.read("validation", tmp_path / "out", Protocol({}, "0" * 64))
 
