@@ -119,9 +119,11 @@ class VGGLike(nn.Module):
 
         Of images that are not 224 px wide, the pooled maps are averaged down (or up) to 7×7, as torchvision does.
         """
-        halved = self.pool(F)  # if it is 7×7 already, averaging single numbers would take as long as all the rest
-        halved = halved if halved.shape[2:] == (7, 7) else self.seven(halved)
-        return halved.flatten(2).sum(2) if self.config.tied else halved.flatten(1)
+        halved = self.pool(F)
+        if halved.shape[2:] != (7, 7):  # else it would average single numbers, and take as long as the rest
+            halved = self.seven(halved)
+        halved = halved.flatten(2)
+        return halved.sum(2) if self.config.tied else halved.flatten(1)
 
     def from_pooled(self, pooled: Tensor) -> Tensor:
         """f from what :meth:`pooled` gives."""

@@ -158,8 +158,7 @@ def load(name: str, *, device: str | torch.device = "cpu", dtype: torch.dtype | 
         state |= _read(path.parent / file, checksum)
     model_class = FAMILIES[about["family"]][0]
     try:
-        # First without memory: a card may name sizes larger than the machine's memory, and then the files' tensors do
-        # not fit. Only a model that they fit is built in full.
+        # First without memory: a card may name sizes beyond the machine's, which the files' tensors then do not fit.
         with torch.device("meta"):
             model_class(config).load_state_dict(state, assign=True)
         model = model_class(config)
