@@ -89,10 +89,7 @@ def _read_card(path: Path) -> tuple[dict, Any]:
         given = about if isinstance(about, dict) else {}
         fields = parsed(Card, {key: given[key] for key in Card.__dataclass_fields__ if key in given})
         if fields.family not in FAMILIES:
-            raise WeightsError(
-                f"the card {path} is of the family {shown(fields.family)}; known are {', '.join(FAMILIES)}. If it is a "
-                "model of your own, put its class and its configuration into qgc.models.zoo.FAMILIES first"
-            )
+            raise WeightsError(f"{path}: family {shown(fields.family)} is not in qgc.models.zoo.FAMILIES; put it there")
         if strange := [file for file, digest in fields.files.items() if not _is_ours(file, digest)]:
             raise SchemaError(f"files has {shown(strange[0])}, which is not a .safetensors beside it with its sha256")
         config = parsed(FAMILIES[fields.family][1], fields.config, LIMITS, "config")
@@ -130,9 +127,7 @@ def card_path(name: str) -> Path:
         return existing
     if ADDRESS.match(str(name)):
         raise WeightsError(no_file(name))
-    raise WeightsError(
-        f"there is no model {shown(str(name))}; shipped are {', '.join(names())}, or give a run's folder"
-    )
+    raise WeightsError(f"there is no model {shown(str(name))}; shipped are {', '.join(names())}, or a run's folder")
 
 
 @torch.inference_mode(False)  # in which no gradient could be taken of the weights
@@ -163,8 +158,7 @@ def load(name: str, *, device: str | torch.device = "cpu", dtype: torch.dtype | 
         state |= _read(path.parent / file, checksum)
     model_class = FAMILIES[about["family"]][0]
     try:
-        # First without memory: a card may name sizes larger than the machine's memory, and then the files' tensors do
-        # not fit. Only a model that they fit is built in full.
+        # First without memory: a card may name sizes beyond the machine's, which the files' tensors then do not fit.
         with torch.device("meta"):
             model_class(config).load_state_dict(state, assign=True)
         model = model_class(config)

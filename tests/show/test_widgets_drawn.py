@@ -9,7 +9,7 @@ import numpy as np
 import parts
 import pytest
 import torch
-from explorer.export import Distinct, index, model_parts, offered, scene_part
+from explorer.export import LIKELY, Distinct, index, model_parts, offered, questions, scene_part
 from explorer.packing import unpack_maps
 from looking import heat
 from PIL import Image
@@ -145,11 +145,13 @@ def test_a_scenes_file_has_its_image_pale_and_in_colour(scene):
     part = scene_part(scene)
     assert np.abs(decoded(part["picture"]) - np.asarray(scene.render(448))).mean() < 4
     assert np.abs(decoded(part["pale"]) - pale(scene.render(448))).mean() < 4
-    assert [(q["question"], q["answer"], q["thing"]) for q in part["questions"]] == [tuple(a[:3]) for a in scene.asks]
+    offers = questions(scene)  # the paper's two first, then one about another object
+    assert [a.thing for a in offers[:2]] == ["sink", "towels"] and len(offers) == 3
+    assert [(q["question"], q["answer"], q["thing"]) for q in part["questions"]] == [tuple(a[:3]) for a in offers]
     assert part["about"] == f"a bathroom with {', '.join(scene.names[:-1])} and {scene.names[-1]}"
     assert part["paperN"] == [int(n) for n in qgc.paper.sweep_n("bathroom")]
     found = index(["bathroom", "park"], ["m"])
-    assert found["scenes"]["bathroom"] == {"place": "bathroom", "asks": 2} and found["models"] == ["m"]
+    assert found["scenes"]["bathroom"] == "bathroom" and found["models"] == ["m"]
     assert np.allclose(parts.unpack(found["heat"]).reshape(256, 3), HEAT) and found["outlines"] == list(OUTLINES)
 
 
@@ -158,7 +160,7 @@ def test_a_models_file_gives_the_map_of_every_n(small_model, scene, monkeypatch)
     (name, data), *maps = model_parts("bathroom", small_model)
     maps = dict(maps)
     assert name == "bathroom.some-model" and list(maps) == ["bathroom.some-model.maps-0"]
-    for ask, asked in zip(scene.asks, data["questions"], strict=True):
+    for ask, asked in zip(questions(scene), data["questions"], strict=True):
         for answer in data["answers"]:
             e = explain(small_model, scene, ask.question, answer)
             g = parts.unpack(data["rows"][asked["c"][answer]]) * parts.unpack(asked["u"])
@@ -175,7 +177,7 @@ def test_a_models_file_gives_the_map_of_every_n(small_model, scene, monkeypatch)
 def test_answers_on_offer_are_the_true_ones_then_the_probable_ones(small_model, scene):
     asked = [explain(small_model, scene, a.question, a.answer) for a in scene.asks]
     found = offered(asked)
-    likely = [small_model.answers[i] for e in asked for i in e.probabilities.argsort(descending=True)[:3]]
+    likely = [small_model.answers[i] for e in asked for i in e.probabilities.argsort(descending=True)[:LIKELY]]
     assert found == list(dict.fromkeys(["white", *likely]))
     distinct = Distinct()
     assert [distinct.index(x) for x in "abca"] == [0, 1, 2, 0] and distinct.values == ["a", "b", "c"]

@@ -163,10 +163,10 @@ def within_models(measured: Mapping[str, Measured], test: Mapping) -> Tested:
     return Tested(found, conditions)
 
 
-def of_test(test: Mapping, distribution: str = "natural") -> list[Model]:
-    """The models that a difference is tested in: those listed, else a distribution's at the end of training."""
+def of_test(test: Mapping) -> list[Model]:
+    """The models that a difference is tested in: those listed, else the natural ones at the end of training."""
     listed = test.get("models", [])
-    return [m for m in PROTOCOL.models if m.name in listed] if listed else last_of(distribution)
+    return [m for m in PROTOCOL.models if m.name in listed] if listed else last_of("natural")
 
 
 def paired(measured: Mapping[str, Measured], test: Mapping, models: Iterable[Model], **kind: bool) -> Found:
