@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
-from ...show.style import CYCLE, INK, MUTED, PAGE, SMALL, Sheet, styled
+from ...show.style import CYCLE, INK, MUTED, PAGE, PALETTE, SMALL, Sheet, styled
 from .results import CHANCE, MARKS
 
 LABEL = {
@@ -18,6 +20,8 @@ LABEL = {
     "balanced-unbound": "balanced scenes, unbound CNN",
     "balanced-bound": "balanced scenes, bound CNN",
 }
+
+SIGNED = LinearSegmentedColormap.from_list("signed", [PALETTE["orange"], "white", PALETTE["blue"]])
 
 
 @styled
@@ -60,6 +64,43 @@ def dose_response(
     sheet.legend(
         labels.values(), labels, loc="outside upper center", ncols=2, frameon=False, fontsize=SMALL, handletextpad=0.4
     )
+    return sheet
+
+
+@styled
+def where_from(parts: pd.DataFrame, names: Mapping[str, str] | None = None) -> Figure:
+    """A square of numbers for each model: a row is where the gradient comes from, a column where that part's map lies.
+
+    ``parts``: :func:`qgc.lab.protocol2.origin.read`. Darker is more, blue above zero, orange below it.
+    """
+    models = list(dict.fromkeys(parts["model"]))
+    across = min(2, len(models))
+    down = -(-len(models) // across)
+    sheet = Sheet(PAGE, 2.35 * down)
+    axes = sheet.subplots(down, across, sharex=True, sharey=True, squeeze=False).ravel()
+    for ax, model in zip(axes, models, strict=False):
+        rows = parts[parts["model"] == model]
+        places = list(dict.fromkeys(rows["from"]))
+        table = rows.pivot(index="from", columns="on", values="estimate").loc[places, places]
+        ax.imshow(table, cmap=SIGNED, vmin=-0.7, vmax=0.7)
+        for (i, j), value in np.ndenumerate(table.to_numpy()):
+            ax.text(
+                j,
+                i,
+                f"{round(value, 2) + 0:.2f}",
+                ha="center",
+                va="center",
+                color="white" if abs(value) > 0.45 else INK,
+            )
+        ax.set(title=(names or {}).get(model, model), xticks=range(3), yticks=range(3))
+        ax.set_xticklabels([textwrap.fill(place, 6) for place in places])
+        ax.set_yticklabels(places)
+        ax.tick_params(length=0)
+        ax.spines[:].set_visible(False)
+    for ax in axes[len(models) :]:
+        ax.remove()
+    sheet.supxlabel("where its part of the map lies", fontsize=10.5)
+    sheet.supylabel("where the gradient comes from", fontsize=10.5)
     return sheet
 
 
