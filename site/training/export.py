@@ -44,6 +44,7 @@ METHODS = KEPT_A  # Grad-CAM, the L1 contrast, the paper's gate
 N = 25  # of that gate
 SEED = 0  # of the question and answer side
 SCENES = 3  # of each distribution
+STEPS = PROTOCOL.data["models"]["steps"]
 SIMPLIFY = 0.7  # units of an outline, of 448
 STILL = (0, 2, -1)  # the moments of the image for readers without JavaScript
 
@@ -81,10 +82,8 @@ def record(runs: Path, file: Path = FILE) -> list[str]:
 
 def moments() -> list[dict]:
     """The steps at which a training run is looked at, and how many passes over its scenes they are, rounded."""
-    last, passes = max(graded.MOMENTS), graded.CELLS[0].recipe().vqa_epochs
-    return [
-        {"step": step, "passes": str(Fraction(passes * step, last).limit_denominator(8))} for step in graded.MOMENTS
-    ]
+    last, passes = max(STEPS), graded.CELLS[0].recipe().vqa_epochs
+    return [{"step": step, "passes": str(Fraction(passes * step, last).limit_denominator(8))} for step in STEPS]
 
 
 def chosen(distribution: str) -> dict[int, Pair]:

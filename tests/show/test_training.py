@@ -82,7 +82,7 @@ def test_cells_whose_run_is_not_there_are_left_out_and_named(tmp_path, monkeypat
     assert len(left_out) == 3 and "natural-bound" in left_out[1] and "train graded natural-bound" in left_out[1]
     data = json.loads((tmp_path / "training.json").read_text(encoding="utf-8"))
     assert list(data["cells"]) == ["balanced-bound"] and list(data["scenes"]) == ["balanced"]
-    assert [entry["Y"] for entry in data["cells"]["balanced-bound"][0]] == list(graded.MOMENTS)
+    assert [entry["Y"] for entry in data["cells"]["balanced-bound"][0]] == export.STEPS
     assert [m["passes"] for m in data["moments"]] == ["1/8", "1/2", "1", "2", "4", "16"]
 
 
