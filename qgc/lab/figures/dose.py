@@ -19,6 +19,10 @@ LABEL = {
     "natural-bound": "natural scenes, bound CNN",
     "balanced-unbound": "balanced scenes, unbound CNN",
     "balanced-bound": "balanced scenes, bound CNN",
+    "pythia/natural": "Pythia",
+    "bilinear/natural": "low-rank bilinear",
+    "film/natural": "FiLM",
+    "transformer/natural": "transformer",
 }
 
 SIGNED = LinearSegmentedColormap.from_list("signed", [PALETTE["orange"], "white", PALETTE["blue"]])
@@ -35,7 +39,8 @@ def dose_response(
     ----------
     table : :func:`qgc.lab.protocol2.results.overview`; the moments of one training run are joined by a line.
     shown : "cosine" or methods' names. names : what a panel is called.
-    faithful : the column that a faithful map would have, drawn as a line through its mean in the panels of methods.
+    faithful : the column that a faithful map would have; its mean over the graded models is a line in the panels of
+        methods.
     highlight : models to be ringed, by their names.
     """
     names = names or {}
@@ -52,9 +57,10 @@ def dose_response(
         if column != "cosine":
             ax.axhline(CHANCE, color=MUTED, lw=0.8, ls=(0, (4, 2)))
             if faithful:
-                line = _smoothed(table["separation"], table[faithful])
-                ax.plot(*line, color=INK, lw=1.2, zorder=1, label="what the model itself separates")
-        ax.set(title=names.get(column, column), xlim=(-0.12, 1.05), ylim=(0 if column == "cosine" else 0.15, 1.04))
+                graded = table[table["step"] > 0]
+                line = _smoothed(graded["separation"], graded[faithful])
+                ax.plot(*line, color=INK, lw=1.2, zorder=1, label="the model's own verdict")
+        ax.set(title=names.get(column, column), xlim=(-0.12, 1.05), ylim=(0, 1.04))
         ax.tick_params(labelsize=SMALL)
     for ax in axes[len(shown) :]:
         ax.remove()
@@ -106,13 +112,15 @@ def where_from(parts: pd.DataFrame, names: Mapping[str, str] | None = None) -> F
 
 def _points(ax: Axes, rows: pd.DataFrame, column: str, i: int, label: str) -> None:
     colour, mark = CYCLE[i % len(CYCLE)], MARKS[i % len(MARKS)]
+    single = rows["step"].max() == 0  # of no training run: larger, with a dark edge
     for _, run in rows.groupby("seed"):
         run = run.sort_values("step")
         ax.plot(run["separation"], run[column], color=colour, lw=0.6, alpha=0.5)
     down, up = (rows[column] - rows[f"{column} low"], rows[f"{column} high"] - rows[column])
     ax.errorbar(
-        rows["separation"], rows[column], yerr=np.clip([down, up], 0, None), fmt=mark, color=colour, ms=4, mew=0.5,
-        mec="white", elinewidth=0.6, alpha=0.9, label=label,
+        rows["separation"], rows[column], yerr=np.clip([down, up], 0, None), fmt=mark, color=colour,
+        ms=7 if single else 4, mew=0.9 if single else 0.5, mec=INK if single else "white", elinewidth=0.6, alpha=0.9,
+        label=label,
     )  # fmt: skip
 
 
