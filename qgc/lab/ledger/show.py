@@ -232,7 +232,8 @@ def _claims(root: Path) -> str:
         "## The claims behind the figures, tested",
         "",
         "A figure can be reproduced and still show something else than the paper concludes from it. Its main claims "
-        f"were tested on new scenes, as [protocol 2](protocol-2.md) fixed beforehand; [the chapter]({at}) has every number.",
+        f"were tested on new scenes, as [protocol 2](protocol-2.md) fixed beforehand; [the chapter]({at}) has every "
+        "number.",
         "",
         _cells(["the paper", "what was tested, and found"]),
         _cells(["---", "---"]),
