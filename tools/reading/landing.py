@@ -17,6 +17,7 @@ from qgc.show.pixels import compose, pale, share_of_maximum, stroke
 from . import chart
 
 FOLDER = "landing"
+GATE = "the paper's gate, n = 25"  # a row of the chart
 MOVING = ("natural", "balanced")  # one on either side
 SIDE = 560  # pixels of an image, twice what a phone gives it
 
@@ -50,6 +51,7 @@ def facts() -> dict[str, str]:
         "pythia_size": f"{100 * pythia['size of the gradient']:.0f}",
         "fewer_than_grad_cam": f"{-100 * found['H4']:.0f}",
         "fewer_than_random": f"{-100 * found['H5']:.0f}",
+        "pythia_gate": f"{100 * pythia[GATE]:.0f}",
     }
 
 
