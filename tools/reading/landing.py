@@ -11,10 +11,8 @@ from PIL import Image
 from sphinx.application import Sphinx
 
 import qgc
-from qgc.lab.protocol2 import hypotheses, results
+from qgc.lab.protocol2 import headline, hypotheses, results
 from qgc.show.pixels import compose, pale, share_of_maximum, stroke
-
-from . import chart
 
 FOLDER = "landing"
 GATE = "the paper's gate, n = 25"  # a row of the chart
@@ -41,7 +39,7 @@ def images() -> dict[str, Image.Image]:
 def facts() -> dict[str, str]:
     """The numbers of the page's sentences, of protocol 2's test scenes: accuracies and differences of 100 pairs."""
     measured = results.read("test")
-    found, bars = hypotheses.evaluate(measured)["estimate"], chart.table(measured)["estimate"].unstack()
+    found, bars = hypotheses.evaluate(measured)["estimate"], headline.table(measured)["rank"].unstack()
     pythia = bars.loc["Pythia"]
     return {
         "correlation": f"{found['H1']:.2f}".replace("-", "\N{MINUS SIGN}"),
