@@ -48,8 +48,7 @@ def facts() -> dict[str, str]:
         "pythia_grad_cam": f"{100 * pythia['Grad-CAM']:.0f}",
         "pythia_size": f"{100 * pythia['size of the gradient']:.0f}",
         "fewer_than_grad_cam": f"{-100 * found['H4']:.0f}",
-        "fewer_than_random": f"{-100 * found['H5']:.0f}",
-        "pythia_gate": f"{100 * pythia[GATE]:.0f}",
+        "pythia_more": f"{100 * (pythia[GATE] - pythia['Grad-CAM']):.0f}",
     }
 
 
