@@ -3,7 +3,7 @@
 `python site explorer FOLDER` writes it into a folder beside the built pages.
 
 A gated map is a sum of one small map per neuron (:mod:`.closed_form`), Σ g_j P_j over the first n of a ranking.
-So a page needs no precomputed maps: ``export`` writes P, g's two factors and ∂A/∂q, ``packing`` says how the numbers
+So a page needs no precomputed maps: ``export`` writes P, g's two factors and ∂A/∂q, ``parts.packing`` says how the numbers
 are written down, and ``explorer.js`` ranks and adds up in the reader's browser.
 """
 

@@ -16,7 +16,7 @@ from qgc.measure import map_share, rank_grounding
 from qgc.models import zoo
 
 from .export import questions, scenes
-from .packing import random_scores, ranked_above, unpack_maps
+from parts.packing import random_scores, ranked_above, unpack_maps
 
 DRAWS = 3  # random rankings to compare, besides those by ∂A/∂q, by its opposite and by |g|
 

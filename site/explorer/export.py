@@ -38,7 +38,7 @@ from qgc.scenes.situations import SITUATIONS
 from qgc.show import plots
 from qgc.show.pixels import pale
 
-from .packing import pack_maps
+from parts.packing import pack_maps
 
 HERE = Path(__file__).parent
 LIKELY = 2  # how many of a model's most probable answers are on offer, besides the true one
