@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 
 import numpy as np
+
 from . import pack, unpack
 
 FEW = 48  # patterns up to which P is written as a product: then it is smaller *and* more exact

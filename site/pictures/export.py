@@ -7,7 +7,7 @@ NAME there are the program ``NAME.js``, its data ``NAME-data.js`` and, for reade
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -51,14 +51,16 @@ def explained(vqa: VQA, scene: Scene) -> list[Explanation]:
     return explain(vqa, scene, [ask.question for ask in asked], asked[0].answer)
 
 
-def write(folder: str | Path) -> Path:
-    """Write scripts, styles, data and still images of all pictures into ``folder``."""
+def write(folder: str | Path, names: Sequence[str] | None = None) -> Path:
+    """Write scripts, styles, data and still images of the pictures, all of them by default, into ``folder``."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    parts.copy_scripts(folder, [HERE / "pictures.js", HERE / "pictures.css", *(HERE / f"{p}.js" for p in PICTURES)])
+    names = list(names or PICTURES)
+    parts.copy_scripts(folder, [HERE / "pictures.js", HERE / "pictures.css", *(HERE / f"{p}.js" for p in names)])
     own = {"plus": PALETTE["vermilion"], "minus": PALETTE["blue"], "ink": INK}
     parts.write_part(folder, "qgcPictures", "index", {**own, **parts.colours()})
-    for name, (data, still) in PICTURES.items():
+    for name in names:
+        data, still = PICTURES[name]
         parts.write_part(folder, "qgcPictures", f"{name}-data", data())
         atomic_write(folder / f"{name}.webp", lambda path, still=still: still().savefig(path, format="webp", dpi=110))
     return folder
@@ -162,6 +164,7 @@ def scatter() -> Sheet:
     ax.scatter(e.sensitivity.clamp(min=LEAST), e.g.abs(), s=9, color=MUTED, alpha=0.5, label="the others")
     ax.scatter(e.sensitivity[picked], e.g[picked].abs(), s=28, color=PALETTE["vermilion"], label=f"the paper’s {N}")
     ax.set_xscale("log")
+    ax.spines[["top", "right"]].set_visible(False)
     ax.set_xlabel("∂A/∂q: how much the neuron reacts to the question")
     ax.set_ylabel("|g|: what it adds to the map")
     ax.legend(frameon=False, loc="upper left")
@@ -175,8 +178,9 @@ REPAINTED = {"natural": MODEL, "balanced": "deeper-lstm/balanced"}  # by the cha
 def repaint() -> dict:
     """Both objects in every color through two models: counterfactual images, the answer's score, and Grad-CAM.
 
-    ``patches[thing][colour]``: what changes, with its place; ``of[model][thing][colour]``: of both questions the ``score`` of the answer, its
-    ``probability``, what the model ``says``, the ``map`` as bytes and ``kept``, its cosine with the map before.
+    ``patches[thing][colour]``: what changes, with its place; ``of[model][thing][colour]``: of both questions the
+    ``score`` of the answer, its ``probability``, what the model ``says``, the ``map`` as bytes and ``kept``, its cosine
+    with the map before.
     """
     scene = situation(PLACE)
     things = [ask.thing for ask in scene.asks[:2]]

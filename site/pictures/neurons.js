@@ -23,7 +23,12 @@ qgcPictures.part("neurons", async (root, data, index, tools) => {
     const strength = g.map(Math.abs);
     const order = { paper: ranking(sensitivity), strong: ranking(strength) };
     const side = { k, u, sensitivity, g, strength, order, all: total(strength), margins: null };
-    side.top = Math.max(...mapOfSet(side, sensitivity.map(() => 1)));
+    side.top = Math.max(
+      ...mapOfSet(
+        side,
+        sensitivity.map(() => 1),
+      ),
+    );
     return side;
   });
 
@@ -106,7 +111,9 @@ qgcPictures.part("neurons", async (root, data, index, tools) => {
             <i data-at="brush" hidden></i></div>
           <div class="qi-along" data-at="along" aria-hidden="true"></div>
           <label class="qi-axis">across <select name="axis">
-            ${Object.entries(AXES).map(([key, { title }]) => `<option value="${key}">${title}</option>`).join("")}
+            ${Object.entries(AXES)
+              .map(([key, { title }]) => `<option value="${key}">${title}</option>`)
+              .join("")}
           </select></label>
         </div>
         <p class="qi-legend"><i class="qi-dot"></i> in the set <i class="qi-ringed"></i> the paper’s
@@ -264,10 +271,10 @@ qgcPictures.part("neurons", async (root, data, index, tools) => {
   }
 
   function plotInWords(now) {
-    const mean = (order) => total([...order].map((j) => now.strength[j])) / order.length;
+    const mean = (order) => signed(total([...order].map((j) => now.strength[j])) / order.length);
     const [paper, rest] = [now.order.paper.subarray(0, state.n), now.order.paper.subarray(state.n)];
-    const others = rest.length ? `, the others ${signed(mean(rest))}` : "";
-    return `${counted(size)} neurons. The ${state.n} most sensitive have a mean |g| of ${signed(mean(paper))}${others}.`;
+    const others = rest.length ? `, the others ${mean(rest)}` : "";
+    return `${counted(size)} neurons. The ${state.n} most sensitive have a mean |g| of ${mean(paper)}${others}.`;
   }
 
   const say = later(700, () => {
@@ -338,4 +345,5 @@ qgcPictures.part("neurons", async (root, data, index, tools) => {
 
   paintAxes();
   ask(0);
+  return "Which neurons does the paper pick?";
 });

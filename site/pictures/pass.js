@@ -4,7 +4,7 @@
 "use strict";
 
 qgcPictures.part("pass", async (root, data, index, tools) => {
-  const { CELLS, image: decode, floats, cosine, relu, neuronMaps, ranking, newCanvas } = window.qgcMaps;
+  const { CELLS, SIDE, image: decode, floats, cosine, relu, neuronMaps, ranking, newCanvas } = window.qgcMaps;
   const { signed, whole, counted, later, mount, questions, onTheme, colour, paintCells, sceneOf, peak } = tools;
   const ACROSS = 32; // neurons in a row
   const SATURATED = 0.9; // as in the chapter
@@ -34,6 +34,7 @@ qgcPictures.part("pass", async (root, data, index, tools) => {
     ["u", "A", "g", "alpha"].map((name) => [name, cosine(sides[0][name], sides[1][name])]),
   );
   alike.map = cosine(relu(sides[0].map), relu(sides[1].map));
+  const near = (name) => signed(alike[name], 2);
   const ownMap = (side, j) => P.subarray(j * CELLS, (j + 1) * CELLS).map((value) => side.g[j] * value);
 
   // -- the steps --------------------------------------------------------------------------------------
@@ -57,7 +58,7 @@ qgcPictures.part("pass", async (root, data, index, tools) => {
       panels: ["q", "u"],
       says: (side) =>
         `u = tanh(W_q q + b_q), a number for each of ${counted(size)} neurons. ` +
-        `${whole(part(side.u, (x) => Math.abs(x) > SATURATED))} of them are beyond ±${SATURATED}: the question sets signs.`,
+        `${whole(part(side.u, (x) => Math.abs(x) > SATURATED))} of them are beyond ±${SATURATED}: it sets signs.`,
     },
     {
       title: "F, the feature maps",
@@ -70,7 +71,7 @@ qgcPictures.part("pass", async (root, data, index, tools) => {
       title: "v, the image branch",
       panels: ["F", "v"],
       says: () =>
-        `Two more layers and v = tanh(W_i f/‖f‖ + b_i): again ${counted(size)} numbers. The question has no part in them.`,
+        `Two more layers and v = tanh(W_i f/‖f‖ + b_i): again ${counted(size)} numbers, made without the question.`,
     },
     {
       title: "A, the combine layer",
@@ -88,7 +89,7 @@ qgcPictures.part("pass", async (root, data, index, tools) => {
       title: `g, the gradient of ${answer}`,
       panels: ["y", "u", "g"],
       says: () =>
-        `Now back, from the score of ${answer}: the gradient at v is g = W_o[${data.answer}] ∘ u. The row of W_o depends ` +
+        `Now back, from the score of ${answer}: the gradient at v is g = W_o[${data.answer}] ∘ u. W_o’s row depends ` +
         `on the answer alone, so the question enters through u only.`,
     },
     {
@@ -108,9 +109,9 @@ qgcPictures.part("pass", async (root, data, index, tools) => {
       title: "what the other question changes",
       panels: ["u", "A", "g", "alpha", "map"],
       says: () =>
-        `Cosine between the two questions: u ${signed(alike.u, 2)}, A ${signed(alike.A, 2)}, g ${signed(alike.g, 2)}, ` +
-        `α ${signed(alike.alpha, 2)}, map ${signed(alike.map, 2)}. The questions differ most at g; the sums that follow ` +
-        `make them alike again. Switch the question to see it.`,
+        `Cosine between the two questions: u ${near("u")}, A ${near("A")}, g ${near("g")}, α ${near("alpha")}, ` +
+        `map ${near("map")}. The questions differ most at g; the sums that follow make them alike again. Switch the ` +
+        `question to see it.`,
     },
   ];
 
@@ -121,7 +122,7 @@ qgcPictures.part("pass", async (root, data, index, tools) => {
 
   const panel = (name, title, inner) =>
     `<figure class="qi-panel qi-at-${name}" data-panel="${name}"><figcaption>${title}</figcaption>${inner}</figure>`;
-  const canvas = (name) => `<canvas role="img" data-at="${name}"></canvas>`;
+  const canvas = (name, side = 1) => `<canvas role="img" width="${side}" height="${side}" data-at="${name}"></canvas>`;
   const grid = (name) =>
     `<div class="qi-grid" data-grid="${name}">${canvas(name)}<i data-at="ring-${name}" aria-hidden="true"></i></div>`;
   const arrow = (place, sign) => `<b class="qi-arrow qi-at-${place}" aria-hidden="true">${sign}</b>`;
@@ -131,7 +132,8 @@ qgcPictures.part("pass", async (root, data, index, tools) => {
     <div class="qi-stepper" role="group" aria-label="Steps">
       <button type="button" name="back">← Back</button>
       <ol>${STEPS.map(
-        ({ title }, i) => `<li><button type="button" data-step="${i}" aria-label="Step ${i + 1}: ${title}">${i + 1}</button></li>`,
+        ({ title }, i) =>
+          `<li><button type="button" data-step="${i}" aria-label="Step ${i + 1}: ${title}">${i + 1}</button></li>`,
       ).join("")}</ol>
       <button type="button" name="next">Next →</button>
     </div>
@@ -140,20 +142,20 @@ qgcPictures.part("pass", async (root, data, index, tools) => {
       ${panel("question", "question", '<p data-at="question"></p>')} ${arrow("to-q", "→")}
       ${panel("q", "q", canvas("q"))} ${arrow("to-u", "→")}
       ${panel("u", "u", grid("u"))} ${arrow("u-to-A", "↘")}
-      ${panel("image", "image", '<canvas role="img" width="224" height="224" data-at="image"></canvas>')} ${arrow("to-F", "→")}
+      ${panel("image", "image", canvas("image", 224))} ${arrow("to-F", "→")}
       ${panel("F", `F: ${K} maps`, canvas("F"))} ${arrow("to-v", "→")}
       ${panel("v", "v", grid("v"))} ${arrow("v-to-A", "↗")}
       ${panel("A", "A = u ∘ v", grid("A"))} ${arrow("to-y", "↓")}
       ${panel("y", "y: the answers", '<ul data-at="y"></ul>')} ${arrow("to-g", "←")}
       ${panel("g", "g, back at v", grid("g"))} ${arrow("to-alpha", "←")}
       ${panel("alpha", `α: ${K} weights`, canvas("alpha"))} ${arrow("to-map", "←")}
-      ${panel("map", "map", '<canvas role="img" width="448" height="448" data-at="map"></canvas>')}
+      ${panel("map", "map", canvas("map", SIDE))}
     </div>
-    <p class="qi-legend"><i class="qi-minus"></i> negative <i class="qi-plus"></i> positive; in u, v, A and g a cell is a
-      neuron: point at one, or tap it.</p>
+    <p class="qi-legend"><i class="qi-minus"></i> negative <i class="qi-plus"></i> positive. In u, v, A and g a cell is
+      a neuron: point at one, or tap it.</p>
     <section class="qi-neuron" aria-labelledby="qi-neuron-title">
-      <h3 id="qi-neuron-title">One neuron’s own map</h3>
-      <canvas role="img" width="448" height="448" data-at="own"></canvas>
+      <h4 id="qi-neuron-title">One neuron’s own map</h4>
+      ${canvas("own", SIDE)}
       <div>
         <div class="qi-pick"><label>Neuron <input type="number" name="neuron" min="0" max="${size - 1}" step="1"
           inputmode="numeric"></label>
@@ -271,8 +273,8 @@ qgcPictures.part("pass", async (root, data, index, tools) => {
     at("facts").innerHTML = rows.map(([name, value]) => `<div><dt>${name}</dt><dd>${value}</dd></div>`).join("");
     const away = now.g[j] * sides[1 - state.k].g[j] < 0 ? "turned round" : "of the same sign";
     at("words").textContent =
-      `Orange adds to the map for ${answer}, blue takes away. Under the other question its map is ${away}. The maps of all ` +
-      `${counted(size)} neurons add up to the map of step 10.`;
+      `Orange adds to the map for ${answer}, blue takes away. Under the other question its map is ${away}. The maps of ` +
+      `all ${counted(size)} neurons add up to the map of step 10.`;
     control.neuron.value = j;
     for (const name of ["u", "v", "A", "g"]) {
       const ring = at(`ring-${name}`);
@@ -315,7 +317,10 @@ qgcPictures.part("pass", async (root, data, index, tools) => {
     element.addEventListener("pointermove", point);
     element.addEventListener("pointerdown", point);
   }
-  control.neuron.addEventListener("input", () => control.neuron.value && pick(Math.round(Number(control.neuron.value))));
+  control.neuron.addEventListener(
+    "input",
+    () => control.neuron.value && pick(Math.round(Number(control.neuron.value))),
+  );
   control.neuron.addEventListener("change", () => (control.neuron.value = state.neuron));
   const next = (name) => () => pick(side().order[name][side().places[name][state.neuron] % size]);
   control.strong.addEventListener("click", next("g"));
@@ -324,4 +329,5 @@ qgcPictures.part("pass", async (root, data, index, tools) => {
 
   at("image").getContext("2d").drawImage(scene.picture, 0, 0, 224, 224);
   paintQuestion();
+  return "Forward and back through the model";
 });

@@ -1,16 +1,30 @@
 /* Pictures that explain: loading one when it comes into view, and what their programs share.
 
    A picture's program, NAME.js, hands a function to qgcPictures.part; it gets the element to fill, its data and the
-   tools below. Numbers and maps are parts/maps.js. */
+   tools below, and returns what it shows, in words. Numbers and maps are parts/maps.js. */
 "use strict";
 
 (() => {
-  const { SIDE, GRID, loader, image: decode, floats, newCanvas, paleOf, tintsOf, paintMap, paintOutlines } =
-    window.qgcMaps;
+  const {
+    SIDE,
+    GRID,
+    loader,
+    image: decode,
+    floats,
+    newCanvas,
+    paleOf,
+    tintsOf,
+    paintMap,
+    paintOutlines,
+  } = window.qgcMaps;
   const load = loader(document.currentScript.src, "qgcPictures");
 
   // -- words --------------------------------------------------------------------------------------
-  const signed = (value, digits = 3) => value.toFixed(digits).replace(/^-(0\.0*)$/, "$1").replace("-", "−");
+  const signed = (value, digits = 3) =>
+    value
+      .toFixed(digits)
+      .replace(/^-(0\.0*)$/, "$1")
+      .replace("-", "−");
   const whole = (value) => (Number.isNaN(value) ? "–" : `${Math.round(100 * value)} %`);
   const counted = (value) => value.toLocaleString("en-US");
 
@@ -28,7 +42,8 @@
     root.innerHTML = markup;
     const found = new Map([...root.querySelectorAll("[data-at]")].map((element) => [element.dataset.at, element]));
     const control = Object.fromEntries([...root.querySelectorAll("[name]")].map((element) => [element.name, element]));
-    for (const form of root.querySelectorAll("form")) form.addEventListener("submit", (event) => event.preventDefault());
+    for (const form of root.querySelectorAll("form"))
+      form.addEventListener("submit", (event) => event.preventDefault());
     return { at: (name) => found.get(name), control };
   }
 
@@ -85,7 +100,10 @@
         const shares = map.map((value) => (value / top + 1) / 2);
         const context = canvas.getContext("2d");
         paintMap(context, pale, shares, sign, null, 1);
-        paintOutlines(context, paths.map((path) => ({ path, colour: index.ink, dashed: true })));
+        paintOutlines(
+          context,
+          paths.map((path) => ({ path, colour: index.ink, dashed: true })),
+        );
       },
     };
   }
@@ -119,12 +137,16 @@
       root.style.setProperty("--qi-first", index.outlines[0]);
       root.style.setProperty("--qi-second", index.outlines[1]);
       const tools = { signed, whole, counted, later, mount, questions, onTheme, colour, paintCells, sceneOf, peak };
-      await draw(root, data, index, tools);
+      root.setAttribute("aria-label", await draw(root, data, index, tools));
+      root.setAttribute("role", "group");
       root.dataset.ready = "yes";
     } catch (error) {
       root.innerHTML = fallback; // the page reads well without the picture
       const problem = document.createElement("p");
-      Object.assign(problem, { className: "qgc-problem", textContent: `The picture could not start: ${error.message}` });
+      Object.assign(problem, {
+        className: "qgc-problem",
+        textContent: `The picture could not start: ${error.message}`,
+      });
       root.append(problem);
     }
   }

@@ -16,12 +16,15 @@ qgcPictures.part("repaint", async (root, data, index, tools) => {
       <canvas role="img" width="${SIDE}" height="${SIDE}" data-at="map-${k}"></canvas>
       <p data-at="said-${k}"></p>
       <div class="qi-share"><span>“${answer}”</span><strong data-at="probability-${k}"></strong>
-        <div aria-hidden="true"><i data-question="${k}" data-at="fill-${k}"></i><b data-at="before-${k}"></b></div></div>
+        <div aria-hidden="true"><i data-question="${k}" data-at="fill-${k}"></i><b data-at="before-${k}"></b></div>
+      </div>
     </figure>`;
   const { at, control } = mount(
     root,
     `<form autocomplete="off" class="qi-paint">
-      <fieldset><legend>Repaint the</legend>${things.map((thing, i) => radio("thing", thing, thing, !i)).join("")}</fieldset>
+      <fieldset><legend>Repaint the</legend>${things
+        .map((thing, i) => radio("thing", thing, thing, !i))
+        .join("")}</fieldset>
       <fieldset><legend>in</legend>${Object.keys(data.colours)
         .map((colour) => radio("colour", colour, swatch(colour), colour === answer))
         .join("")}</fieldset>
@@ -31,7 +34,7 @@ qgcPictures.part("repaint", async (root, data, index, tools) => {
     </form>
     <p class="qi-says" data-at="says"></p>
     <div class="qi-three">
-      <figure><figcaption><b data-at="painted"></b></figcaption>
+      <figure class="qi-wide"><figcaption><b data-at="painted"></b></figcaption>
         <canvas role="img" width="${SIDE}" height="${SIDE}" data-at="scene"></canvas></figure>
       ${figure(0)}${figure(1)}
     </div>
@@ -41,9 +44,10 @@ qgcPictures.part("repaint", async (root, data, index, tools) => {
       <thead><tr><td></td>${things.map((_, i) => `<th scope="col" data-at="column-${i}"></th>`).join("")}</tr></thead>
       <tbody>${questions
         .map(
-          (question, k) => `<tr><th scope="row">${question}</th>${things
-            .map((_, i) => `<td data-at="lost-${k}-${i}"></td>`)
-            .join("")}</tr>`,
+          (question, k) =>
+            `<tr><th scope="row">${question}</th>${things
+              .map((_, i) => `<td data-at="lost-${k}-${i}"></td>`)
+              .join("")}</tr>`,
         )
         .join("")}</tbody></table>
     <p class="qgc-voice" aria-live="polite" data-at="voice"></p>`,
@@ -66,8 +70,8 @@ qgcPictures.part("repaint", async (root, data, index, tools) => {
     const context = at("scene").getContext("2d");
     context.drawImage(scene.picture, 0, 0, SIDE, SIDE);
     if (patch) context.drawImage(patches.get(patch.image), ...patch.at);
-    at("painted").textContent = `${thing}, ${colour}`;
-    at("scene").setAttribute("aria-label", `The scene with the ${thing} painted ${colour}.`);
+    at("painted").textContent = `The ${thing} in ${colour}`;
+    at("scene").setAttribute("aria-label", `${data.about}, the ${thing} in ${colour}.`);
     seen(thing, colour).forEach((now, k) => {
       const before = of().before[k];
       const map = bytes(now.map);
@@ -78,23 +82,25 @@ qgcPictures.part("repaint", async (root, data, index, tools) => {
       at(`probability-${k}`).textContent = whole(now.probability);
       at(`fill-${k}`).style.width = `${100 * now.probability}%`;
       at(`before-${k}`).style.left = `${100 * before.probability}%`;
-      things.forEach((one, i) => (at(`lost-${k}-${i}`).textContent = colour === answer ? "–" : signed(lost(k, one), 2)));
+      things.forEach(
+        (one, i) => (at(`lost-${k}-${i}`).textContent = colour === answer ? "–" : signed(lost(k, one), 2)),
+      );
     });
     things.forEach((one, i) => (at(`column-${i}`).textContent = `${one} ${colour === answer ? "repainted" : colour}`));
-    at("says").textContent = verdict();
+    at("says").innerHTML = verdict();
     say();
     root.dataset.steps = Number(root.dataset.steps ?? 0) + 1; // tests wait for it
   }
 
   function verdict() {
     if (state.colour === answer)
-      return `Both are ${answer}, as drawn. Choose a color: a model that uses the queried object should lose its score.`;
+      return `Both are ${answer}, as drawn. Choose a color: a model that uses the queried object loses its score.`;
     return things
       .map((thing, k) => {
         const sizes = things.map((one) => Math.abs(lost(k, one)));
         const used = things[Number(sizes[1] > sizes[0])];
         const how = used === thing ? "as it should" : "though it should not";
-        return `Asked about the ${thing}, ${state.model} depends most on the ${used}, ${how}.`;
+        return `Asked about the ${thing}, <code>${state.model}</code> depends most on the ${used}, ${how}.`;
       })
       .join(" ");
   }
@@ -117,4 +123,5 @@ qgcPictures.part("repaint", async (root, data, index, tools) => {
     paint();
   });
   await paint();
+  return "Repaint an object";
 });

@@ -3,7 +3,7 @@
 "use strict";
 
 qgcPictures.part("sum", async (root, data, index, tools) => {
-  const { CELLS, SIDE, bytes, floats, cosine, relu, ranking } = window.qgcMaps;
+  const { CELLS, GRID, SIDE, bytes, floats, cosine, relu, ranking } = window.qgcMaps;
   const { signed, counted, later, mount, questions, sceneOf, peak } = tools;
 
   // -- numbers --------------------------------------------------------------------------------------
@@ -16,7 +16,8 @@ qgcPictures.part("sum", async (root, data, index, tools) => {
     const alpha = floats(asked.alpha);
     const order = ranking(alpha.map((weight, k) => Math.abs(weight) * lengths[k]));
     const sums = []; // of the first k + 1 in this order
-    for (const k of order) sums.push((sums.at(-1) ?? new Float32Array(CELLS)).map((sum, i) => sum + alpha[k] * F[k][i]));
+    for (const k of order)
+      sums.push((sums.at(-1) ?? new Float32Array(CELLS)).map((sum, i) => sum + alpha[k] * F[k][i]));
     return { alpha, order, sums, attention: floats(asked.attention), pythia: asked.pythia.map(floats) };
   });
   const likeness = (a, b) => cosine(relu(a), relu(b)) || 0; // an empty map is like none
@@ -24,12 +25,10 @@ qgcPictures.part("sum", async (root, data, index, tools) => {
   // -- the page ---------------------------------------------------------------------------------------
   const canvas = (name, words) => `<figure><figcaption data-at="${name}-title">${words}</figcaption>
     <canvas role="img" width="${SIDE}" height="${SIDE}" data-at="${name}"></canvas></figure>`;
-  const blocks = data.blocks.map(
-    (side, i) => `<button type="button" data-block="${i}">${side}×${side}</button>`,
-  );
+  const blocks = data.blocks.map((side, i) => `<button type="button" data-block="${i}">${side}×${side}</button>`);
   const { at, control } = mount(
     root,
-    `<section aria-labelledby="qi-sum-title"><h3 id="qi-sum-title">${K} feature maps add up to one map</h3>
+    `<section aria-labelledby="qi-sum-title"><h4 id="qi-sum-title">${K} feature maps add up to one map</h4>
       <form autocomplete="off">${questions(data)}
         <label class="qi-slide">How many are added <input type="range" name="count" min="1" max="${K}" step="1"></label>
       </form>
@@ -37,10 +36,12 @@ qgcPictures.part("sum", async (root, data, index, tools) => {
       <div class="qi-three">${canvas("one", "")}${canvas("sum", "")}${canvas("all", "All: Grad-CAM")}</div>
       <p class="qi-legend"><i class="qi-minus"></i> takes away from “${data.answer}” <i class="qi-plus"></i> adds</p>
     </section>
-    <section aria-labelledby="qi-mean-title"><h3 id="qi-mean-title">The mean over the cells erases Pythia’s attention</h3>
+    <section aria-labelledby="qi-mean-title">
+      <h4 id="qi-mean-title">The mean over the cells erases Pythia’s attention</h4>
       <p>The same scene in Pythia, which knows by its attention where to look. Before the feature maps are added up,
-        Grad-CAM averages their gradient over all cells. Average over smaller blocks, and the attention is still there.</p>
-      <div class="qi-sets" role="group" aria-label="The gradient’s mean over blocks of so many cells">${blocks.join("")}</div>
+        Grad-CAM averages their gradient over all cells. Average over smaller blocks, and the attention
+        is still there.</p>
+      <div class="qi-sets" role="group" aria-label="The gradient’s mean over blocks of cells">${blocks.join("")}</div>
       <p class="qi-says" data-at="mean-says"></p>
       <div class="qi-four">${data.questions
         .map((question, k) => canvas(`attention-${k}`, `Attention: ${question}`) + canvas(`mean-${k}`, ""))
@@ -63,7 +64,7 @@ qgcPictures.part("sum", async (root, data, index, tools) => {
     at("one-title").textContent = `Feature map ${last} · α`;
     at("sum-title").textContent = state.count === 1 ? "The first one" : `The first ${state.count}, added`;
     at("sum-says").textContent =
-      `Feature map ${last} has the weight ${signed(1000 * alpha[last], 2)}/1000. ` +
+      `Feature map ${last} has the weight α = ${signed(alpha[last], 5)}. ` +
       `${state.count === 1 ? "It alone has" : `The ${state.count} that add most have`} a cosine of ` +
       `${signed(likeness(sum, all), 2)} with the map of all ${counted(K)}.`;
     at("one").setAttribute("aria-label", `Feature map ${last} times its weight, strongest ${peak(one.map(Math.abs))}.`);
@@ -78,10 +79,10 @@ qgcPictures.part("sum", async (root, data, index, tools) => {
   function paintMean() {
     const side = data.blocks[state.block];
     const maps = sides.map(({ pythia }) => pythia[state.block]);
-    const name = { 1: "no mean: HiResCAM", 14: "Grad-CAM" }[side] ?? `mean of ${side}×${side}`;
+    const name = { 1: "no mean (HiResCAM)", [GRID]: "mean of all (Grad-CAM)" }[side] ?? `means of ${side}×${side}`;
     maps.forEach((map, k) => {
       scene.paintHeat(at(`mean-${k}`), relu(map), k);
-      at(`mean-${k}-title`).textContent = `Map, ${name}`;
+      at(`mean-${k}-title`).textContent = `Map: ${name}`;
       at(`mean-${k}`).setAttribute("aria-label", `Pythia’s map for “${data.questions[k]}”, strongest ${peak(map)}.`);
     });
     const near = sides.map(({ attention }, k) => signed(likeness(maps[k], attention), 2));
@@ -127,4 +128,5 @@ qgcPictures.part("sum", async (root, data, index, tools) => {
   });
   paintSum();
   paintMean();
+  return "How feature maps add up";
 });
