@@ -267,8 +267,8 @@ qgcPictures.part("pass", async (root, data, index, tools) => {
       ["u", signed(now.u[j])],
       ["v", signed(v[j])],
       ["A = u·v", signed(now.A[j])],
-      ["g", `${signed(now.g[j])} (${counted(now.places.g[j])}. by size)`],
-      ["∂A/∂q", `${signed(now.sensitivity[j])} (${counted(now.places.sensitivity[j])}.)`],
+      ["g", `${signed(now.g[j])} (rank ${counted(now.places.g[j])} by size)`],
+      ["∂A/∂q", `${signed(now.sensitivity[j])} (rank ${counted(now.places.sensitivity[j])})`],
     ];
     at("facts").innerHTML = rows.map(([name, value]) => `<div><dt>${name}</dt><dd>${value}</dd></div>`).join("");
     const away = now.g[j] * sides[1 - state.k].g[j] < 0 ? "turned round" : "of the same sign";

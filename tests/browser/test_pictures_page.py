@@ -98,7 +98,7 @@ def test_a_neuron_that_is_pointed_at_shows_its_own_map_and_its_own_numbers(brows
     named(browser, "strong").click()
     named(browser, "neuron").send_keys(Keys.CONTROL, "a")
     named(browser, "neuron").send_keys(str(int(both[0].order[0])))
-    assert re.search(r"∂A/∂q[\d.]+ \(1\.\)", words(browser, "facts"))
+    assert re.search(r"∂A/∂q[\d.]+ \(rank 1\)", words(browser, "facts"))
 
 
 def test_a_set_of_neurons_is_told_by_qgcs_numbers_and_compared_with_random_sets(browser, site, both):
