@@ -41,7 +41,7 @@ def root(tmp_path) -> Path:
         file.write_text(text.replace("\n        ", "\n"))
     (tmp_path / "qgc" / "models" / "weights.safetensors").write_bytes(b"0")
     (tmp_path / "book" / "results").mkdir(parents=True)
-    (tmp_path / "book" / "results" / "measure.json").write_text("{}")
+    (tmp_path / "book" / "results" / "measure.json.xz").write_text("{}")
     return tmp_path
 
 
@@ -118,7 +118,7 @@ SAME, OTHER = True, False
         ("import qgc.docs", "files.py", "from __future__ import annotations  # a comment\nA = 1", SAME),
         ("not python (", "lone.py", "# a comment\nA = 1", OTHER),
         ("import qgc", "models/weights.safetensors", "1", OTHER),
-        ("import qgc", "../book/results/measure.json", "{1}", OTHER),
+        ("import qgc", "../book/results/measure.json.xz", "{1}", OTHER),
         ("print(1)", "models/weights.safetensors", "1", SAME),
         ("import qgc", "README.md", "Words.", SAME),
     ],

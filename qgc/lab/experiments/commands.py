@@ -73,7 +73,7 @@ def add_measure(measure: Parser):
     kinds = measure.add_subparsers(required=True, metavar="images")
     scenes = kinds.add_parser("scenes", help="the whole protocol on scenes; a stopped one resumes (the default)")
     scenes.add_argument("--runs", type=path, default=Path("runs"), help="the folder of the other training runs")
-    scenes.add_argument("--out", type=path, default=RESULTS, help="receives measure.json and measure.npz")
+    scenes.add_argument("--out", type=path, default=RESULTS, help="receives measure.json.xz and measure.npz")
     scenes.add_argument("--workers", type=at_least(1), default=2, help="processes that measure")
     scenes.add_argument("--device", default="cpu")
     scenes.add_argument("--check", action="store_true", help="measure a random sample again and compare")
@@ -128,7 +128,7 @@ def _measure_scenes(args) -> int:
         for row in model["table"]:
             shown = ("{:.3f} [{:.3f}, {:.3f}]".format(*row[k]) for k in ("rank", "object", "grounding"))
             print(f"  {row['method']:36s} {row['n'] or '':>5}  " + "  ".join(shown))
-    print(f"\nwrote {args.out / 'measure.json'}")
+    print(f"\nwrote {args.out / 'measure.json.xz'}")
     return 0
 
 

@@ -9,11 +9,11 @@
 from __future__ import annotations
 
 import json
+import lzma
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from lzma import LZMAError
 from pathlib import Path
 from zipfile import BadZipFile
 
@@ -39,7 +39,7 @@ def readable(what: str, folder: Path, command: str) -> Iterator[None]:
     """QGCError, which names the command that makes them, where stored results are not there or damaged."""
     try:
         yield
-    except (OSError, ValueError, BadZipFile, LZMAError) as error:
+    except (OSError, ValueError, BadZipFile, lzma.LZMAError) as error:
         raise QGCError(
             f"no {what} can be read in {folder} ({error}); run: {command}, or use a clone of "
             "the book: it has one, the installed package has none"
@@ -75,7 +75,7 @@ class Stored:
 
     @classmethod
     def read(cls, folder: Path = RESULTS) -> Stored:
-        """``measure.json`` and ``measure.npz``.
+        """``measure.json.xz`` and ``measure.npz``.
 
         Raises
         ------
@@ -83,7 +83,7 @@ class Stored:
             If they are not there or damaged; the message names the command that makes them.
         """
         with readable("measurement", folder, "python -m qgc measure"):
-            tables = json.loads((folder / "measure.json").read_text(encoding="utf-8"))
+            tables = json.loads(lzma.decompress((folder / "measure.json.xz").read_bytes()))
             with np.load(folder / "measure.npz") as file:
                 return cls(tables, {key: np.ascontiguousarray(file[key]) for key in file.files})
 

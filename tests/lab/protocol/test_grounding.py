@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import lzma
 from dataclasses import replace
 
 import numpy as np
@@ -276,7 +277,7 @@ def test_a_summary_is_stored_and_a_changed_one_is_noticed(chunks, tmp_path, monk
     summary.write(tmp_path / "results", tables, arrays)
     assert "differ" in summary.check(tmp_path / "results", scenes=1)[0]
     tables["about"]["weights"]["deeper-lstm/natural"] = {}
-    (tmp_path / "results" / "measure.json").write_text(json.dumps(tables))
+    (tmp_path / "results" / "measure.json.xz").write_bytes(lzma.compress(json.dumps(tables).encode()))
     assert "other weights" in summary.check(tmp_path / "results", scenes=1)[0]
 
 

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from qgc.lab import protocol
 from qgc.lab.protocol import DRAWS, GRID
+from qgc.lab.protocol.stored import Stored
 
 ROOT = Path(__file__).resolve().parents[3]
 PAGE = (ROOT / "book" / "protocol.md").read_text(encoding="utf-8")
 
 
 def test_draws_scenes_and_grid():
-    tables = json.loads((ROOT / "book" / "results" / "measure.json").read_text(encoding="utf-8"))
+    tables = Stored.read().tables
     assert tables["draws"] == DRAWS == 100 and tables["grid"] == list(GRID)
     assert f"Controls: {DRAWS} random rankings" in PAGE
     assert f"repeated with {protocol.MISMATCHED_DRAWS} fresh draws a scene" in PAGE

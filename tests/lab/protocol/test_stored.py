@@ -1,6 +1,6 @@
 """The stored measurement: whole, of the shipped weights, and the same when a sample of it is measured again."""
 
-import json
+import lzma
 from itertools import product
 
 import numpy as np
@@ -146,7 +146,7 @@ def test_without_results_the_remedy_is_named(tmp_path):
     with pytest.raises(QGCError, match="python -m qgc measure"):
         Stored.read(tmp_path)
     assert main(["measure", "--check", "--out", str(tmp_path)]) == 2
-    (tmp_path / "measure.json").write_text(json.dumps({})[:-1])
+    (tmp_path / "measure.json.xz").write_bytes(lzma.compress(b"{")[:-1])
     with pytest.raises(QGCError, match="python -m qgc measure"):
         Stored.read(tmp_path)
 
