@@ -24,13 +24,13 @@ def arguments() -> argparse.Namespace:
     two.add_argument("site", type=Path, help="the folder of the built pages")
     two.add_argument("--keep", action="store_true", help="the data are there already; only load them on the pages")
     two.set_defaults(write=predict)
+    three = commands.add_parser("check", help="how far the explorer's numbers are from qgc's in float64")
+    three.add_argument("folder", type=Path, help="what `explorer` wrote")
+    three.set_defaults(write=check)
     shown = commands.add_parser("pictures", help="the pictures that explain, and load them on their pages")
     shown.add_argument("site", type=Path, help="the folder of the built pages")
     shown.add_argument("--keep", action="store_true", help="the data are there already; only load them on the pages")
     shown.set_defaults(write=pictures)
-    three = commands.add_parser("check", help="how far the explorer's numbers are from qgc's in float64")
-    three.add_argument("folder", type=Path, help="what `explorer` wrote")
-    three.set_defaults(write=check)
     return parser.parse_args()
 
 
@@ -53,6 +53,13 @@ def predict(options: argparse.Namespace) -> None:
     report(folder, loading.load_scripts(options.site, folder))
 
 
+def check(options: argparse.Namespace) -> None:
+    """Print how exact the explorer's numbers are."""
+    from explorer import check
+
+    check.report(options.folder)
+
+
 def pictures(options: argparse.Namespace) -> None:
     """Write the pictures' files, and have their pages ask for them."""
     folder = options.site / "pictures"
@@ -61,13 +68,6 @@ def pictures(options: argparse.Namespace) -> None:
 
         write(folder)
     report(folder, loading.load_scripts(options.site, folder))
-
-
-def check(options: argparse.Namespace) -> None:
-    """Print how exact the explorer's numbers are."""
-    from explorer import check
-
-    check.report(options.folder)
 
 
 def report(folder: Path, pages: list[Path]) -> None:
