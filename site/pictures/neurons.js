@@ -117,7 +117,8 @@ qgcPictures.part("neurons", async (root, data, index, tools) => {
           </select></label>
         </div>
         <p class="qi-legend"><i class="qi-dot"></i> in the set <i class="qi-ringed"></i> the paper’s
-          <span data-at="paper-n"></span>. Drag over the plot to choose a set, or use these:</p>
+          <span data-at="paper-n"></span>
+          <span class="qi-how">Drag over the plot to choose a set, or use these:</span></p>
         <fieldset class="qi-edges"><legend class="qgc-voice">Edges of the brush</legend>
           ${edge("left", "from the left")}${edge("right", "to the right")}
           ${edge("bottom", "from below")}${edge("top", "to above")}</fieldset>

@@ -42,7 +42,7 @@ qgcPictures.part("pass", async (root, data, index, tools) => {
   const answer = `“${data.answer}”`;
   const STEPS = [
     {
-      title: "a question and an image",
+      title: "A question and an image",
       panels: ["question", "image"],
       says: (side) => `“${capital(side.words.join(" "))}?” and ${data.about}. They take separate ways until step 6.`,
     },
@@ -57,7 +57,7 @@ qgcPictures.part("pass", async (root, data, index, tools) => {
       title: "u, the question branch",
       panels: ["q", "u"],
       says: (side) =>
-        `u = tanh(W_q q + b_q), a number for each of ${counted(size)} neurons. ` +
+        `u = tanh(W<sub>q</sub> q + b<sub>q</sub>), a number for each of ${counted(size)} neurons. ` +
         `${whole(part(side.u, (x) => Math.abs(x) > SATURATED))} of them are beyond ±${SATURATED}: it sets signs.`,
     },
     {
@@ -71,7 +71,8 @@ qgcPictures.part("pass", async (root, data, index, tools) => {
       title: "v, the image branch",
       panels: ["F", "v"],
       says: () =>
-        `Two more layers and v = tanh(W_i f/‖f‖ + b_i): again ${counted(size)} numbers, made without the question.`,
+        `Two more layers and v = tanh(W<sub>i</sub> f/‖f‖ + b<sub>i</sub>): again ${counted(size)} numbers, ` +
+        `made without the question.`,
     },
     {
       title: "A, the combine layer",
@@ -89,8 +90,8 @@ qgcPictures.part("pass", async (root, data, index, tools) => {
       title: `g, the gradient of ${answer}`,
       panels: ["y", "u", "g"],
       says: () =>
-        `Now back, from the score of ${answer}: the gradient at v is g = W_o[${data.answer}] ∘ u. W_o’s row depends ` +
-        `on the answer alone, so the question enters through u only.`,
+        `Now back, from the score of ${answer}: the gradient at v is g = W<sub>o</sub>[${data.answer}] ∘ u. That row of ` +
+        `W<sub>o</sub> depends on the answer alone, so the question enters through u only.`,
     },
     {
       title: "α, the feature maps’ weights",
@@ -99,19 +100,18 @@ qgcPictures.part("pass", async (root, data, index, tools) => {
         `Further back, each of the ${K} feature maps gets one weight α: a sum over all ${counted(size)} neurons.`,
     },
     {
-      title: "the map",
+      title: "The map",
       panels: ["F", "alpha", "map"],
       says: (side) =>
         `The feature maps times their weights, added up, negative cells set to zero: Grad-CAM for ${answer}. It is ` +
         `strongest ${peak(side.map)}.`,
     },
     {
-      title: "what the other question changes",
+      title: "What the other question changes",
       panels: ["u", "A", "g", "alpha", "map"],
       says: () =>
         `Cosine between the two questions: u ${near("u")}, A ${near("A")}, g ${near("g")}, α ${near("alpha")}, ` +
-        `map ${near("map")}. The questions differ most at g; the sums that follow make them alike again. Switch the ` +
-        `question to see it.`,
+        `map ${near("map")}. The questions differ most at g; the sums that follow make them alike again.`,
     },
   ];
 
@@ -151,8 +151,8 @@ qgcPictures.part("pass", async (root, data, index, tools) => {
       ${panel("alpha", `α: ${K} weights`, canvas("alpha"))} ${arrow("to-map", "←")}
       ${panel("map", "map", canvas("map", SIDE))}
     </div>
-    <p class="qi-legend"><i class="qi-minus"></i> negative <i class="qi-plus"></i> positive. In u, v, A and g a cell is
-      a neuron: point at one, or tap it.</p>
+    <p class="qi-legend"><i class="qi-minus"></i> negative <i class="qi-plus"></i> positive
+      <span class="qi-how">In u, v, A and g a cell is a neuron: point at one, or tap it.</span></p>
     <section class="qi-neuron" aria-labelledby="qi-neuron-title">
       <h4 id="qi-neuron-title">One neuron’s own map</h4>
       ${canvas("own", SIDE)}
@@ -209,7 +209,7 @@ qgcPictures.part("pass", async (root, data, index, tools) => {
     for (const [name, words] of Object.entries(labels)) at(name).setAttribute("aria-label", words);
     at("all").replaceChildren(
       ...STEPS.map(({ title, says }) =>
-        Object.assign(document.createElement("li"), { textContent: `${capital(title)}. ${says(now)}` }),
+        Object.assign(document.createElement("li"), { innerHTML: `${title}. ${says(now)}` }),
       ),
     );
     paintStep();
@@ -244,8 +244,8 @@ qgcPictures.part("pass", async (root, data, index, tools) => {
     for (const button of root.querySelectorAll("[data-step]"))
       button.setAttribute("aria-current", Number(button.dataset.step) === state.step ? "step" : "false");
     at("flow").dataset.count = active.length;
-    at("title").textContent = `${state.step + 1}. ${capital(title)}.`;
-    at("says").textContent = says(side());
+    at("title").textContent = `${state.step + 1}. ${title}.`;
+    at("says").innerHTML = says(side());
     control.back.setAttribute("aria-disabled", state.step === 0);
     control.next.setAttribute("aria-disabled", state.step === STEPS.length - 1);
     root.dataset.steps = Number(root.dataset.steps ?? 0) + 1; // tests wait for it
@@ -273,7 +273,7 @@ qgcPictures.part("pass", async (root, data, index, tools) => {
     at("facts").innerHTML = rows.map(([name, value]) => `<div><dt>${name}</dt><dd>${value}</dd></div>`).join("");
     const away = now.g[j] * sides[1 - state.k].g[j] < 0 ? "turned round" : "of the same sign";
     at("words").textContent =
-      `Orange adds to the map for ${answer}, blue takes away. Under the other question its map is ${away}. The maps of ` +
+      `Orange adds to the map for ${answer}, blue subtracts. Under the other question its map is ${away}. The maps of ` +
       `all ${counted(size)} neurons add up to the map of step 10.`;
     control.neuron.value = j;
     for (const name of ["u", "v", "A", "g"]) {

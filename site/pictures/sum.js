@@ -34,7 +34,7 @@ qgcPictures.part("sum", async (root, data, index, tools) => {
       </form>
       <p class="qi-says" data-at="sum-says"></p>
       <div class="qi-three">${canvas("one", "")}${canvas("sum", "")}${canvas("all", "All: Grad-CAM")}</div>
-      <p class="qi-legend"><i class="qi-minus"></i> takes away from “${data.answer}” <i class="qi-plus"></i> adds</p>
+      <p class="qi-legend"><i class="qi-minus"></i> subtracts from “${data.answer}” <i class="qi-plus"></i> adds</p>
     </section>
     <section aria-labelledby="qi-mean-title">
       <h4 id="qi-mean-title">The mean over the cells erases Pythia’s attention</h4>
