@@ -90,8 +90,8 @@ qgcPictures.part("pass", async (root, data, index, tools) => {
       title: `g, the gradient of ${answer}`,
       panels: ["y", "u", "g"],
       says: () =>
-        `Now back, from the score of ${answer}: the gradient at v is g = W<sub>o</sub>[${data.answer}] ∘ u. That row of ` +
-        `W<sub>o</sub> depends on the answer alone, so the question enters through u only.`,
+        `Now back, from the score of ${answer}: the gradient at v is g = W<sub>o</sub>[${data.answer}] ∘ u. That row ` +
+        `of W<sub>o</sub> depends on the answer alone, so the question enters through u only.`,
     },
     {
       title: "α, the feature maps’ weights",
@@ -273,8 +273,8 @@ qgcPictures.part("pass", async (root, data, index, tools) => {
     at("facts").innerHTML = rows.map(([name, value]) => `<div><dt>${name}</dt><dd>${value}</dd></div>`).join("");
     const away = now.g[j] * sides[1 - state.k].g[j] < 0 ? "turned round" : "of the same sign";
     at("words").textContent =
-      `Orange adds to the map for ${answer}, blue subtracts. Under the other question its map is ${away}. The maps of ` +
-      `all ${counted(size)} neurons add up to the map of step 10.`;
+      `Orange adds to the map for ${answer}, blue subtracts. Under the other question its map is ${away}. The maps ` +
+      `of all ${counted(size)} neurons add up to the map of step 10.`;
     control.neuron.value = j;
     for (const name of ["u", "v", "A", "g"]) {
       const ring = at(`ring-${name}`);
