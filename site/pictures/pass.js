@@ -151,7 +151,7 @@ qgcPictures.part("pass", async (root, data, index, tools) => {
       ${panel("alpha", `α: ${K} weights`, canvas("alpha"))} ${arrow("to-map", "←")}
       ${panel("map", "map", canvas("map", SIDE))}
     </div>
-    <p class="qi-legend"><i class="qi-minus"></i> negative <i class="qi-plus"></i> positive
+    <p class="qi-legend"><i class="qi-minus"></i> negative <i class="qi-plus"></i> positive.
       <span class="qi-how">In u, v, A and g a cell is a neuron: point at one, or tap it.</span></p>
     <section class="qi-neuron" aria-labelledby="qi-neuron-title">
       <h4 id="qi-neuron-title">One neuron’s own map</h4>

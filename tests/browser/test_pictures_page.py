@@ -70,8 +70,10 @@ def test_the_pass_goes_forward_and_back_by_keyboard_and_says_what_qgc_says(brows
     assert f"“{first.predicted}” ({first.confidence:.0%}".replace("%", " %") in found[6]
     alike = {"u": (first.u, second.u), "A": (first.A, second.A), "g": (first.g, second.g)}
     alike |= {"α": (first.g @ first.M, second.g @ second.M), "map": (first.map(), second.map())}
-    told = ", ".join(f"{name} {float(cosine(*two)):.2f}" for name, two in alike.items())
-    assert f"Cosine between the two questions: {told}." in found[10]
+    alike = {name: float(cosine(*two)) for name, two in alike.items()}
+    told = ", ".join(f"{name} {value:.2f}" for name, value in alike.items())
+    assert f"Cosine between the two questions: {told}. The questions differ most at g;" in found[10]
+    assert min(alike, key=alike.get) == "g" and max(alike, key=alike.get) == "map"
     assert named(browser, "next").get_attribute("aria-disabled") == "true"
     named(browser, "back").send_keys(Keys.ENTER)
     current = browser.find_elements(By.CSS_SELECTOR, "[aria-current=step]")

@@ -100,6 +100,9 @@ def test_a_repainted_scene_has_the_score_and_the_map_of_that_scene(written):
         levels = np.frombuffer(base64.b64decode(stored["map"]), np.uint8).reshape(14, 14)
         assert levels / 255 == pytest.approx((e.map() / e.map().max()).numpy(), abs=0.003)
     assert [x["kept"] for x in data["of"]["balanced"]["before"]] == pytest.approx([1, 1])
+    natural, still = data["of"]["natural"], ("red", "blue", "black")
+    least = min(natural["sink"][colour][0]["probability"] for colour in still)
+    assert least > natural["before"][0]["probability"] / 2  # the chapter says so of the still image
 
 
 def test_a_patch_is_all_that_changes():
