@@ -33,6 +33,10 @@ def arguments() -> argparse.Namespace:
     three = commands.add_parser("check", help="how far the explorer's numbers are from qgc's in float64")
     three.add_argument("folder", type=Path, help="what `explorer` wrote")
     three.set_defaults(write=check)
+    shown = commands.add_parser("pictures", help="the pictures that explain, and load them on their pages")
+    shown.add_argument("site", type=Path, help="the folder of the built pages")
+    shown.add_argument("--keep", action="store_true", help="the data are there already; only load them on the pages")
+    shown.set_defaults(write=pictures)
     return parser.parse_args()
 
 
@@ -75,6 +79,16 @@ def check(options: argparse.Namespace) -> None:
     from explorer import check
 
     check.report(options.folder)
+
+
+def pictures(options: argparse.Namespace) -> None:
+    """Write the pictures' files, and have their pages ask for them."""
+    folder = options.site / "pictures"
+    if not options.keep:
+        from pictures import write
+
+        write(folder)
+    report(folder, loading.load_scripts(options.site, folder))
 
 
 def report(folder: Path, pages: list[Path]) -> None:

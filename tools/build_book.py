@@ -541,9 +541,7 @@ def add_interactive_parts(book: Book, site: Path) -> bool:
     build, as long as what they are made from is the same.
     """
     sources, home = depends.Sources(book.root), book.root / "site"
-    targets = {"explorer": site / "explorer", "predict": site}
-    if (book.root / "book" / "results" / "protocol-2" / "training.json").exists():  # from training runs, once recorded
-        targets["training"] = site
+    targets = {"explorer": site / "explorer", "predict": site, "pictures": site, "training": site}
     for part, target in targets.items():
         files = [p for folder in (part, "parts") for p in (home / folder).glob("*.*")]
         reached = sources.key_of_files(p for p in files if p.suffix == ".py")

@@ -26,7 +26,7 @@ const share = (selector) => {
 };
 return {
   code: share(".cell_input"),
-  figures: share("img, .qgc-explorer, .qgc-predict, .qgc-concepts"),
+  figures: share("img, .qgc-explorer, .qgc-pictures, .qgc-predict, .qgc-concepts"),
   tables: share("table"),
   asserts: [...article.querySelectorAll(".cell_input")].filter(e => /^\\s*assert\\b/m.test(e.textContent)).length,
   clipped: seen(".cell pre").filter(e => e.scrollWidth > e.clientWidth + 1).length,

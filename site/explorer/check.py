@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from parts import read_part, unpack
+from parts.packing import random_scores, ranked_above, unpack_maps
 
 from qgc.explain import EncodedImage, explain, gates
 from qgc.explain.rankings import neuron_maps
@@ -16,7 +17,6 @@ from qgc.measure import map_share, rank_grounding
 from qgc.models import zoo
 
 from .export import questions, scenes
-from .packing import random_scores, ranked_above, unpack_maps
 
 DRAWS = 3  # random rankings to compare, besides those by ∂A/∂q, by its opposite and by |g|
 

@@ -2,35 +2,17 @@
 
    Nothing here asks a server. `python site explorer` wrote down, for each scene and model, what the neurons of
    the combine layer know; this file ranks them, adds up their small maps and paints the sum, with parts/maps.js.
-   Read it from top to bottom: numbers, the method, plots, the page. export.py names what the parts hold. */
+   Read it from top to bottom: the method, plots, the page. export.py names what the parts hold. */
 "use strict";
 
 (() => {
-  const { CELLS, SIDE, loader, image: decode, bytes, floats, percent, share } = window.qgcMaps; // maps.js
-  const { rankGrounding, rankedAbove, sparse, cosine } = window.qgcMaps;
+  const { CELLS, SIDE, loader, image: decode, floats, percent, share } = window.qgcMaps; // maps.js
+  const { rankGrounding, rankedAbove, sparse, cosine, relu } = window.qgcMaps;
+  const { neuronMaps, randomScores, ranking, running, mapOf } = window.qgcMaps;
   const { newCanvas, tintsOf, heatGradient, paintMap, paintOutlines } = window.qgcMaps;
   const DRAWS = 40; // random rankings behind the band and the verdict
   const ENOUGH = 38; // of them, 95 %: a gate that is better than so many is better than chance
   const load = loader(document.currentScript.src, "qgcExplorer");
-
-  // -- reading numbers (packing.py) -----------------------------------------------------------------
-  // P: row j is the map of neuron j alone. Kept, as it takes a few milliseconds.
-  function neuronMaps(packed) {
-    if (packed.P) return packed.P;
-    const scale = floats(packed.scale);
-    const rows = new (packed.bytes === 2 ? Int16Array : Int8Array)(bytes(packed.rows).buffer);
-    const patterns = packed.patterns && floats(packed.patterns);
-    const width = rows.length / scale.filter(Boolean).length;
-    packed.P = new Float32Array(scale.length * CELLS);
-    let next = 0; // the next value of the rows, which lack those of neurons without a map
-    for (let j = 0; j < scale.length; j++)
-      for (let k = 0; scale[j] && k < width; k++) {
-        const value = scale[j] * rows[next++];
-        if (!patterns) packed.P[j * CELLS + k] = value;
-        else for (let cell = 0; cell < CELLS; cell++) packed.P[j * CELLS + cell] += value * patterns[k * CELLS + cell];
-      }
-    return packed.P;
-  }
 
   // -- the method -----------------------------------------------------------------------------------
   // Scores of the neurons for question a whose partner is b; the gate lets the n highest through (§3.3 of the paper).
@@ -47,36 +29,6 @@
     random: { label: "random", value: "", score: (a, b, seed) => randomScores(seed, a.g.length) },
     contrast: { label: "no gate: contrast", value: "", score: (a) => a.g.map(Math.abs) },
   };
-
-  // xorshift32 (Marsaglia 2003), so that a link shows everybody the same draw; packing.py has the same.
-  function randomScores(seed, size) {
-    let x = Math.imul(seed + 1, 0x9e3779b1) >>> 0 || 1;
-    return Float64Array.from({ length: size }, () => {
-      x ^= x << 13;
-      x ^= x >>> 17;
-      x ^= x << 5;
-      return (x >>>= 0);
-    });
-  }
-
-  // Neurons from the highest score to the lowest, equal scores in order of their index.
-  const ranking = (scores) => Uint16Array.from(scores.keys()).sort((i, j) => scores[j] - scores[i] || i - j);
-
-  // Maps of every n before the ReLU, one after the other: the running sum of g_j P_j in ranking order.
-  function running(order, g, P) {
-    const maps = new Float32Array(order.length * CELLS);
-    const sum = new Float64Array(CELLS);
-    order.forEach((j, step) => {
-      for (let cell = 0; cell < CELLS; cell++) {
-        sum[cell] += g[j] * P[j * CELLS + cell];
-        maps[step * CELLS + cell] = sum[cell];
-      }
-    });
-    return maps;
-  }
-
-  const mapOf = (maps, n) => maps.subarray((n - 1) * CELLS, n * CELLS);
-  const relu = (map) => map.map((value) => Math.max(value, 0));
 
   function sharesOfAll(maps, inside, anywhere) {
     return Float32Array.from({ length: maps.length / CELLS }, (_, i) => share(mapOf(maps, i + 1), inside, anywhere));

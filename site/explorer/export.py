@@ -23,6 +23,7 @@ from pathlib import Path
 import parts
 import torch
 from parts import GRID, SIDE, pack, webp
+from parts.packing import pack_maps
 from PIL import Image
 
 from qgc.explain import EncodedImage, Explanation, explain
@@ -37,8 +38,6 @@ from qgc.scenes.questions import Ask, asks
 from qgc.scenes.situations import SITUATIONS
 from qgc.show import plots
 from qgc.show.pixels import pale
-
-from .packing import pack_maps
 
 HERE = Path(__file__).parent
 LIKELY = 2  # how many of a model's most probable answers are on offer, besides the true one

@@ -1,6 +1,6 @@
 /* What the parts of the pages that work without a kernel share: loading data, reading numbers, painting maps.
 
-   parts/__init__.py wrote the data. Loaded before explorer.js and predict.js, which take what they need from
+   parts/__init__.py wrote the data. Loaded before the script of a part, which takes what it needs from
    `qgcMaps`. */
 "use strict";
 
@@ -101,6 +101,55 @@ window.qgcMaps = (() => {
     return dot(a, b) / Math.sqrt(dot(a, a) * dot(b, b));
   }
 
+  // -- neurons (packing.py) -------------------------------------------------------------------------
+  // P: row j is the map of neuron j alone. Kept, as it takes a few milliseconds.
+  function neuronMaps(packed) {
+    if (packed.P) return packed.P;
+    const scale = floats(packed.scale);
+    const rows = new (packed.bytes === 2 ? Int16Array : Int8Array)(bytes(packed.rows).buffer);
+    const patterns = packed.patterns && floats(packed.patterns);
+    const width = rows.length / scale.filter(Boolean).length;
+    packed.P = new Float32Array(scale.length * CELLS);
+    let next = 0; // the next value of the rows, which lack those of neurons without a map
+    for (let j = 0; j < scale.length; j++)
+      for (let k = 0; scale[j] && k < width; k++) {
+        const value = scale[j] * rows[next++];
+        if (!patterns) packed.P[j * CELLS + k] = value;
+        else for (let cell = 0; cell < CELLS; cell++) packed.P[j * CELLS + cell] += value * patterns[k * CELLS + cell];
+      }
+    return packed.P;
+  }
+
+  // xorshift32 (Marsaglia 2003), so that a link shows everybody the same draw; packing.py has the same.
+  function randomScores(seed, size) {
+    let x = Math.imul(seed + 1, 0x9e3779b1) >>> 0 || 1;
+    return Float64Array.from({ length: size }, () => {
+      x ^= x << 13;
+      x ^= x >>> 17;
+      x ^= x << 5;
+      return (x >>>= 0);
+    });
+  }
+
+  // Neurons from the highest score to the lowest, equal scores in order of their index.
+  const ranking = (scores) => Uint16Array.from(scores.keys()).sort((i, j) => scores[j] - scores[i] || i - j);
+
+  // Maps of every n before the ReLU, one after the other: the running sum of g_j P_j in ranking order.
+  function running(order, g, P) {
+    const maps = new Float32Array(order.length * CELLS);
+    const sum = new Float64Array(CELLS);
+    order.forEach((j, step) => {
+      for (let cell = 0; cell < CELLS; cell++) {
+        sum[cell] += g[j] * P[j * CELLS + cell];
+        maps[step * CELLS + cell] = sum[cell];
+      }
+    });
+    return maps;
+  }
+
+  const mapOf = (maps, n) => maps.subarray((n - 1) * CELLS, n * CELLS);
+  const relu = (map) => map.map((value) => Math.max(value, 0));
+
   // -- painting -------------------------------------------------------------------------------------
   // Bilinear enlargement, as everywhere in the book: for each pixel the two cells beside it and the second's weight.
   const BESIDE = Array.from({ length: HEAT_SIDE }, (_, pixel) => {
@@ -168,9 +217,8 @@ window.qgcMaps = (() => {
   }
 
   // A map over the pale scene, scaled by its own maximum; heat tints like colored glass, so the scene stays visible.
-  function paintMap(context, ground, map, tints, lines) {
+  function paintMap(context, ground, map, tints, lines, top = Math.max(...map)) {
     context.drawImage(ground, 0, 0, SIDE, SIDE);
-    const top = Math.max(...map);
     if (top > 0) {
       enlargeHeat(map, top, tints);
       context.globalCompositeOperation = "multiply";
@@ -198,7 +246,8 @@ window.qgcMaps = (() => {
 
   return {
     ...{ GRID, CELLS, SIDE, HEAT_SIDE, BESIDE, loader, image, bytes, floats, percent, share },
-    ...{ rankGrounding, rankedAbove, sparse, cosine },
+    ...{ rankGrounding, rankedAbove, sparse, cosine, relu },
+    ...{ neuronMaps, randomScores, ranking, running, mapOf },
     ...{ newCanvas, paleOf, tintsOf, heatGradient, paintMap, paintOutlines },
   };
 })();

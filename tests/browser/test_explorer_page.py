@@ -14,8 +14,8 @@ import torch
 from browsing import asked, awaited, complaints, hosts, hosts_asked, resize
 from explorer import write
 from explorer.export import questions
-from explorer.packing import random_scores
 from loading import stamp, version
+from parts.packing import random_scores
 from selenium.webdriver import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys

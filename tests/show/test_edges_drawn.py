@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 from explorer.export import scene_part
-from explorer.packing import FEW, pack_maps, random_scores, unpack_maps
 from loading import load_scripts
 from looking import box_of_mask, outlines, pixels
+from parts.packing import FEW, pack_maps, random_scores, unpack_maps
 from scipy import ndimage
 
 import qgc

@@ -10,7 +10,7 @@ import pytest
 import torch
 from explorer import check, export
 from explorer.export import QUESTIONS, label, model_parts, questions, scene_part, scenes, write
-from explorer.packing import pack, pack_maps, random_scores, ranked_above, unpack, unpack_maps
+from parts.packing import pack, pack_maps, random_scores, ranked_above, unpack, unpack_maps
 
 import qgc
 from qgc.explain import EncodedImage, explain

@@ -10,8 +10,8 @@ import parts
 import pytest
 import torch
 from explorer.export import LIKELY, Distinct, index, model_parts, offered, questions, scene_part
-from explorer.packing import unpack_maps
 from looking import heat
+from parts.packing import unpack_maps
 from PIL import Image
 from predict.export import centre, eight_bits
 

@@ -1,22 +1,24 @@
-"""How numbers travel to ``explorer.js``, and the same arithmetic in Python, so that tests can compare the two."""
+"""How the neurons' maps travel to ``maps.js``, and the same arithmetic in Python, so that tests compare the two."""
 
 from __future__ import annotations
 
 import base64
 
 import numpy as np
-from parts import pack, unpack
+
+from . import pack, unpack
 
 FEW = 48  # patterns up to which P is written as a product: then it is smaller *and* more exact
 NEGLIGIBLE = 1e-9  # a singular value below this share of the largest is rounding
 
 
-def pack_maps(P: np.ndarray) -> dict:
+def pack_maps(P: np.ndarray, only_painted: bool = False) -> dict:
     """P (J, h·w) of book/gate.ipynb, the map of every neuron alone, in at most 400 kB for J = 1024 and 14×14 cells.
 
     Every row has a scale of its own, so that faint neurons stay as exact as strong ones. With few active units in
     fc7, all rows are mixtures of few patterns: then the mixtures are written, as int16, and the patterns as float32.
-    Otherwise the rows themselves are written, as int8. Rows of zeros are not written: most of Pythia's are.
+    Otherwise the rows themselves are written, as int8. Rows of zeros are not written: most of Pythia's are. Maps that
+    are ``only_painted`` are mixtures, as int8, of the strongest patterns, so that a third of the bytes is enough.
 
     Returns
     -------
@@ -25,9 +27,9 @@ def pack_maps(P: np.ndarray) -> dict:
         base64 integers (rows with a scale, r or h·w): P ≈ scale · rows (· patterns), 0 where the scale is 0.
     """
     _, strength, patterns = np.linalg.svd(P, full_matrices=False)
-    patterns = patterns[strength > NEGLIGIBLE * strength[0]]
+    patterns = patterns[strength > NEGLIGIBLE * strength[0]][: FEW if only_painted else None]
     product = len(patterns) <= FEW
-    rows, size = (P @ patterns.T, 2) if product else (P, 1)
+    rows, size = P @ patterns.T if product else P, 2 if product and not only_painted else 1
     scale = np.abs(rows).max(1) / np.iinfo(f"i{size}").max
     there = scale > 0
     whole = np.rint(rows[there] / scale[there, None]).astype(f"<i{size}")
