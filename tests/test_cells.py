@@ -80,3 +80,15 @@ def test_no_notebook_of_the_book_shows_a_check_and_each_keeps_its_outputs():
         assert left and not any(line.lstrip().startswith("assert") for s in left for line in s.splitlines()), path.name
         outputs = [sum(len(c.get("outputs", [])) for c in json.loads(nb)["cells"]) for nb in (before, after)]
         assert outputs[0] == outputs[1], path.name
+
+
+def test_a_solution_is_folded_under_its_number_and_prints_its_answer():
+    found = []
+    for path in sorted((ROOT / "book").glob("*.ipynb")):
+        code_cells = [c for c in json.loads(path.read_text(encoding="utf-8"))["cells"] if c["cell_type"] == "code"]
+        for cell in (c for c in code_cells if "solution" in c["metadata"].get("tags", [])):
+            found.append(path.name)
+            assert "hide-cell" in cell["metadata"]["tags"], path.name
+            assert cell["metadata"]["mystnb"]["code_prompt_show"].startswith("Solution of exercise "), path.name
+            assert any("text" in out for out in cell["outputs"]), f"{path.name}: a solution says nothing"
+    assert found

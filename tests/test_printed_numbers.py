@@ -30,6 +30,27 @@ NUMBERS = [  # chapter, in its prose, in its outputs, and what makes the second 
     ("sensitivity", r"question picks (\d\.\d) of ten", r"natural +same question, other scene +\d+ +([\d.]+)", 1),
     ("sensitivity", r"(\d+) % in `natural`", r"natural +0\.0\d+ +(0\.\d+) +-0", 100),
     ("sensitivity", r"first value is (\d\.\d) times the tenth", r"Table 1, left +([\d.]+)", 1),
+    # The boxes on top of chapters:
+    ("ground-truth", r"objects in (\d+) of 100 pairs", r"natural +Grad-CAM +– +(0\.\d\d) \[", 100),
+    ("controls", r"question in (\d+) of 100 pairs, random", r"RGA +natural +(0\.\d+)", 100),
+    ("controls", r"Grad-CAM has (\d+)\. In", r"Grad-CAM +– +(0\.\d\d) \[", 100),
+    ("controls", r"25 neurons help: (\d+) of", r"pythia +10 .*\n +25 +(0\.\d+)", 100),
+    ("map-or-model", r"Grad-CAM maps in (\d+) of 100", r"pythia +1\.00 +0\.93 +(0\.\d+)", 100),
+    ("map-or-model", r"effect size of only (0\.\d+)\.", r"natural +0\.77 +(0\.\d+)", 1),
+    ("what-works", r"raw difference in (\d+)\.", r"question contrast † +(0\.\d+) \[", 100),
+    ("which-n", r"question in (\d+) of 100 pairs", r"1 − u² of no question ‡ +750 +(0\.\d+)", 100),
+    ("which-n", r"registered, (\d+) of the 437", r"CGA, as registered +(\d+)", 1),
+    ("nulls", r"median of (0\.\d+) in `natural`; with", r"unrelated question +\S+ +\S+ +\S+ +\S+ +(0\.\d+)", 1),
+    ("nulls", r"\(l2\) they have (0\.\d+)\.", r"unrelated question +(0\.\d+)", 1),
+    ("convince", r"own best \*n\*, (\d+) of 50", r"best n of each: (\d+) of 50 above zero", 1),
+    ("convince", r"questions, and (\d+) do so better", r"best n of each: .* above zero, (\d+) above", 1),
+    ("photographs", r"mean cosine (0\.\d+)\)", r"\n1024 +(0\.\d+) +0", 1),
+    ("your-photographs", r"confidence of (\d+) %", r"a gray card +white \((\d+)%\)", 1),
+    ("benchmark", r"question in (\d+) of 100 pairs, 0", r"HiResCAM on pythia: RGA (0\.\d+)", 100),
+    ("benchmark", r"pairs, (0\.\d+) above its own", r"of which (0\.\d+) is above absent", 1),
+    ("engine-speed", r"maps take (\d\.\d+) times", r"72 maps / the convolutions +(\d\.\d+)", 1),
+    ("engine-speed", r"one by one, (\d+) times", r"one by one / closed form +(\d+) ", 1),
+    ("scenes-gallery", r"\((\d+) % of sinks are white\)", r"\nsink +white +(0\.\d+)", 100),
 ]
 
 
