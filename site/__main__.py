@@ -24,6 +24,12 @@ def arguments() -> argparse.Namespace:
     two.add_argument("site", type=Path, help="the folder of the built pages")
     two.add_argument("--keep", action="store_true", help="the data are there already; only load them on the pages")
     two.set_defaults(write=predict)
+    slider = commands.add_parser("training", help="the slider through training, and load it on the pages that hold one")
+    slider.add_argument("site", type=Path, nargs="?", help="the folder of the built pages")
+    slider.add_argument("--keep", action="store_true", help="the data are there already; only load them on the pages")
+    slider.add_argument("--record", action="store_true", help="write its data from training runs into book/results")
+    slider.add_argument("--runs", type=Path, default=Path("runs"), help="the folder of the training runs")
+    slider.set_defaults(write=training)
     three = commands.add_parser("check", help="how far the explorer's numbers are from qgc's in float64")
     three.add_argument("folder", type=Path, help="what `explorer` wrote")
     three.set_defaults(write=check)
@@ -47,6 +53,21 @@ def predict(options: argparse.Namespace) -> None:
 
         write(folder)
     report(folder, loading.load_scripts(options.site, folder))
+
+
+def training(options: argparse.Namespace) -> None:
+    """Record the slider's data from training runs, or write its files and have its pages ask for them."""
+    if options.record:
+        from training import record
+
+        print("\n".join(record(options.runs)) or "all cells are recorded")
+    if options.site:
+        folder = options.site / "training"
+        if not options.keep:
+            from training import write
+
+            write(folder)
+        report(folder, loading.load_scripts(options.site, folder))
 
 
 def check(options: argparse.Namespace) -> None:

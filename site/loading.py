@@ -1,4 +1,4 @@
-"""Which pages load the scripts of the explorer and of the exercises, and in which version: quick, without models."""
+"""Which pages load the scripts of the site's parts, and in which version: quick, without models."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ import re
 from pathlib import Path
 
 from qgc.files import atomic_write
-
-MOUNT = 'class="qgc-predict"'
 
 
 def version(folder: Path) -> str:
@@ -39,14 +37,15 @@ def stamp(site: Path, folder: Path) -> list[Path]:
 
 
 def load_scripts(site: Path, folder: Path) -> list[Path]:
-    """Let each page of ``site`` that holds an exercise load the scripts in ``folder``; return these pages."""
+    """Let each page of ``site`` that holds a ``<div class="qgc-NAME">`` load the folder NAME; return these."""
+    name = folder.name
     for page in sorted(site.rglob("*.html")):
         text = page.read_text(encoding="utf-8")
         there = Path(os.path.relpath(folder, page.parent)).as_posix()
-        if MOUNT not in text or f'src="{there}/predict.js' in text:
+        if f'class="qgc-{name}"' not in text or f'src="{there}/{name}.js' in text:
             continue
-        tags = "".join(f'<link rel="stylesheet" href="{there}/{name}.css">\n' for name in ("parts", "predict"))
-        tags += "".join(f'<script src="{there}/{name}.js" defer></script>\n' for name in ("maps", "predict"))
+        tags = "".join(f'<link rel="stylesheet" href="{there}/{style}.css">\n' for style in ("parts", name))
+        tags += "".join(f'<script src="{there}/{script}.js" defer></script>\n' for script in ("maps", name))
         text = text.replace("</head>", f"{tags}</head>", 1)
         atomic_write(page, lambda path, text=text: path.write_text(text, encoding="utf-8"))
     return stamp(site, folder)

@@ -5,17 +5,15 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import pandas as pd
 import pytest
 from bs4 import BeautifulSoup
 from PIL import Image
-from reading import api, concepts, figures, headlines, landing, registry
+from reading import api, chart, concepts, figures, landing, registry
 from sphinx.application import Sphinx
 from sphinx.util.docutils import docutils_namespace
 
 import qgc
-from qgc.lab.protocol.stored import Stored
-from qgc.lab.train.recipes import PYTHIA
+from qgc.lab.protocol2 import headline, hypotheses, results
 
 ROOT = Path(__file__).resolve().parents[1]
 ON_PAPER = {"ummettuguli_towards", "berlin_basic_1969"}  # sources without an address
@@ -126,42 +124,28 @@ def test_the_glossary_holds_the_books_symbols_and_leads_to_chapters():
 
 
 def test_the_first_pages_sentences_follow_from_the_results():
-    """Each clause of "What it found" in book/index.md, held against book/results."""
-    found = Stored.read()
-    natural, pythia = (headlines.model_quantities(found, m) for m in ("natural", "pythia"))
-    balanced, early = (headlines.model_quantities(found, m) for m in ("balanced", "early"))
-    assert min(m["cosine"].value for m in (natural, pythia, early)) > 0.9 and balanced["cosine"].value < 0.2
-    assert PYTHIA.cnn == "deeper-lstm/natural"
-    assert natural["gate"].high < natural["Grad-CAM"].low  # not better on natural
-    assert max(natural[f"{name}, absent"].high for name in ("gate", "Grad-CAM")) < 0.502
-    less = natural["gate, above absent minus Grad-CAM"]
-    assert less.low < 0 < less.high and natural["gate, n = 25, above absent minus Grad-CAM"].high < 0
-    for other, least in (("random", 0.03), ("Grad-CAM", 0)):  # three results speak for the gate
-        assert natural[f"gate, above absent minus {other}, without backgrounds"].low > least
-    assert natural["gate, above absent minus Grad-CAM, with a background"].high < 0
-    assert natural["gate, CGA minus random"].low > 0 > natural["gate, CGA minus Grad-CAM"].low
-    assert natural["gate, margin"].low > natural["Grad-CAM, margin"].high
-    assert natural["gate of no question, margin"].value > 0.9 * natural["gate, margin"].value
-    assert abs(natural["gate of no question, CGA"].value - natural["gate, CGA"].value) < 0.006
-    assert pythia["gate, n = 25"].low > pythia["Grad-CAM"].high
-    assert pythia["gate, n = 25, above absent minus Grad-CAM"].low > 0
-    assert pythia["gate, above absent minus Grad-CAM"] == (0, 0, 0)  # n = 269 is Grad-CAM there
-    assert pythia["attention, absent"].low > 0.7 > pythia["HiResCAM, absent"].high
-    assert natural["question contrast, surrogate"].high < 0.5 < natural["L1 contrast, surrogate"].low
-    chosen = [found.table("natural", criterion) for criterion in ("grounding", "rank")]
-    more = pd.concat(chosen).query("`rank minus Grad-CAM` > 0")
-    assert more["rank minus Grad-CAM holm"].min() > 0.05  # nothing more surely
-    assert natural["L1 contrast, above absent minus Grad-CAM"].low < 0
-    assert natural["the model"].low > 0.5 and natural["effect of the model"].value < 0.2
-    assert natural["effect of the model, without backgrounds"].low < 0
-    assert balanced["effect of the model"].value > 0.6
-    facts = landing.facts()
-    text = (ROOT / "book" / "index.md").read_text(encoding="utf-8")
-    assert set(re.findall(r"\{\{ (\w+) \}\}", text)) <= facts.keys()
-    told = text.partition("## What it found")[2].partition("## Three ways in")[0]
-    fixed = r"\*n\* =\s+25|of\s+100 pairs|\| 50 |\| 0 |\| 200 neurons|^\d\. |where 1 is|−1 to 1|95 %|\{\{ \w+ \}\}"
-    by_hand = re.sub(fixed, "", told, flags=re.MULTILINE)
-    assert not re.search(r"\d", by_hand), "a number typed by hand"
+    """Each finding of book/index.md, held against protocol 2's results; no number is typed by hand."""
+    measured = results.read("test")
+    found, bars = hypotheses.evaluate(measured), headline.table(measured)
+    assert found.loc["H1", "verdict"] == "supported" and found["verdict"].loc[["H4", "H5"]].eq("contradicted").all()
+    pythia = bars.loc["Pythia"]
+    assert pythia.loc["the model itself", "rank low"] > 0.95 and pythia.loc["size of the gradient", "rank low"] > 0.95
+    assert pythia.loc["Grad-CAM", "rank high"] < 0.7 and pythia.loc[landing.GATE, "rank"] > 0.6
+    assert set(bars.index.get_level_values(1)) == {*headline.ROWS} and (bars["rank low"] <= bars["rank"]).all()
+    facts, text = landing.facts(), (ROOT / "book" / "index.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"\{\{ (\w+) \}\}", text)) == facts.keys()
+    fixed = r"\{\{ \w+ \}\}|of 100 pairs|^\d\. |15 minutes"
+    told = re.sub(fixed, "", text.partition("## See it")[0], flags=re.MULTILINE)
+    assert not re.search(r"\d", told), "a number typed by hand"
+
+
+def test_the_chart_shows_one_model_and_reads_as_a_table():
+    page = BeautifulSoup(chart.drawn(headline.table(results.read("test"))), "html.parser")
+    tables = page.select("table")
+    assert [t.caption.text for t in tables] == list(headline.MODELS) and len(page.select("input[checked]")) == 1
+    assert [th.text for th in tables[0].select("th[scope=row]")] == list(headline.ROWS)
+    at = [float(re.search(r"--at:([\d.]+)%", td["style"])[1]) for td in tables[2].select("td")]
+    assert [round(x) for x in at] == [int(td.span.text) for td in tables[2].select("td")] and at[0] == 50
 
 
 def test_the_moving_image_is_small_and_moves_as_its_words_say(tmp_path):
@@ -217,12 +201,12 @@ def test_an_arrow_that_passes_a_row_does_not_run_behind_its_boxes():
 
 
 def test_every_chapter_opens_and_closes_alike():
-    titles = concepts.abouts((ROOT / "book" / "index.md").read_text(encoding="utf-8"))
+    titles = concepts.abouts((ROOT / "book" / "chapters.md").read_text(encoding="utf-8"))
     for found in concepts.chapters(ROOT):
         text = concepts.source_of(ROOT / "book", found.name)
         for mark in ("**You will learn**", "**You need**", "**Minutes:**"):
             assert mark in text.split("\n## ")[0], f"{found.name} lacks {mark}"
-        assert found.name in titles, f"book/index.md does not say what {found.name} is about"
+        assert found.name in titles, f"book/chapters.md does not say what {found.name} is about"
         assert found.name == "ledger" or "\n## What to take away\n" in text, found.name
 
 

@@ -40,7 +40,7 @@ def test_the_package_holds_programs_and_weights_and_nothing_of_the_site():
     files = [p for p in (ROOT / "qgc").rglob("*") if p.is_file() and "__pycache__" not in p.parts]
     assert {p.suffix for p in files} <= {".py", ".md", ".csv", ".json", ".yml", ".safetensors"}
     own = {p.stem for p in (ROOT / "site").iterdir() if p.stem.isidentifier() and p.stem[0] != "_"}
-    assert own == {"explorer", "loading", "parts", "predict"}
+    assert own == {"explorer", "loading", "parts", "predict", "training"}
     imports = re.compile(rf"^\s*(?:from|import) ({'|'.join(own)})\b", re.MULTILINE)
     assert not [p for p in files if p.suffix == ".py" and imports.search(p.read_text(encoding="utf-8"))]
 

@@ -541,7 +541,10 @@ def add_interactive_parts(book: Book, site: Path) -> bool:
     build, as long as what they are made from is the same.
     """
     sources, home = depends.Sources(book.root), book.root / "site"
-    for part, target in {"explorer": site / "explorer", "predict": site}.items():
+    targets = {"explorer": site / "explorer", "predict": site}
+    if (book.root / "book" / "results" / "protocol-2" / "training.json").exists():  # from training runs, once recorded
+        targets["training"] = site
+    for part, target in targets.items():
         files = [p for folder in (part, "parts") for p in (home / folder).glob("*.*")]
         reached = sources.key_of_files(p for p in files if p.suffix == ".py")
         styled = digest_of_files(home, (p for p in files if p.suffix != ".py"))

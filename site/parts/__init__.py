@@ -17,6 +17,7 @@ import numpy as np
 from matplotlib.path import Path as Line
 from PIL import Image
 from scipy import ndimage
+from torch import Tensor
 
 from qgc.files import atomic_write
 from qgc.measure.localise import cell_weights
@@ -53,6 +54,13 @@ def pack(values) -> str:
 def unpack(text: str) -> np.ndarray:
     """The inverse of :func:`pack`, flat, as float64."""
     return np.frombuffer(base64.b64decode(text), "<f4").astype(float)
+
+
+def eight_bits(map_: Tensor) -> str:
+    """A map as base64 of a byte a cell, 255 for its maximum; all zeros if it is empty."""
+    values = map_.numpy().ravel()
+    top = values.max()
+    return base64.b64encode(np.rint(values * (255 / top if top > 0 else 0)).astype("u1").tobytes()).decode()
 
 
 def colours() -> dict:

@@ -14,7 +14,6 @@ pick
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
 from collections.abc import Callable, Iterator
@@ -25,6 +24,7 @@ from pathlib import Path
 import numpy as np
 import parts
 import torch
+from parts import eight_bits
 from torch import Tensor
 
 from qgc.explain import EncodedImage, Explanation, contrast, explain, gates
@@ -201,10 +201,3 @@ def centre(mask: np.ndarray) -> list[float]:
     """The middle of a mask: (from the left, from the top), as parts of the image, for those who do not see it."""
     rows, columns = np.nonzero(mask)
     return [round(float(columns.mean() / mask.shape[1]), 2), round(float(rows.mean() / mask.shape[0]), 2)]
-
-
-def eight_bits(map_: Tensor) -> str:
-    """A map as base64 of a byte a cell, 255 for its maximum; all zeros if it is empty."""
-    values = map_.numpy().ravel()
-    top = values.max()
-    return base64.b64encode(np.rint(values * (255 / top if top > 0 else 0)).astype("u1").tobytes()).decode()

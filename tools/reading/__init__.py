@@ -11,12 +11,12 @@ from __future__ import annotations
 
 from sphinx.application import Sphinx
 
-from . import api, concepts, figures, glossary, landing, registry
+from . import api, chart, concepts, figures, glossary, landing, registry
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
     """Switch all of it on."""
-    for part in (api, glossary, figures, concepts, landing, registry):
+    for part in (api, chart, glossary, figures, concepts, landing, registry):
         part.setup(app)
     app.add_css_file("reading.css")
     return {"parallel_read_safe": False, "parallel_write_safe": True}

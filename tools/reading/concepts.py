@@ -1,6 +1,6 @@
 """What builds on what, drawn from the "You need" lines by ``{qgc-concepts}``; and what the next page is about.
 
-Titles, and what each page is about, are read from the list of chapters in book/index.md.
+Titles, and what each page is about, are read from the list in book/chapters.md.
 
 The map is laid out here rather than kept as an SVG file, which would go stale with a chapter's title or needs, and
 rather than by a library: Graphviz is a program that pip does not install, and Mermaid loads megabytes of script.
@@ -47,14 +47,14 @@ def source_of(book: Path, name: str) -> str:
 
 
 def abouts(index: str) -> dict[str, tuple[str, str]]:
-    """From the landing page: each page's short title, and what it is about."""
+    """From the page of all chapters: each page's short title, and what it is about."""
     return {name: (title, " ".join(about.replace("*", "").split())) for title, name, about in ABOUT.findall(index)}
 
 
 def chapters(root: Path) -> list[Chapter]:
     """The chapters in the book's order; the last part of the table of contents is about the book and omitted."""
     parts = yaml.safe_load((root / "_toc.yml").read_text(encoding="utf-8"))["parts"][:-1]
-    titles = abouts((root / "book" / "index.md").read_text(encoding="utf-8"))
+    titles = abouts((root / "book" / "chapters.md").read_text(encoding="utf-8"))
     found = []
     for number, part in enumerate(parts):
         for name in (Path(entry["file"]).stem for entry in part["chapters"]):
@@ -202,7 +202,7 @@ class ConceptsDirective(SphinxDirective):
 
 def tell_the_way(app: Sphinx, page: str, template: str, context: dict, doctree: nodes.document | None) -> None:
     """Say at the foot of a page what the next one, and the one before, is about."""
-    index = Path(app.srcdir) / "book" / "index.md"
+    index = Path(app.srcdir) / "book" / "chapters.md"
     if not hasattr(app, "qgc_abouts"):
         app.qgc_abouts = abouts(index.read_text(encoding="utf-8")) if index.exists() else {}
     for way in ("prev", "next"):

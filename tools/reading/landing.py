@@ -1,24 +1,21 @@
 """The landing page's animated image, drawn while the site is built, and the numbers in its sentences.
 
-The numbers come from book/results by way of :mod:`.headlines`; the page names them as ``{{ natural_gate }}``.
+The numbers come from book/results/protocol-2; the page names them as ``{{ pythia_grad_cam }}``.
 """
 
 from __future__ import annotations
 
-import math
-import re
 from pathlib import Path
 
 from PIL import Image
 from sphinx.application import Sphinx
 
 import qgc
-from qgc.lab.protocol.stored import Stored
+from qgc.lab.protocol2 import headline, hypotheses, results
 from qgc.show.pixels import compose, pale, share_of_maximum, stroke
 
-from . import headlines
-
 FOLDER = "landing"
+GATE = "the paper's gate, n = 25"  # a row of the chart
 MOVING = ("natural", "balanced")  # one on either side
 SIDE = 560  # pixels of an image, twice what a phone gives it
 
@@ -40,29 +37,20 @@ def images() -> dict[str, Image.Image]:
 
 
 def facts() -> dict[str, str]:
-    """Every number of :func:`.headlines.quantities` in words: "natural: gate, n = 25" becomes ``natural_gate_n_25``.
-
-    Accuracies are of 100 pairs, with their interval ("58 [55, 62]"), and differences of two have a sign; others have
-    two decimals, margins three. A name that ends in "_alone" omits the interval.
-    """
-    stored = Stored.read()
-    facts = {"n": str(stored.chosen[headlines.PAPER])}
-    for name, quantity in headlines.quantities(stored).items():
-        if math.isnan(quantity.value):
-            continue
-        key = re.sub(r"\W+", "_", name).lower()
-        facts |= {key: in_words(name, quantity), f"{key}_alone": in_words(name, headlines.Quantity(quantity.value))}
-    return facts
-
-
-def in_words(name: str, quantity: headlines.Quantity) -> str:
-    """A quantity as the page says it."""
-    value, low, high = (100 * x for x in quantity)
-    if re.search("cosine|effect|margin", name):
-        return f"{quantity.value:.{3 if 'margin' in name else 2}f}"
-    sign = "+" if re.search("above|minus", name) else ""
-    one, *ends = (re.sub("^[+-]0$", "0", f"{x:{sign}.0f}").replace("-", "\N{MINUS SIGN}") for x in (value, low, high))
-    return one + ("" if math.isnan(low) else "\N{NO-BREAK SPACE}[{},\N{NO-BREAK SPACE}{}]".format(*ends))
+    """The numbers of the page's sentences, of protocol 2's test scenes: accuracies and differences of 100 pairs."""
+    measured = results.read("test")
+    found, bars = hypotheses.evaluate(measured)["estimate"], headline.table(measured)["rank"].unstack()
+    pythia = bars.loc["Pythia"]
+    return {
+        "correlation": f"{found['H1']:.2f}".replace("-", "\N{MINUS SIGN}"),
+        "models": str(sum(m.model.step > 0 for m in measured.values())),
+        "pythia_itself": f"{100 * pythia['the model itself']:.0f}",
+        "pythia_grad_cam": f"{100 * pythia['Grad-CAM']:.0f}",
+        "pythia_size": f"{100 * pythia['size of the gradient']:.0f}",
+        "fewer_than_grad_cam": f"{-100 * found['H4']:.0f}",
+        "fewer_than_random": f"{-100 * found['H5']:.0f}",
+        "pythia_gate": f"{100 * pythia[GATE]:.0f}",
+    }
 
 
 def write_images(app: Sphinx, failure: Exception | None) -> None:

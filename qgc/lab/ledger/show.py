@@ -19,6 +19,7 @@ from ...scenes.situations import situation
 from ...show import plots
 from ...show.pixels import compose, pale, share_of_maximum, stroke
 from ...show.style import INK, OUTLINES, PALETTE
+from ..protocol2 import hypotheses, results
 from . import equations, ledger
 from .links import ROOT, checkout, link
 from .rules import BEATS, NOT, PARTLY, PHOTOGRAPH, RANDOM, REPRODUCED, RULES, VERDICTS, number
@@ -144,6 +145,7 @@ def page(stored: dict, root: Path = ROOT) -> str:
     parts = [
         _opening(stored),
         _counts([*groups, (TABLES, tables)], stored),
+        _claims(root),
         _random(stored),
         _rules(stored),
         _how(stored),
@@ -212,6 +214,34 @@ def _counts(groups: list[tuple[str, list[dict]]], stored: dict) -> str:
             *other,
         ]
     )
+
+
+TESTED = {
+    "same-answer-similar-maps": ["H1", "H2"],
+    "pythia-too": ["H3"],
+    "looks-at-different-regions": ["H4", "H5"],
+    "other-question-other-indices": ["H6"],
+}
+"""The paper's claims → the hypotheses of protocol 2 that bear on them."""
+
+
+def _claims(root: Path) -> str:
+    found = hypotheses.evaluate(results.read("test"))
+    at = link("when", "What was registered, and what came of it", root)
+    lines = [
+        "## The claims behind the figures, tested",
+        "",
+        "A figure can be reproduced and still show something else than the paper concludes from it. Its main claims "
+        f"were tested on new scenes, as [protocol 2](protocol-2.md) fixed beforehand; [the chapter]({at}) has every "
+        "number.",
+        "",
+        _cells(["the paper", "what was tested, and found"]),
+        _cells(["---", "---"]),
+    ]
+    for claim, tests in TESTED.items():
+        said = [f"{i}: {found.loc[i, 'says']} *{found.loc[i, 'verdict'].capitalize()}.*" for i in tests]
+        lines.append(_cells([f"“{CLAIMS[claim].quote}” (§{CLAIMS[claim].section})", " ".join(said)]))
+    return "\n".join(lines)
 
 
 def _random(stored: dict) -> str:

@@ -8,6 +8,9 @@ from ...errors import QGCError
 from ...terminal import Parser, at_least, path
 from ..experiments import commands
 
+ORIGINS = ("natural-bound-seed0-1248", "pythia/natural", "film/natural", "transformer/natural")
+"""Models of which :mod:`~.origin` asks where their gradients come from."""
+
 
 def add_measure(measure: Parser) -> None:
     """Fill the parser of the command ``measure``."""
@@ -19,12 +22,16 @@ def add_measure(measure: Parser) -> None:
     graded.add_argument("--out", type=path, help="the folder of the arrays (default: the book's; validation: RUNS)")
     graded.add_argument("--workers", type=at_least(1), default=2, help="processes that measure")
     graded.add_argument("--check", action="store_true", help="measure a random sample again and compare")
+    graded.add_argument("--origins", action="store_true", help="where the gradients of some models come from, instead")
     graded.set_defaults(run=_measure_graded)
 
 
 def _measure_graded(args) -> None:
-    from . import PROTOCOL, hypotheses, references, results, run
+    from . import PROTOCOL, hypotheses, origin, references, results, run
 
+    if args.origins:
+        origin.write([m for m in PROTOCOL.models if m.name in ORIGINS], args.runs)
+        return
     validation = args.split == "validation"
     out = args.out or (args.runs / "protocol-2" if validation else results.FOLDER)
     if args.check:

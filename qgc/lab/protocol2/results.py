@@ -41,6 +41,8 @@ DIGITS = (
 # -- storing --------------------------------------------------------------------------------------------------
 ABOUT_PAIRS = ("scene", "area", "background")
 """The same for all models of a CNN: those that see fewer scenes see the first of them."""
+CONTROLS = {"effects": "says", "absent": "absent", "absent effect": "absent effect"}
+"""A control, whose scenes are stored once for all models, too → an array of :func:`pack` with a row for each."""
 
 
 def pack(arrays: dict[str, np.ndarray], ns: Sequence[int]) -> dict[str, np.ndarray]:
@@ -151,7 +153,7 @@ def read(split: str, folder: Path = FOLDER, protocol: Protocol | None = PROTOCOL
         for name in about["models"]:
             own = {k.partition("|")[2]: values for k, values in arrays.items() if k.partition("|")[0] == name}
             shared = {k: arrays[f"|{k}"][: len(own["verdicts"])] for k in ABOUT_PAIRS}
-            shared |= {k[1:]: values for k, values in arrays.items() if k.startswith("|") and k.endswith("|scene")}
+            shared |= {f"{k}|scene": arrays[f"|{k}|scene"][: len(own[v])] for k, v in CONTROLS.items() if v in own}
             found[name] = Measured(named[name], tuple(about["n"]), shared | own)
     return {name: found[name] for name in named if name in found}
 

@@ -213,6 +213,16 @@ def test_two_parts_make_the_files_of_one_and_what_is_stored_is_read_back(tmp_pat
         results.read("test", tmp_path / "out")
 
 
+def test_every_model_was_measured_on_its_test_scenes_and_has_the_controls_of_these():
+    stored = results.read("test")
+    assert list(stored) == [m.name for m in PROTOCOL.models]
+    for m in stored.values():
+        scenes, controls = m.arrays["scene"], m.effects.index
+        assert (np.diff(scenes.astype(int)) > 0).all() and scenes[-1] < PROTOCOL.count("test", m.model)
+        assert controls.max() < min(PROTOCOL.controls, PROTOCOL.count("test", m.model)) and set(controls) <= set(scenes)
+        assert set(m.absent("Grad-CAM").index) <= set(controls)
+
+
 def test_which_part_is_this_process():
     assert run.part({}) == (0, 1)
     assert run.part({"RANK": "1", "WORLD_SIZE": "3"}) == (1, 3)
