@@ -19,22 +19,24 @@ from ...show.style import CYCLE, FAINT, INK, MUTED, PALETTE, Sheet, styled
 from .results import CHANCE
 
 WIDE = 4.8  # inches; the pages show them 480 points wide
+SMALLER = 4.0  # for maps, which need no more, and weigh
 BACK = PALETTE["vermilion"]  # the gradient
 DRAWN = 32  # neurons of a branch that are drawn
-SINGLE = {"pythia/natural": "Pythia", "transformer/natural": "transformer"}
+SINGLE = {"pythia/natural": "Pythia", "film/natural": "FiLM", "transformer/natural": "transformer"}
 
 
 @styled
 def maps(explanations: Sequence[Explanation], scene: Scene, ns: Sequence[int | None] = (None,)) -> Figure:
     """The maps of some questions beside each other, a row for every n, each with the outline of its own object."""
-    sheet = Sheet(WIDE, (WIDE / len(explanations)) * len(ns) + 0.45)
+    side = SMALLER / len(explanations)
+    sheet = Sheet(SMALLER, side * len(ns) + 0.4)
     for k, (row, n) in enumerate(zip(sheet.subplots(len(ns), len(explanations), squeeze=False), ns, strict=True)):
         for ax, e in zip(row, explanations, strict=True):
             plots.overlay(e, n, ax=ax, scene=scene, colorbar=False)
-            ax.set_title("" if k else textwrap.fill(e.question, 22), fontsize=12)
+            ax.set_title("" if k else textwrap.fill(e.question, 22), fontsize=10)
         if len(ns) > 1:
             size = e.vqa.combine
-            row[0].set_ylabel(f"all {size:,} neurons" if n is None else f"{n} neurons", fontsize=12)
+            row[0].set_ylabel(f"all {size:,} neurons" if n is None else f"{n} neurons", fontsize=10)
     return sheet
 
 
