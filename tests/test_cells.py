@@ -73,7 +73,7 @@ def test_what_other_cells_use_stays():
 
 
 def test_no_notebook_of_the_book_shows_a_check_and_each_keeps_its_outputs():
-    for path in sorted((ROOT / "book").glob("*.ipynb")):
+    for path in sorted((ROOT / "book").rglob("*.ipynb")):
         before, after = path.read_text(encoding="utf-8"), cells.for_readers(path.read_text(encoding="utf-8"))
         page = [c for c in json.loads(after)["cells"] if c["cell_type"] == "code"]
         left = [cells.text(c) for c in page if cells.is_shown(c)]

@@ -42,7 +42,7 @@ def natural():
 def notebooks() -> dict[str, list[str]]:
     """The sources of all cells of the book's notebooks."""
     found = {}
-    for path in sorted((ROOT / "book").glob("*.ipynb")):
+    for path in sorted((ROOT / "book").rglob("*.ipynb")):
         cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
         found[path.stem] = ["".join(cell["source"]) for cell in cells]
     return found
