@@ -22,7 +22,8 @@ WIDE = 4.8  # inches; the pages show them 480 points wide
 SMALLER = 4.0  # for maps, which need no more, and weigh
 BACK = PALETTE["vermilion"]  # the gradient
 DRAWN = 32  # neurons of a branch that are drawn
-SINGLE = {"pythia/natural": "Pythia", "film/natural": "FiLM", "transformer/natural": "transformer"}
+SINGLE = {"pythia/natural": ("Pythia", -5), "film/natural": ("FiLM", 5), "transformer/natural": ("transformer", 0)}
+"""A model by itself → its name, and by how many points that is above its dot."""
 
 
 @styled
@@ -140,18 +141,18 @@ def dose(table: pd.DataFrame, methods: Mapping[str, str]) -> Figure:
     below.plot(*_means(graded["separation"], graded["the model itself"]), color=INK, lw=2, label="the model itself")
     for (column, name), colour, mark in zip(methods.items(), CYCLE, "os^", strict=False):
         below.plot(graded["separation"], graded[column], mark, color=colour, ms=4, alpha=0.7, mec="none", label=name)
-    named = {"textcoords": "offset points", "ha": "right", "va": "center", "fontsize": 11}
+    named = {"textcoords": "offset points", "va": "center", "fontsize": 11}
     for ax, key, colour in ((above, "cosine", MUTED), (below, next(iter(methods)), CYCLE[0])):
         for model, row in single[single.index.isin(SINGLE)].iterrows():
-            at = row["separation"], row[key]
+            at, (name, higher) = (row["separation"], row[key]), SINGLE[model]
             ax.plot(*at, "o", color=colour, ms=8, mec=INK, mew=1.2)
-            ax.annotate(SINGLE[model], at, (-7, 0), bbox={"fc": "white", "ec": "none", "pad": 0.4}, **named)
+            ax.annotate(name, at, (7, higher), **named)
     below.axhline(CHANCE, color=FAINT, lw=1, zorder=0)
     above.set_ylabel("cosine of the maps", fontsize=11)
     below.set_ylabel("pairs that follow", fontsize=11)
     below.set_xlabel("how far the model separates the questions", fontsize=11)
     for ax in (above, below):
-        ax.set(xlim=(-0.1, 1.05), ylim=(0, 1.05))
+        ax.set(xlim=(-0.1, 1.32), ylim=(0, 1.05), xticks=np.linspace(0, 1, 6))
     sheet.legend(loc="outside upper center", ncols=3, frameon=False, fontsize=11, handletextpad=0.3, columnspacing=0.8,
                  handlelength=1.2)  # fmt: skip
     return sheet
