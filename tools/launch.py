@@ -173,7 +173,8 @@ def up(notebook: Path) -> str:
 
 def cell_source(repository: Repository | None, root: str = "..") -> str:
     """The setup cell, with what `git clone` needs to know where that is known, and with the way :func:`up`."""
-    text = CELL.read_text(encoding="utf-8").rstrip("\n").replace('".."', f'"{root}"').replace('"../', f'"{root}/')
+    text = CELL.read_text(encoding="utf-8").rstrip("\n")
+    text = text.replace('"../tools', f'"{root}/tools').replace('".."', f'"{root}"')
     if repository is None:
         return text
     branch = f" --branch {repository.branch}" if repository.branch else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import textwrap
 from collections.abc import Mapping, Sequence
 
@@ -39,6 +40,12 @@ def maps(explanations: Sequence[Explanation], scene: Scene, ns: Sequence[int | N
             size = e.vqa.combine
             row[0].set_ylabel(f"all {size:,} neurons" if n is None else f"{n} neurons", fontsize=10)
     return sheet
+
+
+def jpeg(figure: Figure) -> bytes:
+    """The figure as a JPEG: maps over a scene weigh a third of what they do as a PNG."""
+    figure.savefig(file := io.BytesIO(), format="jpeg", dpi=150)
+    return file.getvalue()
 
 
 @styled
