@@ -176,7 +176,7 @@ def test_an_unpublished_book_has_downloads_and_no_dead_button(tiny):
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda n: n.stem)
 def test_each_notebook_begins_with_the_same_setup_cell(notebook):
     address = launch.noted()
-    expected = launch.cell_source(launch.parse(address) if address else None)
+    expected = launch.cell_source(launch.parse(address) if address else None, launch.up(notebook))
     code = [c for c in nbformat.read(ROOT / notebook, as_version=4).cells if c.cell_type == "code"]
     assert code[0].source == expected, "run `python tools/launch.py`"
     assert code[0].metadata == launch.METADATA and code[0].outputs == []
@@ -188,12 +188,12 @@ def test_the_setup_cell_is_short():
 
 
 def run_alone(
-    folder: Path, source: str = "", then: str = "import qgc; print(qgc.__file__)"
+    folder: Path, source: str = "", then: str = "import qgc; print(qgc.__file__)", root: str = ".."
 ) -> subprocess.CompletedProcess:
     """Run the setup cell and a line in IPython, where no `qgc` can be imported, and `QGC_REPOSITORY` is this."""
     hide = "import sys; sys.meta_path = [f for f in sys.meta_path if 'editable' not in repr(f).lower()]\n"
     hide += f"sys.path = [p for p in sys.path if p != {str(ROOT)!r}]\n"
-    cells = [hide, launch.cell_source(None), then]
+    cells = [hide, launch.cell_source(None, root), then]
     script = (
         f"from IPython.core.interactiveshell import InteractiveShell\nshell = InteractiveShell()\nfor c in {cells!r}:\n"
     )
@@ -236,11 +236,12 @@ def test_the_address_may_be_a_folder_of_any_name(tmp_path, published, source, mo
     assert done.stdout.splitlines()[-1] == str(tmp_path / "run of it" / "qgc-book" / "qgc" / "__init__.py"), done.stderr
 
 
-def test_a_notebook_in_a_clone_uses_that_clone(published):
+@pytest.mark.parametrize("notebook", ["book/gate.ipynb", "book/story/1-same-map.ipynb"])
+def test_a_notebook_in_a_clone_uses_that_clone(published, notebook):
     """As nbgitpuller leaves it on a JupyterHub."""
-    book = published / "book"
-    book.mkdir(exist_ok=True)
-    done = run_alone(book)
+    folder = (published / notebook).parent
+    folder.mkdir(parents=True, exist_ok=True)
+    done = run_alone(folder, root=launch.up(Path(notebook)))
     assert done.stdout.strip() == str(published / "qgc" / "__init__.py"), done.stderr
 
 

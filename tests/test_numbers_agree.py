@@ -38,7 +38,7 @@ LEAST = 0.3  # smaller numbers are differences or agreements, unless they are ma
 def pages() -> dict[str, str]:
     """The running text of every page: Markdown cells of notebooks, and the other pages as they are."""
     found = {}
-    for path in sorted([*ROOT.glob("book/*.ipynb"), *ROOT.glob("book/*.md"), ROOT / "README.md"]):
+    for path in sorted([*ROOT.glob("book/**/*.ipynb"), *ROOT.glob("book/*.md"), ROOT / "README.md"]):
         text = path.read_text(encoding="utf-8")
         if path.suffix == ".ipynb":
             cells = [c for c in json.loads(text)["cells"] if c["cell_type"] == "markdown"]

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import nbformat
 import pytest
+import yaml
 from bs4 import BeautifulSoup
 from PIL import Image
 from reading import api, chart, concepts, figures, landing, registry
@@ -208,6 +210,61 @@ def test_every_chapter_opens_and_closes_alike():
             assert mark in text.split("\n## ")[0], f"{found.name} lacks {mark}"
         assert found.name in titles, f"book/chapters.md does not say what {found.name} is about"
         assert found.name == "ledger" or "\n## What to take away\n" in text, found.name
+
+
+def listed() -> list[str]:
+    """The pages of the book by their names, in reading order."""
+    toc = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
+    return [entry["file"].removeprefix("book/") for part in toc["parts"] for entry in part["chapters"]]
+
+
+def test_what_a_chapter_needs_comes_before_it():
+    """But for how to run the cells, which a reader of the site need not know."""
+    order = listed()
+    for name in (name for name in order if not name.startswith(("story/", "api"))):
+        line = concepts.NEEDS.search(concepts.source_of(ROOT / "book", name))
+        needs = set(concepts.LINK.findall(line.group(1))) - {"how-to-use"} if line else set()
+        assert not [n for n in needs if order.index(n) > order.index(name)], name
+
+
+STORY = [name for name in listed() if name.startswith("story/")]
+
+
+def shown(name: str) -> str:
+    """The words of a page of the story as a reader of the site sees them, those that its cells make among them."""
+    cells = nbformat.read(ROOT / "book" / f"{name}.ipynb", as_version=4).cells
+    texts = [c.source for c in cells if c.cell_type == "markdown"]
+    texts += [
+        o.data["text/markdown"] for c in cells for o in c.get("outputs", []) if "text/markdown" in o.get("data", {})
+    ]
+    text = re.sub(r'<div class="qgc-predict".*?</div>|\$\$.*?\$\$', "", "\n\n".join(texts), flags=re.DOTALL)
+    return re.sub(r"\]\([^)]*\)|[#*`>$\[]", "", text)
+
+
+def grade(text: str) -> float:
+    """Flesch and Kincaid's: years of school, from words a sentence and syllables a word."""
+    sentences = [s for s in re.split(r"(?<=[.!?:])\s+|\n\s*\n", text) if re.search("[a-z]{2}", s)]
+    words = re.findall(r"[^\W\d_](?:['’-]?[^\W\d_])*", text)
+    syllables = sum(max(1, len(re.findall("[aeiouy]+", re.sub(r"(?<!l)e\b", "", word.lower())))) for word in words)
+    return 0.39 * len(words) / len(sentences) + 11.8 * syllables / len(words) - 15.59
+
+
+def test_the_grade_of_plain_and_of_hard_words():
+    assert grade("The cat sat on the mat. It was red.") < 2
+    assert (
+        grade("Contemporary interpretability methodologies necessitate comprehensive experimental verification.") > 20
+    )
+
+
+def test_the_story_is_read_in_a_quarter_of_an_hour():
+    """At 200 words a minute, formulas and figures besides; each page easy, with a way on and a way deeper."""
+    texts = {name: shown(name) for name in STORY}
+    assert len(texts) == 5 and 2000 < sum(len(text.split()) for text in texts.values()) <= 2900
+    for name, text in texts.items():
+        assert grade(text) <= 9, name
+        assert re.search(r"^Next: ", text, re.MULTILINE) and re.search(r"^More in: ", text, re.MULTILINE), name
+    for name, following in zip(STORY, STORY[1:], strict=False):
+        assert f"({following.removeprefix('story/')}.ipynb)" in concepts.source_of(ROOT / "book", name), name
 
 
 def test_a_figure_is_listed_with_its_first_sentence_and_its_place(tmp_path):

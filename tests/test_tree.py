@@ -140,7 +140,7 @@ def test_citations_say_in_jupyter_whom_they_cite(notebook):
     entries = parse_file(ROOT / "book" / "references.bib", "bibtex").entries
     text = (ROOT / notebook).read_text(encoding="utf-8")
     assert "{cite" not in text, "a link to references.bib is read in Jupyter and Colab, too"
-    links = re.findall(r"\[(\([^])]*\))\]\(references\.bib#(\w+)\)", text)
+    links = re.findall(r"\[(\([^])]*\))\]\((?:\.\./)?references\.bib#(\w+)\)", text)
     assert text.count("references.bib") == len(links)
     for shown, key in links:
         authors = [" ".join(p.prelast_names + p.last_names) for p in entries[key].persons["author"]]

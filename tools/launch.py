@@ -166,9 +166,15 @@ def configure(config: Path, repository: Repository | None, site: str = "") -> No
     config.write_text(yaml.safe_dump(settings, sort_keys=False, allow_unicode=True), encoding="utf-8")
 
 
-def cell_source(repository: Repository | None) -> str:
-    """The setup cell, with what `git clone` needs to know where that is known."""
+def up(notebook: Path) -> str:
+    """The way from a notebook's folder to the repository's root, of which `notebook` is the place."""
+    return "/".join([".."] * (len(notebook.parts) - 1))
+
+
+def cell_source(repository: Repository | None, root: str = "..") -> str:
+    """The setup cell, with what `git clone` needs to know where that is known, and with the way :func:`up`."""
     text = CELL.read_text(encoding="utf-8").rstrip("\n")
+    text = text.replace('"../tools', f'"{root}/tools').replace('".."', f'"{root}"')
     if repository is None:
         return text
     branch = f" --branch {repository.branch}" if repository.branch else ""
@@ -186,12 +192,12 @@ def with_cell(nb: NotebookNode, source: str) -> NotebookNode:
 
 
 def stamp(folder: Path, repository: Repository | None) -> None:
-    """Write the address into the setup cells under a folder: the notebooks that a site offers for download."""
+    """Write the address into the setup cells under the folder `book`: the notebooks that a site offers for download."""
     for path in sorted(folder.rglob("*.ipynb")) if repository else []:
         nb = nbformat.read(path, as_version=4)
         for cell in nb.cells:
             if "setup" in cell.metadata.get("tags", []):
-                cell.source = cell_source(repository)
+                cell.source = cell_source(repository, up(path.relative_to(folder.parent)))
         path.write_text(nbformat.writes(nb) + "\n", encoding="utf-8")
 
 
@@ -233,7 +239,8 @@ def main(arguments: list[str]) -> int:
         print(error, file=sys.stderr)
         return 1
     for notebook in build_book.Book(ROOT).notebooks():
-        nb = with_cell(nbformat.read(ROOT / notebook, as_version=4), cell_source(repository))
+        source = cell_source(repository, up(notebook))
+        nb = with_cell(nbformat.read(ROOT / notebook, as_version=4), source)
         build_book.write(build_book.clean(nb), ROOT / notebook)
     print(f"The notebooks fetch the package from {repository.address if repository else 'where their reader says'}.")
     return 0

@@ -18,7 +18,7 @@ from tools import mathml, pages
 
 logger = logging.getLogger(__name__)
 
-CITATION = re.compile(r"\[\([^])]*\)\]\(references\.bib#(\w+)\)")
+CITATION = re.compile(r"\[\([^])]*\)\]\((?:\.\./)?references\.bib#(\w+)\)")
 
 # A script or style of an extension, and what on a page needs it.
 NEEDED_WHEN = {

@@ -26,6 +26,7 @@ LINK = re.compile(r"\]\(([\w-]+)\.(?:ipynb|md)\)")
 BOX, GAP = (130, 52), (10, 32)  # width and height of a box, and the room between two, in the drawing's units
 PASSING = 0.3  # of a column, for an arrow that passes a row
 LETTERS = 17  # in a line of a box
+NOT_BUILT_ON = ("The story in 15 minutes", "Teach", "Appendix")  # parts that the map of the chapters leaves out
 
 
 @dataclass(frozen=True)
@@ -52,11 +53,11 @@ def abouts(index: str) -> dict[str, tuple[str, str]]:
 
 
 def chapters(root: Path) -> list[Chapter]:
-    """The chapters in the book's order; the last part of the table of contents is about the book and omitted."""
-    parts = yaml.safe_load((root / "_toc.yml").read_text(encoding="utf-8"))["parts"][:-1]
+    """The chapters in the book's order: the parts of the table of contents, but for :data:`NOT_BUILT_ON`."""
+    parts = yaml.safe_load((root / "_toc.yml").read_text(encoding="utf-8"))["parts"]
     titles = abouts((root / "book" / "chapters.md").read_text(encoding="utf-8"))
     found = []
-    for number, part in enumerate(parts):
+    for number, part in enumerate(p for p in parts if p["caption"] not in NOT_BUILT_ON):
         for name in (Path(entry["file"]).stem for entry in part["chapters"]):
             line = NEEDS.search(source_of(root / "book", name))
             needs = dict.fromkeys(LINK.findall(line.group(1))) if line else ()
