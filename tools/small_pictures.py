@@ -10,7 +10,7 @@ from scipy.spatial import cKDTree
 
 COLOURS = 256
 MANY_COLOURS = 10_000  # scenes and heat maps have more, charts and tables fewer
-WIDEST = 900  # pixels of an image with many colors: the site's column is narrower
+WIDEST = 760  # pixels of an image with many colors: the column of the site has 690
 EXACT = 64  # the commonest colors, such as paper and ink, stay exactly as they are …
 EXACT_SHARE = 1 / 2000  # … if they cover this share of the image
 BLUR = 2  # points to each side over which the eye takes the mean
