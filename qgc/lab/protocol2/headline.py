@@ -22,8 +22,8 @@ ROWS = {
 }
 """What a method is called there → its name in :func:`~.results.overview`; None is chance."""
 MODELS = {
-    "Deeper LSTM (priors)": "natural-unbound",
-    "Deeper LSTM (binds color)": "natural-bound",
+    "Deeper LSTM (unbound color)": "natural-unbound",
+    "Deeper LSTM (bound color)": "natural-bound",
     "Pythia": "pythia/natural",
 }
 """What a model is called there → its cell, of which there are five seeds, or its name."""
