@@ -107,7 +107,8 @@ class ModuleExplanation:
         # ∂y/∂F, or g = ∂y/∂A
         if token is not None and not 0 <= token < self._y.shape[1]:
             raise GateError(f"there is no token {token} in this answer; it has {self._y.shape[1]}, from 0 on")
-        y = self._y.sum() if token is None else self._y[:, token].sum()
+        with torch.enable_grad():
+            y = self._y.sum() if token is None else self._y[:, token].sum()
         found = self._once((id(at), token), lambda: torch.autograd.grad(y, at, retain_graph=True, allow_unused=True)[0])
         if found is None:
             raise QGCError(f"the answer does not depend on {self.parts.fusion}; name a place between image and answer")
@@ -141,8 +142,8 @@ class ModuleExplanation:
         kind = torch.promote_types(dF.dtype, torch.float32)
         gradient, maps = (as_maps(t.to(kind), self.parts.layout, self.parts.layer) for t in (dF, self.F))
         if not gradient.any():
-            warnings.warn(f"no gradient reaches the cells of {self.parts.layer}: where only the class token "
-                          "of a vision tower is read, its last block is off the path; take the one before", stacklevel=3)  # fmt: skip
+            warnings.warn(f"no gradient reaches the cells of {self.parts.layer}: where the class token alone "
+                          "is read, its last block is off the path; take the one before", stacklevel=3)  # fmt: skip
         return (gradient.mean((2, 3), keepdim=True) * maps).sum(1)
 
     def map(self, n: int | None = None, *, relu: bool = True, token: int | None = None) -> Tensor:
@@ -166,8 +167,8 @@ class ModuleExplanation:
         order = self.order if order is None else torch.as_tensor(order, device=g.device).expand(rows, J)
         around = self._once(("around", token), lambda: self._around(token))
         if self.leak > LEAKY:
-            warnings.warn(f"{self.leak:.0%} of the gradient goes around the gate at {self.parts.fusion[-1]}, whatever n; "
-                          "gate what everything goes through, such as a whole block", stacklevel=2)  # fmt: skip
+            warnings.warn(f"{self.leak:.0%} of the gradient goes around the gate at {self.parts.fusion[-1]} for any "
+                          "n; gate what everything goes through, such as a whole block", stacklevel=2)  # fmt: skip
         found = []
         for n in ns:
             kept = torch.zeros_like(order, dtype=g.dtype).scatter_(1, order[:, : gates.check_n(n, J)], 1)
@@ -245,10 +246,10 @@ def explain_module(
         question's; None: all but padding, an image's and the answer's tokens.
     output : the place of the scores, for a model that does not return them.
     """
-    if isinstance(model, VQA) or not isinstance(model, nn.Module):
+    asked = inputs if isinstance(inputs, list) else [inputs]
+    if not isinstance(model, nn.Module) or (isinstance(model, VQA) and not callable(asked[0])):
         raise QGCError(f"explain_module takes a PyTorch model with a forward method, not {type(model).__name__}; a VQA "
                        "model of this package is explained by qgc.explain(model, image, question)")  # fmt: skip
-    asked = inputs if isinstance(inputs, list) else [inputs]
     known = adapters.find(model)
     if target_layer is None and known is None:
         raise QGCError(f"the places of {type(model).__name__} are not known; give target_layer=, fusion= and question= "

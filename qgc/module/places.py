@@ -117,7 +117,7 @@ def as_maps(tokens: Tensor, layout: Any, place: Any = "target_layer") -> Tensor:
     count = tokens.shape[1]
     h, w, skip = Grid(*layout) if layout else Grid(math.isqrt(count), math.isqrt(count))
     skip = count - h * w if skip is None else skip
-    if not (0 <= skip <= count - h * w) or (not layout and skip > 1):
+    if not (0 <= skip <= count - h * w) or (not layout and (skip > 1 or count < 4)):
         raise QGCError(f"the {count} tokens of {place} do not make a grid{f' {h}×{w}' if layout else ''}; give "
                        "reshape_transform: (h, w) if its cells are the last tokens, qgc.module.Grid(h, w, skip), "
                        "'boxes' for a detector's, or a function that makes maps (rows, K, h, w)")  # fmt: skip
@@ -128,6 +128,10 @@ def positions(tokens: Tensor, layout: Any) -> Tensor:
     """Where in ``tokens.flatten()`` each number of its maps stands, (rows, K, h, w): the layout's inverse."""
     numbered = as_maps(torch.arange(tokens.numel(), dtype=torch.float64).view(tokens.shape), layout)
     index = numbered.long()
-    if not torch.equal(index.double(), numbered) or index.unique().numel() != index.numel():
+    if (
+        not torch.equal(index.double(), numbered)
+        or len(index.unique()) < index.numel()
+        or index.max() >= tokens.numel()
+    ):
         raise QGCError("this reshape_transform changes numbers, so no cell can be masked; give one that moves them")
     return index.to(tokens.device)

@@ -32,8 +32,8 @@ def sensitivity(e, directions: int | None = None, seed: int = 0) -> Estimate:
     pooled = e.A.numel() == e.A.shape[0] * e.A.shape[e.axis]
     found = _exact(e) if directions is None and pooled else _estimated(e, directions or DIRECTIONS, seed)
     if not found.value.any():
-        raise QGCError(f"{' * '.join(map(str, e.parts.fusion))} does not change with {place}: image and question do not "
-                       "meet there (CLIP's projections never do); give a place behind where they meet, or a product, "
+        raise QGCError(f"{' * '.join(map(str, e.parts.fusion))} does not change with {place}: there they have not met "
+                       "(CLIP's projections never do); give a place behind where image and question meet, or a product, "
                        "'text_projection * visual_projection'")  # fmt: skip
     return found
 

@@ -64,7 +64,8 @@ def blip():
 
 def lxmert():
     config = T.LxmertConfig(vocab_size=100, hidden_size=32, num_attention_heads=4, intermediate_size=64, l_layers=1,
-                            x_layers=2, r_layers=1, visual_feat_dim=16, num_qa_labels=20, max_position_embeddings=40)  # fmt: skip
+                            x_layers=2, r_layers=1, visual_feat_dim=16, num_qa_labels=20,
+                            max_position_embeddings=40)  # fmt: skip
     image = {"visual_feats": torch.rand(1, 36, 16), "visual_pos": torch.rand(1, 36, 4)}
     return of(T.LxmertForQuestionAnswering(config), [{**text(q), **image} for q in QUESTIONS], 3, (1, 1, 36))
 
