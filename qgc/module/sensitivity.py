@@ -32,8 +32,8 @@ def sensitivity(e, directions: int | None = None, seed: int = 0) -> Estimate:
     pooled = e.A.numel() == e.A.shape[0] * e.A.shape[e.axis]
     found = _exact(e) if directions is None and pooled else _estimated(e, directions or DIRECTIONS, seed)
     if not found.value.any():
-        raise QGCError(f"{' * '.join(map(str, e.parts.fusion))} does not change with {place}: there they have not met "
-                       "(CLIP's projections never do); give a place behind where image and question meet, or a product, "
+        raise QGCError(f"{' * '.join(map(str, e.parts.fusion))} does not change with {place}: they do not meet "
+                       "there (CLIP's projections never do); give a place behind where both meet, or a product, "
                        "'text_projection * visual_projection'")  # fmt: skip
     return found
 
@@ -49,7 +49,10 @@ def _pass(e, change, until: int) -> tuple[Tensor, Kept]:
 
 
 def _exact(e) -> Estimate:
-    with held(e.parts.model):
+    with (
+        held(e.parts.model),
+        torch.backends.cudnn.flags(enabled=False),
+    ):  # cuDNN's LSTM has no gradient in evaluation mode
         A, kept = _pass(e, lambda kept: kept.leaf("q"), len(e.parts.fusion) + 1)
         A, q = A[..., 0], kept.get("q", e.question)
         if not A.requires_grad:

@@ -184,7 +184,7 @@ def test_a_batch_of_questions_is_explained_row_by_row():
     torch.testing.assert_close(together.sensitivity().value[1], alone.sensitivity().value[0], rtol=1e-3, atol=1e-6)
 
 
-# -- beside others ------------------------------------------------------------------------------------------------------
+# -- beside others -----------------------------------------------------------------------------------------------
 def test_captum_makes_the_same_map_of_a_convolution():
     captum = pytest.importorskip("captum.attr", reason="a development extra: make peers")
     torchvision = pytest.importorskip("torchvision")
