@@ -43,26 +43,20 @@ TILED = Adapter("model.connector", "model.text_model.embed_tokens", "model.text_
 
 ADAPTERS = {
     # patches are shuffled behind the patch embedding, in evaluation mode too
-    "ViltForQuestionAnswering": Adapter(
-        "vilt.embeddings.patch_embeddings", "vilt.embeddings.text_embeddings.word_embeddings", "classifier:input"
-    ),
+    "ViltForQuestionAnswering": Adapter("vilt.embeddings.patch_embeddings",
+        "vilt.embeddings.text_embeddings.word_embeddings", "classifier:input"),
     # forward gives no scores: put [start, *tokens] into decoder_input_ids
-    "BlipForQuestionAnswering": Adapter(
-        "vision_model", "text_encoder.embeddings.word_embeddings", "text_encoder", "text_decoder"
-    ),
-    "LxmertForQuestionAnswering": Adapter(
-        "lxmert.encoder.visn_fc", "lxmert.embeddings.word_embeddings", "answer_head:input", layout=BOXES
-    ),
-    "VisualBertForQuestionAnswering": Adapter(
-        "visual_bert.embeddings.visual_projection", "visual_bert.embeddings.word_embeddings", "cls:input", layout=BOXES
-    ),
+    "BlipForQuestionAnswering": Adapter("vision_model",
+        "text_encoder.embeddings.word_embeddings", "text_encoder", "text_decoder"),
+    "LxmertForQuestionAnswering": Adapter("lxmert.encoder.visn_fc",
+        "lxmert.embeddings.word_embeddings", "answer_head:input", layout=BOXES),
+    "VisualBertForQuestionAnswering": Adapter("visual_bert.embeddings.visual_projection",
+        "visual_bert.embeddings.word_embeddings", "cls:input", layout=BOXES),
     # behind the last block the class token alone is read; neither projection sees both sides, so A is their product
-    "CLIPModel": Adapter(
-        "vision_model.encoder.layers.-2", "text_model.embeddings.token_embedding", "text_projection * visual_projection"
-    ),
-    "LlavaForConditionalGeneration": Adapter(
-        "model.multi_modal_projector", "model.language_model.embed_tokens", HALFWAY
-    ),
+    "CLIPModel": Adapter("vision_model.encoder.layers.-2",
+        "text_model.embeddings.token_embedding", "text_projection * visual_projection"),
+    "LlavaForConditionalGeneration": Adapter("model.multi_modal_projector",
+        "model.language_model.embed_tokens", HALFWAY),
     "Idefics3ForConditionalGeneration": TILED,
     "SmolVLMForConditionalGeneration": TILED,
     "Qwen2VLForConditionalGeneration": QWEN,

@@ -27,13 +27,9 @@ MOST = 7  # questions whose permutations are all counted
 class Blindness:
     """What :func:`question_blindness` found; maps are before the ReLU, drops are of the score when cells are masked.
 
-    Attributes
-    ----------
-    questions : how many. cosine : mean cosine of two questions' maps.
-    random_cosine : mean cosine of a question's map and its map with random words in place of the question's.
-    score_likeness : mean rank correlation of two questions' drops: does the *model* react alike?
-    own, other : mean rank correlation of a question's map with its own drops, and with other questions'.
-    p : the share of all ways to give the drops to the maps that fit them at least as well as the right one.
+    All but p are means: of cosines of two questions' maps, and of a question's map and that of random words; of rank
+    correlations of two questions' drops, of a map with its own question's drops, and with another's. p is the share of
+    all ways to give the drops to the maps that fit them at least as well as the right one.
     """
 
     questions: int
@@ -47,9 +43,7 @@ class Blindness:
     @property
     def verdict(self) -> str:
         """One sentence with its numbers, about these questions and this image."""
-        maps = (
-            f"mean cosine {self.cosine:.2f} of {self.questions} questions, {self.random_cosine:.2f} with random words"
-        )
+        maps = f"mean cosine {self.cosine:.2f} of {self.questions} questions, {self.random_cosine:.2f} for random words"
         if np.isnan(self.score_likeness):
             return f"The score stays the same when parts of the image are masked, so no map can follow it ({maps})."
         if self.p <= SIGNIFICANT:
@@ -57,7 +51,7 @@ class Blindness:
                     f"of others ({self.own:.2f} against {self.other:.2f}, p = {self.p:.3f}; {maps}).")  # fmt: skip
         if self.cosine < ALIKE:
             return (
-                f"The maps differ ({maps}), but masking does not show that they follow the question (p = {self.p:.2f})."
+                f"The maps differ ({maps}), but masking does not show that they follow the question (p {self.p:.2f})."
             )
         alike = "and so are" if self.score_likeness >= ALIKE else "less so"
         return (f"The map is nearly the same for every question ({maps}), {alike} the score drops under masking "
@@ -84,10 +78,8 @@ def question_blindness(
                             "list of inputs, of one row each")  # fmt: skip
     rng = torch.Generator().manual_seed(seed)
     maps = [e.map(n, relu=False)[0] for e in explanations]
-    random = [
-        e.ask(e.inputs, e.target, e.question_mask, lambda q, e=e: _random_words(e, q, rng)).map(n, relu=False)[0]
-        for e in explanations
-    ]
+    noise = [e.ask(e.inputs, None, e.question_mask, lambda q, e=e: _random_words(e, q, rng)) for e in explanations]
+    random = [e.map(n, relu=False)[0] for e in noise]
     groups = [group.to(maps[0].device) for group in _groups(masks, blocks, *maps[0].shape)]
     heat = [[float(m[group].mean()) for group in groups] for m in maps]
     drops = [score_drops(e, groups) for e in explanations]

@@ -237,7 +237,8 @@ def explain_module(
         and gives a list; what the image alone decides is computed once.
     target_layer : the place of F, maps (rows, K, h, w) or tokens (rows, N, K).
     target : an answer's index or label (one for each row, or one for all), an :class:`~.targets.Answer` in tokens, or
-        a function of the model's output that gives (rows,) scores; None is the answer that the first question gets.
+        a function of the model's output that gives (rows,) scores; None is the answer that the first question gets. A
+        list of them, with a list of inputs, has one for each question.
     reshape_transform : how tokens become a grid: (h, w), a :class:`~.places.Grid`, ``"boxes"``, or a function; None
         finds a square, with or without a class token.
     fusion : the place of A, where the gate is: everything between image and answer should go through it. Two places
@@ -264,6 +265,9 @@ def explain_module(
     gate = tuple(Place(model, factor) for factor in factors)
     memory = Memory([place for place in (layer, *gate, q, scores) if place is not None])
     parts = Parts(model, layer, reshape_transform, gate, q, scores, memory)
-    found = [ModuleExplanation(parts, asked[0], target, question_mask, None)]
-    found += [found[0].ask(one, question_mask=question_mask) for one in asked[1:]]
+    each = target if isinstance(inputs, list) and isinstance(target, list) else [target] * len(asked)
+    if len(each) != len(asked):
+        raise QGCError(f"{len(each)} targets for {len(asked)} questions; give one for each, or one for all")
+    found = [ModuleExplanation(parts, asked[0], each[0], question_mask, None)]
+    found += [found[0].ask(*one, question_mask) for one in zip(asked[1:], each[1:], strict=True)]
     return found if isinstance(inputs, list) else found[0]

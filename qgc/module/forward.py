@@ -16,7 +16,6 @@ from ..errors import QGCError
 from .places import Change, Place
 
 PLAIN = (int, float, str, type(None), torch.dtype, torch.device, torch.Size)
-SEED = 0  # of every pass: a model that shuffles (ViLT) then does it alike in all of them
 
 
 class Reached(Exception):
@@ -33,11 +32,11 @@ def held(model: nn.Module) -> Iterator[None]:
     trained = [p for p in model.parameters() if p.requires_grad]
     devices = {t.device for t in (*model.parameters(), *model.buffers()) if t.is_cuda}
     with torch.inference_mode(False), torch.random.fork_rng(devices), torch.enable_grad():
-        torch.manual_seed(SEED)
+        torch.manual_seed(0)
         model.eval()
-        for p in trained:
-            p.requires_grad_(False)
         try:
+            for p in trained:
+                p.requires_grad_(False)
             yield
         finally:
             for p in trained:
@@ -50,17 +49,21 @@ class Memory:
     """What modules gave: called again with the same numbers, they give it again without running.
 
     So a second question needs no vision tower, and a masked image no text encoder. It is of the largest modules that
-    hold none of the places, and of what no gradient flows through.
+    hold none of the places, of what no gradient flows through, and of the weights as they are.
     """
 
     def __init__(self, places: Sequence[Place]):
         around = {m for place in places for m in place.chain[:-1]}
         self.modules = {m for parent in around for m in parent.children() if m not in around}
         self.seen: dict[tuple[nn.Module, int], tuple[Any, Any]] = {}
+        self.weights: list[Any] = []
 
     @contextmanager
     def used(self, learn: bool) -> Iterator[None]:
         """Put the memory in front of the modules; with ``learn`` it remembers what is new."""
+        weights = [(p.data_ptr(), 0 if p.is_inference() else p._version) for m in self.modules for p in m.parameters()]
+        if weights != self.weights:  # a training step has changed them
+            self.seen, self.weights = {}, weights
         calls: Counter[nn.Module] = Counter()
         own = {m: vars(m).get("forward") for m in self.modules}  # some libraries have replaced it already
         for m in self.modules:
@@ -69,9 +72,8 @@ class Memory:
             yield
         finally:
             for m, forward in own.items():
-                del m.forward
-                if forward is not None:
-                    m.forward = forward
+                vars(m).pop("forward")
+                vars(m).update({} if forward is None else {"forward": forward})
 
     def _remembering(self, module: nn.Module, forward, calls: Counter, learn: bool):
         def remembering(*args, **kwargs):
@@ -108,9 +110,8 @@ class Kept:
 
     def __init__(self, until: int | None = None):
         self.found: dict[Any, Tensor] = {}
-        self.until = until
+        self.until, self._generators = until, _generators()
         self.after_a_draw: set[Any] = set()  # names of those before which the model drew random numbers
-        self._generators = _generators()
 
     def leaf(self, name: Any) -> Change:
         """A change that makes a tensor the start of a graph."""

@@ -12,9 +12,7 @@ from ..errors import GateError, QGCError
 from .forward import Kept, held
 from .targets import Answer
 
-DIRECTIONS = 64
 STEP = {torch.float64: 1e-6, torch.float32: 1e-3}  # of central differences, in units of q's root mean square
-CHUNK = 64  # vector-Jacobian products at a time
 
 
 class Estimate(NamedTuple):
@@ -30,7 +28,7 @@ def sensitivity(e, directions: int | None = None, seed: int = 0) -> Estimate:
     if directions is not None and not (isinstance(directions, int) and directions > 1):
         raise GateError("directions must be a whole number, 2 at least; each costs two forward passes")
     pooled = e.A.numel() == e.A.shape[0] * e.A.shape[e.axis]
-    found = _exact(e) if directions is None and pooled else _estimated(e, directions or DIRECTIONS, seed)
+    found = _exact(e) if directions is None and pooled else _estimated(e, directions or 64, seed)
     if not found.value.any():
         raise QGCError(f"{' * '.join(map(str, e.parts.fusion))} does not change with {place}: they do not meet "
                        "there (CLIP's projections never do); give a place behind where both meet, or a product, "
@@ -49,10 +47,8 @@ def _pass(e, change, until: int) -> tuple[Tensor, Kept]:
 
 
 def _exact(e) -> Estimate:
-    with (
-        held(e.parts.model),
-        torch.backends.cudnn.flags(enabled=False),
-    ):  # cuDNN's LSTM has no gradient in evaluation mode
+    no_cudnn = torch.backends.cudnn.flags(enabled=False)  # its LSTM has no gradient in evaluation mode
+    with held(e.parts.model), no_cudnn:
         A, kept = _pass(e, lambda kept: kept.leaf("q"), len(e.parts.fusion) + 1)
         A, q = A[..., 0], kept.get("q", e.question)
         if not A.requires_grad:
@@ -61,7 +57,7 @@ def _exact(e) -> Estimate:
         if rows > 1 and len(q) != rows:
             raise QGCError(f"q has {len(q)} rows and A has {rows}; explain one row at a time")
         summed, words, squares = A.sum(0), asked_words(e, q), []  # rows do not change each other
-        for select in torch.eye(J, dtype=A.dtype, device=A.device).split(CHUNK):
+        for select in torch.eye(J, dtype=A.dtype, device=A.device).split(64):
             try:
                 (d,) = torch.autograd.grad(summed, q, select, retain_graph=True, is_grads_batched=True)
             except RuntimeError:  # an operation that cannot be batched

@@ -29,10 +29,8 @@ def scores_of(output: Any) -> Tensor:
 class Answer:
     """An answer by its tokens: Σ_t log p(token t | those before it), with the answer in the inputs (teacher forcing).
 
-    Parameters
-    ----------
-    tokens : the answer's, as its tokenizer gives them without special tokens.
-    start : where in the sequence of scores the first one is predicted; None finds the tokens in the inputs.
+    ``tokens`` are those of its tokenizer, without special ones; ``start`` is where in the sequence of scores the first
+    one is predicted, None finds them in the inputs.
     """
 
     tokens: Sequence[int]
@@ -62,9 +60,8 @@ class Answer:
         starts = self.starts(inputs, *scores.shape[:2])
         rows = torch.stack([row[at : at + n] for row, at in zip(scores, starts, strict=True)])
         log = rows.to(torch.promote_types(rows.dtype, torch.float32)).log_softmax(-1)
-        return log.gather(2, torch.as_tensor(list(self.tokens), device=log.device).expand(len(log), n)[..., None])[
-            ..., 0
-        ]
+        wanted = torch.as_tensor(list(self.tokens), device=log.device)
+        return log.gather(2, wanted.expand(len(log), n)[..., None])[..., 0]
 
 
 def score(target: Any, output: Any, inputs: Any, model: nn.Module) -> tuple[Tensor, Any]:
@@ -97,9 +94,7 @@ def _index(target: Any, count: int, model: nn.Module) -> int:
         known = getattr(getattr(model, "config", None), "label2id", None) or {}
         labels = {str(label).lower(): index for label, index in known.items()}
         if target.lower() not in labels:
-            raise AnswerError(
-                f"{shown(target)} is not a label in this model's config.label2id; give the answer's index"
-            )
+            raise AnswerError(f"{shown(target)} is not a label in this model's config.label2id; give the index")
         target = labels[target.lower()]
     try:
         index = int(target)

@@ -170,9 +170,15 @@ def test_several_questions_share_the_images_work(small):
     for e, inputs in zip(found, questions, strict=True):
         alone = explain_module(small, inputs, **PLACES)
         assert torch.equal(e.map(relu=False), alone.map(relu=False)) and torch.equal(e.order, alone.order)
-    small.tower[0][0].weight.data.mul_(2)  # another image, or another model: the memory is of the numbers that came in
-    other = found[0].ask({**questions[0], "pixel_values": questions[0]["pixel_values"] + 1})
-    assert close(other.map(), explain_module(small, other.inputs, **PLACES).map())
+    own = explain_module(small, questions[:2], **PLACES | {"target": [2, 4]})
+    assert [e.target for e in own] == [[2], [4]]
+    with pytest.raises(QGCError, match="3 targets for 2 questions"):
+        explain_module(small, questions[:2], **PLACES | {"target": [1, 2, 3]})
+    for other in (questions[0], {**questions[0], "pixel_values": questions[0]["pixel_values"] + 1}):
+        with torch.no_grad():
+            small.tower[0][0].weight *= 2  # the memory is of the weights that there were, and of the image
+        e = found[0].ask(other)
+        assert torch.equal(e.map(), explain_module(small, other, **PLACES).map())
 
 
 def test_the_model_stays_as_it_was(small):
@@ -253,6 +259,7 @@ def test_a_place_may_be_an_input_or_a_later_call():
         ({"target": "red"}, AnswerError, "'red' is not a label in this model's config.label2id"),
         ({"target": [1, 2]}, AnswerError, "2 targets for 1 rows"),
         ({"target": Answer([1])}, AnswerError, "are not those of tokens; give an answer's index"),
+        ({"target": -1}, AnswerError, "-1 is not an answer"),
         ({"target": lambda out: 3}, AnswerError, "must give a tensor of one score for each row"),
         ({"target": lambda out: out.detach()[:, 0]}, QGCError, "no gradient reaches the answer's score"),
         ({"reshape_transform": (9, 9)}, QGCError, "17 tokens of 'tower.-1' do not make a grid 9×9"),
@@ -376,7 +383,7 @@ class Planted(nn.Module):
         ("follows", "The map follows the question: .*1.00 against .*p = 0.008"),
         (
             "blind",
-            "nearly the same for every question .mean cosine 1.00 of 5 questions, 1.00 with random words., and so",
+            "nearly the same for every question .mean cosine 1.00 of 5 questions, 1.00 for random words., and so",
         ),
         ("cells", "nearly the same for every question .*, less so the score drops"),
     ],
