@@ -46,7 +46,7 @@ class Blindness:
         maps = f"mean cosine {self.cosine:.2f} of {self.questions} questions, {self.random_cosine:.2f} for random words"
         if np.isnan(self.score_likeness):
             return f"The score stays the same when parts of the image are masked, so no map can follow it ({maps})."
-        if self.p <= SIGNIFICANT:
+        if self.p < SIGNIFICANT:
             return (f"The map follows the question: each ranks the score drops of its own question better than those "
                     f"of others ({self.own:.2f} against {self.other:.2f}, p = {self.p:.3f}; {maps}).")  # fmt: skip
         if self.cosine < ALIKE:

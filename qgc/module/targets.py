@@ -17,7 +17,7 @@ SCORES = ("logits", "question_answering_score", "logits_per_image")  # where mod
 def scores_of(output: Any) -> Tensor:
     """The answer scores in what a model gives: itself, its first tensor, or what ``transformers`` calls them."""
     first = output[0] if isinstance(output, (tuple, list)) and output else None
-    named = (getattr(output, name, None) for name in SCORES)
+    named = (output.get(k) if isinstance(output, Mapping) else getattr(output, k, None) for k in SCORES)
     found = next((value for value in (output, *named, first) if isinstance(value, Tensor)), None)
     if found is None:
         raise QGCError(f"there are no answer scores in the {type(output).__name__} that this model gives; name the "

@@ -420,6 +420,13 @@ def test_the_map_is_laid_over_the_image(small):
     assert picture.size == scene.image.size and np.asarray(picture).std() > 0
 
 
+@pytest.mark.parametrize("made", [lambda y: {"loss": None, "logits": y}, lambda y: (y, None), lambda y: [y]])
+def test_scores_are_found_in_what_a_model_gives(small, made):
+    small.register_forward_hook(lambda module, args, output: made(output))
+    e = explain_module(small, asked(1, 2), **PLACES)
+    assert e.map(relu=False).any() and "target [2]" in repr(e)
+
+
 def test_labels_are_answers_whatever_their_capitals(small):
     small.config = SimpleNamespace(label2id={"No": 0, "Yes": 4})
     assert explain_module(small, asked(1, 2), **PLACES | {"target": "yes"}).target == [4]
