@@ -102,7 +102,7 @@ def score_drops(e, groups: Sequence[Tensor]) -> np.ndarray:
     """How much the score falls (groups,) when the cells (h, w) of a group are replaced by the mean of all cells."""
     maps, where, drops = as_maps(e.F, e.parts.layout), positions(e.F, e.parts.layout).flatten(), []
     for group in groups:
-        masked = e.F.clone()
+        masked = e.F.clone(memory_format=torch.contiguous_format)
         masked.view(-1)[where] = torch.where(group, maps.mean((2, 3), keepdim=True), maps).flatten()
         with held(e.parts.model), torch.no_grad():
             output = e.parts.run(e.inputs, [(e.parts.layer, lambda t, masked=masked: masked)], Kept())

@@ -178,7 +178,7 @@ class ModuleExplanation:
         return raw.relu() if relu else raw
 
     def contrast(self, other: ModuleExplanation, normalise: str | None = None) -> Tensor:
-        """L(q) − L(q′) before the ReLU, (rows, h, w), as :func:`qgc.explain.contrast` makes and normalises it."""
+        """L(q) − L(q′) before the ReLU, (rows, h, w), as :func:`qgc.explain.contrast.contrast` makes it."""
         return contrast(self.map(relu=False), other.map(relu=False), normalise)
 
     # -- the question -------------------------------------------------------------------------------------------
@@ -248,6 +248,8 @@ def explain_module(
     output : the place of the scores, for a model that does not return them.
     """
     asked = inputs if isinstance(inputs, list) else [inputs]
+    if not asked:
+        raise QuestionError("there is no question in an empty list; give the inputs of one at least")
     if not isinstance(model, nn.Module) or (isinstance(model, VQA) and not callable(asked[0])):
         raise QGCError(f"explain_module takes a PyTorch model with a forward method, not {type(model).__name__}; a VQA "
                        "model of this package is explained by qgc.explain(model, image, question)")  # fmt: skip

@@ -30,7 +30,7 @@ def held(model: nn.Module) -> Iterator[None]:
     """
     training = [m for m in model.modules() if m.training]
     trained = [p for p in model.parameters() if p.requires_grad]
-    devices = {t.device for t in (*model.parameters(), *model.buffers()) if t.is_cuda}
+    devices = range(torch.cuda.device_count() if torch.cuda.is_initialized() else 0)  # a seed is for all of them
     with torch.inference_mode(False), torch.random.fork_rng(devices), torch.enable_grad():
         torch.manual_seed(0)
         model.eval()

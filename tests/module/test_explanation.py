@@ -165,6 +165,8 @@ def test_several_questions_share_the_images_work(small):
     small.tower[0][0].forward = lambda x, forward=small.tower[0][0].forward: runs.append(1) or forward(x)
     questions = [asked(1, 2, 3), asked(4, 5), asked(6, 7, 8, 9)]
     found = explain_module(small, questions, **PLACES)
+    with pytest.raises(QuestionError, match="no question in an empty list"):
+        explain_module(small, [], **PLACES)
     found[0].sensitivity(directions=8), found[0].order, found[0].question_blindness(found[1:], n=3)
     assert len(runs) == 1
     for e, inputs in zip(found, questions, strict=True):
@@ -349,11 +351,11 @@ def test_the_estimate_is_within_its_error_of_the_truth(small):
 
     rows = torch.autograd.functional.jacobian(A, small.words(torch.tensor([[1, 2, 3]])).detach())
     true = rows.square().sum((0, 1, 3, 4, 5)).sqrt()
-    value, error = e.sensitivity(directions=400)
-    assert ((value[0] - true).abs() <= 4 * error[0]).all() and (error < 0.1 * value).all()
+    value, error = e.sensitivity(directions=200)
+    assert ((value[0] - true).abs() <= 4 * error[0]).all() and (error < 0.15 * value).all()
     masked = explain_module(small, asked(1, 2, 3), **PLACES, question_mask=torch.tensor([True, False, False]))
     only = rows[..., 0, :].square().sum((0, 1, 3, 4)).sqrt()
-    value, error = masked.sensitivity(directions=400)
+    value, error = masked.sensitivity(directions=200)
     assert ((value[0] - only).abs() <= 4 * error[0]).all()
 
 
@@ -391,6 +393,8 @@ class Planted(nn.Module):
 def test_planted_models_get_the_verdict_that_is_true_of_them(kind, verdict):
     image = torch.rand(1, 6, 8, 8, generator=torch.Generator().manual_seed(3)).double()
     inputs = [{"pixel_values": image, "input_ids": torch.tensor([[k]])} for k in range(5)]
+    if kind == "follows":  # as tokens, which are no contiguous tensor
+        inputs = [{**one, "pixel_values": image.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)} for one in inputs]
     first, *others = explain_module(Planted(kind), inputs, target_layer="F", question="words", target=0)
     found = first.question_blindness(others)
     assert found.questions == 5 and np.isfinite(list(vars(found).values())).all()
