@@ -28,6 +28,13 @@ def test_every_block_has_at_most_thirty_lines():
     assert all(len([line for line in code.splitlines() if line.strip()]) <= 30 for code in BLOCKS)
 
 
+def test_a_model_with_two_branches_is_explained(capsys):
+    torch.manual_seed(0)
+    found: dict = {}
+    exec(block("class Added") + block("vqa.check"), found)
+    assert "[14, 14]" in capsys.readouterr().out and (found["sink"].u == 1).all()
+
+
 def test_a_module_of_ones_own_is_explained(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     torch.manual_seed(0)
