@@ -53,18 +53,18 @@ browser: env ## only the tests of pages in Chromium, then what each page weighs
 	@$(BIN)/python -m pytest -q tests/browser
 	@$(BIN)/python tools/site_report.py
 
-# Captum, pytorch-grad-cam and Quantus, and what only they need. All else, PyTorch too, is taken from .venv.
+# Captum, pytorch-grad-cam, Quantus and transformers, and what only they need. All else is taken from .venv.
 PEERS := .venv-peers
 PACKAGES := import sysconfig; print(sysconfig.get_path("purelib"))
 
-peers: env ## the tests against Captum, pytorch-grad-cam and Quantus, which are put into .venv-peers
+peers: env ## the tests against Captum, pytorch-grad-cam, Quantus and transformers, which are put into .venv-peers
 	@{ cat requirements-peers.lock; $(BIN)/python -VV; } | cmp -s - $(PEERS)/installed.lock || { \
 		$(BIN)/python -m venv --clear $(PEERS) \
 		&& $(BIN)/python -c '$(PACKAGES)' > "$$($(PEERS)/bin/python -c '$(PACKAGES)')/all-else.pth" \
 		&& $(PEERS)/bin/python -m pip install --no-deps --no-build-isolation --require-hashes -r requirements-peers.lock \
 		&& { cat requirements-peers.lock; $(BIN)/python -VV; } > $(PEERS)/installed.lock; }
-	@$(PEERS)/bin/python -c 'import captum, pytorch_grad_cam, quantus' # the tests skip what is not there
-	@OMP_NUM_THREADS=2 $(PEERS)/bin/python -m pytest -q tests/lab/bench/test_peers.py \
+	@$(PEERS)/bin/python -c 'import captum, pytorch_grad_cam, quantus, transformers' # the tests skip what is not there
+	@OMP_NUM_THREADS=2 $(PEERS)/bin/python -m pytest -q tests/lab/bench/test_peers.py tests/module \
 		tests/lab/bench/test_reference_peers.py tests/measure/test_localise.py
 
 gpu-check: $(if $(WHEELS),,env) ## on a machine with a GPU: speed, exactness, a training step, three notebooks; WHEELS=folder

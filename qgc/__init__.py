@@ -38,6 +38,7 @@ _MEMBERS = {
     "View": "qgc.explain.explanation",
     "Explanation": "qgc.explain.explanation",
     "open_image": "qgc.images",
+    "explain_module": "qgc.module.explanation",
     "QGCError": "qgc.errors",
 }
 _MODULES = {
@@ -46,6 +47,7 @@ _MODULES = {
     "scenes": "qgc.scenes",
     "models": "qgc.models",
     "measure": "qgc.measure",
+    "module": "qgc.module",
     "paper": "qgc.paper",
     "plot": "qgc.show.plots",
     "widgets": "qgc.show.widgets",

@@ -54,7 +54,7 @@ def _explain(args) -> None:
               file=sys.stderr)  # fmt: skip
     figure = plots.overlay(explanation, n=args.n, mask=plots.queried_mask(scene, args.question) if scene else None)
     atomic_write(out, lambda p: figure.savefig(p, format=out.suffix[1:] or "png"))
-    top = explanation.top(10)
+    top = explanation.top()
     if args.json:
         numbers = {
             "model": args.model, "question": explanation.question, "answer": explanation.answer,
@@ -69,7 +69,7 @@ def _explain(args) -> None:
     print(f"{explanation.question}  →  {explanation.answer}  ({explanation.confidence:.1%})")
     if explanation.answer != explanation.predicted:
         print(f"the model itself would say: {explanation.predicted}")
-    print(f"top 10 of {explanation.ranked_by}:\n{top.round(4).to_string()}\nfigure: {out}")
+    print(f"top {len(top)} of {explanation.ranked_by}:\n{top.round(4).to_string()}\nfigure: {out}")
 
 
 def _figure_file(out: Path | None, image: Path) -> Path:

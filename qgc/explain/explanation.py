@@ -23,7 +23,8 @@ def check_model(vqa) -> None:
     """QGCError unless this is a model that can be explained (paper §3.1)."""
     if not isinstance(vqa, VQA):
         raise QGCError(f"explaining takes a VQA model, not {type(vqa).__name__}; load one with "
-                       "qgc.load('deeper-lstm/natural'), or give the one inside of a wrapped model")  # fmt: skip
+                       "qgc.load('deeper-lstm/natural'), give the one inside of a wrapped model, or name the places "
+                       "of any other to qgc.explain_module (book/your-own-model.md)")  # fmt: skip
     vqa.check_contract()
 
 
@@ -285,9 +286,9 @@ class Explanation:
         """The pooled Jacobian (J, K) of book/gate.ipynb; WeightsError if the model's weights have changed."""
         return self.view.M(self.q)
 
-    def top(self, k: int = 10) -> pd.DataFrame:
-        """The k highest ranked combine neurons: index and value, like the paper's Tables 1–4; GateError on a bad k."""
-        first = self.order[: gates.check_n(k, len(self.order))].cpu()
+    def top(self, k: int | None = None) -> pd.DataFrame:
+        """The k (None: 10) first combine neurons and their values, as the paper's Tables 1–4; GateError on a bad k."""
+        first = self.order[: 10 if k is None else gates.check_n(k, len(self.order))].cpu()
         values = self.scores.cpu()[first]
         rank = pd.RangeIndex(1, len(first) + 1, name="rank")
         return pd.DataFrame({"index": first.numpy(), "value": values.double().numpy()}, index=rank)

@@ -179,10 +179,7 @@ def named(name: str, side: int | None = None) -> BackboneConfig:
         torchvision's classification CNNs (``"resnet152"``, ``"squeezenet1_1"``, …; :func:`known` lists them).
     side : pixels of the square that it reads; None is what its weights were trained for.
 
-    Raises
-    ------
-    WeightsError
-        If there is no such CNN, with the nearest names; or it is a transformer, which has no convolution maps.
+    WeightsError if there is no such CNN, with the nearest names; or it is a transformer, which has no convolution maps.
     """
     if name in VGGS:
         config = VGGS[name]
@@ -208,10 +205,7 @@ def is_published(config: BackboneConfig) -> bool:
 def build(config: BackboneConfig) -> VGGLike | TorchvisionCNN:
     """The CNN of a configuration; its weights are random until :func:`load_weights`.
 
-    Raises
-    ------
-    WeightsError
-        If torchvision has no such CNN, or none of its maps is all that its later layers read.
+    WeightsError if torchvision has no such CNN, or none of its maps is all that its later layers read.
     """
     if isinstance(config, CNNConfig):
         return VGGLike(config)
@@ -226,10 +220,7 @@ def load_weights(backbone: nn.Module, file) -> None:
     the class scores and helper classifiers, which a backbone lacks, are skipped. Numbers are not rounded:
     :func:`qgc.models.zoo.save` stores them so, too.
 
-    Raises
-    ------
-    WeightsError
-        If the file is missing, damaged, could run code, or holds another network's weights. Nothing is copied then.
+    WeightsError, and nothing is copied, if it is missing, damaged, could run code, or holds another network's weights.
     """
     copy_into(backbone, file)
 

@@ -31,11 +31,8 @@ def evaluating(model: nn.Module) -> Iterator[None]:
     Autocast, inference mode and a default device are suspended, too: numbers keep the model's type and device, and
     gradients can be taken of them. Threads may do this at the same time: the last to leave restores the mode.
 
-    Raises
-    ------
-    WeightsError
-        If the weights allow no gradient: made in inference mode, without numbers (``meta``), of several number types or
-        devices, complex or quantised.
+    WeightsError if the weights allow no gradient: made in inference mode, without numbers (``meta``), of several number
+    types or devices, complex or quantised.
     """
     inside = _thread.__dict__.setdefault("models", [])
     if any(model is other for other in inside):  # a nested call: all of this is done already

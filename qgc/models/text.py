@@ -25,10 +25,7 @@ class Vocabulary:
     max_tokens : how many tokens are read; the rest of a longer question is dropped, with a warning.
     tokens : how a question is tokenised, a key of :data:`qgc.data.tokens.TOKENIZERS`.
 
-    Raises
-    ------
-    QuestionError
-        If there is no such tokeniser.
+    QuestionError if there is no such tokeniser.
     """
 
     def __init__(self, words: Sequence[str], max_tokens: int = 26, tokens: str = "plain"):
@@ -55,10 +52,7 @@ class Vocabulary:
     def tokens(self, question: str) -> list[str]:
         """The tokens that the model reads of a question.
 
-        Raises
-        ------
-        QuestionError
-            If the question is not a string, has no word or more than 10,000 letters, or is not valid Unicode.
+        QuestionError if it is not a string, has no word or more than 10,000 letters, or is not valid Unicode.
         """
         if not isinstance(question, str):
             raise QuestionError(f"a question must be text, not {type(question).__name__}")
@@ -81,10 +75,7 @@ class Vocabulary:
     def encode(self, question: str, quiet: bool = False) -> torch.Tensor:
         """Indices (T,) of a question's words; unknown ones become UNK, with a warning that names them.
 
-        Raises
-        ------
-        QuestionError
-            If the question is empty, or the model knows none of its words.
+        QuestionError if the question is empty, or the model knows none of its words.
         """
         tokens = self.tokens(question)
         unknown = [w for w in tokens if w not in self.index]
@@ -108,17 +99,13 @@ class Vocabulary:
 
 
 def answer_index(answers: Sequence[str], answer: str) -> int:
-    """The index of an answer.
-
-    Raises
-    ------
-    AnswerError
-        If it is not in the vocabulary; the message offers the nearest ones.
-    """
+    """The index of an answer; AnswerError, with the nearest ones, if it is not in the vocabulary."""
     wanted = (answer if isinstance(answer, str) else shown(answer)).strip().lower()
     for spelled in (wanted, simplify(wanted).strip()):
         if spelled in answers:
             return answers.index(spelled)
+    if wanted in (lower := [a.strip().lower() for a in answers]):  # of a model whose answers have capitals
+        return lower.index(wanted)
     near = difflib.get_close_matches(wanted, answers, 3) if len(wanted) <= LONGEST_WORD else []
     known = ", ".join(answers[:60]) + (f" and {len(answers) - 60} more" if len(answers) > 60 else "")
     offer = f"did you mean {' or '.join(map(repr, near))}?" if near else f"it knows {known}"

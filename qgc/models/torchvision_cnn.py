@@ -94,10 +94,7 @@ class TorchvisionCNN(nn.Module):
 
     Always in evaluation mode: the statistics of batch normalisation belong to the weights.
 
-    Raises
-    ------
-    WeightsError
-        If the network has no maps that are all that its later layers read.
+    WeightsError if the network has no maps that are all that its later layers read.
     """
 
     def __init__(self, config: TorchvisionConfig):

@@ -9,6 +9,7 @@ y = vqa.classify(u * v)                        # (1, answers), before softmax
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import wraps
 from typing import Any
 
 import torch
@@ -19,6 +20,10 @@ from . import backbones
 from .evaluation import evaluated, is_finite
 from .jacobian import product
 from .text import Vocabulary, answer_index
+
+CLOSED = ("question_branch", "image_state", "jacobian_factors", "pooled_jacobian", "question_pooled_jacobian",
+          "sensitivity_jacobian")  # fmt: skip
+"""Optional methods that hold for A = u ∘ v alone."""
 
 
 class VQA(nn.Module):
@@ -60,6 +65,12 @@ class VQA(nn.Module):
     reads_cells: bool = True
     """Whether v needs the cells of F; False where the CNN's global feature f, stored once per photograph, is enough."""
 
+    def __init_subclass__(cls, **kwargs):
+        # With a fusion of its own, A takes the place of v, and 1 that of u: A = u ∘ v again, for all that relies on it.
+        super().__init_subclass__(**kwargs)
+        if cls.fuse is not VQA.fuse and not hasattr(cls.branches, "fuses"):
+            cls.branches = _fusing(cls.branches)
+
     # -- needed -----------------------------------------------------------------------------------
     def conv(self, x: Tensor) -> Tensor:
         """Maps F (B, K, h, w) of the last convolution, of what :meth:`prepare` gives (B, 3, H, W)."""
@@ -83,6 +94,14 @@ class VQA(nn.Module):
         """
         raise self._lacks("branches(F, q)")
 
+    def fuse(self, u: Tensor, v: Tensor) -> Tensor:
+        """The combine layer A (B, J) of u and v: their product, unless a model defines another, such as their sum.
+
+        Then ``branches`` gives ones and A to whoever calls it, so that their product is A (as in
+        :mod:`qgc.models.fusions.joint`), and all derivatives are taken by automatic differentiation.
+        """
+        return u * v
+
     def classify(self, A: Tensor) -> Tensor:
         """Answer scores y (B, answers), before softmax, of the combine layer A (B, J)."""
         raise self._lacks("classify(A)")
@@ -96,6 +115,13 @@ class VQA(nn.Module):
         for name in ("vocabulary", "answers", "combine"):
             if getattr(self, name, None) is None:
                 raise self._lacks(name)
+        kind = type(self)
+        if not isinstance(self.answers, list | tuple):
+            raise QGCError(f"{kind.__name__}.answers is a {type(self.answers).__name__}; make it a list in the order "
+                           "of the scores, of an id2label: [id2label[i] for i in range(len(id2label))]")  # fmt: skip
+        if kind.fuse is not VQA.fuse and (known := [n for n in CLOSED if getattr(kind, n) is not getattr(VQA, n)]):
+            raise QGCError(f"{kind.__name__} defines fuse, but its {', '.join(known)} hold for A = u ∘ v alone; derive "
+                           "it from qgc.models.VQA, and do without them")  # fmt: skip
 
     # -- optional: None, unless the model has it --------------------------------------------------
     def question_branch(self, q: Tensor) -> Tensor | None:
@@ -173,13 +199,8 @@ class VQA(nn.Module):
     def prepare(self, image) -> Tensor:
         """An image as (1, 3, H, W): squeezed to the model's square, normalised (for Caffe's CNN: B, G, R).
 
-        ``image`` is anything that :func:`qgc.images.open_image` reads. As in the original recipe the
-        image is squeezed, not cropped, so that a map covers all of it.
-
-        Raises
-        ------
-        QGCError
-            If the CNN is not one of :mod:`qgc.models.backbones` and the model defines no ``prepare`` for it.
+        ``image`` is anything that :func:`qgc.images.open_image` reads. As in the original recipe it is squeezed, not
+        cropped, so that a map covers all of it. QGCError for a CNN that is not one of :mod:`qgc.models.backbones`.
         """
         if self._input is None:
             raise QGCError(f"{type(self).__name__} has no cnn from qgc.models.backbones, so it has to define "
@@ -219,19 +240,41 @@ class VQA(nn.Module):
     @evaluated
     @torch.no_grad()
     def ask(self, image, question: str) -> tuple[str, float]:
-        """The most probable answer and its probability, in evaluation mode.
-
-        Raises
-        ------
-        ImageError, QuestionError
-            If the image or the question cannot be used.
-        WeightsError
-            If the model's scores are not finite.
-        """
-        F = self.conv(self.prepare(image))
-        u, v = self.branches(F, self.encode(question))
-        y = self.classify(u * v)
+        """The most probable answer and its probability, in evaluation mode; WeightsError if scores are not finite."""
+        y = self._scores(image, question)
         self.check_scores(y)
         p = y.softmax(1)[0]
         best = int(p.argmax())
         return self.answers[best], float(p[best])
+
+    @evaluated
+    @torch.no_grad()
+    def check(self, image, question: str, scores) -> None:
+        """QGCError unless the methods give these ``scores`` (answers,), those of the model's own forward method.
+
+        To be called once with a model of your own: what is explained is what the methods compute.
+        """
+        y = self._scores(image, question)[0]
+        own = torch.as_tensor(scores).detach().to(y).flatten()
+        if own.shape != y.shape:
+            raise QGCError(f"the methods of {type(self).__name__} give {len(y)} scores, its forward pass {len(own)}")
+        if (apart := float((y - own).abs().max())) > 1e-3 * own.abs().max():
+            raise QGCError(f"the scores of {type(self).__name__} by its methods and by its forward pass are up to "
+                           f"{apart:.2g} apart; its methods must do what forward does in evaluation mode")  # fmt: skip
+
+    def _scores(self, image, question: str) -> Tensor:
+        return self.classify(torch.mul(*self.branches(self.conv(self.prepare(image)), self.encode(question))))
+
+
+def _fusing(branches):
+    @wraps(branches)
+    def fusing(self, F: Tensor, q: Tensor, *rest) -> tuple[Tensor, Tensor]:
+        u, v = branches(self, F, q, *rest)
+        A = self.fuse(u, v.expand(len(u), *v.shape[1:]))
+        if A.dim() != 2:
+            raise QGCError(f"fuse gives {tuple(A.shape)}; pool it to (B, J), or explain the channels of a fusion in "
+                           "space or along words by qgc.explain_module, which needs no fuse")  # fmt: skip
+        return torch.ones_like(A), A
+
+    fusing.fuses = True
+    return fusing

@@ -30,10 +30,7 @@ def read(file: str | Path) -> dict[str, Tensor]:
     Nothing in the file is executed. ``module.`` before all names, and a ``state_dict`` or ``model`` around them, are
     removed.
 
-    Raises
-    ------
-    WeightsError
-        If the file is missing or damaged, or holds anything but tensors.
+    WeightsError if the file is missing or damaged, or holds anything but tensors.
     """
     path = Path(file)
     if os.path.exists(path) and not path.is_file():

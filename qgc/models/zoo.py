@@ -71,10 +71,7 @@ def sha256(path: Path) -> str:
 def card(name: str) -> dict:
     """The model card of a shipped model or of a run's folder, as data.
 
-    Raises
-    ------
-    WeightsError
-        If there is no such model (the message lists those that exist), or its card is damaged or was changed.
+    WeightsError if there is no such model (the message lists those that exist), or its card is damaged or was changed.
     """
     return _read_card(card_path(name))[0]
 
@@ -181,13 +178,7 @@ def load(name: str, *, device: str | torch.device = "cpu", dtype: torch.dtype | 
 
 
 def usable(device: str | torch.device) -> torch.device:
-    """A device by name, if this machine has it and can compute on it.
-
-    Raises
-    ------
-    WeightsError
-        If not; the message names a device that exists.
-    """
+    """A device by name; WeightsError, with one that exists, unless this machine has it and can compute on it."""
     there = "'cpu' or 'cuda'" if torch.cuda.is_available() else "'cpu'"
     try:
         usable_device = torch.device(device)
@@ -198,13 +189,7 @@ def usable(device: str | torch.device) -> torch.device:
 
 
 def number_type(dtype: torch.dtype | str) -> torch.dtype:
-    """A floating-point number type, by PyTorch's name or NumPy's, or as text.
-
-    Raises
-    ------
-    WeightsError
-        If models cannot be explained in it.
-    """
+    """A floating-point number type by PyTorch's name, NumPy's or as text; WeightsError if it is none to explain in."""
     name = dtype if isinstance(dtype, str) else getattr(dtype, "__name__", getattr(dtype, "name", shown(dtype)))
     name = str(name).removeprefix("torch.")
     if name not in NUMBER_TYPES:

@@ -168,10 +168,10 @@ def sweeps(
 
 # -- ∂A/∂q ----------------------------------------------------------------------------------------
 @styled
-def sensitivity_bars(explanation: Explanation, n: int = 25, top: int = 60, ax: Axes | None = None) -> Figure:
-    """The highest values of ∂A/∂q in their ranking, with the gate's cut at n (paper §3.2–3.3, Tables 1–4)."""
+def sensitivity_bars(explanation: Explanation, n: int | None = None, top: int = 60, ax: Axes | None = None) -> Figure:
+    """The highest values of ∂A/∂q in their ranking, with the gate's cut at n (None: 25; paper §3.2–3.3, Tables 1–4)."""
     size = explanation.vqa.combine
-    n, top = check_n(n, size), check_n(min(top, size), size)
+    n, top = check_n(min(25, size) if n is None else n, size), check_n(min(top, size), size)
     if ax is None:
         ax = Sheet(6.4, 3.5).subplots()
     values = explanation.scores[explanation.order[:top]].cpu().double().numpy()
@@ -203,7 +203,7 @@ def top10(explanations: Sequence[Explanation] | Mapping[str, Explanation], paper
     """
     blocks = {}
     for heading, e in _headed(explanations).items():
-        table = e.top(10)
+        table = e.top()
         blocks[heading] = pd.DataFrame({"value": table["value"].round(4), "index": table["index"]})
     if paper is not None:
         if paper not in range(1, 5):
