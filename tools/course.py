@@ -33,7 +33,7 @@ SOURCE = ROOT / "course" / "source"
 FIRST_SEED, PER_SCHOOL, SCHOOLS = 30_000_000, 10_000, 1000
 KERNEL = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}
 SOLUTION = re.compile(r"^( *)# BEGIN SOLUTION( NO PROMPT)?\n.*?^ *# END SOLUTION\n?", re.MULTILINE | re.DOTALL)
-CONFIG = re.compile(r'^""" # BEGIN TEST CONFIG\n(.*?)^""" # END TEST CONFIG\n', re.MULTILINE | re.DOTALL)
+CONFIG = re.compile(r'^""" # BEGIN TEST CONFIG\n(.*?)^""" *# END TEST CONFIG\n', re.MULTILINE | re.DOTALL)
 
 
 # -- reading the sources --------------------------------------------------------------------------------
