@@ -2,12 +2,12 @@
 
     make course SEED=7        # school 7, into build/course; OUT=folder, FORMAT=nbgrader
 
-Each school has scenes of its own, 10,000 from seed 30,000,000 + 10,000 · SEED on. Only the hidden tests know them: they ask
-a student's functions about them, and the package works out what is right. So the solutions may be public. The same
+Each school has 10,000 scenes of its own, from seed 30,000,000 + 10,000 · SEED on. Only the hidden tests know them: they
+ask a student's functions about them, and the package computes what is right. So the solutions may be public. The same
 SEED gives the same files.
 
-The sources are Python files in the percent format, with the blocks of Otter-Grader. This module alone reads them, so the
-tests of the exercises need no Otter; `otter assign` makes the notebooks (`.venv-course`).
+The sources are Python files in the percent format, with the blocks of Otter-Grader. This module reads them by itself,
+so the tests of the exercises need no Otter; `otter assign` makes the notebooks (in `.venv-course`).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import argparse
 import json
 import os
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -23,14 +24,18 @@ import tempfile
 import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import ModuleType
 
 import launch
 import nbformat
 import yaml
 
+from qgc.scenes import FIRST_SEED
+
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "course" / "source"
-FIRST_SEED, PER_SCHOOL, SCHOOLS = 30_000_000, 10_000, 1000
+PER_SCHOOL, SCHOOLS = 10_000, 1000
+MAKE = {"code": nbformat.v4.new_code_cell, "raw": nbformat.v4.new_raw_cell}
 KERNEL = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}
 SOLUTION = re.compile(r"^( *)# BEGIN SOLUTION( NO PROMPT)?\n.*?^ *# END SOLUTION\n?", re.MULTILINE | re.DOTALL)
 CONFIG = re.compile(r'^""" # BEGIN TEST CONFIG\n(.*?)^""" *# END TEST CONFIG\n', re.MULTILINE | re.DOTALL)
@@ -56,12 +61,13 @@ class Test:
 
 @dataclass
 class Question:
-    """A question: its text, its cells of code with the solution, its tests; ``manual`` is graded by a person."""
+    """A question: text, code with its solution, and tests; or ``manual``, graded by a person, with an ``answer``."""
 
     name: str
     points: float
     manual: bool = False
     text: str = ""
+    answer: str = ""
     code: list[str] = field(default_factory=list)
     tests: list[Test] = field(default_factory=list)
 
@@ -79,6 +85,11 @@ class Question:
 def sources() -> list[Path]:
     """The four homeworks, in order."""
     return sorted(SOURCE.glob("h[0-9]_*.py"))
+
+
+def module(name: str) -> dict:
+    """The names that a module beside the homeworks defines."""
+    return runpy.run_path(str(SOURCE / f"{name}.py"))
 
 
 def cells(path: Path) -> list[Cell]:
@@ -118,6 +129,8 @@ def questions(path: Path) -> tuple[str, list[Question]]:
             found[-1].code.append(cell.source)
         elif block[-1] == "QUESTION":
             found[-1].text += cell.source
+        else:
+            found[-1].answer += cell.source
     return "\n".join(setup), found
 
 
@@ -132,7 +145,7 @@ def first_seed(school: int) -> int:
     """The first seed of a school's scenes."""
     if not 0 <= school < SCHOOLS:
         raise SystemExit(f"SEED={school} is no school: give a whole number from 0 to {SCHOOLS - 1}")
-    return FIRST_SEED + PER_SCHOOL * school
+    return FIRST_SEED["course"] + PER_SCHOOL * school
 
 
 def school_module(school: int) -> str:
@@ -142,15 +155,17 @@ def school_module(school: int) -> str:
 
 
 def notebook(found: list[Cell]) -> nbformat.NotebookNode:
-    """Cells as a notebook whose chapters are links where the site's address is known, after the cell that fetches qgc."""
+    """Cells as a notebook, with the cell that fetches qgc before the first code."""
+    nb = nbformat.v4.new_notebook(metadata=KERNEL)
+    nb.cells = [markdown(c.source) if c.kind == "markdown" else MAKE[c.kind](c.source) for c in found]
+    return launch.with_cell(nb, launch.cell_source(launch.find()))
+
+
+def markdown(text: str) -> nbformat.NotebookNode:
+    """A cell of text; names of chapters are links where the site's address is known."""
     site = launch.site_address()
     link = rf"[\1]({site}book/\2.html)" if site else r"*\1*"
-    nb = nbformat.v4.new_notebook(metadata=KERNEL)
-    for cell in found:
-        make = getattr(nbformat.v4, f"new_{cell.kind}_cell")
-        text = re.sub(r"\[([^]]+)\]\(([a-z-]+)\)", link, cell.source) if cell.kind == "markdown" else cell.source
-        nb.cells.append(make(text))
-    return launch.with_cell(nb, launch.cell_source(launch.find()))
+    return nbformat.v4.new_markdown_cell(re.sub(r"\[([^]]+)\]\(([a-z-]+)\)", link, text))
 
 
 def write_notebook(nb: nbformat.NotebookNode, path: Path) -> None:
@@ -172,31 +187,64 @@ def write_archive(archive: Path, path: Path) -> None:
             written.writestr(undated, given.read(entry))
 
 
-def with_otter(source: Path, work: Path, out: Path) -> None:
-    """One homework by `otter assign`, which also runs all tests on the solution: student, solution and autograder."""
+def with_otter(source: Path, work: Path, out: Path) -> Path:
+    """One homework by `otter assign`, which also runs all tests on the solution; the folder for the students."""
     name, made = source.stem, work / "made"
     write_notebook(notebook(cells(source)), work / f"{name}.ipynb")
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(work)]), "TQDM_DISABLE": "1"}
-    done = subprocess.run(
-        [sys.executable, "-m", "otter", "assign", f"{name}.ipynb", made.name],
-        cwd=work, env=environment, capture_output=True, text=True,
-    )  # fmt: skip
+    command = [sys.executable, "-m", "otter", "assign", f"{name}.ipynb", made.name]
+    done = subprocess.run(command, cwd=work, env=environment, capture_output=True, text=True)
     if done.returncode:
         raise SystemExit(f"otter assign refused {source.name}:\n{done.stdout}{done.stderr}")
-    for file in (made / "student").iterdir():
-        if file.suffix == ".ipynb":
-            write_notebook(nbformat.read(file, as_version=4), out / "student" / name / file.name)
-        else:
-            shutil.copy(file, out / "student" / name / file.name)
-    write_notebook(
-        nbformat.read(made / "autograder" / f"{name}.ipynb", as_version=4), out / "solution" / f"{name}.ipynb"
-    )
+    for kind in ("student", "autograder"):
+        (found,) = (made / kind).glob("*.ipynb")
+        place = out / "student" / name if kind == "student" else out / "solution"
+        write_notebook(nbformat.read(found, as_version=4), place / found.name)
     (archive,) = (made / "autograder").glob("*.zip")
     write_archive(archive, out / "autograder" / f"{name}.zip")
+    return out / "student" / name
 
 
-def build(school: int, out: Path) -> None:
+def with_nbgrader(source: Path, work: Path, out: Path) -> Path:
+    """One homework as nbgrader's source notebook, for a JupyterHub that has nbgrader; its folder."""
+    setup, found = questions(source)
+    intro = next(cell for cell in cells(source) if cell.kind == "markdown")
+    nb = notebook([intro, Cell("code", setup)])
+    school = f"import sys, types\n\nschool = types.ModuleType('school')\nexec({(work / 'school.py').read_text()!r}, "
+    school += "vars(school))\nsys.modules['school'] = school\n\n"
+    for question in found:
+        nb.cells.append(markdown(question.text))
+        if question.manual:
+            answer = nbformat.v4.new_markdown_cell(question.answer)
+            nb.cells.append(graded(answer, question.name, question.points, solution=True))
+            continue
+        code = re.sub(r"# (BEGIN|END) SOLUTION( NO PROMPT)?", r"### \1 SOLUTION", question.solution)
+        nb.cells.append(graded(nbformat.v4.new_code_cell(code), question.name, solution=True))
+        for number, one in enumerate(question.tests):
+            call = re.search(r"^def (test_\w+\(.*\)):", one.source, re.MULTILINE)[1]
+            body = f"{one.source}\n\n\n{call}"
+            if one.hidden:
+                body, school = f"### BEGIN HIDDEN TESTS\n{school}{body}\n### END HIDDEN TESTS", ""
+            nb.cells.append(graded(nbformat.v4.new_code_cell(body), f"{question.name}-{number}", one.points))
+    write_notebook(nb, out / "source" / source.stem / f"{source.stem}.ipynb")
+    return out / "source" / source.stem
+
+
+def graded(cell: nbformat.NotebookNode, name: str, points: float | None = None, solution: bool = False):
+    """A cell with nbgrader's metadata: an answer to be written, a test that gives points, or both."""
+    about = {"grade": points is not None, "grade_id": name, "locked": not solution, "schema_version": 3}
+    about |= {"solution": solution, "task": False} | ({} if points is None else {"points": points})
+    cell.metadata["nbgrader"] = about
+    return cell
+
+
+FORMATS = {"otter": with_otter, "nbgrader": with_nbgrader}
+
+
+def build(school: int, out: Path, format: str = "otter") -> None:
     """The whole pack, made in a temporary folder and then moved to ``out``."""
+    asked, write_paper = ModuleType("school"), module("mock_paper")["write"]
+    exec(school_module(school), vars(asked))
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent) as folder:
         work, made = Path(folder), Path(folder) / "pack"
@@ -205,7 +253,12 @@ def build(school: int, out: Path) -> None:
             place = work / source.stem
             place.mkdir()
             (place / "school.py").write_text(school_module(school), encoding="utf-8")
-            with_otter(source, place, made)
+            config = yaml.safe_load(cells(source)[0].source)
+            for name in config.get("files", []):
+                write_paper(asked, place / name)
+            folder = FORMATS[format](source, place, made)
+            for name in config.get("files", []):
+                shutil.copy(place / name, folder)
         shutil.rmtree(out, ignore_errors=True)
         made.rename(out)
 
@@ -215,8 +268,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="the course pack of one school")
     parser.add_argument("--seed", type=int, default=0, help="the school's number, 0 to 999")
     parser.add_argument("--out", type=Path, default=ROOT / "build" / "course")
+    parser.add_argument("--format", choices=FORMATS, default="otter")
     given = parser.parse_args()
-    build(given.seed, given.out.resolve())
+    build(given.seed, given.out.resolve(), given.format)
     print(f"The course pack of school {given.seed} is in {given.out}.")
 
 

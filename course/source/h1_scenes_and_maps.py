@@ -19,12 +19,13 @@
 # %% [markdown]
 # # Homework 1: scenes and maps
 #
-# Read first: [Same answer, same map?](same-answer), [Ground truth and chance](ground-truth) and
-# [What would convince you?](convince).
+# Read first: [Same answer, same map?](same-answer), [Ground truth and chance](ground-truth) and [What would convince
+# you?](convince).
 #
-# Replace each `...` by your own code. `grader.check("q1_gradcam")` runs the tests that you can see. They find slips; they
-# do not prove that you are right. The other tests, on scenes that you do not have, run when your notebook is graded. So
-# test your functions on further scenes: `qgc.scenes.sample(10_000_000, "natural")` is one, and every seed gives another.
+# Replace each `...` by your own code. `grader.check("q1_gradcam")` runs the tests that you can see. They find slips;
+# they do not prove that you are right. The other tests, on scenes that you do not have, run when your notebook is
+# graded. So test your functions on further scenes: `qgc.scenes.sample(10_000_000, "natural")` is one, and every seed
+# gives another.
 
 # %%
 import torch
@@ -43,8 +44,8 @@ sink, towels = qgc.explain(vqa, bathroom, bathroom.questions, answer="white")
 # %% [markdown]
 # ## 1. Grad-CAM from its parts (3 points)
 #
-# *Goal: what Grad-CAM computes (Equations 1 and 2).* The weights of the feature maps are $\alpha = g M$, and the map is
-# $L = \mathrm{ReLU}(\sum_k \alpha_k F^k)$. Write this as a function, without automatic differentiation and without
+# *Goal: what Grad-CAM computes (Equations 1 and 2).* The weights of the feature maps are $\alpha = g M$, and the map
+# is $L = \mathrm{ReLU}(\sum_k \alpha_k F^k)$. Write this as a function, without automatic differentiation and without
 # `Explanation.map`. An explanation holds the parts: `sink.g`, `sink.M`, `sink.F`. Do not scale the result.
 
 # %% [raw]
@@ -112,13 +113,13 @@ def test_other_scenes(gradcam_map):
 # %% [markdown]
 # ## 2. Swap the question (3 points)
 #
-# *Goal: the question enters the map only through $u$.* In $g = c \circ u$ with $c = \partial y_a / \partial A$, only $u$ knows the
-# question.
+# *Goal: the question enters the map only through $u$.* In $g = c \circ u$ with $c = \partial y_a / \partial A$, only
+# $u$ knows the question.
 #
-# - `swap_question(e, other_u)` gives the map of the explanation `e` **before the ReLU**, as it would be if the question branch
-#   were `other_u`. `e.c`, `e.M` and `e.F` stay.
-# - `predicted_cosine(c)` says, without computing any map, what the cosine of two maps before the ReLU is, of `e.u` and of
-#   `c * e.u`, for any number `c` that is not zero. (Think before you compute.)
+# - `swap_question(e, other_u)` gives the map of the explanation `e` **before the ReLU**, as it would be if the
+#   question branch were `other_u`. `e.c`, `e.M` and `e.F` stay.
+# - `predicted_cosine(c)` says, without computing any map, what the cosine of two maps before the ReLU is, of `e.u`
+#   and of `c * e.u`, for any number `c` that is not zero. (Think before you compute.)
 
 # %% [raw]
 # # BEGIN SOLUTION
@@ -216,8 +217,8 @@ def test_the_sign_of_c(swap_question, predicted_cosine):
 # ## 3. The share of a map on an object (4 points)
 #
 # *Goal: measure where a map lies.* Enlarge the map to the mask's size as the book's figures do (bilinear, with
-# `align_corners=False`) and give the part of its mass that is inside the mask: relevance mass accuracy. A map that is zero everywhere
-# has a share of 0. Write it with PyTorch, without `qgc.measure`.
+# `align_corners=False`) and give the part of its mass that is inside the mask: relevance mass accuracy. A map that is
+# zero everywhere has a share of 0. Write it with PyTorch, without `qgc.measure`.
 
 # %% [raw]
 # # BEGIN SOLUTION
@@ -304,16 +305,18 @@ def test_an_empty_map_has_no_share(share):
 # %% [markdown]
 # ## 4. Two tests of a pair, and how a third is fooled (4 points)
 #
-# *Goal: judge a measure by maps of which you know what it must say.* Two questions have the same answer and ask about objects 1 and 2.
+# *Goal: judge a measure by maps of which you know what it must say.* Two questions have the same answer and ask about
+# objects 1 and 2.
 #
-# - `object_test(R)`: `R[i][j]` is the share of map i on object j. For each object: does it get more of its *own* question's map than of
-#   the other's? 1 if more, 0 if less, ½ if the two differ by at most 1e-9. Give the mean over both objects. If a map is empty (both of its shares are 0), the
-#   result is ½.
-# - `rank_test(maps, S)`: `maps` (2, h, w) before the ReLU; `S[j]` (h, w) says which part of each cell object j covers. With
-#   $a_i = P[L_i(p \in S_1) > L_i(p \in S_2)] + ½ P[=]$, cells drawn in proportion to $S_j$, the result is 1 if $a_1 > a_2$, 0 if $a_1 < a_2$, ½ if they differ by
-#   at most 1e-9.
-# - `fool(L, masks)`: from *one* map `L` (h, w) with positive values, make two maps that have the same order of cells as `L`, such that
-#   `qgc.measure.cga(qgc.measure.shares(maps, masks))` is 1. (The registered measure is fooled: neither map knows a question.)
+# - `object_test(R)`: `R[i][j]` is the share of map i on object j. For each object: does it get more of its *own*
+#   question's map than of the other's? 1 if more, 0 if less, ½ if the two differ by at most 1e-9. Give the mean over
+#   both objects. If a map is empty (both of its shares are 0), the result is ½.
+# - `rank_test(maps, S)`: `maps` (2, h, w) before the ReLU; `S[j]` (h, w) says which part of each cell object j
+#   covers. With $a_i = P[L_i(p \in S_1) > L_i(p \in S_2)] + ½ P[=]$, cells drawn in proportion to $S_j$, the result
+#   is 1 if $a_1 > a_2$, 0 if $a_1 < a_2$, ½ if they differ by at most 1e-9.
+# - `fool(L, masks)`: from *one* map `L` (h, w) with positive values, make two maps that have the same order of cells
+#   as `L`, such that `qgc.measure.cga(qgc.measure.shares(maps, masks))` is 1. (The registered measure is fooled:
+#   neither map knows a question.)
 
 # %% [raw]
 # # BEGIN SOLUTION

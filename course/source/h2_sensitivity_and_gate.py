@@ -19,8 +19,8 @@
 # %% [markdown]
 # # Homework 2: sensitivity and gate
 #
-# Read first: [The sensitivity](sensitivity), [Which reduction?](which-reduction), [The gate](gate) and
-# [What would the correlations be anyway?](nulls).
+# Read first: [The sensitivity](sensitivity), [Which reduction?](which-reduction), [The gate](gate) and [What would
+# the correlations be anyway?](nulls).
 #
 # As before: the tests that you can see find slips. Try your functions on scenes of your own.
 
@@ -43,9 +43,9 @@ sink, towels = qgc.explain(vqa, bathroom, bathroom.questions, answer="white")
 # %% [markdown]
 # ## 5. A row of ∂A/∂q (4 points)
 #
-# *Goal: where the sensitivity comes from.* $A = u \circ v$ with $u = \tanh(W_q q + b_q)$. Work out row $j$ of $\partial A / \partial q$ on
-# paper, and give the length (l2 norm) of each row, without automatic differentiation and without `qgc.explain`.
-# For the bathroom your result should be `sink.sensitivity`.
+# *Goal: where the sensitivity comes from.* $A = u \circ v$ with $u = \tanh(W_q q + b_q)$. Work out row $j$ of
+# $\partial A / \partial q$ on paper, and give the length (l2 norm) of each row, without automatic differentiation and
+# without `qgc.explain`. For the bathroom your result should be `sink.sensitivity`.
 
 # %% [raw]
 # # BEGIN SOLUTION
@@ -129,14 +129,16 @@ def test_the_first_ten(sensitivity):
 #
 # *Goal: the same ranking does not mean the same formula.* Two clues of the printed Tables 1–4:
 #
-# - **size**: the largest printed value of a question is up to 5.1. A candidate fits if at least half of the paper's five values lie between the
-#   smallest and the largest of *our* questions' largest values, give or take a factor of 4.
-# - **constant**: two neurons keep one value, to four decimals, in four images under one question. A candidate fits if one value can stay
-#   while others change.
+# - **size**: the largest printed value of a question is up to 5.1. A candidate fits if at least half of the paper's
+#   five values lie between the smallest and the largest of *our* questions' largest values, give or take a factor of
+#   4.
+# - **constant**: two neurons keep one value, to four decimals, in four images under one question. A candidate fits if
+#   one value can stay while others change.
 #
-# Write `constant_in_all(columns)`: which neurons stand in *every* column with the *same* value? And fill `excluded_by`: for each
-# candidate `"size"`, `"constant"` (one that rules it out is enough) or `"nothing"`. *Which reduction?* shows our largest values, of `natural` and `early`, scaled to
-# the paper's 2048 entries of $q$. The last candidate, the mean of a row, is not in the chapter.
+# Write `constant_in_all(columns)`: which neurons stand in *every* column with the *same* value? And fill
+# `excluded_by`: for each candidate `"size"`, `"constant"` (one that rules it out is enough) or `"nothing"`. *Which
+# reduction?* shows our largest values, of `natural` and `early`, scaled to the paper's 2048 entries of $q$. The last
+# candidate, the mean of a row, is not in the chapter.
 
 # %% [raw]
 # # BEGIN SOLUTION
@@ -236,8 +238,9 @@ def test_each_clue_rules_out_its_candidate(excluded_by):
 # %% [markdown]
 # ## 7. The gate as a sum (4 points)
 #
-# *Goal: what the gate changes, and what it leaves.* Write the map of an explanation with the gradient gated to the neurons `keep`, without
-# `Explanation.map` or `maps`. The gate acts on the backward pass alone: the model's answer, and all that was computed forwards, stay as they are.
+# *Goal: what the gate changes, and what it leaves.* Write the map of an explanation with the gradient gated to the
+# neurons `keep`, without `Explanation.map` or `maps`. The gate acts on the backward pass alone: the model's answer,
+# and all that was computed forwards, stay as they are.
 
 # %% [raw]
 # # BEGIN SOLUTION
@@ -322,7 +325,8 @@ def test_the_answer_stays_as_it_was(gated):
 # %% [markdown]
 # ## 8. Two lists of ten (3 points)
 #
-# *Goal: compare with chance, not with zero.* Two questions' ten most sensitive neurons of 1024 have two in common. Is that many or few?
+# *Goal: compare with chance, not with zero.* Two questions' ten most sensitive neurons of 1024 have two in common. Is
+# that many or few?
 #
 # - `expected_overlap(k, J)`: how many neurons do two random lists of `k` of `J` neurons share on average?
 # - `p_overlap(shared, k, J)`: how probable is it that they share *at least* `shared`?

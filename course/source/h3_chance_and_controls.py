@@ -19,11 +19,12 @@
 # %% [markdown]
 # # Homework 3: chance and controls
 #
-# Read first: [The gate](gate), [More than a random gate?](controls), [n decides what you see](which-n) and
-# [What works](what-works).
+# Read first: [The gate](gate), [More than a random gate?](controls), [n decides what you see](which-n) and [What
+# works](what-works).
 #
-# In this homework the **effect** of a pair of maps is $a_1 - a_2$ of the rank test: `qgc.measure.rank_grounding(maps, masks)` takes both maps
-# *before the ReLU* and gives `verdict`, `a_1` and `a_2`. An effect above zero is right, below zero wrong.
+# In this homework the **effect** of a pair of maps is $a_1 - a_2$ of the rank test: `qgc.measure.rank_grounding(maps,
+# masks)` takes both maps *before the ReLU* and gives `verdict`, `a_1` and `a_2`. An effect above zero is right, below
+# zero wrong.
 
 # %%
 import numpy as np
@@ -46,8 +47,9 @@ pair = same_answer_pairs([bathroom])[0]  # .scene, .first.question, .first.thing
 # %% [markdown]
 # ## 9. Better than random gates? (4 points)
 #
-# *Goal: a number in place of "this map looks better".* `ours` is the effect of the paper's gate, `drawn` holds the effects of random gates. Give
-# the p-value: the share of all gates, ours included, that are **at least** as good as ours. Two rules:
+# *Goal: a number in place of "this map looks better".* `ours` is the effect of the paper's gate, `drawn` holds the
+# effects of random gates. Give the p-value: the share of all gates, ours included, that are **at least** as good as
+# ours. Two rules:
 #
 # - A gate with an empty map has the effect `nan`. It has told nothing apart, so it counts as an effect of 0.
 # - With `two_sided=True` the *size* of the effects is compared, whatever their sign.
@@ -146,10 +148,12 @@ def test_two_sided_on_a_real_pair(p_value):
 # %% [markdown]
 # ## 10. Choose here, report there (4 points)
 #
-# *Goal: what a chosen n is worth.* Two curves give the accuracy at each of the values `ns`: one on validation scenes, one on test scenes. Choose
-# n, then report it as somebody who read the test scenes only once. If several n are equally good, take the smallest.
+# *Goal: what a chosen n is worth.* Two curves give the accuracy at each of the values `ns`: one on validation scenes,
+# one on test scenes. Choose n, then report it as somebody who read the test scenes only once. If several n are
+# equally good, take the smallest.
 #
-# Give three numbers: the chosen n, its honest accuracy, and the **optimism**: by how much the best accuracy that could have been picked on the test scenes exceeds it.
+# Give three numbers: the chosen n, its honest accuracy, and the **optimism**: by how much the best accuracy that
+# could have been picked on the test scenes exceeds it.
 
 # %% [raw]
 # # BEGIN SOLUTION
@@ -227,12 +231,14 @@ def test_curves_that_disagree(honest):
 # %% [markdown]
 # ## 11. There is always an n (3 points)
 #
-# *Goal: what cherry-picking can show.* Take a **random** ranking of the neurons, one for each question. For how many pairs is there *some* n at which
-# the gate is right?
+# *Goal: what cherry-picking can show.* Take a **random** ranking of the neurons, one for each question. For how many
+# pairs is there *some* n at which the gate is right?
 #
-# - `random_effects(vqa, pair, ns, rng)`: the effects of a pair at every n of `ns`. The ranking of the first question is `rng.permutation(1024)`, given to
-#   `qgc.explain(..., rank=torch.tensor(...))` as scores; that of the second question is the next one that `rng` gives.
-# - `some_n_is_right(effects)`: `effects` has a row for each pair and a column for each n. For what share of the pairs is the effect above 1e-9 at some n?
+# - `random_effects(vqa, pair, ns, rng)`: the effects of a pair at every n of `ns`. The ranking of the first question
+#   is `rng.permutation(1024)`, given to `qgc.explain(..., rank=torch.tensor(...))` as scores; that of the second
+#   question is the next one that `rng` gives.
+# - `some_n_is_right(effects)`: `effects` has a row for each pair and a column for each n. For what share of the pairs
+#   is the effect above 1e-9 at some n?
 
 # %% [raw]
 # # BEGIN SOLUTION
@@ -330,8 +336,9 @@ def test_each_pair_may_have_its_own_n(some_n_is_right):
 # %% [markdown]
 # ## 12. A contrast without gain (4 points)
 #
-# *Goal: subtract two maps without one of them winning by its strength.* From two questions' maps **before the ReLU**, make the contrast of the first: divide each map by
-# the sum of its absolute values, subtract, and set negative values to zero. A map of zeros stays as it is. Do not use `qgc.explain.contrast`.
+# *Goal: subtract two maps without one of them winning by its strength.* From two questions' maps **before the ReLU**,
+# make the contrast of the first: divide each map by the sum of its absolute values, subtract, and set negative values
+# to zero. A map of zeros stays as it is. Do not use `qgc.explain.contrast`.
 
 # %% [raw]
 # # BEGIN SOLUTION
@@ -360,7 +367,7 @@ failure_message: a map's contrast with itself is zero, and no contrast is negati
 """  # END TEST CONFIG
 
 
-def test_the_bathroom(contrast):
+def test_itself_and_another(contrast):
     import torch
 
     import qgc
@@ -442,14 +449,18 @@ def test_an_empty_map(contrast):
 #
 # *Goal: report an accuracy with what is not known about it.*
 #
-# - `bootstrap(values, scenes)`: the 95 % interval of the mean. Pairs of one scene are not independent, so draw whole **scenes** again, with replacement, at
-#   least 1,000 times, and take the middle 95 % of the means over all rows drawn.
-# - `differ(a, b, scenes)`: do two methods differ, scored on the *same* pairs? `True` if the interval of the mean of `a - b` does not hold zero.
-# - `score_table(vqa, pairs)`: a table with the rows `Grad-CAM`, `gate 25`, `random 25` and `contrast`, and the columns `RGA` (mean verdict of the rank test), `low` and `high`
-#   (by `bootstrap`, with `pair.scene.seed` as the scene). `random 25` keeps `gates.random_rankings(1024)[0][:25]` for every question; `contrast` is the one of
+# - `bootstrap(values, scenes)`: the 95 % interval of the mean. Pairs of one scene are not independent, so draw whole
+#   **scenes** again, with replacement, at least 1,000 times, and take the middle 95 % of the means over all rows
+#   drawn.
+# - `differ(a, b, scenes)`: do two methods differ, scored on the *same* pairs? `True` if the interval of the mean of
+#   `a - b` does not hold zero.
+# - `score_table(vqa, pairs)`: a table with the rows `Grad-CAM`, `gate 25`, `random 25` and `contrast`, and the
+#   columns `RGA` (mean verdict of the rank test), `low` and `high` (by `bootstrap`, with `pair.scene.seed` as the
+#   scene). `random 25` keeps `gates.random_rankings(1024)[0][:25]` for every question; `contrast` is the one of
 #   question 12, before its ReLU.
 #
-# Then make the table for the pairs of the first 60 validation scenes, `qgc.scenes.sample(10_000_000 + i, "natural")`. Do not expect a winner.
+# Then make the table for the pairs of the first 60 validation scenes, `qgc.scenes.sample(10_000_000 + i, "natural")`.
+# Do not expect a winner.
 
 # %% [raw]
 # # BEGIN SOLUTION
@@ -527,7 +538,7 @@ points: 2
 """  # END TEST CONFIG
 
 
-def test_other_scenes(score_table):
+def test_other_pairs_of_the_table(score_table):
     import school
     import torch
 

@@ -14,13 +14,14 @@
 # export_cell: false
 # tests: {ok_format: false}
 # generate: {pdf: false, show_stdout: true}
+# files: [paper.pdf]
 # autograder_files: [school.py]
 
 # %% [markdown]
 # # Homework 4: cause
 #
-# Read first: [Is it the map or the model?](map-or-model), [Activations, signs and ReLU](activations) and
-# [More than a random gate?](controls). You need `paper.pdf`, which lies beside this notebook.
+# Read first: [Is it the map or the model?](map-or-model), [Activations, signs and ReLU](activations) and [More than a
+# random gate?](controls). You need `paper.pdf`, which is beside this notebook.
 
 # %%
 from copy import deepcopy
@@ -44,10 +45,12 @@ bathroom = qgc.scene("bathroom")
 #
 # *Goal: find out what a model uses, without any map.*
 #
-# - `effect(vqa, scene, thing, colour, question, answer)`: what recoloring one object costs the **score** (before the softmax) of the *same* answer:
-#   $\Delta = y_a(\text{before}) - y_a(\text{after})$. Nothing else in the scene may change. `qgc.explain(...).y` holds all scores, in the order of `vqa.answers`.
-# - `interventional(effects)`: `effects[i][j]` is $\Delta$ of question i when object j changes; object i is the one that question i asks about. The result is 1 if
-#   the own objects move the scores further, $|\Delta_{11}| + |\Delta_{22}| > |\Delta_{12}| + |\Delta_{21}|$, 0 if the others do, ½ if both sums are equal.
+# - `effect(vqa, scene, thing, colour, question, answer)`: what recoloring one object costs the **score** (before the
+#   softmax) of the *same* answer: $\Delta = y_a(\text{before}) - y_a(\text{after})$. Nothing else in the scene may
+#   change. `qgc.explain(...).y` holds all scores, in the order of `vqa.answers`.
+# - `interventional(effects)`: `effects[i][j]` is $\Delta$ of question i when object j changes; object i is the one
+#   that question i asks about. The result is 1 if the own objects move the scores further, $|\Delta_{11}| +
+#   |\Delta_{22}| > |\Delta_{12}| + |\Delta_{21}|$, 0 if the others do, ½ if both sums are equal.
 
 # %% [raw]
 # # BEGIN SOLUTION
@@ -143,14 +146,16 @@ def test_the_models_verdict(interventional):
 # %% [markdown]
 # ## 15. A sanity check of crisp images (3 points)
 #
-# *Goal: a plausible image need not say anything about the model.* Guided backpropagation draws sharp objects. Spoil one layer of the model and see whether the drawing
-# notices.
+# *Goal: a plausible image need not say anything about the model.* Guided backpropagation draws sharp objects. Spoil
+# one layer of the model and see whether the drawing notices.
 #
-# `cosines(vqa, scene, question, answer, layers)`: for each name in `layers` take a **copy** of the model, permute the entries of
-# `copy.get_submodule(name).weight` by `torch.randperm(weight.numel(), generator=torch.Generator().manual_seed(0))`, and give the cosine of
-# `guided_backprop` before and after. The given model must stay as it is.
+# `cosines(vqa, scene, question, answer, layers)`: for each name in `layers` take a **copy** of the model, permute the
+# entries of `copy.get_submodule(name).weight` by `torch.randperm(weight.numel(),
+# generator=torch.Generator().manual_seed(0))`, and give the cosine of `guided_backprop` before and after. The given
+# model must stay as it is.
 #
-# Then compare the last layer, `"output"`, with the first convolution, `"cnn.features.0"`, and choose the `conclusion`:
+# Then compare the last layer, `"output"`, with the first convolution, `"cnn.features.0"`, and choose the
+# `conclusion`:
 #
 # - `"a"`: the drawing shows the object, so the model used it for its answer.
 # - `"b"`: the drawing hardly depends on what the model learnt to answer. It is mostly the first layers and the image.
@@ -251,8 +256,9 @@ def test_the_conclusion(conclusion):
 # %% [markdown]
 # ## 16. Review a paper (3 points)
 #
-# *Goal: find what is missing.* `paper.pdf` is one page about a new method, made with scenes of your course. It has **five** flaws that this book has met. For each: quote
-# the words, say in one sentence what they hide, and what the authors should have done. Between half a page and one page.
+# *Goal: find what is missing.* `paper.pdf` is one page about a new method, made with scenes of your course. It has
+# **five** flaws that this book has met. For each: quote the words, say in one sentence what they hide, and what the
+# authors should have done. Between half a page and one page.
 #
 # Points: 3 for five flaws with a remedy each, 2 for four, 1 for two or three.
 
@@ -260,15 +266,16 @@ def test_the_conclusion(conclusion):
 # # BEGIN SOLUTION
 
 # %% [markdown]
-# 1. *"For each image we show the n at which the map is clearest."* With n chosen image by image nearly any ranking has a map that looks right, a random one too. One n for all
-#    images, fixed on validation scenes.
-# 2. *No control.* The share on the queried object is compared with nothing. Random gates of as many neurons, and a map that ignores the question (with the same answer,
-#    one map for both questions), must do worse.
-# 3. *"Each map is scaled to its own maximum."* A map with a hundredth of Grad-CAM's mass looks as strong as Grad-CAM. Give the scale or the mass, and say how many maps are
-#    empty.
-# 4. *"Chance is 50 %."* The number is typed, not measured, and wrong for this measure: the share of a map that is gray all over is the object's area.
-# 5. *"We chose the layer and the measure that gave the best result on the test scenes."* The test set was used to choose, so its number is too good. Choose on validation scenes, read
-#    the test scenes once.
+# 1. *"For each image we show the n at which the map is clearest."* With an n for each image nearly any ranking has a
+#    map that looks right, a random one too (question 11). Take one n for all images, fixed on validation scenes.
+# 2. *No control.* Nothing else is measured: no random neurons, as many of them; no map that ignores the question; no
+#    plain Grad-CAM. Each of them might do as well.
+# 3. *"Each map is scaled to its own maximum."* A map with a hundredth of Grad-CAM's mass then looks as strong as
+#    Grad-CAM. Show them on one scale or give their mass, and say how many maps are empty.
+# 4. *"Chance is 50 %."* Typed, not measured. With the best of several n it is far more: measure it with random
+#    rankings that may choose their n as well.
+# 5. *"… the ranking and the measure with the best result on the test scenes."* The test scenes were used to choose, so
+#    the result on them is too good. Choose on validation scenes, and read the test scenes once.
 
 # %% [raw]
 # # END SOLUTION

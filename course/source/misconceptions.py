@@ -73,10 +73,10 @@ def _p(ours, drawn, two_sided=False, beats=np.greater_equal, leave_out=False, si
 
 
 def _random_effects(vqa, pair, ns, rank):
-    maps = []
-    for ask in (pair.first, pair.second):
-        maps.append(qgc.explain(vqa, pair.scene, ask.question, pair.answer, rank=rank()).maps(ns, relu=False))
-    _, a_1, a_2 = rank_grounding(torch.stack(maps, 1), [pair.scene.masks[a.thing] for a in (pair.first, pair.second)])
+    asks = (pair.first, pair.second)
+    both = [qgc.explain(vqa, pair.scene, ask.question, pair.answer, rank=rank()) for ask in asks]
+    maps = [e.maps(ns, relu=False) for e in both]
+    _, a_1, a_2 = rank_grounding(torch.stack(maps, 1), [pair.scene.masks[a.thing] for a in asks])
     return a_1 - a_2
 
 

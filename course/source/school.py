@@ -102,13 +102,16 @@ def gate_and_random(pair, draws=99):
 
 
 @lru_cache
+def gate_effects(pair):
+    """The effects (len(NS),) of the paper's gate on a pair, at each n."""
+    return effects(torch.stack([e.maps(NS, relu=False) for e in explained(pair)], 1), pair)
+
+
+@lru_cache
 def curves(count=3):
     """Values of n, and the rank grounding accuracy of the paper's gate at each, on two sets of pairs."""
-    right = [
-        effects(torch.stack([e.maps(NS, relu=False) for e in explained(k)], 1), k) > 1e-9 for k in range(2 * count)
-    ]
-    halves = torch.stack(right).double().view(2, count, -1).mean(1)
-    return list(NS), *halves.tolist()
+    right = torch.stack([gate_effects(pair) > 1e-9 for pair in range(2 * count)]).double()
+    return list(NS), *right.view(2, count, -1).mean(1).tolist()
 
 
 @lru_cache

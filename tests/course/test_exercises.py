@@ -7,10 +7,10 @@ import sys
 from functools import cache
 from types import ModuleType
 
-import course
 import pytest
 import yaml
 
+import course
 import qgc
 
 SEED = 7
@@ -20,7 +20,7 @@ GRADED = [question for question in ALL if not question.manual]
 POINTS = 60
 
 
-def module(source: str, name: str) -> dict:
+def names_of(source: str, name: str) -> dict:
     """The names that a source defines when it runs."""
     found = {"__name__": name}
     exec(compile(source, name, "exec"), found)
@@ -41,18 +41,18 @@ def school():
 
 @pytest.fixture(scope="module")
 def wrong() -> dict:
-    return module((course.SOURCE / "misconceptions.py").read_text(encoding="utf-8"), "misconceptions")["MISCONCEPTIONS"]
+    return course.module("misconceptions")["MISCONCEPTIONS"]
 
 
 def answered(question, code: str) -> dict:
     """What a notebook holds after its setup and one question's code."""
     (setup,) = [setup for setup, found in READ.values() if question in found]
-    return module("\n".join([*(line for line in setup.splitlines() if "import" in line), code]), question.name)
+    return names_of("\n".join([*(line for line in setup.splitlines() if "import" in line), code]), question.name)
 
 
 def outcome(test, names: dict) -> Exception | None:
     """Why a test fails, or None where it passes."""
-    found = module(test.source, "a test of the course")
+    found = names_of(test.source, "a test of the course")
     (function,) = [value for name, value in found.items() if name.startswith("test_")]
     try:
         function(**{name: names.get(name) for name in inspect.signature(function).parameters})
