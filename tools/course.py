@@ -22,19 +22,33 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from html import unescape
 from pathlib import Path
 from types import ModuleType
 
 import launch
 import nbformat
 import yaml
+from markdown_it import MarkdownIt
+from reading import concepts
 
 from qgc.scenes import FIRST_SEED
+from tools import mathml
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "course" / "source"
+GUIDE, TEACH = ROOT / "course" / "guide.md", ROOT / "book" / "teach.md"
 PER_SCHOOL, SCHOOLS = 10_000, 1000
+PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>{title}</title><style>
+body {{ max-width: 60rem; margin: 2rem auto; padding: 0 1rem; font: 1rem/1.5 system-ui, sans-serif }}
+table {{ border-collapse: collapse }}
+th, td {{ border: 1px solid #999; padding: .3rem .5rem; text-align: left; vertical-align: top }}
+</style></head><body>
+{body}</body></html>
+"""
 MAKE = {"code": nbformat.v4.new_code_cell, "raw": nbformat.v4.new_raw_cell}
 KERNEL = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}
 SOLUTION = re.compile(r"^( *)# BEGIN SOLUTION( NO PROMPT)?\n.*?^ *# END SOLUTION\n?", re.MULTILINE | re.DOTALL)
@@ -70,6 +84,11 @@ class Question:
     answer: str = ""
     code: list[str] = field(default_factory=list)
     tests: list[Test] = field(default_factory=list)
+
+    @property
+    def title(self) -> str:
+        """Its heading, without the points."""
+        return re.match(r"## (.*) \(", self.text)[1]
 
     @property
     def solution(self) -> str:
@@ -238,27 +257,108 @@ def graded(cell: nbformat.NotebookNode, name: str, points: float | None = None, 
     return cell
 
 
+# -- the instructor's guide -----------------------------------------------------------------------------
+def rubric() -> dict:
+    """What is graded, and by what: course/rubric.yml."""
+    return yaml.safe_load((ROOT / "course" / "rubric.yml").read_text(encoding="utf-8"))
+
+
+def minutes(chapter: str) -> int:
+    """How long a chapter says it takes to read."""
+    return int(re.search(r"\*\*Minutes:\*\* (\d+)", concepts.source_of(ROOT / "book", chapter))[1])
+
+
+def goals(chapter: str) -> list[str]:
+    """The lines under "You will learn" of a chapter."""
+    text = re.search(
+        r"\*\*You will learn\*\*\n(.*?)\*\*You need", concepts.source_of(ROOT / "book", chapter), re.DOTALL
+    )[1]
+    return [" ".join(goal.split()) for goal in re.split(r"^- ", text, flags=re.MULTILINE)[1:]]
+
+
+def table_under(heading: str) -> list[list[str]]:
+    """The rows of the first table under a heading of book/teach.md, without its head."""
+    text = TEACH.read_text(encoding="utf-8").split(f"\n## {heading}\n")[1].split("\n## ")[0]
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    return [[part.strip() for part in line.split("|")[1:-1]] for line in lines[2:]]
+
+
+def reading() -> dict[str, list[str]]:
+    """The chapters to be read before each meeting, from book/teach.md."""
+    return {row[0]: re.findall(r"\]\(([\w-]+)\.(?:ipynb|md)\)", row[2]) for row in table_under("Two weeks")}
+
+
+def table(head: list[str], rows: list[list]) -> str:
+    """A table in Markdown."""
+    cells_ = [[str(part).replace("|", r"\|") for part in row] for row in (head, ["---"] * len(head), *rows)]
+    return "\n".join(f"| {' | '.join(row)} |" for row in cells_)
+
+
+def guide(school: int) -> str:
+    """The instructor's guide as a page by itself."""
+    about, all_questions = rubric(), [q for path in sources() for q in questions(path)[1]]
+    levels, project = about["levels"], about["project"]
+    first = first_seed(school)
+    values = module("facts")["facts"]() | {
+        "school": school, "first": f"{first:,}", "last": f"{first + PER_SCHOOL - 1:,}",
+        "lowest": levels[0], **{f"level_{k}": levels[k] for k in (1, 2, 3)}, "highest": levels[4],
+        "marks": ", ".join(f"{name} {weight}" for name, weight in about["weights"].items()),
+        "project_marks": about["weights"]["project"], "project_points": 4 * sum(c["weight"] for c in project),
+        "rubric": table(["criterion", "weight", "full marks"], [[c["name"], c["weight"], c["full"]] for c in project]),
+        "review": next(q.answer for q in all_questions if q.manual),
+        "reading": table(["meeting", "minutes", "chapters"], [
+            [meeting, sum(map(minutes, names)), ", ".join(f"{titles()[n]} ({minutes(n)})" for n in names)]
+            for meeting, names in reading().items()
+        ]),
+        "questions": table(["question", "points", "chapter", "goal"], [
+            [q.title, q.points, titles()[chapter], goals(chapter)[number - 1].rstrip(";.")]
+            for q in all_questions for chapter, number in [about["goals"][q.name]]
+        ]),
+        "misconceptions": table(["question", "they believe"], [
+            [q.title, "; ".join(wrong[q.name])]
+            for wrong in [module("misconceptions")["MISCONCEPTIONS"]] for q in all_questions if not q.manual
+        ]),
+    }  # fmt: skip
+    text = re.sub(r"\{\{ (\w+) \}\}", lambda found: str(values[found[1]]), GUIDE.read_text(encoding="utf-8"))
+    body = MarkdownIt().enable("table").render(text)
+    body = re.sub(r"\$([^$]+)\$", lambda found: mathml.mathml(unescape(found[1]), block=False), body)
+    return PAGE.format(title="The instructor's guide", body=body)
+
+
+def titles() -> dict[str, str]:
+    """The chapters' short titles, as the landing page lists them."""
+    index = (ROOT / "book" / "index.md").read_text(encoding="utf-8")
+    return {name: title for name, (title, _) in concepts.abouts(index).items()}
+
+
 FORMATS = {"otter": with_otter, "nbgrader": with_nbgrader}
+
+
+def homework(source: Path, school: int, work: Path, out: Path, format: str = "otter") -> None:
+    """One homework of a school in one of the :data:`FORMATS`, by way of a folder ``work`` of its own."""
+    print(f"{source.stem} …", flush=True)
+    work.mkdir()
+    (work / "school.py").write_text(school_module(school), encoding="utf-8")
+    files = yaml.safe_load(cells(source)[0].source).get("files", [])
+    if files:
+        asked = ModuleType("school")
+        exec(school_module(school), vars(asked))
+        module("mock_paper")["write"](asked, work / "paper.pdf")
+    for_students = FORMATS[format](source, work, out)
+    for name in files:
+        shutil.copy(work / name, for_students)
 
 
 def build(school: int, out: Path, format: str = "otter") -> None:
     """The whole pack, made in a temporary folder and then moved to ``out``."""
-    asked, write_paper = ModuleType("school"), module("mock_paper")["write"]
-    exec(school_module(school), vars(asked))
+    first_seed(school)
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent) as folder:
         work, made = Path(folder), Path(folder) / "pack"
-        for source in sources():
-            print(f"{source.stem} …", flush=True)
-            place = work / source.stem
-            place.mkdir()
-            (place / "school.py").write_text(school_module(school), encoding="utf-8")
-            config = yaml.safe_load(cells(source)[0].source)
-            for name in config.get("files", []):
-                write_paper(asked, place / name)
-            folder = FORMATS[format](source, place, made)
-            for name in config.get("files", []):
-                shutil.copy(place / name, folder)
+        with ThreadPoolExecutor(2) as two:
+            list(two.map(lambda s: homework(s, school, work / s.stem, made, format), sources()))
+        write_notebook(notebook(cells(SOURCE / "project.py")), made / "student" / "project" / "project.ipynb")
+        (made / "guide.html").write_text(guide(school), encoding="utf-8")
         shutil.rmtree(out, ignore_errors=True)
         made.rename(out)
 

@@ -19,8 +19,9 @@
 # %% [markdown]
 # # Homework 1: scenes and maps
 #
-# Read first: [Same answer, same map?](same-answer), [Ground truth and chance](ground-truth) and [What would convince
-# you?](convince).
+# Read first: [The world: abstract scenes with known truth](scenes-gallery) and
+# [Same answer, same map?](same-answer). Questions 3 and 4 prepare
+# [Ground truth and chance](ground-truth) and [What would convince you?](convince).
 #
 # Replace each `...` by your own code. `grader.check("q1_gradcam")` runs the tests that you can see. They find slips;
 # they do not prove that you are right. The other tests, on scenes that you do not have, run when your notebook is

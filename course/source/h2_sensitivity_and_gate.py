@@ -19,8 +19,8 @@
 # %% [markdown]
 # # Homework 2: sensitivity and gate
 #
-# Read first: [The sensitivity](sensitivity), [Which reduction?](which-reduction), [The gate](gate) and [What would
-# the correlations be anyway?](nulls).
+# Read first: [The sensitivity](sensitivity), [Which ∂A/∂q did the paper compute?](which-reduction),
+# [The gate](gate) and [The rank correlation](rank-correlation).
 #
 # As before: the tests that you can see find slips. Try your functions on scenes of your own.
 
@@ -136,9 +136,9 @@ def test_the_first_ten(sensitivity):
 #   one value can stay while others change.
 #
 # Write `constant_in_all(columns)`: which neurons stand in *every* column with the *same* value? And fill
-# `excluded_by`: for each candidate `"size"`, `"constant"` (one that rules it out is enough) or `"nothing"`. *Which
-# reduction?* shows our largest values, of `natural` and `early`, scaled to the paper's 2048 entries of $q$. The last
-# candidate, the mean of a row, is not in the chapter.
+# `excluded_by`: for each candidate `"size"`, `"constant"` (one that rules it out is enough) or `"nothing"`. Our largest
+# values, of `natural` and `early`, scaled to the paper's 2048 entries of $q$, are in the chapter. The last candidate,
+# the mean of a row, is not.
 
 # %% [raw]
 # # BEGIN SOLUTION

@@ -19,8 +19,8 @@
 # %% [markdown]
 # # Homework 3: chance and controls
 #
-# Read first: [The gate](gate), [More than a random gate?](controls), [n decides what you see](which-n) and [What
-# works](what-works).
+# Read first: [Ground truth and chance](ground-truth), [Which ranking, and which n?](which-n) and
+# [More than a random gate?](controls). Question 12 prepares [What works better?](what-works).
 #
 # In this homework the **effect** of a pair of maps is $a_1 - a_2$ of the rank test: `qgc.measure.rank_grounding(maps,
 # masks)` takes both maps *before the ReLU* and gives `verdict`, `a_1` and `a_2`. An effect above zero is right, below

@@ -20,8 +20,8 @@
 # %% [markdown]
 # # Homework 4: cause
 #
-# Read first: [Is it the map or the model?](map-or-model), [Activations, signs and ReLU](activations) and [More than a
-# random gate?](controls). You need `paper.pdf`, which is beside this notebook.
+# Read first: [Is it the map or the model?](map-or-model) and [Activations, signs and ReLU](activations). You need
+# `paper.pdf`, which is beside this notebook.
 
 # %%
 from copy import deepcopy

@@ -8,7 +8,6 @@ from functools import cache
 from types import ModuleType
 
 import pytest
-import yaml
 
 import course
 import qgc
@@ -108,10 +107,3 @@ def test_each_school_has_scenes_of_its_own():
     for school in (-1, course.SCHOOLS):
         with pytest.raises(SystemExit, match="give a whole number from 0 to 999"):
             course.first_seed(school)
-
-
-def test_the_sources_are_as_otter_reads_them():
-    for path in course.sources():
-        config = yaml.safe_load(course.cells(path)[0].source)
-        assert config["name"] == path.stem and config["tests"] == {"ok_format": False}
-        assert "school.py" in config["autograder_files"]
