@@ -72,7 +72,7 @@ peers: env ## the tests against Captum, pytorch-grad-cam and Quantus, which are 
 		tests/lab/bench/test_reference_peers.py tests/measure/test_localise.py
 
 COURSE := .venv-course
-MAKE_COURSE := $(COURSE)/bin/python tools/course.py $(if $(SEED),--seed $(SEED)) $(if $(OUT),--out "$(OUT)") \
+MAKE_COURSE := PYTHONPATH=. $(COURSE)/bin/python tools/course.py $(if $(SEED),--seed $(SEED)) $(if $(OUT),--out "$(OUT)") \
 	$(if $(FORMAT),--format $(FORMAT))
 
 course: env ## homework that grades itself, slides and a guide for one school; SEED=7, OUT=folder, FORMAT=nbgrader
