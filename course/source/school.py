@@ -143,17 +143,21 @@ def accuracies(count):
 
 @lru_cache
 def recoloured(name):
-    """(thing, color, question, answer) → Δ of the score, for both objects and questions of the first pair."""
+    """(scene, object, color, question, answer) and Δ of the score, five times.
+
+    Both objects for both questions of the first pair; then the first object back to its own color, which turns the sign.
+    """
     p = pairs(1)[0]
     colour = next(c for c in ("green", "purple") if c != p.answer)
-    found = {}
+    found = []
     for ask in (p.first, p.second):
         for thing in (p.first.thing, p.second.thing):
-            two = (p.scene, p.scene.recolour(thing, colour))
-            before, after = (qgc.explain(model(name), s, ask.question, p.answer) for s in two)
+            changed = p.scene.recolour(thing, colour)
+            before, after = (qgc.explain(model(name), s, ask.question, p.answer) for s in (p.scene, changed))
             a = before.vqa.answers.index(p.answer)
-            found[thing, colour, ask.question, p.answer] = float(before.y[a] - after.y[a])
-    return found
+            found.append(((p.scene, thing, colour, ask.question, p.answer), float(before.y[a] - after.y[a])))
+    (scene, thing, colour, *asked), delta = found[0]
+    return *found, ((scene.recolour(thing, colour), thing, p.answer, *asked), -delta)
 
 
 @lru_cache
