@@ -145,7 +145,7 @@ def accuracies(count):
 def recoloured(name):
     """(scene, object, color, question, answer) and Δ of the score, five times.
 
-    Both objects for both questions of the first pair; then the first object back to its own color, which turns the sign.
+    Both objects for both questions of the first pair; then the first object back to its own color: the sign turns.
     """
     p = pairs(1)[0]
     colour = next(c for c in ("green", "purple") if c != p.answer)
