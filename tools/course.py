@@ -40,6 +40,7 @@ from tools import mathml
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "course" / "source"
 GUIDE, TEACH = ROOT / "course" / "guide.md", ROOT / "book" / "teach.md"
+GUIDE_PAGE = "guide.html"
 PER_SCHOOL, SCHOOLS = 10_000, 1000
 PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>{title}</title><style>
@@ -276,6 +277,12 @@ def goals(chapter: str) -> list[str]:
     return [" ".join(goal.split()) for goal in re.split(r"^- ", text, flags=re.MULTILINE)[1:]]
 
 
+def titles() -> dict[str, str]:
+    """The chapters' short titles, as the landing page lists them."""
+    index = (ROOT / "book" / "index.md").read_text(encoding="utf-8")
+    return {name: title for name, (title, _) in concepts.abouts(index).items()}
+
+
 def table_under(heading: str) -> list[list[str]]:
     """The rows of the first table under a heading of book/teach.md, without its head."""
     text = TEACH.read_text(encoding="utf-8").split(f"\n## {heading}\n")[1].split("\n## ")[0]
@@ -325,12 +332,6 @@ def guide(school: int) -> str:
     return PAGE.format(title="The instructor's guide", body=body)
 
 
-def titles() -> dict[str, str]:
-    """The chapters' short titles, as the landing page lists them."""
-    index = (ROOT / "book" / "index.md").read_text(encoding="utf-8")
-    return {name: title for name, (title, _) in concepts.abouts(index).items()}
-
-
 FORMATS = {"otter": with_otter, "nbgrader": with_nbgrader}
 
 
@@ -350,16 +351,19 @@ def homework(source: Path, school: int, work: Path, out: Path, format: str = "ot
 
 
 def build(school: int, out: Path, format: str = "otter") -> None:
-    """The whole pack, made in a temporary folder and then moved to ``out``."""
+    """The whole pack, made in a temporary folder and then moved to ``out``, in place of an earlier pack."""
     first_seed(school)
+    if out.exists() and any(out.iterdir()) and not (out / GUIDE_PAGE).exists():
+        raise SystemExit(f"{out} holds something else than a course pack: name a new or empty folder by OUT=…")
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent) as folder:
         work, made = Path(folder), Path(folder) / "pack"
         with ThreadPoolExecutor(2) as two:
             list(two.map(lambda s: homework(s, school, work / s.stem, made, format), sources()))
         write_notebook(notebook(cells(SOURCE / "project.py")), made / "student" / "project" / "project.ipynb")
-        (made / "guide.html").write_text(guide(school), encoding="utf-8")
-        shutil.rmtree(out, ignore_errors=True)
+        (made / GUIDE_PAGE).write_text(guide(school), encoding="utf-8")
+        if out.exists():
+            out.rename(work / "earlier")
         made.rename(out)
 
 

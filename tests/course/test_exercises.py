@@ -107,3 +107,10 @@ def test_each_school_has_scenes_of_its_own():
     for school in (-1, course.SCHOOLS):
         with pytest.raises(SystemExit, match="give a whole number from 0 to 999"):
             course.first_seed(school)
+
+
+def test_a_pack_takes_no_other_folders_place(tmp_path):
+    (tmp_path / "thesis.tex").write_text("years of work")
+    with pytest.raises(SystemExit, match="name a new or empty folder"):
+        course.build(SEED, tmp_path)
+    assert (tmp_path / "thesis.tex").exists()
