@@ -23,12 +23,10 @@
 # [Same answer, same map?](same-answer). Questions 3 and 4 prepare
 # [Ground truth and chance](ground-truth) and [What would convince you?](convince).
 #
-# If the first cell fails, put `%pip install otter-grader` into a cell above it, once.
-#
-# Replace each `...` by your own code. `grader.check("q1_gradcam")` runs the tests that you can see. They find slips;
-# they do not prove that you are right. The other tests, on scenes that you do not have, run when your notebook is
-# graded. So test your functions on further scenes: `qgc.scenes.sample(10_000_000, "natural")` is one, and every seed
-# gives another.
+# Replace each `...` by your own code. The cell below a question runs the tests that you can see. They find slips; they
+# do not prove that you are right. The other tests, on scenes that you do not have, run when your notebook is graded. So
+# test your functions on further scenes: `qgc.scenes.sample(10_000_000, "natural")` is one, and every seed gives
+# another.
 
 # %%
 import torch
