@@ -11,10 +11,10 @@ BUILD_BOOK := $(BIN)/python tools/build_book.py --device $(DEVICE) $(if $(FORCE)
 $(foreach name,REPOSITORY BRANCH JUPYTERHUB SITE,$(if $($(name)),$(eval export QGC_$(name) := $($(name)))))
 
 .DEFAULT_GOAL := help
-.PHONY: help env book site offline pdf notebooks test browser peers gpu-check lint format lock clean
+.PHONY: help env book site offline pdf notebooks test browser peers course course-check gpu-check lint format lock clean
 
 help: ## show this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-10s %s\n", $$1, $$2 }'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-12s %s\n", $$1, $$2 }'
 
 env: ## set up .venv with the locked packages (again only when the lock changed)
 	@test -n "$(PYTHON)" || { echo "No Python 3.11 or newer found: install one, or say make PYTHON=/path/to/python3"; exit 1; }
@@ -56,16 +56,32 @@ browser: env ## only the tests of pages in Chromium, then what each page weighs
 # Captum, pytorch-grad-cam, Quantus and transformers, and what only they need. All else is taken from .venv.
 PEERS := .venv-peers
 PACKAGES := import sysconfig; print(sysconfig.get_path("purelib"))
+ALL_ELSE := import sysconfig; print("import site; site.addsitedir(%r)" % sysconfig.get_path("purelib"))
+define beside # (lock, folder): an environment with a lock of its own beside .venv, from which all else is taken
+	@{ cat $(1); $(BIN)/python -VV; } | cmp -s - $(2)/installed.lock || { \
+		$(BIN)/python -m venv --clear $(2) \
+		&& $(BIN)/python -c '$(ALL_ELSE)' > "$$($(2)/bin/python -c '$(PACKAGES)')/all-else.pth" \
+		&& $(2)/bin/python -m pip install --no-deps --no-build-isolation --require-hashes -r $(1) \
+		&& { cat $(1); $(BIN)/python -VV; } > $(2)/installed.lock; }
+endef
 
 peers: env ## the tests against Captum, pytorch-grad-cam, Quantus and transformers, which are put into .venv-peers
-	@{ cat requirements-peers.lock; $(BIN)/python -VV; } | cmp -s - $(PEERS)/installed.lock || { \
-		$(BIN)/python -m venv --clear $(PEERS) \
-		&& $(BIN)/python -c '$(PACKAGES)' > "$$($(PEERS)/bin/python -c '$(PACKAGES)')/all-else.pth" \
-		&& $(PEERS)/bin/python -m pip install --no-deps --no-build-isolation --require-hashes -r requirements-peers.lock \
-		&& { cat requirements-peers.lock; $(BIN)/python -VV; } > $(PEERS)/installed.lock; }
+	$(call beside,requirements-peers.lock,$(PEERS))
 	@$(PEERS)/bin/python -c 'import captum, pytorch_grad_cam, quantus, transformers' # the tests skip what is not there
 	@OMP_NUM_THREADS=2 $(PEERS)/bin/python -m pytest -q tests/lab/bench/test_peers.py tests/module \
 		tests/lab/bench/test_reference_peers.py tests/measure/test_localise.py
+
+COURSE := .venv-course
+MAKE_COURSE := PYTHONPATH=. $(COURSE)/bin/python tools/course.py $(if $(SEED),--seed $(SEED)) $(if $(OUT),--out "$(OUT)") \
+	$(if $(FORMAT),--format $(FORMAT))
+
+course: env ## homework that grades itself, slides and a guide for one school; SEED=7, OUT=folder, FORMAT=nbgrader
+	$(call beside,requirements-course.lock,$(COURSE))
+	@$(MAKE_COURSE)
+
+course-check: env ## the course packs of two schools, made and graded with Otter-Grader
+	$(call beside,requirements-course.lock,$(COURSE))
+	@$(COURSE)/bin/python -m pytest -q tests/course
 
 gpu-check: $(if $(WHEELS),,env) ## on a machine with a GPU: speed, exactness, a training step, three notebooks; WHEELS=folder
 	@$(if $(WHEELS),$(PYTHON),$(BIN)/python) tools/gpu_check.py $(if $(WHEELS),--wheels "$(WHEELS)")
@@ -79,15 +95,18 @@ format: env ## format and fix what ruff can fix
 
 COMPILE := .venv-lock/bin/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 \
 	--no-header --no-emit-index-url --no-annotate --generate-hashes
-LOCKS := requirements.lock requirements-peers.lock
+LOCKS := requirements.lock requirements-peers.lock requirements-course.lock
+NEW := NR == FNR { if (/^[a-z]/) have[$$1]; next } /^[a-z]/ { skip = $$1 in have } !skip
 
-# Quantus brings OpenCV without windows; pytorch-grad-cam would bring it once more, with them.
-lock: ## bring both locks in line with pyproject.toml (delete them first to take the newest versions)
+# Quantus brings OpenCV without windows; pytorch-grad-cam would bring it once more, with them. Otter would bring a browser.
+lock: ## bring the locks in line with pyproject.toml (delete them first to take the newest versions)
 	@$(PYTHON) -m venv --clear .venv-lock && .venv-lock/bin/python -m pip install --quiet uv
 	@$(COMPILE) --extra book --extra test -o requirements.lock
 	@$(COMPILE) --extra peers --constraints requirements.lock --no-emit-package opencv-python -o requirements-peers.lock
-	@awk 'NR == FNR { if (/^[a-z]/) have[$$1]; next } /^[a-z]/ { skip = $$1 in have } !skip' $(LOCKS) > peers.part
-	@mv peers.part requirements-peers.lock
+	@$(COMPILE) --extra course --constraints requirements.lock --no-emit-package playwright \
+		--no-emit-package greenlet -o requirements-course.lock
+	@for one in peers course; do awk '$(NEW)' requirements.lock requirements-$$one.lock > lock.part \
+		&& mv lock.part requirements-$$one.lock; done
 	@rm -rf .venv-lock
 	@! grep -nE '://|file:|^-|(^|[[:space:]@])/' $(LOCKS) || { echo "a lock names a place: see above"; exit 1; }
 

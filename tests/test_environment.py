@@ -17,8 +17,9 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).resolve().parents[1]
 CONDA_NAMES = {"torch": "pytorch", "matplotlib": "matplotlib-base", "seaborn": "seaborn-base"}
 CANONICAL = {"PIL": "pillow"}  # the package behind a module of another name
-LOCKS = ["requirements.lock", "requirements-peers.lock"]
-NOT_IN_THE_LOCK = {"lock", "mutation", "peers"}  # what makes the lock, and what the book and its tests do without
+LOCKS = ["requirements.lock", "requirements-peers.lock", "requirements-course.lock"]
+BESIDE = ["peers", "course"]  # extras with a lock of their own
+NOT_IN_THE_LOCK = {"lock", "mutation", *BESIDE}  # what makes the lock, and what the book and its tests do without
 
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
@@ -55,16 +56,18 @@ def test_the_lock_holds_what_installing_the_package_needs(requirement):
     assert all(v in requirement.specifier for v in pinned()[requirement.name])
 
 
-def test_the_peers_lock_pins_each_peer_inside_its_range():
-    pins = pinned("requirements-peers.lock")
-    for requirement in map(Requirement, PYPROJECT["project"]["optional-dependencies"]["peers"]):
+@pytest.mark.parametrize("extra", BESIDE)
+def test_a_lock_of_its_own_pins_the_extra_inside_its_range(extra):
+    pins = pinned(f"requirements-{extra}.lock")
+    for requirement in map(Requirement, PYPROJECT["project"]["optional-dependencies"][extra]):
         versions = pins.get(canonicalize_name(requirement.name))
         assert versions and all(v in requirement.specifier for v in versions), f"{requirement}: run `make lock`"
 
 
-def test_the_peers_lock_holds_only_what_the_other_lock_lacks():
-    """`make peers` takes all else from .venv: a package in both would be there twice, maybe in two versions."""
-    assert not pinned("requirements-peers.lock").keys() & pinned().keys()
+@pytest.mark.parametrize("extra", BESIDE)
+def test_a_lock_of_its_own_holds_only_what_the_main_lock_lacks(extra):
+    """`make peers` and `make course` take all else from .venv: a package in both would be there in two versions."""
+    assert not pinned(f"requirements-{extra}.lock").keys() & pinned().keys()
 
 
 @pytest.mark.parametrize("name", LOCKS)
