@@ -831,7 +831,7 @@ def test_broken_off_between_any_two_steps_it_ends_as_if_undisturbed(quick, tmp_p
 
 def test_the_registry_is_well_formed():
     assert list(COLLECTIONS) == (
-        "daquar vqa2 vqa1 vgg19 vgg19-caffe resnet152 squeezenet1_1 glove deeper-lstm pythia".split()
+        "daquar nyu13 vqa2 vqa1 vgg19 vgg19-caffe resnet152 squeezenet1_1 glove deeper-lstm pythia".split()
     )
     for collection in COLLECTIONS.values():
         assert collection.without and collection.home.startswith("https://") and collection.terms
