@@ -1,9 +1,9 @@
 """The eleven basic color terms of pixels: CIELAB, the nearest focal color, and colors moved from one term to another.
 
-Berlin and Kay's terms; the focal colors are near those of Sturges and Whitfield (1995), with more centers where lamps and
-shade spread what people call by one term: dark wood is brown, a red sofa in the dark red. In-between colors (beige, cream,
-olive, teal, dusky pink, and what is between white, gray and black) have centers of their own and no term, so that nobody
-has to say whether a beige wall is white or brown.
+Berlin and Kay's terms; the focal colors are near those of Sturges and Whitfield (1995), with more centers where lamps
+and shade spread what people call by one term: dark wood is brown, a red sofa in the dark red. In-between colors
+(beige, cream, olive, teal, dusky pink, and what is between white, gray and black) have centers of their own and no
+term, so that nobody has to say whether a beige wall is white or brown.
 """
 
 from __future__ import annotations
@@ -34,7 +34,9 @@ BETWEEN = (
 COLOURS = tuple(CENTRES)
 NO_TERM = len(COLOURS)
 # IEC 61966-2-1 (sRGB, white point D65) and CIE 15:2004 (CIELAB), as in any textbook.
-TO_XYZ = np.array([[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]])
+TO_XYZ = np.array(
+    [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]]
+)
 WHITE, FROM_XYZ, EDGE = TO_XYZ.sum(1), np.linalg.inv(TO_XYZ), 6 / 29
 
 
@@ -58,7 +60,9 @@ def to_rgb(lab: np.ndarray) -> np.ndarray:
 
 
 _LAB = to_lab([centre for centres in CENTRES.values() for centre in centres] + list(BETWEEN)).astype(np.float32)
-_TERM = np.array([i for i, centres in enumerate(CENTRES.values()) for _ in centres] + [NO_TERM] * len(BETWEEN), np.uint8)
+_TERM = np.array(
+    [i for i, centres in enumerate(CENTRES.values()) for _ in centres] + [NO_TERM] * len(BETWEEN), np.uint8
+)
 
 
 def terms(lab: np.ndarray) -> np.ndarray:

@@ -10,7 +10,12 @@ from PIL import Image
 from qgc.data import rooms
 from qgc.data.colours import CENTRES
 
-PARTS = {"wall": (0, 240, 0, 640), "floor": (240, 480, 0, 640), "sofa": (200, 360, 60, 260), "bed": (280, 440, 330, 560)}
+PARTS = {
+    "wall": (0, 240, 0, 640),
+    "floor": (240, 480, 0, 640),
+    "sofa": (200, 360, 60, 260),
+    "bed": (280, 440, 330, 560),
+}
 """Rows and columns of the label file; the later cover the earlier."""
 
 
@@ -32,9 +37,9 @@ def write_room(folder: Path, number: int, part: str = "test", **colours: str) ->
         image.save(place)
 
 
-def write_rooms(folder: Path) -> None:
-    """Twelve rooms of two photographs, with habits: walls are white, sofas and beds black, red or blue."""
-    for room in range(12):
+def write_rooms(folder: Path, count: int = 12) -> None:
+    """Rooms of two photographs, with habits: walls are white, sofas and beds black, red or blue."""
+    for room in range(count):
         colour = ("black", "red", "blue")[room % 3]
         for shot in range(2):
             write_room(folder, 20 * room + shot + 1, wall="white", floor="brown", sofa=colour, bed=colour)

@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 from rooms_writer import write_room, write_rooms
 
-from qgc.data import colours, rooms
+from qgc import data
+from qgc.data import colours, rooms, rooms_counts
 from qgc.data.colours import COLOURS
 from qgc.errors import DataError
 from qgc.lab.protocol.grounding import chosen_pairs
@@ -104,7 +105,9 @@ def test_recolouring_gives_the_color_keeps_the_shading_and_the_rest(room, colour
 
 def test_what_cannot_be_recoloured_is_named(room):
     for name, colour in (("table", "red"), ("sofa", "beige")):
-        with pytest.raises(DataError, match=f"'{name}' cannot be made '{colour}' here; there are bed, floor, sofa, wall"):
+        with pytest.raises(
+            DataError, match=f"'{name}' cannot be made '{colour}' here; there are bed, floor, sofa, wall"
+        ):
             room.recolour(name, colour)
 
 
@@ -147,6 +150,7 @@ def test_what_was_made_is_what_the_photographs_say(folder):
             asks = [q for q in tested.questions if q.image == image]
             assert [(q.text, q.answer, q.kind) for q in asks] == [a[:2] + a[3:] for a in tested.room(image).asks]
             assert tested.image_path(image).exists()
+        assert data.load(tested.name, folder, "test") == tested
     train = rooms.load(folder, "train", 0, recoloured=True)
     assert {q.image.partition("-")[2] for q in train.questions} == {f"r{i}" for i in range(rooms.RECOLOURINGS)}
     assert {q.text for q in train.questions if "sofa" in q.text} >= {w.format("sofa") for w in rooms.WORDINGS}
@@ -177,13 +181,13 @@ def test_the_training_part_is_only_learnt_from(tmp_path):
 
 
 def test_statistics_count_what_is_there(folder):
-    counted = rooms.statistics(folder)
+    counted = rooms_counts.statistics(folder)
     natural = counted["as photographed"]
     assert natural["photographs"] == "24" and natural["objects of a clear color"] == "96"
     assert natural["pairs of the same color"] == natural["photographs with a pair"] == "24"  # the sofa and the bed
     assert float(natural["colour, from the question alone"].split()[0]) >= 50
     assert float(counted["recoloured"]["colour, from the question alone"].split()[0]) < 35
-    habits = rooms.colours_of_classes(folder)
+    habits = rooms_counts.colours_of_classes(folder)
     assert habits.loc["wall", "white"] == 24 and habits.to_numpy().sum() == 96
 
 
@@ -224,13 +228,16 @@ def spoil(name: str):
 @pytest.mark.parametrize(
     ("name", "says"),
     [
-        ("no labels", r"no label file \(new_nyu_class13_0001.png\) is in .*test_labels_13; `python -m qgc fetch nyu13`"),
+        (
+            "no labels",
+            r"no label file \(new_nyu_class13_0001.png\) is in .*test_labels_13; `python -m qgc fetch nyu13`",
+        ),
         ("no photograph", "the photograph image1 is absent .*; fetch the images"),
         ("label cut off", r"new_nyu_class13_0001.png is damaged or cut off .*; fetch the labels again"),
         ("photograph cut off", r"image1.png is damaged or cut off .*"),
         ("label of another size", "has 561×427 pixels of mode L; a label file of NYU has 640×480 of mode L, uncropped"),
         ("label in colors", "has 640×480 pixels of mode RGB"),
-        ("unknown label", "holds the label 40; there are 0 to 13. Take the labels of 13 classes"),
+        ("unknown label", "holds the label 40; there are 0 to 13; take the labels of 13 classes"),
         ("photograph of another size", "has 96×96 pixels; DAQUAR's photographs have 561×427"),
     ],
 )

@@ -64,13 +64,13 @@ def _fetch(args: argparse.Namespace) -> int:
 
 def _make_rooms(folder: Path, quiet: bool) -> None:
     """Make the data set of what was fetched, and say what is in it."""
-    from ...data import rooms
+    from ...data import rooms, rooms_counts
 
     place = rooms.make(folder)
     if not quiet:
-        print(f"the questions are in {place}\n\n{rooms.statistics(folder).to_string()}")
+        print(f"the questions are in {place}\n\n{rooms_counts.statistics(folder).to_string()}")
         for recoloured in (False, True):
-            print(f"\n{rooms.colours_of_classes(folder, recoloured).to_string()}")
+            print(f"\n{rooms_counts.colours_of_classes(folder, recoloured).to_string()}")
 
 
 def _list(collections: dict, as_json: bool) -> None:

@@ -199,7 +199,7 @@ COLLECTIONS: dict[str, Collection] = {
             "nyu13",
             "DAQUAR's photographs with the class of every pixel: questions about rooms (qgc.data.rooms)",
             "https://github.com/ankurhanda/nyuv2-meta-data",
-            "none stated; cite Silberman et al. 2012 for photographs and labels, Couprie et al. 2013 for the 13 classes",
+            "none stated; cite Silberman et al. 2012 for photographs and labels, Couprie et al. 2013 for 13 classes",
             (
                 _nyu13("test", 654, 3955310, "b36668f3872703ef8e58fa02ad3c599213c45666e005df1e843849f189278802"),
                 _nyu13("train", 795),
