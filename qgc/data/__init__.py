@@ -1,4 +1,4 @@
-"""Real photographs with questions: DAQUAR and VQA v1 and v2, fetched and read from their official files."""
+"""Real photographs with questions: DAQUAR, VQA v1 and v2, and rooms with pixel labels, fetched and read."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import os
 from pathlib import Path
 
 from ..errors import ADDRESS, DataError, no_file, shown
-from . import daquar, vqa2
+from . import daquar, rooms, vqa2
 from .questions import SPLITS, PhotoSet, Question, check_split
 
-NAMES = ("daquar", "vqa1", "vqa2")  # the data sets that can be read
+NAMES = ("daquar", "vqa1", "vqa2", *rooms.NAMES)  # the data sets that can be read
 
 __all__ = ["NAMES", "SPLITS", "PhotoSet", "Question", "load"]
 
@@ -19,8 +19,8 @@ def load(name: str, folder: str | Path, split: str) -> PhotoSet:
 
     Parameters
     ----------
-    name : ``"daquar"``, ``"vqa1"`` or ``"vqa2"``.
-    folder : where its official files are (:mod:`qgc.data.daquar` and :mod:`qgc.data.vqa2` say which).
+    name : ``"daquar"``, ``"vqa1"``, ``"vqa2"``, or a fold of the rooms, ``"rooms-0"`` or ``"rooms-recoloured-0"``.
+    folder : where its files are (:mod:`qgc.data.daquar`, :mod:`qgc.data.vqa2` and :mod:`qgc.data.rooms` say which).
     split : ``"train"``, ``"validation"`` (held out of the official training part) or ``"test"``.
 
     Raises
@@ -41,4 +41,6 @@ def load(name: str, folder: str | Path, split: str) -> PhotoSet:
         )
     if not os.path.isdir(folder):
         raise DataError(f"there is no folder {shown(str(folder))}; give the one that holds the files of {name}")
+    if name in rooms.NAMES:
+        return rooms.load(folder, split, int(name[-1]), "recoloured" in name)
     return daquar.load(Path(folder), split) if name == "daquar" else vqa2.load(name, Path(folder), split)

@@ -60,7 +60,7 @@ class PhotoSet(ABC):
 
     Parameters
     ----------
-    name : "daquar", "vqa1" or "vqa2".
+    name : "daquar", "vqa1", "vqa2" or "rooms-0", as :func:`qgc.data.load` takes it.
     split : "train", "validation" or "test".
     questions : in the order of the files.
     folder : where the data set is.

@@ -116,7 +116,7 @@ def test_bad_files_are_named(daquar_folder, name, content, says):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (("coco", ".", "train"), "no data set 'coco'; choose one of daquar, vqa1, vqa2"),
+        (("coco", ".", "train"), "no data set 'coco'; choose one of daquar, vqa1, vqa2, rooms-0"),
         (("daquar", ".", "val"), "no split 'val'; choose one of train, validation, test"),
         (("daquar", "nowhere", "train"), "no folder 'nowhere'; give the one that holds the files of daquar"),
     ],

@@ -10,6 +10,8 @@ from pathlib import Path
 from ...errors import FetchError, shown
 from ...terminal import path, print_json
 
+TRAINING_LABELS = "nyuv2_train_class13.tgz"  # without these the data set of rooms is smaller, but whole
+
 
 def add_fetch(fetch: argparse.ArgumentParser) -> None:
     """Fill the parser of the command ``fetch``."""
@@ -30,8 +32,9 @@ def add_fetch(fetch: argparse.ArgumentParser) -> None:
         "--images", nargs="*", metavar="N", help="only these photographs, by number or file name; none if none is named"
     )
     fetch.add_argument(
-        "--part", nargs="+", metavar="PART", help="only these official parts of VQA: train2014, val2014 (default: both)"
-    )
+        "--part", nargs="+", metavar="PART",
+        help="only these official parts (of VQA: train2014, val2014; of nyu13: train, test; default: both)",
+    )  # fmt: skip
     fetch.add_argument("--list", action="store_true", help="show what would come from where, and fetch nothing")
     fetch.add_argument("--json", action="store_true")
     fetch.set_defaults(run=_fetch)
@@ -54,7 +57,20 @@ def _fetch(args: argparse.Namespace) -> int:
         print_json(asdict(report))
     else:
         print(_in_words(report))
+    if args.name == "nyu13" and report.missing.keys() <= {TRAINING_LABELS}:
+        _make_rooms(folder, quiet=args.json)
     return 2 if report.missing else 0
+
+
+def _make_rooms(folder: Path, quiet: bool) -> None:
+    """Make the data set of what was fetched, and say what is in it."""
+    from ...data import rooms, rooms_counts
+
+    place = rooms.make(folder)
+    if not quiet:
+        print(f"the questions are in {place}\n\n{rooms_counts.statistics(folder).to_string()}")
+        for recoloured in (False, True):
+            print(f"\n{rooms_counts.colours_of_classes(folder, recoloured).to_string()}")
 
 
 def _list(collections: dict, as_json: bool) -> None:

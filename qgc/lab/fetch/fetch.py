@@ -303,12 +303,13 @@ class _Run:
         return None
 
     def loose_folders(self, source: Source) -> list[Path]:
-        """Where somebody may have unpacked the archive, in the folder given."""
+        """Where somebody may have unpacked the archive, in the folder given or one level below."""
         if self.given is None:
             return []
+        near = sorted(path for path in self.given.iterdir() if path.is_dir() and path.name != ".fetch")
         stem = source.name.split(".")[0]
         names = dict.fromkeys((source.archive.into, stem, f"images/{source.archive.into}", "images", "."))
-        return [self.given / name for name in names if (self.given / name).is_dir()]
+        return [place / name for place in (self.given, *near) for name in names if (place / name).is_dir()]
 
     def _loose(self, source: Source) -> list[Path]:
         """An archive's files, where the folder given has them all, or at least photographs of it."""

@@ -13,6 +13,8 @@ from fnmatch import fnmatchcase
 TORCHVISION = "the first 8 hex digits of its sha256 are in the file's official name"
 PARLAI = "published by ParlAI (facebookresearch/ParlAI, parlai/tasks/vqa_v1 and vqa_v2) for the same address"
 
+NYU13 = "the sha256 of the object eb4e68c6 of its git repository, which git's own checksum vouches for"
+
 KB, MB, GB = 10**3, 10**6, 10**9
 
 
@@ -110,6 +112,21 @@ def _mpi(name: str, about: int, archive: Archive | None = None, there: str = "")
     return Source(name, (f"https://{place}", f"http://{place}"), about, archive=archive)
 
 
+_NYU_PHOTOS = _mpi(
+    "nyu_depth_images.tar",
+    450 * MB,
+    archive=Archive(("image*.png", "image*.jpg"), 700 * MB, "images", 1449, photo="image{}.png"),
+)
+
+
+def _nyu13(part: str, count: int, size: int | None = None, sha256: str = "") -> Source:
+    """The pixel labels of DAQUAR's part ``part``; names of files in the archive do not tell the parts apart."""
+    name, into = f"nyuv2_{part}_class13.tgz", f"{part}_labels_13"
+    address = f"https://raw.githubusercontent.com/ankurhanda/nyuv2-meta-data/master/{into}/{name}"
+    archive = Archive(("new_nyu_class13_*.png",), 10 * MB, into, count)
+    return Source(name, (address,), 4 * MB, size, sha256, NYU13 if sha256 else "", archive, part)
+
+
 _PARTS = {"Train": "train2014", "Val": "val2014"}
 
 
@@ -174,13 +191,22 @@ COLLECTIONS: dict[str, Collection] = {
                 _mpi("qa.894.raw.test.txt", 352 * KB),
                 _mpi("train_images_list.txt", 8 * KB, there="train.txt"),
                 _mpi("test_images_list.txt", 7 * KB, there="test.txt"),
-                _mpi(
-                    "nyu_depth_images.tar",
-                    450 * MB,
-                    archive=Archive(("image*.png", "image*.jpg"), 700 * MB, "images", 1449, photo="image{}.png"),
-                ),
+                _NYU_PHOTOS,
             ),
             _DAQUAR_WITHOUT,
+        ),
+        Collection(
+            "nyu13",
+            "DAQUAR's photographs with the class of every pixel: questions about rooms (qgc.data.rooms)",
+            "https://github.com/ankurhanda/nyuv2-meta-data",
+            "none stated; cite Silberman et al. 2012 for photographs and labels, Couprie et al. 2013 for 13 classes",
+            (
+                _nyu13("test", 654, 3955310, "b36668f3872703ef8e58fa02ad3c599213c45666e005df1e843849f189278802"),
+                _nyu13("train", 795),
+                _NYU_PHOTOS,
+            ),
+            "Search for 'nyuv2_test_class13' or for '13 class labels NYUv2'. Without the training labels, the 654 test "
+            "photographs alone make the data set; without any, everything else in the book works on scenes.",
         ),
         Collection(
             "vqa2",

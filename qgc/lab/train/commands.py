@@ -45,6 +45,7 @@ def add_train(train: Parser) -> None:
 def _add_photos(kinds) -> None:
     # One parser for each data set of photographs.
     from ...data import NAMES
+    from .photo_recipes import RECIPES
 
     for name in NAMES:
         train = kinds.add_parser(name, help="a Deeper LSTM or a Pythia, and its question-only baseline, on photographs")
@@ -61,8 +62,9 @@ def _add_photos(kinds) -> None:
         )
         train.add_argument("--seed", type=at_least(0), default=0)
         train.add_argument(
-            "--recipe", choices=["original", "modern"],
-            help="original: of the paper that made the model; modern: faster, for little data (daquar's default)",
+            "--recipe", choices=list(RECIPES["pythia"]),
+            help="original: of the paper that made the model; modern: faster, for little data (daquar's default); "
+            "rooms: for colors of objects (the default of rooms)",
         )  # fmt: skip
         train.add_argument("--glove", type=path, metavar="FILE", help="pythia: the vectors at which its words begin, "
                            "glove.6B.300d.txt for the recipe original, 200d for modern")  # fmt: skip

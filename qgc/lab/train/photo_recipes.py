@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from bisect import bisect
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+from ...data import rooms
 
 
 @dataclass(frozen=True)
@@ -131,11 +133,22 @@ PYTHIA_MODERN = PhotoRecipe(
 """For little data, as :data:`MODERN`, and chosen like it. Here too the matrices that read the photograph learn fifty
 times slower: at the rate of the rest they do harm."""
 
+ROOMS = replace(
+    MODERN, embedding=64, answers=20, lr=3e-3, image_lr=1.0, image_start=1.0, epochs=10, retrain=False,
+)  # fmt: skip
+PYTHIA_ROOMS = replace(
+    PYTHIA_MODERN, embedding=64, hidden=64, combine=256, answers=20, dropout=0.1, lr=3e-3, image_lr=1.0,
+    image_start=1.0, smoothing=0.05, epochs=10, retrain=False,
+    pythia=PythiaSizes(conv1=64, attention=64, text_head=128, image_head=256),
+)  # fmt: skip
+"""For rooms, of which no question is answered without looking: the image branch learns as fast as the rest, and nothing
+is trained again on validation, which is by rooms."""
+
 RECIPES = {
-    "deeper-lstm": {"original": ORIGINAL, "modern": MODERN},
-    "pythia": {"original": PYTHIA, "modern": PYTHIA_MODERN},
+    "deeper-lstm": {"original": ORIGINAL, "modern": MODERN, "rooms": ROOMS},
+    "pythia": {"original": PYTHIA, "modern": PYTHIA_MODERN, "rooms": PYTHIA_ROOMS},
 }
 """By the model's family and the recipe's name."""
 
-USUAL = {"daquar": "modern", "vqa1": "original", "vqa2": "original"}
+USUAL = {"daquar": "modern", "vqa1": "original", "vqa2": "original", **dict.fromkeys(rooms.NAMES, "rooms")}
 USUAL_CNN = {"deeper-lstm": "vgg19", "pythia": "resnet152"}

@@ -29,7 +29,7 @@ import torchvision
 from torch import Tensor
 
 from ... import __version__, data
-from ...data import PhotoSet
+from ...data import PhotoSet, rooms
 from ...data.answers import vocabulary
 from ...data.tokens import words
 from ...errors import DataError, QGCError
@@ -49,7 +49,7 @@ from .photos import Trained, fit
 from .run import timed
 from .word_vectors import read_vectors
 
-TITLES = {"daquar": "DAQUAR", "vqa1": "VQA v1", "vqa2": "VQA v2"}
+TITLES = {"daquar": "DAQUAR", "vqa1": "VQA v1", "vqa2": "VQA v2", **dict.fromkeys(rooms.NAMES, "rooms of NYU Depth v2")}
 QUESTION_FILES = ("*.txt", "*.json")
 QUESTION_FOLDERS = (".", "Questions", "Annotations", "questions", "annotations")
 

@@ -29,8 +29,10 @@ import requests
 import torch
 from fetch_one import collection as killed_collection
 from fetch_server import UNSAID, File, Server
+from rooms_writer import write_rooms
 
 from qgc.cli import main
+from qgc.data import rooms
 from qgc.errors import FetchError
 from qgc.lab.fetch import download as downloading
 from qgc.lab.fetch import sources, unpack
@@ -438,7 +440,7 @@ def five() -> dict[str, bytes]:
     return {f"some/folder/p{i}.jpg": JPEG[:-2] + bytes([65 + i]) + JPEG[-2:] for i in range(5)}
 
 
-@pytest.mark.parametrize("inside", ["photos", "images", "."])
+@pytest.mark.parametrize("inside", ["photos", "images", ".", "below/images"])
 def test_an_archive_that_somebody_unpacked_is_taken(server, tmp_path, inside):
     folder = tmp_path / "given" / inside
     folder.mkdir(parents=True)
@@ -470,6 +472,13 @@ def test_the_real_photographs_are_taken_from_where_they_are(tmp_path):
     assert len(list((tmp_path / "images").iterdir())) == 1449
     asked = [len(images_of(tmp_path / f"qa.894.raw.{part}.txt")) for part in ("train", "test")]
     assert asked == [794, 653]  # nobody asks about two of the 1,449: image366 and image190
+
+
+@pytest.mark.skipif("QGC_REAL_DATA" not in os.environ, reason="QGC_REAL_DATA is not set")
+def test_the_real_labels_are_unpacked_and_their_photographs_taken(tmp_path):
+    report = bring("nyu13", tmp_path, given=Path(os.environ["QGC_REAL_DATA"]), parts=["test"])
+    assert not report.missing and "published sha256" in report.files["nyuv2_test_class13.tgz"]["checked"]
+    assert len(rooms.numbers(tmp_path, "test")) == 654 and rooms.photograph(tmp_path, 1).colours
 
 
 # Chosen photographs
@@ -831,7 +840,7 @@ def test_broken_off_between_any_two_steps_it_ends_as_if_undisturbed(quick, tmp_p
 
 def test_the_registry_is_well_formed():
     assert list(COLLECTIONS) == (
-        "daquar vqa2 vqa1 vgg19 vgg19-caffe resnet152 squeezenet1_1 glove deeper-lstm pythia".split()
+        "daquar nyu13 vqa2 vqa1 vgg19 vgg19-caffe resnet152 squeezenet1_1 glove deeper-lstm pythia".split()
     )
     for collection in COLLECTIONS.values():
         assert collection.without and collection.home.startswith("https://") and collection.terms
@@ -885,6 +894,18 @@ def test_the_command_says_what_to_do_when_a_source_is_gone(server, tmp_path, mon
     assert main(["fetch", "daquar", "--to", str(tmp_path)]) == 2
     shown = capsys.readouterr().out
     assert "HTTP 404" in shown and "--from FOLDER" in shown and "Search for it." in shown
+
+
+@pytest.mark.parametrize("gone", ["nyuv2_train_class13.tgz", "nyu_depth_images.tar"])
+def test_the_command_makes_the_rooms_of_what_is_there(server, tmp_path, monkeypatch, capsys, gone):
+    lacking = Collection("nyu13", "", "https://example.org", "", one(server, gone).files, "Search for it.")
+    monkeypatch.setitem(COLLECTIONS, "nyu13", lacking)
+    write_rooms(tmp_path, 3)
+    assert main(["fetch", "nyu13", "--to", str(tmp_path)]) == 2
+    shown = capsys.readouterr().out
+    assert f"not fetched: {gone}" in shown
+    made = gone == "nyuv2_train_class13.tgz"  # without the photographs there is nothing to make
+    assert made == ("photographs with a pair" in shown) == rooms.made(tmp_path).exists()
 
 
 def test_the_command_lists_the_registry(capsys):

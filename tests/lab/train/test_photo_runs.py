@@ -19,11 +19,13 @@ import safetensors.torch
 import torch
 import torchvision
 from PIL import Image
+from rooms_writer import write_rooms
 from vqa_writer import write as write_vqa
 
 import qgc
 from qgc import data
 from qgc.cli import main
+from qgc.data import rooms
 from qgc.data.questions import held_out
 from qgc.lab.bench import full_size
 from qgc.lab.train import commands
@@ -110,6 +112,21 @@ def test_a_run_is_evaluated_beside_its_baseline(place, capsys):
     assert "question only" in capsys.readouterr().out
     about = zoo.card(str(place / "run"))
     assert about["validation_split"]["split"] == "validation" and about["validation"]["step"] > 0
+
+
+def test_a_model_learns_from_the_rooms_of_a_fold(place, tmp_path, capsys):
+    write_rooms(tmp_path / "nyu13", 3)
+    rooms.make(tmp_path / "nyu13", workers=1)
+    where = ["--data-dir", str(tmp_path / "nyu13"), "--cache", str(tmp_path), "--out", str(tmp_path / "run")]
+    cnn = ["--cnn", "squeezenet1_1", "--weights", str(place / "cnn.safetensors")]
+    assert main(["train", "rooms-recoloured-0", "--model", "pythia", *where, *cnn]) == 0
+    about = zoo.card(str(tmp_path / "run"))
+    assert about["recipe"]["name"] == "rooms" and "--recipe" not in about["command"]
+    assert about["made"]["on"] == "all of it but validation" and 0 <= about["validation"]["accuracy"] <= 1
+    capsys.readouterr()
+    assert main(["evaluate", str(tmp_path / "run"), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["images"] == 2 and set(found["kinds"]) == {"colour", "existence", "check"}
 
 
 def test_a_model_of_scenes_is_not_tested_on_photographs(place, capsys):
