@@ -278,8 +278,8 @@ def goals(chapter: str) -> list[str]:
 
 
 def titles() -> dict[str, str]:
-    """The chapters' short titles, as the landing page lists them."""
-    index = (ROOT / "book" / "index.md").read_text(encoding="utf-8")
+    """The chapters' short titles, as book/chapters.md lists them."""
+    index = (ROOT / "book" / "chapters.md").read_text(encoding="utf-8")
     return {name: title for name, (title, _) in concepts.abouts(index).items()}
 
 
