@@ -206,7 +206,8 @@ def numbers(folder: Path, part: str) -> list[int]:
         If the test part has none, or both parts claim one.
     """
     place = folder / LABELS[part]
-    found = sorted(int(p.stem.rsplit("_", 1)[1]) for p in place.glob("new_nyu_class13_[0-9]*.png"))
+    named = (p.stem.rsplit("_", 1)[1] for p in place.glob("new_nyu_class13_*.png"))
+    found = sorted(int(number) for number in named if number.isdecimal())
     if part == "test" and not found:
         raise DataError(f"no label file ({LABEL.format(1)}) is in {place}; {REMEDY}{packed_beside(place, folder)}")
     if part == "train" and (both := set(found) & set(numbers(folder, "test"))):
