@@ -42,7 +42,7 @@ from tqdm import tqdm
 
 from ..errors import DataError, ImageError
 from ..files import atomic_write, remove_leftovers
-from ..images import open_image
+from ..images import image_file, open_image
 from . import colours
 from .colours import COLOURS
 from .daquar import ENDINGS, FOLDERS
@@ -247,10 +247,10 @@ def labels_of(path: Path) -> Image.Image:
     if not path.is_file():
         raise DataError(f"{path} is missing; {REMEDY}")
     try:
-        with Image.open(path) as opened:
+        with image_file(path) as opened:
             frame = opened.copy()
-    except (OSError, SyntaxError, ValueError) as error:
-        raise DataError(f"{path} is damaged or cut off ({error}); fetch the labels again") from None
+    except ImageError as error:
+        raise DataError(f"{error}; fetch the labels again") from None
     if frame.size != FRAME or frame.mode not in ("L", "P"):
         raise DataError(f"{path} has {frame.size[0]}×{frame.size[1]} pixels of mode {frame.mode}; a label file of "
                         "NYU has 640×480 of mode L, uncropped; fetch the labels again")  # fmt: skip

@@ -8,7 +8,7 @@ from selenium.webdriver.common.by import By
 
 FOUND = "#search-results ul.search > li"
 PAGES = {
-    "saliency": "same-answer",
+    "saliency": "1-same-map",
     "random gate": "controls",
     "question contrast": "what-works",
     "conclusion": "what-we-found",
@@ -16,7 +16,7 @@ PAGES = {
     "how to run": "how-to-use",
     "faithful": "map-or-model",
     "Pythia": "two-models",
-    "exercise": "how-to-use",
+    "exercise": "teach",
     "GPU": "troubleshooting",
 }
 UNSAID = {"conclusion"}  # words that their page does not say yet: remove them here when it does

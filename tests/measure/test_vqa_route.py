@@ -87,7 +87,7 @@ def test_from_photographs_to_the_chapter(place, tmp_path, capsys):
     assert re.search(rf"\n64 +{cosine:.2f}", text), "the sweep is this run's"
     assert tables["top 10"][0]["question"] in text and "COCO_val2014" in text
     images = [o for c in nbformat.read(tmp_path / "b.ipynb", 4).cells for o in c.get("outputs", []) if "data" in o]
-    assert sum("image/png" in o.data for o in images) == 6, "five figures and the photograph"
+    assert sum("image/png" in o.data for o in images) == 7, "six figures and the photograph"
 
 
 def test_without_data_and_records_one_message_names_the_commands(tmp_path):
