@@ -133,7 +133,7 @@ def test_the_book_asks_for_every_exercise_and_reads_well_without_it():
                 assert "\n\n" not in fallback  # an empty line would end the HTML in Markdown
                 assert "On the site" in fallback and "<script" not in source
                 target = re.search(r'href="#([^"]+)"', fallback).group(1)
-                later = "\n".join(cells[cells.index(source) + 1 :])
+                later = "\n".join([source.partition(fallback)[2], *cells[cells.index(source) + 1 :]])
                 slugs = [
                     re.sub(r"[^\w -]", "", h.lower()).replace(" ", "-") for h in re.findall(r"(?m)^#+ (.*)$", later)
                 ]
