@@ -9,7 +9,7 @@
   const { CELLS, SIDE, loader, image: decode, floats, percent, share } = window.qgcMaps; // maps.js
   const { rankGrounding, rankedAbove, sparse, cosine, relu } = window.qgcMaps;
   const { neuronMaps, randomScores, ranking, running, mapOf } = window.qgcMaps;
-  const { newCanvas, tintsOf, heatGradient, paintMap, paintOutlines } = window.qgcMaps;
+  const { newCanvas, tintsOf, heatGradient, paintMap, paintOutlines, later } = window.qgcMaps;
   const DRAWS = 40; // random rankings behind the band and the verdict
   const ENOUGH = 38; // of them, 95 %: a gate that is better than so many is better than chance
   const load = loader(document.currentScript.src, "qgcExplorer");
@@ -159,14 +159,6 @@
   function fragment(state) {
     const said = Object.entries(state).filter(([key]) => key !== "draw" || state.rank === "random");
     return "#" + new URLSearchParams(said).toString().replaceAll("%2F", "/");
-  }
-
-  function later(wait, action) {
-    let timer;
-    return () => {
-      clearTimeout(timer);
-      timer = setTimeout(action, wait);
-    };
   }
 
   async function start(root) {

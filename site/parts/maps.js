@@ -244,10 +244,35 @@ window.qgcMaps = (() => {
     context.setLineDash([]);
   }
 
+  // -- waiting ------------------------------------------------------------------------------------
+  // An action that is done once, when it has not been asked for again for so many milliseconds.
+  function later(wait, action) {
+    let timer;
+    return () => {
+      clearTimeout(timer);
+      timer = setTimeout(action, wait);
+    };
+  }
+
+  // Begin with each part of the page as a reader comes near to it.
+  function whenNear(selector, begin) {
+    const near = new IntersectionObserver(
+      (entries) => {
+        for (const { isIntersecting, target } of entries) {
+          if (!isIntersecting) continue;
+          near.unobserve(target);
+          begin(target);
+        }
+      },
+      { rootMargin: "800px" },
+    );
+    for (const root of document.querySelectorAll(selector)) near.observe(root);
+  }
+
   return {
     ...{ GRID, CELLS, SIDE, HEAT_SIDE, BESIDE, loader, image, bytes, floats, percent, share },
     ...{ rankGrounding, rankedAbove, sparse, cosine, relu },
     ...{ neuronMaps, randomScores, ranking, running, mapOf },
-    ...{ newCanvas, paleOf, tintsOf, heatGradient, paintMap, paintOutlines },
+    ...{ newCanvas, paleOf, tintsOf, heatGradient, paintMap, paintOutlines, later, whenNear },
   };
 })();

@@ -16,6 +16,8 @@
     tintsOf,
     paintMap,
     paintOutlines,
+    later,
+    whenNear,
   } = window.qgcMaps;
   const load = loader(document.currentScript.src, "qgcPictures");
 
@@ -27,14 +29,6 @@
       .replace("-", "−");
   const whole = (value) => (Number.isNaN(value) ? "–" : `${Math.round(100 * value)} %`);
   const counted = (value) => value.toLocaleString("en-US");
-
-  function later(wait, action) {
-    let timer;
-    return () => {
-      clearTimeout(timer);
-      timer = setTimeout(action, wait);
-    };
-  }
 
   // -- the page -----------------------------------------------------------------------------------
   // at("x"): the element with data-at="x"; control.x: the one with name="x".
@@ -151,15 +145,5 @@
     }
   }
 
-  const near = new IntersectionObserver(
-    (entries) => {
-      for (const { isIntersecting, target } of entries) {
-        if (!isIntersecting) continue;
-        near.unobserve(target);
-        begin(target);
-      }
-    },
-    { rootMargin: "800px" },
-  );
-  for (const root of document.querySelectorAll(".qgc-pictures")) near.observe(root);
+  whenNear(".qgc-pictures", begin);
 })();

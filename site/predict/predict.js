@@ -6,7 +6,7 @@
 
 (() => {
   const { GRID, CELLS, SIDE, BESIDE, loader, image, bytes, floats, percent, share, cosine } = window.qgcMaps;
-  const { newCanvas, paleOf, tintsOf, heatGradient, paintMap, paintOutlines } = window.qgcMaps;
+  const { newCanvas, paleOf, tintsOf, heatGradient, paintMap, paintOutlines, whenNear } = window.qgcMaps;
   const CELL = SIDE / GRID;
   const load = loader(document.currentScript.src, "qgcPredict");
 
@@ -741,15 +741,5 @@
     }
   }
 
-  const near = new IntersectionObserver(
-    (entries) => {
-      for (const { isIntersecting, target } of entries) {
-        if (!isIntersecting) continue;
-        near.unobserve(target);
-        begin(target);
-      }
-    },
-    { rootMargin: "800px" },
-  );
-  for (const root of document.querySelectorAll(".qgc-predict")) near.observe(root);
+  whenNear(".qgc-predict", begin);
 })();

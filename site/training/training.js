@@ -7,7 +7,7 @@
 
 (() => {
   const { SIDE, loader, image: decode, bytes, floats, percent } = window.qgcMaps;
-  const { newCanvas, paleOf, tintsOf, heatGradient, paintMap, paintOutlines } = window.qgcMaps;
+  const { newCanvas, paleOf, tintsOf, heatGradient, paintMap, paintOutlines, later } = window.qgcMaps;
   const load = loader(document.currentScript.src, "qgcTraining");
 
   // -- words --------------------------------------------------------------------------------------
@@ -125,14 +125,6 @@
     <p class="qt-about" data-at="curve"></p>
     <p class="qt-about" data-at="recorded"></p>
     <p class="qgc-voice" aria-live="polite" data-at="voice"></p>`;
-
-  function later(wait, action) {
-    let timer;
-    return () => {
-      clearTimeout(timer);
-      timer = setTimeout(action, wait);
-    };
-  }
 
   async function start(root) {
     const data = await load("data");
