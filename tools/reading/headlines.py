@@ -1,6 +1,6 @@
-"""The numbers that several chapters tell, each from one place (book/results).
+"""The numbers of the first protocol that several chapters tell, each from one place (book/results).
 
-The landing page takes them from here, and tests/test_numbers_agree.py holds the text of all chapters to them.
+tests/test_numbers_agree.py holds the text of all chapters to them.
 """
 
 from __future__ import annotations

@@ -58,7 +58,7 @@ def dose_response(
             ax.axhline(CHANCE, color=MUTED, lw=0.8, ls=(0, (4, 2)))
             if faithful:
                 graded = table[table["step"] > 0]
-                line = _smoothed(graded["separation"], graded[faithful])
+                line = smoothed(graded["separation"], graded[faithful])
                 ax.plot(*line, color=INK, lw=1.2, zorder=1, label="the model's own verdict")
         ax.set(title=names.get(column, column), xlim=(-0.12, 1.05), ylim=(0, 1.04))
         ax.tick_params(labelsize=SMALL)
@@ -124,8 +124,8 @@ def _points(ax: Axes, rows: pd.DataFrame, column: str, i: int, label: str) -> No
     )  # fmt: skip
 
 
-def _smoothed(x: pd.Series, y: pd.Series) -> tuple[np.ndarray, np.ndarray]:
-    # Means of bins of equal numbers, joined: the curve that a map with the model's own verdicts would lie on.
+def smoothed(x: pd.Series, y: pd.Series) -> tuple[np.ndarray, np.ndarray]:
+    """Means of x and y in bins of equal numbers by x: the curve that a map with the model's own verdicts lies on."""
     order = np.argsort(x.to_numpy())
     parts = np.array_split(order, max(2, min(8, len(order) // 3)))
     return np.array([x.to_numpy()[p].mean() for p in parts]), np.array([y.to_numpy()[p].mean() for p in parts])

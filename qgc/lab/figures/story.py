@@ -17,6 +17,7 @@ from ...explain import Explanation
 from ...scenes import Scene
 from ...show import plots
 from ...show.style import CYCLE, FAINT, INK, MUTED, PALETTE, Sheet, styled
+from .dose import smoothed
 from .results import CHANCE
 
 WIDE = 4.8  # inches; the pages show them 480 points wide
@@ -145,7 +146,7 @@ def dose(table: pd.DataFrame, methods: Mapping[str, str]) -> Figure:
     above, below = sheet.subplots(2, 1, sharex=True)
     graded, single = table[table["step"] > 0], table[table["step"] == 0]
     above.plot(graded["separation"], graded["cosine"], "o", color=MUTED, ms=4, alpha=0.6, mec="none")
-    below.plot(*_means(graded["separation"], graded["the model itself"]), color=INK, lw=2, label="the model itself")
+    below.plot(*smoothed(graded["separation"], graded["the model itself"]), color=INK, lw=2, label="the model itself")
     for (column, name), colour, mark in zip(methods.items(), CYCLE, "os^", strict=False):
         below.plot(graded["separation"], graded[column], mark, color=colour, ms=4, alpha=0.7, mec="none", label=name)
     named = {"textcoords": "offset points", "va": "center", "fontsize": 11}
@@ -163,9 +164,3 @@ def dose(table: pd.DataFrame, methods: Mapping[str, str]) -> Figure:
     sheet.legend(loc="outside upper center", ncols=3, frameon=False, fontsize=11, handletextpad=0.3, columnspacing=0.8,
                  handlelength=1.2)  # fmt: skip
     return sheet
-
-
-def _means(x: pd.Series, y: pd.Series) -> tuple[np.ndarray, np.ndarray]:
-    # Of eight groups of equally many models, by x
-    parts = np.array_split(np.argsort(x.to_numpy()), 8)
-    return tuple(np.array([values.to_numpy()[part].mean() for part in parts]) for values in (x, y))
